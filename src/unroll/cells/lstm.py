@@ -1,0 +1,78 @@
+"""Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from unroll.cells.base import Cell
+
+
+class LSTMState(NamedTuple):
+    """State of an LSTM.
+
+    Shapes:
+        hidden: [B, H], cell: [B, H]
+    """
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class LSTMCell(Cell):
+    """Long short-term memory: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+
+    .. math::
+        i, f, o &= \\sigma(x_t U_{i,f,o} + h_{t-1} W_{i,f,o} + b_{i,f,o}) \\\\
+        g &= \\tanh(x_t U_g + h_{t-1} W_g + b_g) \\\\
+        c_t &= f \\circ c_{t-1} + i \\circ g, \\qquad h_t = o \\circ \\tanh(c_t)
+
+    Args:
+        input_size: width I of the input of one step.
+        hidden_size: width H of the state.
+
+    Shapes:
+        inputs: [B, I], output: [B, H], state: ``LSTMState`` of two [B, H]; gates stacked in the order i f g o
+
+    The forget bias starts at 1, so that the cell remembers before it has learned to
+    (Jozefowicz, Zaremba, Sutskever 2015).
+    """
+
+    gates = 4
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.ones_(self.bias.view(4, self.hidden_size)[1])
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        return LSTMState(self._zeros(batch_size), self._zeros(batch_size))
+
+    def forward(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        gates = inputs @ self.weight_input.T + state.hidden @ self.weight_recurrent.T + self.bias  # [B, 4H]
+        i, f, g, o = gates.chunk(4, dim=1)
+        cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(cell)
+        return hidden, LSTMState(hidden, cell)
+
+    def _weights(self) -> list[Tensor]:
+        return [self.weight_input, self.weight_recurrent, self.bias, torch.zeros_like(self.bias)]
+
+    def fused(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        start = (state.hidden[None], state.cell[None])
+        output, hidden, cell = torch.lstm(inputs, start, self._weights(), True, 1, 0.0, self.training, False, True)
+        return output, LSTMState(hidden[0], cell[0])
+
+    def final_state(self, inputs: Tensor, output: Tensor, lengths: Tensor, state: LSTMState) -> LSTMState:
+        # The cell's memory does not appear in the output, and the kernel hands out its last one only: packed
+        # sequences, slower, end each row where it ends.
+        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        order, back = packed.sorted_indices, packed.unsorted_indices
+        assert order is not None and back is not None
+        start = (state.hidden[order][None], state.cell[order][None])
+        _, hidden, cell = torch.lstm(
+            packed.data, packed.batch_sizes, start, self._weights(), True, 1, 0.0, self.training, False
+        )
+        return LSTMState(hidden[0][back], cell[0][back])

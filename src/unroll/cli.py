@@ -1,0 +1,296 @@
+"""The command line: one function per verb. Whatever is slow to import is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from unroll import __version__
+from unroll.errors import BadInput
+
+EPILOG = """\
+SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
+unroll config --explain tells what there is. RUN is the folder of a trained run."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 if it went well, 2 on bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace], None] = options.verb
+    try:
+        verb(options)
+        sys.stdout.flush()
+    except BadInput as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def config(options: argparse.Namespace) -> None:
+    """Show the settings of a run, explain them, or resolve those of a whole course."""
+    from unroll import config as settings
+
+    if options.explain:
+        print(settings.explain())
+    elif options.course:
+        resolve(options.course, options.out or Path("outputs/configs"))
+    else:
+        print(settings.compose(options.settings).dump(), end="")
+
+
+def resolve(course: Path, out: Path) -> None:
+    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and of its data."""
+    from unroll import config as settings
+    from unroll.outputs import whole
+
+    composed: dict[tuple[str, str], settings.Config] = {}
+    with whole(out) as folder:
+        for experiment, arch, seed in settings.grid(settings.course(course)):
+            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
+                composed[experiment, arch] = settings.compose([f"experiment={experiment}", f"arch={arch}"])
+            run = settings.check({**composed[experiment, arch].model_dump(), "seed": seed}, str(course))
+            target = folder / experiment / f"{arch}-{seed}.yaml"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(run.dump(), encoding="utf-8")
+            (folder / experiment / "data.yaml").write_text(settings.dump_data(run.data), encoding="utf-8")
+
+
+def data(options: argparse.Namespace) -> None:
+    """List corpora, fetch them, or add one's own."""
+    from unroll import config as settings
+    from unroll import preparation
+
+    if options.action == "list":
+        for name, corpus in settings.corpora().items():
+            origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
+            state = "here" if Path(corpus.train).exists() else "not here"
+            print(f"{name:16} {origin:9} {state:9} {corpus.title}")
+    elif options.action == "fetch":
+        if not options.names:
+            raise BadInput("Which corpus? Name one or more; unroll data list shows them.")
+        known = settings.corpora()
+        for name in options.names:
+            if name not in known:
+                raise BadInput(f"There is no corpus {name!r}; choose from {', '.join(known)}.")
+        for name in options.names:
+            print(preparation.fetch_corpus(known[name]))
+    else:
+        if len(options.names) != 1:
+            raise BadInput("Name one file or folder to add: unroll data add PATH")
+        written = preparation.add_corpus(Path(options.names[0]), options.name)
+        print(f"{written} written; use it as data={written.stem}.")
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Encode a corpus: vocabulary from train alone, splits as memory-mapped numbers."""
+    from unroll import config as settings
+    from unroll import preparation
+
+    if options.data:
+        corpus = settings.load_data(options.data)
+    else:
+        corpus = settings.compose(options.settings).data
+    print(preparation.prepared(corpus, options.out))
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train one run, from settings or from a resolved file."""
+    from unroll import config as settings
+    from unroll import preparation
+
+    if options.config and options.settings:
+        raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
+    run = settings.load(options.config) if options.config else settings.compose(options.settings)
+    folder = options.prepared or preparation.prepared(run.data)
+    from unroll import experiment
+
+    out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(run, folder)
+    with _no_folder_left(out.parent):
+        figures = experiment.train(run, folder, out)
+    best = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    print(f"{out}  best validation: {best}")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Judge the runs of an experiment on the test split."""
+    from unroll.experiment import evaluate as judge
+
+    folders = sorted(path for path in options.runs.iterdir() if path.is_dir()) if options.runs.is_dir() else []
+    if (options.runs / "run.json").exists():
+        folders = [options.runs]
+    if not folders:
+        raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
+    name = folders[0].parent.name
+    out = options.out or Path("outputs/metrics") / f"{name}.json"
+    results = judge(folders, options.prepared, out, Path("outputs/costs") / f"{out.stem}.json")
+    for run, result in results.items():
+        print(f"{run:14} " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items()))
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compare architectures over seeds, with intervals and tests."""
+    from unroll.analysis.comparison import compare_all
+
+    print(compare_all(options.metrics, Path("outputs/costs"), options.out))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write one page to read: questions, tables, figures, verdicts."""
+    from unroll import config as settings
+    from unroll.analysis.report import write_report
+
+    chapters = settings.course(options.course)
+    questions = settings.questions(chapters)
+    target = write_report(chapters, questions, options.outputs, options.out)
+    print(target)
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Tag sentences, or tell a number for each series."""
+    from unroll.experiment import Trained
+
+    for answer in Trained.load(options.run).predict(_lines(options.text, options.file)):
+        if options.json:
+            print(json.dumps(answer, ensure_ascii=False))
+        elif "labels" in answer:
+            pairs = zip(answer["tokens"], answer["labels"], strict=True)
+            print(" ".join(f"{token}/{label}" for token, label in pairs))
+        else:
+            print(f"{answer['prediction']:.4f}")
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Continue texts with a language model."""
+    from unroll.experiment import Trained
+
+    if options.temperature < 0 or options.length < 1 or options.seed < 0:
+        raise BadInput("--temperature and --seed must be 0 or more, and --length 1 or more.")
+    run = Trained.load(options.run)
+    prompts = [options.prompt] if options.prompt is not None else _lines(None, options.file)
+    for answer in run.generate(prompts, options.length, options.temperature, options.seed):
+        between = " " if run.vocabulary.unit == "words" and answer["prompt"] else ""
+        plain = f"{answer['prompt']}{between}{answer['continuation']}"
+        print(json.dumps(answer, ensure_ascii=False) if options.json else plain)
+
+
+def ui(options: argparse.Namespace) -> None:
+    """Serve MLflow's UI on localhost."""
+    from unroll.tracking.mlflow import serve_ui
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve_ui(options.uri, options.port)
+
+
+def _lines(text: str | None, file: Path | None) -> list[str]:
+    """Lines of the argument, of a file, or of standard input."""
+    if text is not None:
+        return [text]
+    if file is not None:
+        from unroll.data.readers.base import numbered_lines
+
+        return [line for _, line in numbered_lines(file)]
+    try:
+        return [line.rstrip("\r\n") for line in sys.stdin]
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"Standard input: byte {error.start} is not UTF-8; convert it, for example with iconv."
+        ) from None
+
+
+@contextlib.contextmanager
+def _no_folder_left(folder: Path):  # type: ignore[no-untyped-def]
+    """Remove ``folder`` if it stays empty."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "unroll", description="Experiments with recurrent networks: train, track, compare, report.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def add(verb: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        sentence = (verb.__doc__ or "").splitlines()[0]
+        sub = verbs.add_parser(verb.__name__, help=sentence, description=sentence, epilog=EPILOG,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        sub.set_defaults(verb=verb)
+        return sub
+
+    def settings(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("settings", nargs="*", metavar="SETTING", help="key=value")
+
+    sub = add(config)
+    settings(sub)
+    sub.add_argument("--explain", action="store_true", help="tell what every setting means")
+    sub.add_argument("--course", type=Path, metavar="FILE", help="resolve every run of a course")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="where --course writes (outputs/configs)")
+
+    sub = add(data)
+    sub.add_argument("action", choices=["list", "fetch", "add"])
+    sub.add_argument("names", nargs="*", metavar="NAME|PATH")
+    sub.add_argument("--name", help="name of the corpus that is added")
+
+    sub = add(prepare)
+    settings(sub)
+    sub.add_argument("--data", type=Path, metavar="FILE", help="resolved data settings instead")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="where fit/ and test/ go (a cache)")
+
+    sub = add(train)
+    settings(sub)
+    sub.add_argument("--config", type=Path, metavar="FILE", help="resolved settings instead")
+    sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
+
+    sub = add(evaluate)
+    sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
+    sub.add_argument("--prepared", type=Path, metavar="FOLDER", required=True, help="data with fit/ and test/")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="figures as JSON (outputs/metrics/…)")
+
+    sub = add(compare)
+    sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE", help="what evaluate wrote")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
+
+    sub = add(report)
+    sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))
+    sub.add_argument("--outputs", type=Path, metavar="FOLDER", default=Path("outputs"))
+    sub.add_argument("--out", type=Path, metavar="FILE", default=Path("outputs/report/index.html"))
+
+    sub = add(predict)
+    sub.add_argument("run", type=Path, metavar="RUN")
+    sub.add_argument("text", nargs="?", help="one line; standard input if absent")
+    sub.add_argument("--file", type=Path, help="a file of lines")
+    sub.add_argument("--json", action="store_true", help="one JSON object per line")
+
+    sub = add(generate)
+    sub.add_argument("run", type=Path, metavar="RUN")
+    sub.add_argument("--prompt", help="what the text begins with; standard input if absent")
+    sub.add_argument("--file", type=Path, help="a file of prompts, one per line")
+    sub.add_argument("--length", type=int, default=50, metavar="N", help="tokens to add (50)")
+    sub.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 takes the likeliest (1.0)")
+    sub.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
+    sub.add_argument("--json", action="store_true", help="one JSON object per line")
+
+    sub = add(ui)
+    sub.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="MLflow's store")
+    sub.add_argument("--port", type=int, default=5000)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

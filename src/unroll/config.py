@@ -1,0 +1,441 @@
+"""Settings: composed by Hydra from ``conf/``, checked here, resolved to one plain YAML per run.
+
+Defaults stand in YAML alone; every field below has its sentence, which ``unroll config --explain`` prints.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unroll.errors import BadInput
+
+CONF = Path("conf")
+GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
+
+
+class Section(BaseModel):
+    """Frozen settings that know all of their keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceFile(Section):
+    """One file of a public corpus."""
+
+    file: str = Field(description="Name of the file, below the corpus's folder.")
+    url: str = Field(description="Its origin, pinned to a revision.")
+    sha256: str = Field(description="SHA-256 of the unpacked file.", pattern="^[0-9a-f]{64}$")
+
+
+class Cuts(Section):
+    """Where one file is cut into splits."""
+
+    train: float = Field(gt=0, description="Share (at most 1) or number of tokens that goes to training.")
+    validation: float = Field(gt=0, description="The same for validation; what is left is the test split.")
+
+
+class DataConfig(Section):
+    """Which corpus, and how it is read."""
+
+    name: str = Field(description="Name of the corpus, and of its folder.")
+    title: str = Field(description="What it is, in one sentence.")
+    generator: str | None = Field(description="Generator that writes it, for an embedded corpus.")
+    sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
+    licence: str | None = Field(description="Licence, shown when it is fetched.")
+    citation: str | None = Field(description="What to cite when it is used.")
+    reader: Literal["text", "conllu", "columns", "series", "brown"] = Field(description="Format of the files.")
+    unit: Literal["words", "characters", "steps"] = Field(description="What one step of a sequence is.")
+    train: str = Field(description="Training file; the only one if split is given.")
+    validation: str | None = Field(description="Validation file.")
+    test: str | None = Field(description="Test file; null if the corpus has none.")
+    split: Cuts | None = Field(description="Where the training file is cut, if it is the only one.")
+    token_column: int = Field(description="Reader columns: column of the token, from 0; negative from the last.")
+    label_column: int = Field(description="Reader columns: column of the label, likewise.")
+    scheme: Literal["bio"] | None = Field(description="Reader columns: bio checks that labels are O, B-… or I-….")
+    probe: str | None = Field(description="Reader conllu: MISC key whose value groups tokens measured apart.")
+    contrast: str | None = Field(description="Reader conllu: MISC key of the token that a probed one must beat.")
+    sentence_end: bool = Field(description="Whether <eos> follows each sequence, for language models.")
+    lowercase: bool = Field(description="Whether words are folded to lower case.")
+    min_count: int = Field(ge=1, description="How often train must have a token for it to be in the vocabulary.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if (self.split is None) == (self.validation is None):
+            raise ValueError("give either data.validation or data.split, not both and not neither")
+        if self.split and self.split.train <= 1 and self.split.train + self.split.validation > 1 + 1e-9:
+            raise ValueError("data.split: the shares of train and validation exceed 1")
+        if (self.reader == "series") != (self.unit == "steps"):
+            raise ValueError("data.unit=steps goes with data.reader=series, and only with it")
+        if self.unit == "characters" and self.reader != "text":
+            raise ValueError("data.unit=characters goes with data.reader=text only")
+        return self
+
+
+class LanguageModelConfig(Section):
+    """Predict each next token."""
+
+    name: Literal["language_model"] = Field(description="The task.")
+    tied: bool = Field(description="Whether the output matrix is the embedding.")
+
+
+class TaggerConfig(Section):
+    """Tell the label of each token."""
+
+    name: Literal["tagger"] = Field(description="The task.")
+
+
+class RegressorConfig(Section):
+    """Tell one number for each sequence."""
+
+    name: Literal["regressor"] = Field(description="The task.")
+
+
+class RecurrentConfig(Section):
+    """A recurrent network."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["recurrent"] = Field(description="The kind of network.")
+    cell: Literal["vanilla", "lstm", "gru"] = Field(description="The cell.")
+    layers: int = Field(ge=1, description="Number of layers L.")
+    hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
+    bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
+    dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
+
+
+class NgramConfig(Section):
+    """An n-gram language model."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["ngram"] = Field(description="The kind of network.")
+    order: int = Field(ge=1, le=9, description="Length n of the longest n-gram.")
+
+
+class OptimizerConfig(Section):
+    """How weights move."""
+
+    name: Literal["adamw", "sgd"] = Field(description="The optimizer.")
+    learning_rate: float = Field(gt=0, description="Step size at the peak of the schedule.")
+    weight_decay: float = Field(ge=0, description="Decoupled (AdamW) or L2 (SGD) weight decay.")
+    momentum: float = Field(ge=0, lt=1, description="Momentum of SGD.")
+
+
+class TrainingConfig(Section):
+    """How a network is trained."""
+
+    tokens: int = Field(ge=1, description="Budget: real tokens read in training; epochs follow from it.")
+    batch_size: int = Field(ge=1, description="Sequences, or parallel streams of a language model, per step.")
+    truncation_length: int = Field(ge=1, description="Steps k of a language model's window.")
+    optimizer: OptimizerConfig = Field(description="How weights move.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        description="Course of the learning rate over the budget, after the warm-up."
+    )
+    warmup: float = Field(ge=0, lt=1, description="Share of the budget over which the rate rises from 0.")
+    clip_norm: float | None = Field(description="Largest global norm of the gradient; null for none.")
+    precision: Literal["32", "bf16-mixed"] = Field(description="Numbers of the arithmetic.")
+    validations: int = Field(ge=1, description="Validations over the budget, evenly spaced in tokens.")
+    patience: int | None = Field(description="Validations without improvement before stopping; null for never.")
+    evaluation_streams: int = Field(
+        ge=1, description="Streams of a language model in evaluation: 1 is exact, more are faster."
+    )
+    threads: int = Field(ge=1, description="CPU threads; fixed, since sums depend on it.")
+
+    @model_validator(mode="after")
+    def _positive(self) -> TrainingConfig:
+        for key in ("clip_norm", "patience"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise ValueError(f"training.{key} must be positive, or null for none")
+        return self
+
+
+class TrackingConfig(Section):
+    """Where runs are logged."""
+
+    name: Literal["mlflow", "none"] = Field(description="The tracker.")
+    uri: str | None = Field(description="MLflow's tracking URI.")
+    system_metrics: bool = Field(description="Whether processor and memory are logged every few seconds.")
+    log_model: bool = Field(description="Whether the model goes to MLflow too, ready to be served.")
+
+
+Task = Annotated[LanguageModelConfig | TaggerConfig | RegressorConfig, Field(discriminator="name")]
+Arch = Annotated[RecurrentConfig | NgramConfig, Field(discriminator="network")]
+
+
+class Config(Section):
+    """All settings of one run."""
+
+    experiment: str = Field(description="Name of the experiment: that of its file.")
+    question: str = Field(description="What it asks, in words.")
+    seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
+    data: DataConfig = Field(description="Which corpus, and how it is read.")
+    task: Task = Field(description="What is learned.")
+    arch: Arch = Field(description="What learns it.")
+    training: TrainingConfig = Field(description="How it is trained.")
+    tracking: TrackingConfig = Field(description="Where runs are logged.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        task, arch, data = self.task.name, self.arch, self.data
+        if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
+            raise ValueError(
+                f"arch={arch.name} reads the word that a language model is to predict; choose one of one direction"
+            )
+        if isinstance(arch, NgramConfig) and task != "language_model":
+            raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
+        if (task == "regressor") != (data.unit == "steps"):
+            raise ValueError(f"task={task} cannot be done on data={data.name}, whose steps are {data.unit}")
+        if task == "tagger" and data.reader == "text":
+            raise ValueError(f"task=tagger needs labels, and data={data.name} is plain text")
+        if task == "tagger" and data.sentence_end:
+            raise ValueError("data.sentence_end goes with language models only; a tagger has no label for <eos>")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the run: ``<experiment>/<arch>-<seed>``."""
+        return f"{self.experiment}/{self.arch.name}-{self.seed}"
+
+    def dump(self) -> str:
+        """Plain YAML from which the same settings are read again."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the result: everything but the tracking."""
+        content = self.model_dump(mode="json", exclude={"tracking"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
+    """Compose and check the settings of one run.
+
+    Args:
+        overrides: Hydra overrides such as ``arch=lstm`` and ``training.tokens=200000``.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: an unknown key or choice, an impossible value or pair.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not (conf / "config.yaml").is_file():
+        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+    chosen = _choices(overrides, conf)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            composed = hydra_compose("config", list(overrides))
+            content = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise BadInput(_first_sentence(str(error), overrides)) from None
+    assert isinstance(content, dict)
+    content.pop("recurrent", None)  # what recurrent architectures share has gone into arch
+    content["experiment"] = chosen["experiment"]
+    return check(content, " ".join(overrides))
+
+
+def load(path: Path) -> Config:
+    """Read the resolved settings of a run.
+
+    Raises:
+        BadInput: the file is missing, is no YAML, or holds what is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"{path} does not exist; name a file that unroll config or a run wrote.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds no settings; name a file that unroll config or a run wrote.")
+    return check(content, str(path))
+
+
+def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
+    """Every corpus that has a file in ``conf/data``.
+
+    Raises:
+        BadInput: a file is bad.
+    """
+    defaults = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))["data"]
+    found = {}
+    for path in sorted((conf / "data").glob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found[path.stem] = _check_data({**defaults, **content}, str(path))
+    return found
+
+
+def dump_data(data: DataConfig) -> str:
+    """Plain YAML of the data settings alone, on which preparing depends."""
+    return yaml.safe_dump(data.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def load_data(path: Path) -> DataConfig:
+    """Read what :func:`dump_data` wrote.
+
+    Raises:
+        BadInput: the file is missing or holds what is not allowed.
+    """
+    try:
+        return _check_data(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; unroll config --course writes it.") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+
+
+def _check_data(content: Any, origin: str) -> DataConfig:
+    try:
+        return DataConfig.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, origin)) from None
+
+
+def check(content: dict[str, Any], origin: str) -> Config:
+    """Check plain settings.
+
+    Raises:
+        BadInput: with one sentence for the first thing that is wrong.
+    """
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, origin)) from None
+
+
+def course(path: Path = CONF / "course.yaml") -> dict[str, dict[str, list[Any]]]:
+    """Chapters of the course, each with its experiments, archs and seeds, in order.
+
+    Raises:
+        BadInput: the file is missing or has another shape.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; change to the root of the project.") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    for chapter, grid in content.items():
+        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
+            raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
+    chapters: dict[str, dict[str, list[Any]]] = content
+    return chapters
+
+
+def grid(chapters: dict[str, dict[str, list[Any]]]) -> Iterator[tuple[str, str, int]]:
+    """Every run of a course: experiment, arch and seed."""
+    for chapter in chapters.values():
+        for experiment in chapter["experiments"]:
+            for arch in chapter["archs"]:
+                yield from ((experiment, arch, seed) for seed in chapter["seeds"])
+
+
+def questions(chapters: dict[str, dict[str, list[Any]]], conf: Path = CONF) -> dict[str, str]:
+    """The question of every experiment of a course, in words."""
+    names = [name for grid in chapters.values() for name in grid["experiments"]]
+    files = {name: conf / "experiment" / f"{name}.yaml" for name in names}
+    return {name: yaml.safe_load(path.read_text(encoding="utf-8"))["question"] for name, path in files.items()}
+
+
+def explain() -> str:
+    """Every field with its type and its sentence, a line each."""
+    lines = []
+    for name, model in _sections(Config, ""):
+        lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
+        for key, field in model.model_fields.items():
+            kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
+            if "Config" not in kind:
+                lines.append(f"  {name + '.' if name else ''}{key} ({kind}): {field.description}")
+    return "\n".join(lines)
+
+
+def _sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield name, model
+    for key, field in model.model_fields.items():
+        for part in _models(field.annotation):
+            yield from _sections(part, f"{name}.{key}".lstrip("."))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
+    """Choice of each group that is overridden.
+
+    Raises:
+        BadInput: an override is no ``key=value``, a key is unknown, a file is missing, or no experiment is named.
+    """
+    chosen: dict[str, str] = {}
+    known = sorted(_keys())
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        key = key.lstrip("+~")
+        if not equals:
+            raise BadInput(f"{override!r} is no setting; write key=value, such as arch=lstm.")
+        if key in GROUPS:
+            files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
+            if value not in files:
+                raise BadInput(
+                    f"There is no {key} {value!r}{_nearest(value, files)}; choose one of {', '.join(files)}."
+                )
+            chosen[key] = value
+        elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
+            raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
+    if "experiment" not in chosen:
+        files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
+        raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
+    return chosen
+
+
+def _keys() -> Iterator[str]:
+    """Dotted name of every setting."""
+    for name, model in _sections(Config, ""):
+        yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
+    yield from (f"recurrent.{key}" for key in ("layers", "hidden_size", "embedding_size", "dropout"))
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _first_sentence(message: str, overrides: Sequence[str]) -> str:
+    line = " ".join(message.split("\n")[0].split()).rstrip(".")
+    return f"{line}; mend the settings ({' '.join(overrides)})."
+
+
+def _explain_error(error: ValidationError, origin: str) -> str:
+    """One sentence for the first error."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in _TAGS)]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        siblings = [name for name in _keys() if name.rpartition(".")[0] == ".".join(place[:-1])]
+        return f"There is no setting {key!r}{_nearest(key, siblings)} ({origin}); see unroll config --explain."
+    if first["type"] == "missing":
+        return f"The setting {key} is missing ({origin}); see unroll config --explain."
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    if not key or first["type"] == "value_error":
+        return f"{reason[0].upper()}{reason[1:]} ({origin})."
+    return f"{key}={first['input']}: {reason} ({origin})."
+
+
+_TAGS = {"language_model", "tagger", "regressor", "recurrent", "ngram"}

@@ -1,0 +1,1 @@
+"""Data: where tensors come from; knows no network."""

@@ -1,0 +1,151 @@
+"""A fragment of English with agreement across attractors and words that only their right context resolves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SIZES = {"train": 14_000, "validation": 1_000, "test": 2_500}
+ATTRACTORS = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4)  # drawn from: nouns of the other number before the verb
+
+ANIMATE = ["dog", "cat", "boy", "girl", "teacher", "doctor", "farmer", "painter", "singer", "driver", "sailor", "baker", "lawyer", "nurse", "pilot", "writer", "actor", "horse", "bird", "rabbit", "student", "soldier", "king", "queen", "judge", "guest", "neighbour", "friend", "child-children", "man-men", "woman-women", "mouse-mice", "clerk", "monk", "cook", "uncle", "sister", "brother", "cousin", "author"]
+THINGS = ["table", "chair", "house", "tree", "river", "bridge", "garden", "window", "door", "lamp", "book", "letter", "picture", "box-boxes", "church-churches", "boat", "train", "wall", "hill", "road", "shop", "tower", "field", "stone", "ship", "barn", "fence", "bench-benches", "bottle", "basket", "mirror", "map"]
+EVENTS = ["dinner", "lunch", "breakfast", "concert", "storm", "winter", "war", "wedding", "harvest", "exam"]
+INTRANSITIVE = ["bark", "sleep", "laugh", "sing", "wait", "smile", "shout", "cry-cries", "listen", "arrive", "travel", "swim", "whistle", "tremble", "wander", "vanish-vanishes", "hesitate", "complain", "yawn", "kneel"]
+TRANSITIVE = ["see", "know", "like", "follow", "help", "call", "find", "watch-watches", "visit", "hear", "admire", "remember", "greet", "trust", "paint", "push-pushes", "carry-carries", "chase", "praise", "need"]
+EITHER = ["play", "walk", "dance", "rest", "dream", "work", "race", "march-marches", "whisper"]  # noun or verb: left tells
+ADJECTIVES = ["old", "young", "tall", "small", "happy", "sad", "quiet", "loud", "clever", "lazy", "proud", "brave", "angry", "hungry", "gentle", "famous", "tired", "strange", "rich", "poor", "kind", "honest", "busy", "calm"]
+RIGHT = (
+    ["light", "cold", "square", "human", "secret", "plastic", "dark", "sweet", "orange", "gold", "silver", "iron", "ideal", "native"]
+)  # adjective or noun
+ADVERBS = ["often", "quietly", "loudly", "never", "again", "slowly", "today", "yesterday", "soon", "gladly", "rarely", "always"]
+PREPOSITIONS = ["near", "behind", "beside", "with", "above", "under", "opposite", "against"]
+CLAUSES = ["before", "after", "since", "until"]  # preposition or conjunction: a verb to the right tells
+NAMES = ["Mary", "John", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo", "Clara"]
+
+Draw = Callable[[], float]
+
+
+class Word(NamedTuple):
+    """A token, its part of speech, and its MISC column."""
+
+    form: str
+    tag: str
+    misc: str = "_"
+
+
+def write(folder: Path) -> None:
+    """Write sentences in CoNLL-U.
+
+    MISC marks the main verb with ``Attractors=n`` and the form of the wrong number as ``Contrast``, and an ambiguous
+    word with the side that resolves it, ``Context=left`` or ``Context=right``.
+    """
+    for seed, (split, size) in enumerate(SIZES.items()):
+        draw = random.Random(200 + seed).random
+        with (folder / f"{split}.conllu").open("w", encoding="utf-8", newline="\n") as file:
+            for _ in range(size):
+                rows = (
+                    f"{n}\t{word.form}\t_\t{word.tag}\t_\t_\t_\t_\t_\t{word.misc}"
+                    for n, word in enumerate(_sentence(draw), start=1)
+                )
+                file.write("\n".join(rows) + "\n\n")
+
+
+def _pick(draw: Draw, items: Sequence[str]) -> str:
+    return items[int(draw() * len(items))]
+
+
+def _forms(entry: str) -> tuple[str, str]:
+    """Plain form and the form in -s of a noun or a verb."""
+    plain, _, other = entry.partition("-")
+    return plain, other or plain + "s"
+
+
+def _noun(draw: Draw, plural: bool, entries: Sequence[str]) -> Word:
+    return Word(_forms(_pick(draw, entries))[plural], "NOUN")
+
+
+def _verb(draw: Draw, plural: bool, entries: Sequence[str]) -> tuple[str, str]:
+    """Form of the number asked for, and the form of the other one."""
+    plain, third = _forms(_pick(draw, entries))
+    return (plain, third) if plural else (third, plain)
+
+
+def _noun_phrase(draw: Draw, plural: bool, entries: Sequence[str]) -> list[Word]:
+    """the (adjective) noun; the adjective may be one that could be a noun as well."""
+    noun, chance = _noun(draw, plural, entries), draw()
+    if chance < 0.12:
+        return [Word("the", "DET"), Word(_pick(draw, RIGHT), "ADJ", "Context=right"), noun]
+    if chance < 0.27:
+        return [Word("the", "DET"), Word(_pick(draw, ADJECTIVES), "ADJ"), noun]
+    return [Word("the", "DET"), noun]
+
+
+def _subject(draw: Draw, plural: bool, attractors: int) -> list[Word]:
+    """A head with a modifier for each attractor, a noun of the other number."""
+    chance = draw()
+    if not attractors and not plural and chance < 0.12:
+        return [Word(_pick(draw, NAMES), "PROPN")]
+    if not plural and chance < 0.3:  # "the light": the same words as before a noun, but the noun itself
+        words = [Word("the", "DET"), Word(_pick(draw, RIGHT), "NOUN", "Context=right")]
+    elif chance < 0.4:
+        plain, third = _forms(_pick(draw, EITHER))
+        words = [Word("the", "DET"), Word(third if plural else plain, "NOUN", "Context=left")]
+    else:
+        words = _noun_phrase(draw, plural, ANIMATE)
+    for n in range(attractors):
+        if n == 0 and draw() < 0.5:
+            verb, _ = _verb(draw, not plural, TRANSITIVE)
+            words += [Word("that", "PRON"), *_noun_phrase(draw, not plural, ANIMATE), Word(verb, "VERB")]
+        else:
+            words += [Word(_pick(draw, PREPOSITIONS), "ADP"), *_noun_phrase(draw, not plural, THINGS)]
+    return words
+
+
+def _predicate(draw: Draw, plural: bool, probe: str) -> list[Word]:
+    """A verb that agrees, with what follows it; ``probe`` is the MISC entry of the main verb, or empty."""
+
+    def verb(entries: Sequence[str], tag: str = "VERB", context: str = "") -> Word:
+        form, other = _verb(draw, plural, entries)
+        marks = [context] if context else []
+        marks += [probe, f"Contrast={other}"] if probe else []
+        return Word(form, tag, "|".join(sorted(marks)) or "_")
+
+    chance = draw()
+    if chance < 0.2:
+        form, other = ("are", "is") if plural else ("is", "are")
+        misc = f"{probe}|Contrast={other}" if probe else "_"
+        return [Word(form, "AUX", misc), Word(_pick(draw, ADJECTIVES), "ADJ")]
+    if chance < 0.4:
+        return [verb(EITHER, context="Context=left"), *_adverb(draw)]
+    if chance < 0.6:
+        return [verb(INTRANSITIVE), *_adverb(draw)]
+    if chance < 0.8:
+        return [verb(TRANSITIVE), *_noun_phrase(draw, draw() < 0.5, ANIMATE if draw() < 0.5 else THINGS)]
+    if draw() < 0.5:  # "sees her friend" or "sees her often"
+        return [verb(TRANSITIVE), Word("her", "DET", "Context=right"), _noun(draw, draw() < 0.5, ANIMATE)]
+    return [verb(TRANSITIVE), Word("her", "PRON", "Context=right"), Word(_pick(draw, ADVERBS), "ADV")]
+
+
+def _adverb(draw: Draw) -> list[Word]:
+    return [Word(_pick(draw, ADVERBS), "ADV")] if draw() < 0.4 else []
+
+
+def _circumstance(draw: Draw) -> list[Word]:
+    """before the concert, or before the singer laughs: the same word and article, told apart by what follows."""
+    form, plural = _pick(draw, CLAUSES), draw() < 0.5
+    if draw() < 0.5:
+        noun = _noun(draw, plural, EVENTS if draw() < 0.5 else ANIMATE)
+        return [Word(form, "ADP", "Context=right"), Word("the", "DET"), noun]
+    subject = [Word("the", "DET"), _noun(draw, plural, ANIMATE)]
+    return [Word(form, "SCONJ", "Context=right"), *subject, Word(_verb(draw, plural, INTRANSITIVE)[0], "VERB")]
+
+
+def _sentence(draw: Draw) -> list[Word]:
+    plural, attractors = draw() < 0.5, ATTRACTORS[int(draw() * len(ATTRACTORS))]
+    words = _subject(draw, plural, attractors) + _predicate(draw, plural, f"Attractors={attractors}")
+    if draw() < 0.3:
+        words += _circumstance(draw)
+    return [*words, Word(".", "PUNCT")]

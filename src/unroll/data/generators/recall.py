@@ -1,0 +1,67 @@
+"""A language of recall: a name that comes early must be said again later.
+
+The example of the lectures: "Jane walked into the room. John walked in too. It was late in the day … Jane said hi
+to ___". Only one who has kept the second name over all that lies between can tell it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+SIZES = {"train": 9_000, "validation": 600, "test": 2_000}
+DISTANCES = (12, 20, 30, 45, 60)  # tokens from the name to the place where it is demanded
+NAMES = ("Jane", "John", "Mary", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo")
+ROOMS = ("room", "hall", "house", "kitchen", "garden", "office")
+FILLERS = {  # neutral sentences, by their number of tokens: any number from 3 on can be made of them
+    3: ("it rained .", "snow fell .", "time passed .", "bells rang .", "nobody moved .", "music played ."),
+    4: ("the clock struck .", "the lamp burned .", "a door closed .", "the wind blew .", "it grew dark ."),
+    5: ("the tea was cold .", "the day was long .", "a car drove past .", "the floor was wet ."),
+    7: ("it was late in the day .", "the cat slept on the chair .", "rain ran down the old window ."),
+}
+TAGS = {
+    ".": "PUNCT", "the": "DET", "a": "DET", "it": "PRON", "nobody": "PRON", "was": "AUX", "too": "ADV",
+    "in": "ADP", "into": "ADP", "to": "ADP", "on": "ADP", "down": "ADP", "past": "ADV", "hi": "INTJ",
+    "cold": "ADJ", "long": "ADJ", "wet": "ADJ", "late": "ADJ", "old": "ADJ", "dark": "ADJ",
+} | dict.fromkeys(
+    ["rained", "fell", "passed", "rang", "moved", "played", "struck", "burned", "closed", "blew", "grew", "drove", "slept", "ran", "walked", "said"], "VERB"
+) | dict.fromkeys(NAMES, "PROPN")  # fmt: skip
+
+
+def write(folder: Path) -> None:
+    """Write documents in CoNLL-U; ``Distance=d`` in MISC marks each name that has to be recalled over d tokens."""
+    for seed, (split, size) in enumerate(SIZES.items()):
+        draw = random.Random(100 + seed).random
+        with (folder / f"{split}.conllu").open("w", encoding="utf-8", newline="\n") as file:
+            for number in range(size):
+                file.write(_document(draw, DISTANCES[number % len(DISTANCES)]))
+
+
+def _document(draw: Callable[[], float], distance: int) -> str:
+    first = NAMES[int(draw() * len(NAMES))]
+    others = [name for name in NAMES if name != first]
+    second = others[int(draw() * len(others))]
+    words = [first, "walked", "into", "the", ROOMS[int(draw() * len(ROOMS))], "."]
+    introduced = len(words)
+    words += [second, "walked", "in", "too", "."]
+    greeting = [first, "said", "hi", "to"]
+    words += _filler(draw, introduced + distance - len(words) - len(greeting)) + greeting
+    demanded = len(words)
+    assert demanded - introduced == distance
+    words += [second, "."]
+    rows = (
+        f"{n}\t{word}\t_\t{TAGS.get(word, 'NOUN')}\t_\t_\t_\t_\t_\t{f'Distance={distance}' if n == demanded + 1 else '_'}"
+        for n, word in enumerate(words, start=1)
+    )
+    return "\n".join(rows) + "\n\n"
+
+
+def _filler(draw: Callable[[], float], length: int) -> list[str]:
+    """Sentences of exactly ``length`` tokens together, 3 or more."""
+    words: list[str] = []
+    while (left := length - len(words)) > 0:
+        sizes = [size for size in FILLERS if size == left or left - size >= min(FILLERS)]
+        size = sizes[int(draw() * len(sizes))]
+        words += FILLERS[size][int(draw() * len(FILLERS[size]))].split()
+    return words

@@ -1,0 +1,51 @@
+"""What a reader yields, and how it opens a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from unroll.errors import BadInput
+
+
+class Example(NamedTuple):
+    """One sequence of a corpus.
+
+    Args:
+        tokens: words, or one string of characters; empty for real vectors.
+        labels: one per token, where the format has them.
+        probes: (position, group, contrast or "") of the tokens that are measured apart.
+        vectors: one per step, for real vectors.
+        target: one number for the whole sequence, for real vectors.
+    """
+
+    tokens: Sequence[str] = ()
+    labels: Sequence[str] | None = None
+    probes: Sequence[tuple[int, str, str]] = ()
+    vectors: Sequence[Sequence[float]] = ()
+    target: float = 0.0
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a UTF-8 file with their numbers, without line ends.
+
+    Raises:
+        BadInput: the file is missing, or a byte of it is not UTF-8 (its offset is named).
+    """
+    offset = 0
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    yield number, raw.decode("utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise BadInput(
+                        f"{path}, line {number}: byte {offset + error.start} is not UTF-8; "
+                        "convert the file, for example with iconv -t UTF-8."
+                    ) from None
+                offset += len(raw)
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; fetch the corpus or mend the path in conf/data.") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder; name a file.") from None

@@ -1,0 +1,49 @@
+"""CoNLL columns: one token per line, columns between tabs or blanks, an empty line after each sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from unroll.data.readers.base import Example, numbered_lines
+from unroll.errors import BadInput
+
+
+def read(path: Path, token_column: int, label_column: int, scheme: str | None) -> Iterator[Example]:
+    """Sentences of a file in CoNLL columns.
+
+    Args:
+        path: a UTF-8 file.
+        token_column: column of the token, from 0; negative counts from the last.
+        label_column: column of the label, likewise.
+        scheme: ``bio`` if labels must be ``O``, ``B-…`` or ``I-…``; None if any label will do.
+
+    Raises:
+        BadInput: a line has another number of columns than the first, or a label breaks the scheme.
+    """
+    tokens: list[str] = []
+    labels: list[str] = []
+    width = 0
+    for number, line in numbered_lines(path):
+        if not line.strip() or line.startswith("-DOCSTART-"):
+            if tokens:
+                yield Example(tokens, labels)
+            tokens, labels = [], []
+            continue
+        cells = line.split("\t") if "\t" in line else line.split()
+        width = width or len(cells)
+        if (
+            len(cells) != width
+            or not -width <= min(token_column, label_column) <= max(token_column, label_column) < width
+        ):
+            raise BadInput(
+                f"{path}, line {number}: {len(cells)} columns, but the first line has {width} and token_column "
+                f"{token_column}, label_column {label_column} are asked for; mend the line or the columns."
+            )
+        label = cells[label_column].strip()
+        if scheme == "bio" and label != "O" and label[:2] not in ("B-", "I-"):
+            raise BadInput(f"{path}, line {number}: {label!r} is no BIO label; write O, B-TYPE or I-TYPE.")
+        tokens.append(cells[token_column].strip())
+        labels.append(label)
+    if tokens:
+        yield Example(tokens, labels)

@@ -1,0 +1,106 @@
+"""Corpora from outside: fetched from a mirror or their origin, verified, and moved into place whole."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlparse
+
+from unroll.errors import BadInput
+from unroll.outputs import whole
+
+UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {"": lambda path: path.open("rb"), ".gz": gzip.open, ".xz": lzma.open}  # type: ignore[dict-item]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a public corpus.
+
+    Args:
+        file: its name, below the corpus's folder here and below the corpus's name on a mirror.
+        url: its origin, pinned to a revision.
+        sha256: digest of the unpacked file.
+    """
+
+    file: str
+    url: str
+    sha256: str
+
+
+def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path:
+    """Fetch one file into ``folder``, unless it is there already, verified.
+
+    A mirror, a folder or a URL, is asked first, for the file itself and for it packed as .gz or .xz; then the origin.
+
+    Args:
+        corpus: name of the corpus, a folder on the mirror.
+        source: what to fetch.
+        folder: where it goes.
+        mirror: folder or URL; None to go to the origin at once.
+
+    Raises:
+        BadInput: the mirror does not exist, nothing could be reached, or the digest is wrong; nothing is kept then.
+    """
+    from pooch.hashes import file_hash
+
+    target = folder / source.file
+    if target.exists() and file_hash(str(target)) == source.sha256:
+        return target
+    with whole(target) as written:
+        packed, origin, reason = written.with_name(f"{written.name}.packed"), "", ""
+        for origin, suffix, get in _candidates(corpus, source, mirror):
+            try:
+                get(packed)
+                with UNPACK[suffix](packed) as stream, written.open("wb") as file:
+                    shutil.copyfileobj(stream, file, 1 << 20)
+                break
+            except FileNotFoundError as error:
+                reason = str(error)
+            except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+                raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it anew.") from None
+        if not written.exists():
+            raise BadInput(
+                f"{corpus}/{source.file} could not be fetched, the last place tried said: {reason}; nothing was kept. "
+                "Check the connection, or set UNROLL_MIRROR to a folder or URL that has it."
+            )
+        if (digest := file_hash(str(written))) != source.sha256:
+            raise BadInput(
+                f"{origin} has SHA-256 {digest[:16]}…, not {source.sha256[:16]}…: it is truncated or another file; "
+                "nothing was kept. Fetch it again, or mend the mirror."
+            )
+    return target
+
+
+def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tuple[str, str, Callable[[Path], None]]]:
+    """Places to try in order: their name, how they are packed, and how to get them to a path."""
+    if mirror:
+        is_url = urlparse(mirror).scheme in ("http", "https")
+        if not is_url and not Path(mirror).is_dir():
+            raise BadInput(f"UNROLL_MIRROR is {mirror}, which is no folder; mend it or unset it.")
+        for suffix in UNPACK:
+            place = f"{mirror.rstrip('/')}/{corpus}/{source.file}{suffix}"
+            yield place, suffix, _downloader(place) if is_url else _copier(Path(place))
+    yield source.url, "", _downloader(source.url)
+
+
+def _copier(place: Path) -> Callable[[Path], None]:
+    return lambda target: shutil.copyfile(place, target) and None
+
+
+def _downloader(url: str) -> Callable[[Path], None]:
+    def get(target: Path) -> None:
+        import requests
+        from pooch import HTTPDownloader
+
+        try:
+            HTTPDownloader(progressbar=os.isatty(2), timeout=30)(url, str(target), None)
+        except (requests.RequestException, ValueError) as error:  # pooch: ValueError when bytes are missing
+            raise FileNotFoundError(f"{url}: {error}") from error
+
+    return get

@@ -1,0 +1,356 @@
+"""The only place that joins the parts: conf → data → network → task → trainer → tracking."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import seed_everything
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from unroll.config import Config, NgramConfig, load
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.buckets import Buckets
+from unroll.data.prepared import Split, open_split
+from unroll.data.streams import Streams
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, embed
+from unroll.networks.ngram import KneserNey
+from unroll.networks.recurrent import Recurrent
+from unroll.outputs import whole, write_text
+from unroll.tasks import LanguageModel, Regressor, Tagger, Task
+from unroll.tasks.base import OptimizerFactory
+from unroll.tracking.provenance import code_digest, digest_of, environment, fingerprint, git_state
+from unroll.tracking.tracker import NullTracker, RunRecord, Status, Tracker
+from unroll.training.callbacks import History
+from unroll.training.optimizers import optimizer_factory
+from unroll.training.trainer import build_trainer
+
+POINTS = 10  # of the training curve between two validations
+RUN_FILES = ("config.yaml", "vocabulary.json", "weights.safetensors", "run.json")
+
+
+def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
+    """Train one run and write its folder: ``weights.safetensors``, settings, vocabulary, history, ``run.json``.
+
+    Args:
+        config: settings of the run.
+        prepared: folder with ``fit/``.
+        out: the run's folder, which appears whole or not at all.
+
+    Returns:
+        The best validation's figures.
+
+    Raises:
+        BadInput: data and settings do not fit each other.
+    """
+    torch.set_num_threads(config.training.threads)
+    seed_everything(config.seed, verbose=False)
+    vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+    splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
+    loader, validation = loaders(config, vocabulary.spec, splits)
+    task = build_task(config, vocabulary.spec)
+    data = digest_of([prepared / "fit"])
+    mark = fingerprint(config.digest(), data, code_digest())
+    tracker = build_tracker(config)
+    tracker.start(_record(config, mark, data))
+    status: Status = "KILLED"
+    try:
+        with whole(out) as folder:
+            folder.mkdir()
+            figures = _fit(config, task, splits["train"], loader, validation, folder, tracker)
+            save_file(task.state_dict(), folder / "weights.safetensors")
+            (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
+            (folder / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
+            parameters = sum(parameter.numel() for parameter in task.parameters())
+            record = {"fingerprint": mark, "vocabulary": vocabulary.digest, "parameters": parameters,
+                      "tokens": task.tokens_seen, "best": figures}  # fmt: skip
+            (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        tracker.log_metrics({f"best/{name}": value for name, value in figures.items()}, task.tokens_seen)
+        tracker.log_result(out)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        tracker.end(status)
+    return figures
+
+
+def _fit(
+    config: Config, task: Task, split: Split, loader: Any, validation: Any, folder: Path, tracker: Tracker
+) -> dict[str, float]:
+    """Train, by gradient or by counting, and leave the best validation's weights in the task."""
+    if isinstance(config.arch, NgramConfig):
+        assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey) and split.tokens is not None
+        task.network.fit(split.tokens)
+        task.tokens_seen = split.steps
+        figures = evaluate_task(task, validation)
+        rows = [f"{task.tokens_seen},val/{name},{value!r}" for name, value in figures.items()]
+        (folder / "history.csv").write_text("tokens,metric,value\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        tracker.log_metrics({f"val/{name}": value for name, value in figures.items()}, task.tokens_seen)
+        return figures
+    settings = config.training
+    steps = settings.tokens * len(loader) // (loader.tokens * settings.validations)
+    with tempfile.TemporaryDirectory(prefix=".best.", dir=folder.parent) as scratch:
+        trainer, best = build_trainer(
+            name=config.name,
+            monitor=task.monitor,
+            mode=task.mode,
+            steps_between_validations=max(1, steps),
+            clip_norm=settings.clip_norm,
+            precision=settings.precision,
+            patience=settings.patience,
+            scratch=Path(scratch),
+            callbacks=[History(folder / "history.csv", tracker, POINTS, steps)],
+        )
+        try:
+            trainer.fit(task, loader, validation)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from None
+        saved = torch.load(best.best_model_path, weights_only=True)
+    task.load_state_dict(saved["state_dict"])
+    return evaluate_task(task.cpu(), validation)
+
+
+def evaluate(runs: Iterable[Path], prepared: Path, out: Path, costs: Path) -> dict[str, Any]:
+    """Judge finished runs of one experiment on the test split, which nothing else opens.
+
+    Args:
+        runs: their folders.
+        prepared: folder with ``fit/`` and ``test/``.
+        out: JSON file with the figures of each run.
+        costs: JSON file with what varies from time to time: tokens per second.
+
+    Raises:
+        BadInput: a folder is no run, its vocabulary is another one's, or it has another experiment's settings.
+    """
+    vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+    results: dict[str, Any] = {}
+    speeds: dict[str, Any] = {}
+    for folder in runs:
+        run = Trained.load(folder)
+        if run.vocabulary.digest != vocabulary.digest:
+            raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; train it on this data.")
+        torch.set_num_threads(run.config.training.threads)
+        has_test = (prepared / "test" / "test").is_dir()
+        split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
+        figures = evaluate_task(run.task, evaluation_loader(run.config, vocabulary.spec, split))
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        results[folder.name] = {
+            "arch": run.config.arch.name, "seed": run.config.seed, "split": "test" if has_test else "validation",
+            "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
+            "validation": facts["best"],
+        }  # fmt: skip
+        speeds[folder.name] = {"tokens_per_second": throughput(run, open_split(prepared / "fit" / "train"))}
+        if run.config.tracking.name == "mlflow" and run.config.tracking.uri:
+            from unroll.tracking.mlflow import log_test_metrics
+
+            log_test_metrics(
+                run.config.tracking.uri, facts["fingerprint"], {f"test/{k}": v for k, v in figures.items()}
+            )
+    write_text(costs, json.dumps(speeds, indent=1) + "\n")
+    write_text(out, json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
+    """Figures of a task over a whole split."""
+    task.eval()
+    task.on_validation_epoch_start()
+    with torch.inference_mode():
+        for index, batch in enumerate(loader):
+            task.validation_step(batch, index)
+    return task.metrics()
+
+
+def throughput(run: Trained, split: Split, seconds: float = 0.5) -> float:
+    """Tokens per second of this run's training step, measured anew for about ``seconds``."""
+    import time
+
+    if isinstance(run.config.arch, NgramConfig):
+        start = time.perf_counter()
+        assert split.tokens is not None
+        KneserNey(run.config.arch.order, run.task.spec.vocabulary_size).fit(split.tokens)
+        return split.steps / (time.perf_counter() - start)
+    loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
+    task = build_task(run.config, run.task.spec)
+    tokens, start = 0, 0.0
+    for index, batch in enumerate(loader):
+        if index == 3:  # the first steps warm up
+            tokens, start = 0, time.perf_counter()
+        task.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=run.config.training.precision == "bf16-mixed"):
+            loss = task.training_step(batch, index)
+        loss.backward()
+        tokens += int(batch.mask.sum())
+        if start and time.perf_counter() - start > seconds:
+            break
+    return tokens / (time.perf_counter() - start) if start else float("nan")
+
+
+@dataclass
+class Trained:
+    """A finished run, ready for use."""
+
+    config: Config
+    vocabulary: Vocabulary
+    task: Task
+
+    @classmethod
+    def load(cls, folder: Path) -> Trained:
+        """Read a run's folder.
+
+        Raises:
+            BadInput: the folder is no run, or its parts do not belong together.
+        """
+        for name in RUN_FILES:
+            if not (folder / name).is_file():
+                raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
+        config, vocabulary = load(folder / "config.yaml"), Vocabulary.load(folder / "vocabulary.json")
+        try:
+            facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            if facts["vocabulary"] != vocabulary.digest:
+                raise BadInput(
+                    f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
+                )
+            task = build_task(config, vocabulary.spec)
+            task.load_state_dict(load_file(folder / "weights.safetensors"))
+        except (SafetensorError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
+        task.eval()
+        return cls(config, vocabulary, task)
+
+    def answer(
+        self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0
+    ) -> list[dict[str, Any]]:
+        """What the model makes of each line: labels, a number, or a continuation."""
+        if isinstance(self.task, LanguageModel):
+            return self.generate(lines, length, temperature, seed)
+        return self.predict(lines)
+
+    def predict(self, lines: list[str]) -> list[dict[str, Any]]:
+        """Labels, or a number, for each line.
+
+        Raises:
+            BadInput: the run is a language model, or a line cannot be read.
+        """
+        answers: list[dict[str, Any]] = self.task.predict_lines(lines, self.vocabulary)
+        return answers
+
+    def generate(self, prompts: list[str], length: int, temperature: float, seed: int) -> list[dict[str, Any]]:
+        """A continuation of each prompt.
+
+        Raises:
+            BadInput: the run is no language model.
+        """
+        if not isinstance(self.task, LanguageModel):
+            raise BadInput(f"{self.config.name} is no language model; use unroll predict.")
+        answers = []
+        for number, prompt in enumerate(prompts):
+            text, score = self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
+            answers.append({"prompt": prompt, "continuation": text, "mean_log_probability": score})
+        return answers
+
+
+def build_task(config: Config, spec: DataSpec) -> Task:
+    """Network and task of a run.
+
+    Raises:
+        BadInput: the data lacks what the task needs.
+    """
+    settings = config.training
+    optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
+    parts: tuple[DataSpec, OptimizerFactory, int] = (spec, optimizer, settings.tokens)
+    if isinstance(config.arch, NgramConfig):
+        return LanguageModel(KneserNey(config.arch.order, spec.vocabulary_size), *parts)
+    embedding = (
+        embed(spec.vocabulary_size, config.arch.embedding_size, spec.padding_index) if spec.vocabulary_size else None
+    )
+    encoder = build_encoder(config, embedding, spec)
+    if config.task.name == "language_model":
+        assert embedding is not None
+        network: LanguageNetwork = RecurrentLanguageNetwork(encoder, embedding, config.task.tied)
+        return LanguageModel(network, *parts)
+    if config.task.name == "regressor":
+        return Regressor(encoder, *parts)
+    if not spec.label_count:
+        raise BadInput(f"data={config.data.name} has no labels, which task=tagger needs; choose other data.")
+    return Tagger(encoder, *parts)
+
+
+def build_encoder(config: Config, embedding: nn.Embedding | None, spec: DataSpec) -> SequenceEncoder:
+    """Recurrent network over an embedding, or over real vectors."""
+    arch = config.arch
+    assert not isinstance(arch, NgramConfig)
+    width = spec.input_size if embedding is None else arch.embedding_size
+    recurrent = Recurrent(arch.cell, width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout)
+    return SequenceEncoder(nn.Identity() if embedding is None else embedding, recurrent, arch.dropout)
+
+
+def loaders(config: Config, spec: DataSpec, splits: dict[str, Split]) -> tuple[Streams | Buckets, Streams | Buckets]:
+    """Batches for training, and for validation."""
+    settings, train_split = config.training, splits["train"]
+    loader: Streams | Buckets
+    if config.task.name == "language_model":
+        loader = Streams(train_split, settings.batch_size, settings.truncation_length)
+    else:
+        loader = Buckets(train_split, settings.batch_size, spec.padding_index, config.seed)
+    return loader, evaluation_loader(config, spec, splits["validation"])
+
+
+def evaluation_loader(config: Config, spec: DataSpec, split: Split) -> Streams | Buckets:
+    """Batches for validation and test: every token once, in one fixed order."""
+    settings = config.training
+    if config.task.name == "language_model":
+        return Streams(split, settings.evaluation_streams, settings.truncation_length)
+    return Buckets(split, settings.batch_size, spec.padding_index, None)
+
+
+def build_tracker(config: Config) -> Tracker:
+    """Tracker by name."""
+    if config.tracking.name == "none" or not config.tracking.uri:
+        return NullTracker()
+    from unroll.tracking.mlflow import MLflowTracker
+
+    return MLflowTracker(config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model)
+
+
+def adhoc_name(config: Config, prepared: Path) -> str:
+    """Folder of a run outside the pipeline: ``<experiment>-<arch>-<seed>-<fingerprint>``."""
+    mark = fingerprint(config.digest(), digest_of([prepared / "fit"]), code_digest())
+    return f"{config.name.replace('/', '-')}-{mark[:12]}"
+
+
+def _record(config: Config, mark: str, data: str) -> RunRecord:
+    tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
+            "task": config.task.name, "fingerprint": mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
+    if stage := os.environ.get("DVC_STAGE"):
+        tags["dvc.stage"] = stage
+    params = dict(flatten(config.model_dump(mode="json", exclude={"data": {"sources"}, "tracking": True})))
+    return RunRecord(
+        experiment=config.experiment, name=config.name, params=params, tags=tags, config=config.dump(),
+        environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
+        data_source=config.data.train,
+    )  # fmt: skip
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested settings as dotted keys."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)

@@ -1,0 +1,1 @@
+"""Networks: whole sequences, built from cells."""

@@ -1,0 +1,72 @@
+"""The recurrent language model (Mikolov et al. 2010)."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.recurrent import State
+
+
+class LanguageNetwork(Protocol):
+    """What the language-model task asks of a network: features of a window, the carried state, logits."""
+
+    def initial_state(self, batch_size: int) -> State: ...
+
+    def __call__(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+    def logits(self, features: Tensor) -> Tensor: ...
+
+    def parameters(self) -> Any: ...
+
+
+class RecurrentLanguageNetwork(nn.Module):
+    """Recurrent language model: Mikolov et al., Interspeech 2010; tied weights: Press and Wolf, EACL 2017.
+
+    .. math:: P(w_{t+1} \\mid w_{\\le t}) = \\mathrm{softmax}(P h_t E^\\top + b)
+
+    Args:
+        encoder: embedding and recurrent network, one direction.
+        embedding: the encoder's embedding of V tokens, width I.
+        tied: whether the output matrix is the embedding itself; then h is projected to its width if they differ.
+
+    Shapes:
+        inputs: [B, T], lengths: [B], features: [B, T, I] if tied else [B, T, H], logits: […, V]
+    """
+
+    def __init__(self, encoder: SequenceEncoder, embedding: nn.Embedding, tied: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        width = embedding.embedding_dim if tied else encoder.output_size
+        needs_projection = encoder.output_size != width
+        self.projection = nn.Linear(encoder.output_size, width, bias=False) if needs_projection else nn.Identity()
+        self.decoder = nn.Linear(width, embedding.num_embeddings)
+        nn.init.zeros_(self.decoder.bias)
+        if tied:
+            self.decoder.weight = embedding.weight
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zero state of the encoder."""
+        return self.encoder.initial_state(batch_size)
+
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        """Features of every step of a window and the state to carry on."""
+        features, final = self.encoder(inputs, lengths, state)
+        return self.projection(features), final
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unnormalised log-probabilities of the next token: [N, I or H] → [N, V]."""
+        logits: Tensor = self.decoder(features)
+        return logits
+
+
+def embed(vocabulary_size: int, embedding_size: int, padding_index: int) -> nn.Embedding:
+    """Embedding from scratch, small enough to serve as a tied output matrix: U(−0.1, 0.1), padding at zero."""
+    embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
+    nn.init.uniform_(embedding.weight, -0.1, 0.1)
+    with torch.no_grad():
+        embedding.weight[padding_index].zero_()
+    return embedding

@@ -1,0 +1,150 @@
+"""Joins settings and data before any network is there: fetch, generate, prepare. Imports neither torch nor lightning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.config import CONF, DataConfig
+from unroll.data.generators import GENERATORS
+from unroll.data.prepared import Corpus, prepare
+from unroll.data.readers import READERS, guess
+from unroll.data.sources import Source, fetch
+from unroll.errors import BadInput
+from unroll.outputs import whole, write_text
+
+CACHE = Path("outputs/cache")
+
+
+def corpus_of(data: DataConfig) -> Corpus:
+    """The corpus that the settings describe."""
+    arguments: dict[str, dict[str, Any]] = {
+        "text": {"unit": data.unit},
+        "conllu": {"probe": data.probe, "contrast": data.contrast},
+        "columns": {"token_column": data.token_column, "label_column": data.label_column, "scheme": data.scheme},
+    }
+    files = {"train": data.train, "validation": data.validation, "test": data.test}
+    return Corpus(
+        read=partial(READERS[data.reader], **arguments.get(data.reader, {})),
+        files={split: Path(file) for split, file in files.items() if file},
+        cuts=(data.split.train, data.split.validation) if data.split else None,
+        unit=data.unit,
+        sentence_end=data.sentence_end,
+        lowercase=data.lowercase,
+        min_count=data.min_count,
+    )
+
+
+def prepared(data: DataConfig, out: Path | None = None) -> Path:
+    """Folder with the prepared corpus: ``out``, or one of the cache that is keyed by settings and files.
+
+    Raises:
+        BadInput: a file is missing or bad.
+    """
+    obtain(data)
+    if out is not None:
+        prepare(corpus_of(data), out)
+        return out
+    target = CACHE / f"{data.name}-{_key(data)[:16]}"
+    if not target.exists():
+        prepare(corpus_of(data), target)
+    return target
+
+
+def _key(data: DataConfig) -> str:
+    """Digest of what a prepared corpus depends on: settings, files, and the code that reads them."""
+    total = hashlib.sha256(json.dumps(data.model_dump(mode="json"), sort_keys=True).encode())
+    code = sorted((Path(__file__).parent / "data").rglob("*.py"))
+    for path in [Path(name) for name in (data.train, data.validation, data.test) if name] + code:
+        if path.is_file():
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def obtain(data: DataConfig) -> None:
+    """Generate an embedded corpus if its folder is not there; a public one is fetched only on request."""
+    folder = Path(data.train).parent
+    if data.generator is not None and not folder.exists():
+        if data.generator not in GENERATORS:
+            raise BadInput(f"There is no generator {data.generator!r}; choose one of {', '.join(GENERATORS)}.")
+        with whole(folder) as written:
+            written.mkdir()
+            GENERATORS[data.generator](written)
+    if data.sources and not Path(data.train).exists():
+        raise BadInput(f"{data.train} is not here yet; run: unroll data fetch {data.name}")
+
+
+def fetch_corpus(data: DataConfig) -> Path:
+    """Generate an embedded corpus, or fetch every file of a public one, verified.
+
+    Raises:
+        BadInput: the corpus is the user's own, or a file could not be had.
+    """
+    folder = Path(data.train).parent
+    if data.generator is None and not data.sources:
+        raise BadInput(f"{data.name} is a corpus of your own, with nothing to fetch.")
+    for source in data.sources:
+        fetch(data.name, Source(**source.model_dump()), folder, os.environ.get("UNROLL_MIRROR") or None)
+    if data.sources:
+        print(f"{data.name}: licence: {data.licence}; cite: {data.citation}", file=sys.stderr)
+    obtain(data)
+    return folder
+
+
+def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
+    """Copy a file or folder of one's own to ``data/`` and write the YAML that names it.
+
+    A folder has files whose names contain train, dev or valid, and test; a single file is cut 80/10/10.
+
+    Raises:
+        BadInput: there is nothing to add, the format is not told by the names, or the name is taken.
+    """
+    name = name or path.stem
+    target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
+    if settings.exists() or target.exists():
+        raise BadInput(f"There is a corpus {name!r} already; choose another with --name.")
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; name a file or a folder.")
+    files = _split_files(path)
+    readers = {guess(file) for file in files.values()}
+    if len(readers) != 1 or None in readers:
+        names = ", ".join(sorted(file.name for file in files.values()))
+        raise BadInput(
+            f"The format of {names} is not told by the names; use .txt, .conllu, .conll or .series, all alike."
+        )
+    reader = readers.pop()
+    content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": reader}
+    if reader == "series":
+        content["unit"] = "steps"
+    content |= {split: str(target / file.name) for split, file in files.items()}
+    if "validation" not in files:
+        content["split"] = {"train": 0.8, "validation": 0.1}
+    with whole(target) as folder:
+        folder.mkdir()
+        for file in files.values():
+            shutil.copyfile(file, folder / file.name)
+    write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return settings
+
+
+def _split_files(path: Path) -> dict[str, Path]:
+    """File of each split of a folder, or one file as train."""
+    if path.is_file():
+        return {"train": path}
+    found: dict[str, Path] = {}
+    for split, words in {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}.items():
+        matches = [file for file in sorted(path.iterdir()) if any(word in file.name.lower() for word in words)]
+        if len(matches) > 1 or (not matches and split != "test"):
+            raise BadInput(f"{path} has {len(matches)} files for {split}; keep one whose name contains {words[0]}.")
+        if matches:
+            found[split] = matches[0]
+    return found

@@ -1,0 +1,8 @@
+"""Tasks: what is learned, one LightningModule per file."""
+
+from unroll.tasks.base import Task
+from unroll.tasks.language_model import LanguageModel
+from unroll.tasks.regressor import Regressor
+from unroll.tasks.tagger import Tagger
+
+__all__ = ["LanguageModel", "Regressor", "Tagger", "Task"]

@@ -1,0 +1,122 @@
+"""What every task shares: one step for training, validation and test, and metrics over real tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.vocabulary import Vocabulary
+from unroll.tasks.metrics import GroupedMean, TokenMean
+
+OptimizerFactory = Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[str, Any]]
+
+
+class Scores(NamedTuple):
+    """What one step measures; the mean over true places of a mask is the figure.
+
+    Args:
+        losses: of each place.
+        mask: places that the loss counts.
+        measures: name → (values, mask) of whatever else is averaged in evaluation.
+        probed: values of the probed tokens, averaged by group; None where the task has none.
+    """
+
+    losses: Tensor
+    mask: Tensor
+    measures: dict[str, tuple[Tensor, Tensor]]
+    probed: Tensor | None
+
+
+class Task(LightningModule, ABC):
+    """A network, the loss that trains it, and the metrics that judge it.
+
+    Args:
+        spec: sizes that the data decides.
+        optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
+        budget: tokens to be read in training.
+    """
+
+    monitor: ClassVar[str]  # metric by which the best checkpoint is chosen
+    mode: ClassVar[str]  # whether the best one is its "min" or its "max"
+
+    def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
+        super().__init__()
+        self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
+        self.tokens_seen = 0
+        self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
+        self.by_group = GroupedMean(len(spec.groups))
+
+    def measure_names(self) -> tuple[str, ...]:
+        """Names of the measures beside the loss."""
+        return ()
+
+    @abstractmethod
+    def scores(self, batch: Batch, evaluating: bool) -> Scores:
+        """Losses of a batch, and in evaluation the other measures."""
+
+    @abstractmethod
+    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+        """Answer for each line of raw text.
+
+        Raises:
+            BadInput: a line cannot be read.
+        """
+
+    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Further figures that follow from the means."""
+        return {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss over the real tokens of the batch."""
+        scores = self.scores(batch, evaluating=False)
+        self.tokens_seen += int(batch.mask.sum())
+        return (scores.losses * scores.mask).sum() / scores.mask.sum()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the means."""
+        scores = self.scores(batch, evaluating=True)
+        self._mean("loss").update(scores.losses, scores.mask)
+        for name, (values, mask) in scores.measures.items():
+            self._mean(name).update(values, mask)
+        if scores.probed is not None and batch.groups is not None:
+            self.by_group.update(scores.probed, batch.groups)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last evaluation."""
+        for metric in (*self.means.values(), self.by_group):
+            metric.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the validation split."""
+        values = {f"val/{name}": torch.tensor(value) for name, value in self.metrics().items()}
+        self.log_dict(values)
+
+    def metrics(self) -> dict[str, float]:
+        """All figures since the last reset."""
+        figures = {name: float(self._mean(name).compute()) for name in self.means}
+        figures |= self.derived(figures)
+        if self.spec.groups:
+            values = zip(self.spec.groups, self.by_group.compute().tolist(), strict=True)
+            figures |= {f"accuracy/{group}": value for group, value in values}
+        return figures
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule, from the factory."""
+        assert self.optimizer_factory is not None
+        return self.optimizer_factory(self.parameters(), lambda: min(1.0, self.tokens_seen / self.budget))
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Free the gradients."""
+        optimizer.zero_grad(set_to_none=True)
+
+    def _mean(self, name: str) -> TokenMean:
+        metric = self.means[name]
+        assert isinstance(metric, TokenMean)
+        return metric

@@ -1,0 +1,127 @@
+"""Language modelling: predict each next token."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.networks.language import LanguageNetwork
+from unroll.networks.recurrent import State
+from unroll.tasks.base import OptimizerFactory, Scores, Task
+
+
+class LanguageModel(Task):
+    """Windows of parallel streams with the state carried from one to the next: Mikolov et al. 2010.
+
+    .. math:: L = -\\frac{1}{N} \\sum_t \\ln P(w_{t+1} \\mid w_{\\le t}), \\qquad \\text{perplexity} = e^L
+
+    Args:
+        network: embedding, recurrence and output layer, or an n-gram model.
+        spec: sizes that the data decides.
+        optimizer: see :class:`~unroll.tasks.base.Task`.
+        budget: tokens to be read in training.
+
+    Shapes:
+        batch: inputs, targets, mask: [B, T]
+
+    The state is carried in single precision: autocast hands out bf16 for some cells, and what is rounded at every
+    window drifts.
+    """
+
+    monitor, mode = "val/loss", "min"
+
+    def __init__(
+        self, network: LanguageNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int
+    ) -> None:
+        super().__init__(spec, optimizer, budget)
+        self.network = network
+        self.states: dict[bool, State] = {}  # by whether the model is in training: each has its own
+
+    def measure_names(self) -> tuple[str, ...]:
+        return ("loss_known",)
+
+    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
+        figures = {name.replace("loss", "perplexity"): exp(metrics[name]) for name in ("loss", "loss_known")}
+        if self.spec.unit == "characters":
+            figures["bits_per_character"] = metrics["loss"] / math.log(2)
+        return figures
+
+    def scores(self, batch: Batch, evaluating: bool) -> Scores:
+        if batch.first:
+            self.states[self.training] = self.network.initial_state(len(batch.inputs))
+        features, state = self.network(batch.inputs, batch.lengths, self.states[self.training])
+        self.states[self.training] = detach(state)
+        logits = self.network.logits(features.flatten(0, 1))  # [B · T, V]
+        losses = F.cross_entropy(logits, batch.targets.flatten(), reduction="none").view_as(batch.targets)
+        if not evaluating:
+            return Scores(losses, batch.mask, {}, None)
+        known = batch.mask & (batch.targets != self.spec.unknown_index)
+        return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._beats(logits, batch))
+
+    def _beats(self, logits: Tensor, batch: Batch) -> Tensor | None:
+        """Whether each target beats its contrast, or all other tokens where it has none: [B, T]."""
+        if batch.contrasts is None:
+            return None
+        target = logits.gather(1, batch.targets.view(-1, 1)).squeeze(1)
+        contrast = logits.gather(1, batch.contrasts.clamp(min=0).view(-1, 1)).squeeze(1)
+        rival = torch.where(batch.contrasts.flatten() >= 0, contrast, self._best_other(logits, batch.targets))
+        return (target > rival).view_as(batch.targets)
+
+    @staticmethod
+    def _best_other(logits: Tensor, targets: Tensor) -> Tensor:
+        return logits.scatter(1, targets.view(-1, 1), -math.inf).amax(dim=1)
+
+    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+        raise BadInput("This run is a language model, which continues a text; use unroll generate.")
+
+    @torch.inference_mode()
+    def generate(
+        self, prompt: str, vocabulary: Vocabulary, length: int, temperature: float, seed: int
+    ) -> tuple[str, float]:
+        """Continue a text.
+
+        Args:
+            prompt: what it begins with; empty to begin at a sentence's start.
+            vocabulary: of this model.
+            length: tokens to add.
+            temperature: divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest.
+            seed: of the draws.
+
+        Returns:
+            The continuation alone, and the mean log-probability of its tokens.
+        """
+        draw = torch.Generator().manual_seed(seed)
+        numbers = vocabulary.encode(vocabulary.split(prompt)).tolist() or [vocabulary.index["<eos>"]]
+        state, inputs, added, total = self.network.initial_state(1), torch.tensor([numbers]), [], 0.0
+        for _ in range(length):
+            features, state = self.network(inputs, torch.tensor([inputs.shape[1]]), state)
+            logits = self.network.logits(features[:, -1])[0].double()  # [V]
+            logits[[self.spec.padding_index, self.spec.unknown_index]] = -math.inf
+            if temperature > 0:
+                token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=draw))
+            else:
+                token = int(logits.argmax())
+            total += float(torch.log_softmax(logits, 0)[token])
+            added.append(token)
+            inputs = torch.tensor([[token]])
+        return vocabulary.join(added), total / max(length, 1)
+
+
+def exp(value: float) -> float:
+    """e to the power of a loss, or infinity where that is too large."""
+    return math.exp(value) if value < 700 else math.inf
+
+
+def detach(state: State) -> State:
+    """The same state without its history, its real numbers in single precision or better."""
+    return tuple(
+        type(part)(*(t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach() for t in part))
+        for part in state
+    )

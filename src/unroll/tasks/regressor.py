@@ -1,0 +1,63 @@
+"""Regression: tell one number for each sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unroll.cells.base import last_step
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.readers.series import parse_steps
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.networks.encoder import SequenceEncoder
+from unroll.tasks.base import OptimizerFactory, Scores, Task
+
+
+class Regressor(Task):
+    """A number read off the last real step: Hochreiter and Schmidhuber 1997, section 5.4.
+
+    .. math:: \\hat y = h_T v + c, \\qquad L = \\frac{1}{N} \\sum (\\hat y - y)^2
+
+    Args:
+        encoder: features of every step.
+        spec: sizes that the data decides.
+        optimizer: see :class:`~unroll.tasks.base.Task`.
+        budget: steps to be read in training.
+
+    Shapes:
+        batch: inputs: [B, T, I], targets: [B]
+    """
+
+    monitor, mode = "val/loss", "min"
+
+    def __init__(
+        self, encoder: SequenceEncoder, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int
+    ) -> None:
+        super().__init__(spec, optimizer, budget)
+        self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
+
+    def _predict(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        prediction: Tensor = self.head(last_step(self.encoder.outputs(inputs, lengths), lengths))
+        return prediction.squeeze(1)  # [B]
+
+    def scores(self, batch: Batch, evaluating: bool) -> Scores:
+        errors = (self._predict(batch.inputs, batch.lengths) - batch.targets) ** 2
+        return Scores(errors, torch.ones_like(errors, dtype=torch.bool), {}, None)
+
+    @torch.inference_mode()
+    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+        """Number told for each line of steps, such as ``0.5,1 0.25,0``."""
+        answers = []
+        for line in lines:
+            try:
+                steps = torch.tensor([parse_steps(line)])  # [1, T, I]
+            except ValueError:
+                steps = torch.empty(1, 0, 0)
+            if steps.shape[2] != self.spec.input_size:
+                raise BadInput(f"{line[:40]!r} is no series; write steps of {self.spec.input_size} numbers, "
+                               "such as 0.5,1 0.25,0.")  # fmt: skip
+            answers.append({"prediction": float(self._predict(steps, torch.tensor([steps.shape[1]])))})
+        return answers

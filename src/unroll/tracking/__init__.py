@@ -1,0 +1,1 @@
+"""Tracking: where runs are logged."""

@@ -1,0 +1,163 @@
+"""MLflow: the only module that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlparse
+
+from unroll.errors import BadInput
+from unroll.tracking.provenance import PACKAGES
+from unroll.tracking.tracker import RunRecord, Status
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+BATCH = 1_000  # points that MLflow takes in one call
+PAUSE = 1.0  # seconds between two sendings
+
+
+class MLflowTracker:
+    """One MLflow run per trained model, its points sent by a thread so that no step waits for them.
+
+    Args:
+        uri: tracking URI; for SQLite the database is made, or brought up to date, if need be.
+        system_metrics: whether processor and memory are logged.
+        log_model: whether the model is logged too.
+    """
+
+    def __init__(self, uri: str, system_metrics: bool, log_model: bool) -> None:
+        self.uri, self.system_metrics, self.with_model = uri, system_metrics, log_model
+        self.points: queue.SimpleQueue[Metric] = queue.SimpleQueue()
+        self.finished = threading.Event()
+        self.sender = threading.Thread(target=self._send_until_finished, daemon=True)
+
+    def start(self, record: RunRecord) -> None:
+        """Open the run with its settings, environment and dataset."""
+        open_store(self.uri)
+        mlflow.set_experiment(record.experiment)
+        mlflow.set_system_metrics_sampling_interval(2)
+        run = mlflow.start_run(run_name=record.name, tags=record.tags, log_system_metrics=self.system_metrics)
+        self.client, self.run_id = MlflowClient(), run.info.run_id
+        params = [Param(key, value) for key, value in record.params.items()]
+        for begin in range(0, len(params), 100):
+            self.client.log_batch(self.run_id, params=params[begin : begin + 100])
+        mlflow.log_text(record.config, "config.yaml")
+        mlflow.log_text(record.environment, "environment.yaml")
+        mlflow.log_input(_dataset(record), context="training")
+        self.sender.start()
+
+    def log_metrics(self, values: dict[str, float], tokens: int) -> None:
+        """Queue a point of each curve."""
+        now = int(time.time() * 1000)
+        for name, value in values.items():
+            self.points.put(Metric(name, value, now, tokens))
+
+    def log_result(self, folder: Path) -> None:
+        """Log the run's folder, and its model as a pyfunc that takes lines of text."""
+        mlflow.log_artifact(str(folder / "history.csv"))
+        if self.with_model:
+            mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("serve.py")),
+                artifacts={"run": str(folder)},
+                pip_requirements=["unroll", *PACKAGES[:4]],
+            )
+
+    def end(self, status: Status) -> None:
+        """Send what is left and close the run."""
+        self.finished.set()
+        if self.sender.is_alive():
+            self.sender.join()
+        mlflow.end_run(status)
+
+    def _send_until_finished(self) -> None:
+        while not self.finished.wait(PAUSE):
+            self._send()
+        self._send()
+
+    def _send(self) -> None:
+        points: list[Metric] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                points.append(self.points.get_nowait())
+        for begin in range(0, len(points), BATCH):
+            self.client.log_batch(self.run_id, points[begin : begin + BATCH])
+
+
+def open_store(uri: str) -> None:
+    """Point MLflow at ``uri``; a SQLite database is created or migrated by one process at a time.
+
+    Raises:
+        BadInput: the store cannot be opened.
+    """
+    try:
+        if uri.startswith("sqlite:///"):
+            database = Path(uri.removeprefix("sqlite:///"))
+            database.parent.mkdir(parents=True, exist_ok=True)
+            _create_once(uri, database)
+        mlflow.set_tracking_uri(uri)
+        MlflowClient().search_experiments(max_results=1)
+    except Exception as error:  # whatever driver or server there is, its errors have no common class
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"MLflow's store {uri} cannot be opened ({reason}); mend tracking.uri, or use tracking=none."
+        ) from None
+
+
+def _create_once(uri: str, database: Path) -> None:
+    """Create the tables under a lock: runs that start side by side would otherwise create them twice."""
+    import fcntl
+
+    with database.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            MlflowClient(uri).search_experiments(max_results=1)
+
+
+def log_test_metrics(uri: str, fingerprint: str, values: dict[str, float]) -> None:
+    """Add test figures to the finished run that has this fingerprint, if there is one."""
+    open_store(uri)
+    client = MlflowClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.fingerprint = '{fingerprint}'", max_results=1)
+    if runs:
+        now = int(time.time() * 1000)
+        client.log_batch(runs[0].info.run_id, [Metric(name, value, now, 0) for name, value in values.items()])
+
+
+def serve_ui(uri: str, port: int) -> int:
+    """Serve MLflow's UI on localhost until it is stopped.
+
+    Raises:
+        BadInput: there is no store yet.
+    """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise BadInput(f"There are no runs yet in {uri}; train one first: unroll train experiment=tagging")
+    if urlparse(uri).scheme in ("http", "https"):
+        raise BadInput(f"{uri} is a server already; open it in a browser.")
+    open_store(uri)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination",
+               "./mlruns", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    # mlflow starts uvicorn by name, so this environment's programs must come first
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.call(command, env={**os.environ, "PATH": path})
+
+
+def _dataset(record: RunRecord) -> mlflow.data.dataset.Dataset:
+    source = mlflow.data.dataset_source_registry.resolve_dataset_source(record.data_source)
+    return mlflow.data.meta_dataset.MetaDataset(source, name=record.data_name, digest=record.data_digest[:36])

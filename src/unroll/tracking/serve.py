@@ -1,0 +1,28 @@
+"""A run as an MLflow model: lines of text in, JSON lines out. MLflow runs this file when it loads the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+
+class RunModel(PythonModel):
+    """Tags or numbers for each line, or a continuation of it, as ``unroll predict`` and ``generate`` give them."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        from unroll.experiment import Trained
+
+        self.run = Trained.load(Path(context.artifacts["run"]))
+
+    def predict(
+        self, context: PythonModelContext, model_input: list[str], params: dict[str, Any] | None = None
+    ) -> list[str]:
+        settings = params or {}
+        return [json.dumps(answer, ensure_ascii=False) for answer in self.run.answer(list(model_input), **settings)]
+
+
+mlflow.models.set_model(RunModel())

@@ -1,0 +1,74 @@
+"""Lightning's Trainer, set up from flat settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from unroll.training.callbacks import Lines, TokenBar, TokenBudget
+
+
+def build_trainer(
+    name: str,
+    monitor: str,
+    mode: str,
+    steps_between_validations: int,
+    clip_norm: float | None,
+    precision: Literal["32", "bf16-mixed"],
+    patience: int | None,
+    scratch: Path,
+    callbacks: list[Callback],
+) -> tuple[Trainer, ModelCheckpoint]:
+    """Trainer that stops at the token budget and keeps the weights of the best validation.
+
+    Args:
+        name: of the run, for the lines on the terminal.
+        monitor: metric by which a validation is better.
+        mode: ``min`` or ``max``.
+        steps_between_validations: optimizer steps.
+        clip_norm: largest global norm of the gradient; None for none.
+        precision: ``32`` or ``bf16-mixed``.
+        patience: validations without improvement before stopping; None for never.
+        scratch: folder for the best weights so far.
+        callbacks: further ones.
+
+    Returns:
+        The trainer, and the callback that knows the best checkpoint.
+    """
+    _quiet()
+    terminal = sys.stderr.isatty()
+    best = ModelCheckpoint(
+        scratch, "best", monitor=monitor, mode=mode, save_weights_only=True, enable_version_counter=False
+    )
+    stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
+    progress: Callback = TokenBar(refresh_rate=10) if terminal else Lines(name)
+    trainer = Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=precision,
+        max_epochs=-1,
+        val_check_interval=steps_between_validations,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        gradient_clip_val=clip_norm,
+        logger=False,
+        callbacks=[*callbacks, TokenBudget(), *stopping, best, progress],
+        enable_progress_bar=terminal,
+        enable_model_summary=False,
+        enable_autolog_hparams=False,
+    )
+    return trainer, best
+
+
+def _quiet() -> None:
+    """Silence what Lightning says to everybody: tips, and advice on workers that do not exist here."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
