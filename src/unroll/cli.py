@@ -96,10 +96,7 @@ def prepare(options: argparse.Namespace) -> None:
     from unroll import config as settings
     from unroll import preparation
 
-    if options.data:
-        corpus = settings.load_data(options.data)
-    else:
-        corpus = settings.compose(options.settings).data
+    corpus = settings.load_data(options.data) if options.data else settings.compose(options.settings).data
     print(preparation.prepared(corpus, options.out))
 
 
@@ -132,7 +129,7 @@ def evaluate(options: argparse.Namespace) -> None:
         raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
     name = folders[0].parent.name
     out = options.out or Path("outputs/metrics") / f"{name}.json"
-    results = judge(folders, options.prepared, out, Path("outputs/costs") / f"{out.stem}.json")
+    results = judge(folders, options.prepared, out, options.costs / f"{out.stem}.json")
     for run, result in results.items():
         print(f"{run:14} " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items()))
 
@@ -141,7 +138,7 @@ def compare(options: argparse.Namespace) -> None:
     """Compare architectures over seeds, with intervals and tests."""
     from unroll.analysis.comparison import compare_all
 
-    print(compare_all(options.metrics, Path("outputs/costs"), options.out))
+    print(compare_all(options.metrics, options.costs, options.out, options.targets))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -150,9 +147,8 @@ def report(options: argparse.Namespace) -> None:
     from unroll.analysis.report import write_report
 
     chapters = settings.course(options.course)
-    questions = settings.questions(chapters)
-    target = write_report(chapters, questions, options.outputs, options.out)
-    print(target)
+    command = "make repro" if options.outputs == Path("outputs") else "make paper"
+    print(write_report(chapters, settings.about(chapters), options.outputs, options.out, command))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -261,10 +257,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", required=True, help="data with fit/ and test/")
     sub.add_argument("--out", type=Path, metavar="FILE", help="figures as JSON (outputs/metrics/…)")
+    sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
 
     sub = add(compare)
     sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE", help="what evaluate wrote")
     sub.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
+    sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
+    sub.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
 
     sub = add(report)
     sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))

@@ -188,7 +188,7 @@ class Config(Section):
         task, arch, data = self.task.name, self.arch, self.data
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
             raise ValueError(
-                f"arch={arch.name} reads the word that a language model is to predict; choose one of one direction"
+                f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one direction"
             )
         if isinstance(arch, NgramConfig) and task != "language_model":
             raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
@@ -243,9 +243,10 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise BadInput(_first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
-    content.pop("recurrent", None)  # what recurrent architectures share has gone into arch
-    content["experiment"] = chosen["experiment"]
-    return check(content, " ".join(overrides))
+    settings = {str(key): value for key, value in content.items()}
+    del settings["recurrent"]  # what recurrent architectures share has gone into arch
+    settings["experiment"] = chosen["experiment"]
+    return check(settings, " ".join(overrides))
 
 
 def load(path: Path) -> Config:
@@ -344,11 +345,14 @@ def grid(chapters: dict[str, dict[str, list[Any]]]) -> Iterator[tuple[str, str, 
                 yield from ((experiment, arch, seed) for seed in chapter["seeds"])
 
 
-def questions(chapters: dict[str, dict[str, list[Any]]], conf: Path = CONF) -> dict[str, str]:
-    """The question of every experiment of a course, in words."""
-    names = [name for grid in chapters.values() for name in grid["experiments"]]
-    files = {name: conf / "experiment" / f"{name}.yaml" for name in names}
-    return {name: yaml.safe_load(path.read_text(encoding="utf-8"))["question"] for name, path in files.items()}
+def about(chapters: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, Any]]:
+    """Question, data and probe of every experiment of a course."""
+    found = {}
+    for grid in chapters.values():
+        for name in grid["experiments"]:
+            run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
+            found[name] = {"question": run.question, "data": run.data.title, "probe": run.data.probe}
+    return found
 
 
 def explain() -> str:

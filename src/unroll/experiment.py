@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from lightning.pytorch import seed_everything
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from unroll.config import Config, NgramConfig, load
 from unroll.data.batch import Batch, DataSpec
@@ -35,9 +36,11 @@ from unroll.tracking.provenance import code_digest, digest_of, environment, fing
 from unroll.tracking.tracker import NullTracker, RunRecord, Status, Tracker
 from unroll.training.callbacks import History
 from unroll.training.optimizers import optimizer_factory
+from unroll.training.throughput import tokens_per_second
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # of the training curve between two validations
+SECONDS = 0.5  # for which the speed of a run is measured
 RUN_FILES = ("config.yaml", "vocabulary.json", "weights.safetensors", "run.json")
 
 
@@ -70,7 +73,7 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
         with whole(out) as folder:
             folder.mkdir()
             figures = _fit(config, task, splits["train"], loader, validation, folder, tracker)
-            save_file(task.state_dict(), folder / "weights.safetensors")
+            save_file(tensors(task), folder / "weights.safetensors")
             (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
             (folder / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
             parameters = sum(parameter.numel() for parameter in task.parameters())
@@ -152,6 +155,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path, costs: Path) -> di
             "arch": run.config.arch.name, "seed": run.config.seed, "split": "test" if has_test else "validation",
             "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
             "validation": facts["best"],
+            "headline": run.task.headline, "mode": run.task.mode,
         }  # fmt: skip
         speeds[folder.name] = {"tokens_per_second": throughput(run, open_split(prepared / "fit" / "train"))}
         if run.config.tracking.name == "mlflow" and run.config.tracking.uri:
@@ -175,29 +179,15 @@ def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
     return task.metrics()
 
 
-def throughput(run: Trained, split: Split, seconds: float = 0.5) -> float:
-    """Tokens per second of this run's training step, measured anew for about ``seconds``."""
-    import time
-
+def throughput(run: Trained, split: Split) -> float:
+    """Tokens per second of this run's training, measured anew: of counting, for an n-gram model."""
     if isinstance(run.config.arch, NgramConfig):
-        start = time.perf_counter()
         assert split.tokens is not None
+        start = time.perf_counter()
         KneserNey(run.config.arch.order, run.task.spec.vocabulary_size).fit(split.tokens)
         return split.steps / (time.perf_counter() - start)
     loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
-    task = build_task(run.config, run.task.spec)
-    tokens, start = 0, 0.0
-    for index, batch in enumerate(loader):
-        if index == 3:  # the first steps warm up
-            tokens, start = 0, time.perf_counter()
-        task.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=run.config.training.precision == "bf16-mixed"):
-            loss = task.training_step(batch, index)
-        loss.backward()
-        tokens += int(batch.mask.sum())
-        if start and time.perf_counter() - start > seconds:
-            break
-    return tokens / (time.perf_counter() - start) if start else float("nan")
+    return tokens_per_second(build_task(run.config, run.task.spec), loader, run.config.training.precision, SECONDS)
 
 
 @dataclass
@@ -226,7 +216,7 @@ class Trained:
                     f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
                 )
             task = build_task(config, vocabulary.spec)
-            task.load_state_dict(load_file(folder / "weights.safetensors"))
+            load_tensors(task, load_file(folder / "weights.safetensors"))
         except (SafetensorError, RuntimeError, KeyError, json.JSONDecodeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
@@ -263,6 +253,22 @@ class Trained:
             text, score = self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
             answers.append({"prompt": prompt, "continuation": text, "mean_log_probability": score})
         return answers
+
+
+def tensors(task: Task) -> dict[str, Tensor]:
+    """Weights and tables of a task, each once even where two places share it."""
+    return {name: value.detach() for name, value in [*task.named_parameters(), *task.named_buffers()]}
+
+
+def load_tensors(task: Task, values: dict[str, Tensor]) -> None:
+    """Put back what :func:`tensors` gave.
+
+    Raises:
+        RuntimeError: names or shapes differ.
+    """
+    if set(values) != set(tensors(task)):
+        raise RuntimeError(f"its weights are {', '.join(sorted(values))}")
+    task.load_state_dict(values, strict=False)
 
 
 def build_task(config: Config, spec: DataSpec) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,8 +28,8 @@ def whole(path: Path) -> Iterator[Path]:
             yield written
             if path.is_dir():
                 # A folder cannot be replaced in one step: the old one leaves first, and goes with the scratch.
-                os.replace(path, Path(scratch) / "old")
-            os.replace(written, path)
+                path.replace(Path(scratch) / "old")
+            written.replace(path)
     except OSError as error:
         if isinstance(error, FileNotFoundError | IsADirectoryError):
             raise

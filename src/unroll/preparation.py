@@ -1,4 +1,4 @@
-"""Joins settings and data before any network is there: fetch, generate, prepare. Imports neither torch nor lightning."""
+"""Joins settings and data before any network is there: fetch, generate, prepare; without torch and lightning."""
 
 from __future__ import annotations
 

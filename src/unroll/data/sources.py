@@ -90,7 +90,10 @@ def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tup
 
 
 def _copier(place: Path) -> Callable[[Path], None]:
-    return lambda target: shutil.copyfile(place, target) and None
+    def get(target: Path) -> None:
+        shutil.copyfile(place, target)
+
+    return get
 
 
 def _downloader(url: str) -> Callable[[Path], None]:

@@ -30,7 +30,8 @@ class SequenceEncoder(nn.Module):
 
     def outputs(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Features of every step, each sequence read from the zero state."""
-        return self.dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
+        features: Tensor = self.dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
+        return features
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step and the final state, from a given state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,11 +52,12 @@ class KneserNey(nn.Module):
         self.register_buffer(f"probability_{m}", torch.from_numpy(probability))  # (c − D) / c(h ·) of each
         self.register_buffer(f"backoff_{m}", torch.from_numpy(backoff))  # weight of P_{m−1}, by context
 
-    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):  # type: ignore[no-untyped-def]
-        """Take the tables as they are: their sizes are what was counted, not what was constructed."""
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # Tables are as large as what was counted, not as what was constructed.
         for name in dict(self.named_buffers()):
-            self.register_buffer(name, state_dict[name])
-        return super().load_state_dict(state_dict, strict, assign)
+            if prefix + name in state_dict:
+                self.register_buffer(name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def fit(self, tokens: np.ndarray) -> None:
         """Count ``tokens`` [N] and estimate every order."""

@@ -45,6 +45,7 @@ class Task(LightningModule, ABC):
 
     monitor: ClassVar[str]  # metric by which the best checkpoint is chosen
     mode: ClassVar[str]  # whether the best one is its "min" or its "max"
+    headline: ClassVar[str]  # figure by which architectures are compared
 
     def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
@@ -90,8 +91,9 @@ class Task(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last evaluation."""
-        for metric in (*self.means.values(), self.by_group):
-            metric.reset()
+        for name in self.means:
+            self._mean(name).reset()
+        self.by_group.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the validation split."""

@@ -36,6 +36,7 @@ class LanguageModel(Task):
     """
 
     monitor, mode = "val/loss", "min"
+    headline = "perplexity"
 
     def __init__(
         self, network: LanguageNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int

@@ -32,6 +32,7 @@ class Regressor(Task):
     """
 
     monitor, mode = "val/loss", "min"
+    headline = "loss"
 
     def __init__(
         self, encoder: SequenceEncoder, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int

@@ -30,6 +30,7 @@ class Tagger(Task):
     """
 
     monitor, mode = "val/accuracy", "max"
+    headline = "accuracy"
 
     def __init__(
         self, encoder: SequenceEncoder, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int

@@ -10,7 +10,7 @@ import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class RunModel(PythonModel):
+class RunModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
     """Tags or numbers for each line, or a continuation of it, as ``unroll predict`` and ``generate`` give them."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from unroll.errors import BadInput
 
 SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the budget → factor of the learning rate
-    "constant": lambda share: 1.0,
+    "constant": lambda _: 1.0,
     "linear": lambda share: 1.0 - share,
     "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
 }

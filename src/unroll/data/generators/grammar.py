@@ -8,19 +8,198 @@ from pathlib import Path
 from typing import NamedTuple
 
 SIZES = {"train": 14_000, "validation": 1_000, "test": 2_500}
-ATTRACTORS = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4)  # drawn from: nouns of the other number before the verb
+# (nouns of the other number, nouns of the same number) between subject and verb. Both are drawn alike, so that the
+# noun before the verb tells nothing: were it always of the other number, n-grams could learn to disagree with it.
+BETWEEN = [(0, 0)] * 6 + [(1, 0), (0, 1)] * 3 + [(n, total - n) for total in (2, 3, 4) for n in range(total + 1)]
 
-ANIMATE = ["dog", "cat", "boy", "girl", "teacher", "doctor", "farmer", "painter", "singer", "driver", "sailor", "baker", "lawyer", "nurse", "pilot", "writer", "actor", "horse", "bird", "rabbit", "student", "soldier", "king", "queen", "judge", "guest", "neighbour", "friend", "child-children", "man-men", "woman-women", "mouse-mice", "clerk", "monk", "cook", "uncle", "sister", "brother", "cousin", "author"]
-THINGS = ["table", "chair", "house", "tree", "river", "bridge", "garden", "window", "door", "lamp", "book", "letter", "picture", "box-boxes", "church-churches", "boat", "train", "wall", "hill", "road", "shop", "tower", "field", "stone", "ship", "barn", "fence", "bench-benches", "bottle", "basket", "mirror", "map"]
+ANIMATE = [
+    "dog",
+    "cat",
+    "boy",
+    "girl",
+    "teacher",
+    "doctor",
+    "farmer",
+    "painter",
+    "singer",
+    "driver",
+    "sailor",
+    "baker",
+    "lawyer",
+    "nurse",
+    "pilot",
+    "writer",
+    "actor",
+    "horse",
+    "bird",
+    "rabbit",
+    "student",
+    "soldier",
+    "king",
+    "queen",
+    "judge",
+    "guest",
+    "neighbour",
+    "friend",
+    "child-children",
+    "man-men",
+    "woman-women",
+    "mouse-mice",
+    "clerk",
+    "monk",
+    "cook",
+    "uncle",
+    "sister",
+    "brother",
+    "cousin",
+    "author",
+]
+THINGS = [
+    "table",
+    "chair",
+    "house",
+    "tree",
+    "river",
+    "bridge",
+    "garden",
+    "window",
+    "door",
+    "lamp",
+    "book",
+    "letter",
+    "picture",
+    "box-boxes",
+    "church-churches",
+    "boat",
+    "train",
+    "wall",
+    "hill",
+    "road",
+    "shop",
+    "tower",
+    "field",
+    "stone",
+    "ship",
+    "barn",
+    "fence",
+    "bench-benches",
+    "bottle",
+    "basket",
+    "mirror",
+    "map",
+]
 EVENTS = ["dinner", "lunch", "breakfast", "concert", "storm", "winter", "war", "wedding", "harvest", "exam"]
-INTRANSITIVE = ["bark", "sleep", "laugh", "sing", "wait", "smile", "shout", "cry-cries", "listen", "arrive", "travel", "swim", "whistle", "tremble", "wander", "vanish-vanishes", "hesitate", "complain", "yawn", "kneel"]
-TRANSITIVE = ["see", "know", "like", "follow", "help", "call", "find", "watch-watches", "visit", "hear", "admire", "remember", "greet", "trust", "paint", "push-pushes", "carry-carries", "chase", "praise", "need"]
-EITHER = ["play", "walk", "dance", "rest", "dream", "work", "race", "march-marches", "whisper"]  # noun or verb: left tells
-ADJECTIVES = ["old", "young", "tall", "small", "happy", "sad", "quiet", "loud", "clever", "lazy", "proud", "brave", "angry", "hungry", "gentle", "famous", "tired", "strange", "rich", "poor", "kind", "honest", "busy", "calm"]
-RIGHT = (
-    ["light", "cold", "square", "human", "secret", "plastic", "dark", "sweet", "orange", "gold", "silver", "iron", "ideal", "native"]
-)  # adjective or noun
-ADVERBS = ["often", "quietly", "loudly", "never", "again", "slowly", "today", "yesterday", "soon", "gladly", "rarely", "always"]
+INTRANSITIVE = [
+    "bark",
+    "sleep",
+    "laugh",
+    "sing",
+    "wait",
+    "smile",
+    "shout",
+    "cry-cries",
+    "listen",
+    "arrive",
+    "travel",
+    "swim",
+    "whistle",
+    "tremble",
+    "wander",
+    "vanish-vanishes",
+    "hesitate",
+    "complain",
+    "yawn",
+    "kneel",
+]
+TRANSITIVE = [
+    "see",
+    "know",
+    "like",
+    "follow",
+    "help",
+    "call",
+    "find",
+    "watch-watches",
+    "visit",
+    "hear",
+    "admire",
+    "remember",
+    "greet",
+    "trust",
+    "paint",
+    "push-pushes",
+    "carry-carries",
+    "chase",
+    "praise",
+    "need",
+]
+EITHER = [
+    "play",
+    "walk",
+    "dance",
+    "rest",
+    "dream",
+    "work",
+    "race",
+    "march-marches",
+    "whisper",
+]  # noun or verb: left tells
+ADJECTIVES = [
+    "old",
+    "young",
+    "tall",
+    "small",
+    "happy",
+    "sad",
+    "quiet",
+    "loud",
+    "clever",
+    "lazy",
+    "proud",
+    "brave",
+    "angry",
+    "hungry",
+    "gentle",
+    "famous",
+    "tired",
+    "strange",
+    "rich",
+    "poor",
+    "kind",
+    "honest",
+    "busy",
+    "calm",
+]
+RIGHT = [
+    "light",
+    "cold",
+    "square",
+    "human",
+    "secret",
+    "plastic",
+    "dark",
+    "sweet",
+    "orange",
+    "gold",
+    "silver",
+    "iron",
+    "ideal",
+    "native",
+]  # adjective or noun
+ADVERBS = [
+    "often",
+    "quietly",
+    "loudly",
+    "never",
+    "again",
+    "slowly",
+    "today",
+    "yesterday",
+    "soon",
+    "gladly",
+    "rarely",
+    "always",
+]
 PREPOSITIONS = ["near", "behind", "beside", "with", "above", "under", "opposite", "against"]
 CLAUSES = ["before", "after", "since", "until"]  # preposition or conjunction: a verb to the right tells
 NAMES = ["Mary", "John", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo", "Clara"]
@@ -83,10 +262,10 @@ def _noun_phrase(draw: Draw, plural: bool, entries: Sequence[str]) -> list[Word]
     return [Word("the", "DET"), noun]
 
 
-def _subject(draw: Draw, plural: bool, attractors: int) -> list[Word]:
-    """A head with a modifier for each attractor, a noun of the other number."""
+def _subject(draw: Draw, plural: bool, between: list[bool]) -> list[Word]:
+    """A head with a modifier for each noun between it and the verb, whose numbers ``between`` tells."""
     chance = draw()
-    if not attractors and not plural and chance < 0.12:
+    if not between and not plural and chance < 0.12:
         return [Word(_pick(draw, NAMES), "PROPN")]
     if not plural and chance < 0.3:  # "the light": the same words as before a noun, but the noun itself
         words = [Word("the", "DET"), Word(_pick(draw, RIGHT), "NOUN", "Context=right")]
@@ -95,13 +274,23 @@ def _subject(draw: Draw, plural: bool, attractors: int) -> list[Word]:
         words = [Word("the", "DET"), Word(third if plural else plain, "NOUN", "Context=left")]
     else:
         words = _noun_phrase(draw, plural, ANIMATE)
-    for n in range(attractors):
+    for n, number in enumerate(between):
         if n == 0 and draw() < 0.5:
-            verb, _ = _verb(draw, not plural, TRANSITIVE)
-            words += [Word("that", "PRON"), *_noun_phrase(draw, not plural, ANIMATE), Word(verb, "VERB")]
+            verb, _ = _verb(draw, number, TRANSITIVE)
+            words += [Word("that", "PRON"), *_noun_phrase(draw, number, ANIMATE), Word(verb, "VERB")]
         else:
-            words += [Word(_pick(draw, PREPOSITIONS), "ADP"), *_noun_phrase(draw, not plural, THINGS)]
+            words += [Word(_pick(draw, PREPOSITIONS), "ADP"), *_noun_phrase(draw, number, THINGS)]
     return words
+
+
+def _numbers(draw: Draw, plural: bool, attractors: int, others: int) -> list[bool]:
+    """Whether each noun between is a plural, in a random order."""
+    numbers = []
+    while left := attractors + others:
+        is_attractor = draw() * left < attractors
+        numbers.append(plural != is_attractor)
+        attractors, others = attractors - is_attractor, others - (not is_attractor)
+    return numbers
 
 
 def _predicate(draw: Draw, plural: bool, probe: str) -> list[Word]:
@@ -144,8 +333,9 @@ def _circumstance(draw: Draw) -> list[Word]:
 
 
 def _sentence(draw: Draw) -> list[Word]:
-    plural, attractors = draw() < 0.5, ATTRACTORS[int(draw() * len(ATTRACTORS))]
-    words = _subject(draw, plural, attractors) + _predicate(draw, plural, f"Attractors={attractors}")
+    plural, (attractors, others) = draw() < 0.5, BETWEEN[int(draw() * len(BETWEEN))]
+    words = _subject(draw, plural, _numbers(draw, plural, attractors, others))
+    words += _predicate(draw, plural, f"Attractors={attractors}")
     if draw() < 0.3:
         words += _circumstance(draw)
     return [*words, Word(".", "PUNCT")]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZES = {"train": 9_000, "validation": 600, "test": 2_000}
-DISTANCES = (12, 20, 30, 45, 60)  # tokens from the name to the place where it is demanded
-NAMES = ("Jane", "John", "Mary", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo")
+DISTANCES = (8, 12, 20, 30, 45)  # tokens from the name to the place where it is demanded
+NAMES = ("Jane", "John", "Mary", "Peter", "Anna", "Paul", "Lucy", "Mark")
 ROOMS = ("room", "hall", "house", "kitchen", "garden", "office")
 FILLERS = {  # neutral sentences, by their number of tokens: any number from 3 on can be made of them
     3: ("it rained .", "snow fell .", "time passed .", "bells rang .", "nobody moved .", "music played ."),
@@ -20,13 +20,13 @@ FILLERS = {  # neutral sentences, by their number of tokens: any number from 3 o
     5: ("the tea was cold .", "the day was long .", "a car drove past .", "the floor was wet ."),
     7: ("it was late in the day .", "the cat slept on the chair .", "rain ran down the old window ."),
 }
+VERBS = "rained fell passed rang moved played struck burned closed blew grew drove slept ran walked sat said"
 TAGS = {
     ".": "PUNCT", "the": "DET", "a": "DET", "it": "PRON", "nobody": "PRON", "was": "AUX", "too": "ADV",
     "in": "ADP", "into": "ADP", "to": "ADP", "on": "ADP", "down": "ADP", "past": "ADV", "hi": "INTJ",
     "cold": "ADJ", "long": "ADJ", "wet": "ADJ", "late": "ADJ", "old": "ADJ", "dark": "ADJ",
-} | dict.fromkeys(
-    ["rained", "fell", "passed", "rang", "moved", "played", "struck", "burned", "closed", "blew", "grew", "drove", "slept", "ran", "walked", "said"], "VERB"
-) | dict.fromkeys(NAMES, "PROPN")  # fmt: skip
+    **dict.fromkeys(VERBS.split(), "VERB"), **dict.fromkeys(NAMES, "PROPN"),
+}  # fmt: skip
 
 
 def write(folder: Path) -> None:
@@ -43,16 +43,19 @@ def _document(draw: Callable[[], float], distance: int) -> str:
     others = [name for name in NAMES if name != first]
     second = others[int(draw() * len(others))]
     words = [first, "walked", "into", "the", ROOMS[int(draw() * len(ROOMS))], "."]
-    introduced = len(words)
     words += [second, "walked", "in", "too", "."]
+    introduced = len(words)
+    words += [second, "sat", "down", "."]
     greeting = [first, "said", "hi", "to"]
     words += _filler(draw, introduced + distance - len(words) - len(greeting)) + greeting
     demanded = len(words)
     assert demanded - introduced == distance
-    words += [second, "."]
+    words += [second, ".", second, "said", "hi", "to", first, "."]
+    misc = ["_"] * len(words)
+    misc[demanded] = f"Distance={distance}"
     rows = (
-        f"{n}\t{word}\t_\t{TAGS.get(word, 'NOUN')}\t_\t_\t_\t_\t_\t{f'Distance={distance}' if n == demanded + 1 else '_'}"
-        for n, word in enumerate(words, start=1)
+        f"{n}\t{word}\t_\t{TAGS.get(word, 'NOUN')}\t_\t_\t_\t_\t_\t{mark}"
+        for n, (word, mark) in enumerate(zip(words, misc, strict=True), start=1)
     )
     return "\n".join(rows) + "\n\n"
 

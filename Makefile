@@ -1,0 +1,57 @@
+# make help lists the targets. Everything runs in .venv, which setup makes from the lock file.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+stale = dvc status --json | python -c "import json, sys; print(*json.load(sys.stdin), sep='\n')"
+side_by_side = xargs -r -P $(JOBS) -I{} dvc --wait-for-lock repro -s {}
+
+.DEFAULT_GOAL := help
+.PHONY: setup repro paper test check ui report clean help
+
+setup: .venv/ready  ## make the virtual environment from requirements.lock
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv
+	@pip install --quiet --disable-pip-version-check -r requirements.lock
+	@pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@mkdir -p mlruns && python -m mlflow db upgrade sqlite:///mlruns/mlflow.db >/dev/null 2>&1
+	@touch $@
+
+repro: setup  ## run the whole course on embedded data, and write the report
+	@[ -d data ] || unroll data fetch adding recall grammar
+	@if $(stale) | grep -q .; then \
+	  dvc repro -s resolve; \
+	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
+	  $(stale) | { grep ^train- || true; } | $(side_by_side); \
+	fi
+	@dvc repro
+	@echo "The report: outputs/report/index.html    The runs: make ui"
+
+paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder or URL that has them)
+	@dvc repro paper/dvc.yaml
+	@echo "The report: paper/outputs/report/index.html"
+
+test: setup  ## run the default tests
+	@python -m pytest -n $(JOBS) -q
+
+check: setup  ## lint, format, types
+	@ruff check . && ruff format --check . && mypy
+
+ui: setup  ## serve the runs in MLflow's UI on localhost
+	@unroll ui
+
+report: setup  ## write the report anew from finished runs
+	@dvc repro report
+	@echo outputs/report/index.html
+
+clean:  ## remove caches, ad-hoc runs and temporary files; keep data, results and runs in MLflow
+	@rm -rf outputs/cache outputs/adhoc .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## show this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

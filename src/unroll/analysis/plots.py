@@ -1,0 +1,125 @@
+"""Figures as SVG text, the same bytes for the same figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unroll.analysis.comparison import Results, by_arch
+from unroll.analysis.verdict import t_interval
+
+COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#b45309", "#be185d", "#0e7490", "#4d7c0f")
+INK, FAINT = "#1f2328", "#d8d4cc"
+
+plt.rcParams.update({
+    "svg.fonttype": "none", "svg.hashsalt": "unroll", "font.family": "sans-serif", "font.size": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8a86", "axes.labelcolor": INK,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "text.color": INK,
+    "xtick.color": "#55554f", "ytick.color": "#55554f", "axes.grid": True, "axes.grid.axis": "y",
+    "grid.color": FAINT, "grid.linewidth": 0.6, "figure.facecolor": "none", "axes.facecolor": "none",
+})  # fmt: skip
+
+
+def colours(archs: list[str]) -> dict[str, str]:
+    """One colour per architecture, the same in every figure of a page."""
+    return {arch: COLOURS[n % len(COLOURS)] for n, arch in enumerate(archs)}
+
+
+def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> str:
+    """Validation over training tokens: every seed a line."""
+    first = next(iter(results.values()))
+    metric = first["headline"]
+    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    highest = 0.0
+    for arch, group in by_arch(results).items():
+        for run in group:
+            points = read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")
+            if len(points) == 1:  # an n-gram model has no course, only an end
+                axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
+            else:
+                axes.plot(*zip(*points, strict=True), color=palette[arch], linewidth=1.4, alpha=0.75, label=arch)
+                highest = max(highest, points[-1][0])
+    if metric != "accuracy":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        low, high = axes.get_ylim()
+        if high / low < 20:  # a range without a power of ten has no other tick
+            axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_tokens))
+    axes.set(
+        xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"
+    )
+    _label_once(axes)
+    return _svg(figure)
+
+
+def seeds(results: Results, palette: dict[str, str]) -> str:
+    """Test figure of every seed, with mean and t interval."""
+    first = next(iter(results.values()))
+    metric, split = first["headline"], first["split"]
+    groups = by_arch(results)
+    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    order = [arch for arch in palette if arch in groups]
+    for place, arch in enumerate(order):
+        values = [run["test"][metric] for run in groups[arch]]
+        interval = t_interval(values)
+        axes.errorbar(place + 0.16, interval.mean, yerr=interval.half_width or None, color=palette[arch], fmt="_",
+                      markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
+        axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
+    axes.set_xticks(range(len(order)), order)
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set(title=f"{split} {metric}: every seed, mean and 95 % interval")
+    return _svg(figure)
+
+
+def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
+    """Accuracy at the probed tokens of each group: every seed a point, their mean a line."""
+    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    for arch, runs in by_arch(results).items():
+        names = [name.partition("/")[2] for name in runs[0]["test"] if name.startswith("accuracy/")]
+        lines = [[run["test"][f"accuracy/{name}"] for name in names] for run in runs]
+        for values in lines:
+            axes.scatter(range(len(names)), values, s=18, color=palette[arch], alpha=0.6, linewidths=0)
+        means = [sum(column) / len(column) for column in zip(*lines, strict=True)]
+        axes.plot(range(len(names)), means, color=palette[arch], linewidth=1.6, label=arch)
+        axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set(xlabel=probe, title=f"accuracy by {probe}")
+    _label_once(axes)
+    return _svg(figure)
+
+
+def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
+    """Points of one curve of a run's history."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(float(row["tokens"]), float(row["value"])) for row in csv.DictReader(file) if row["metric"] == metric]
+
+
+def _tokens(value: float, _: Any) -> str:
+    return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
+
+
+def _label_once(axes: Axes) -> None:
+    """A legend with one entry per architecture."""
+    handles: dict[str, Any] = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        handles.setdefault(label, handle)
+    axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9, handlelength=1.4)
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.tight_layout()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return text.getvalue()[text.getvalue().index("<svg") :]

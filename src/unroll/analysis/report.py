@@ -1,0 +1,96 @@
+"""One static page: the question of each chapter, its table, its figures, and how to run it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unroll.analysis.comparison import Results, by_arch, digits, load_costs, load_results
+from unroll.errors import BadInput
+from unroll.outputs import write_text
+
+Chapters = dict[str, dict[str, list[Any]]]
+
+
+def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path, command: str) -> Path:
+    """Write the page.
+
+    Args:
+        chapters: the course: experiments, archs and seeds of each chapter.
+        about: ``question``, ``data`` and ``probe`` of each experiment.
+        outputs: folder with ``metrics``, ``comparison``, ``runs`` and ``costs``.
+        out: HTML file.
+        command: what makes all of it anew.
+
+    Raises:
+        BadInput: figures are missing.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    comparison = outputs / "comparison" / "comparison.json"
+    if not comparison.exists():
+        raise BadInput(f"{comparison} does not exist; run unroll compare, or make repro.")
+    rows = json.loads(comparison.read_text(encoding="utf-8"))
+    targets = outputs / "comparison" / "targets.json"
+    archs = list(dict.fromkeys(arch for grid in chapters.values() for arch in grid["archs"]))
+    sections = {
+        chapter: [
+            _section(name, about[name], load_results(outputs / "metrics" / f"{name}.json"), rows, outputs, archs)
+            for name in grid["experiments"]
+        ]
+        for chapter, grid in chapters.items()
+        if grid["experiments"]
+    }
+    environment = Environment(loader=PackageLoader("unroll", "analysis"), autoescape=True, trim_blocks=True)
+    environment.filters["figure"] = _figure
+    page = environment.get_template("report.html.j2").render(
+        chapters=sections,
+        targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
+        runs=sum(len(section["results"]) for part in sections.values() for section in part),
+        command=command,
+    )
+    write_text(out, page)
+    return out
+
+
+def _section(
+    name: str, about: dict[str, Any], results: Results, rows: list[dict[str, Any]], outputs: Path, archs: list[str]
+) -> dict[str, Any]:
+    from unroll.analysis import plots
+
+    palette = plots.colours(archs)
+    mine = [row for row in rows if row["experiment"] == name]
+    speeds = load_costs(outputs / "costs" / f"{name}.json")
+    figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
+    if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
+        figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
+    return {
+        "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
+        "colours": palette, "speeds": speeds, "figures": figures,
+        "verdicts": [row["verdict"] for row in mine if row["verdict"]],
+        "further": _further(results, mine), "example": f"experiment={name} arch={mine[0]['arch']} seed=0",
+    }  # fmt: skip
+
+
+def _spoken(probe: str | None) -> str:
+    """A probe's key as words for an axis."""
+    return {"Distance": "distance in words", "Attractors": "number of attractors",
+            "Context": "side that resolves the word"}.get(probe or "", (probe or "group").lower())  # fmt: skip
+
+
+def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means of the other test figures, group accuracies aside, for the small table."""
+    metric = rows[0]["metric"]
+    names = [key for key in next(iter(results.values()))["test"] if "/" not in key and key != metric]
+    groups = by_arch(results)
+    return [
+        {"name": name.replace("_", " "),
+         "values": [sum(run["test"][name] for run in groups[row["arch"]]) / len(groups[row["arch"]]) for row in rows]}
+        for name in names
+    ]  # fmt: skip
+
+
+def _figure(value: float | None, like: float | None = None) -> str:
+    """A number with as many decimals as its size, or that of ``like``, asks for."""
+    return "" if value is None else f"{value:.{digits(value if like is None else like)}f}"
