@@ -108,6 +108,7 @@ class RecurrentConfig(Section):
     layers: int = Field(ge=1, description="Number of layers L.")
     hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
     embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
+    embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
     dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
 
@@ -412,7 +413,7 @@ def _keys() -> Iterator[str]:
     """Dotted name of every setting."""
     for name, model in _sections(Config, ""):
         yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
-    yield from (f"recurrent.{key}" for key in ("layers", "hidden_size", "embedding_size", "dropout"))
+    yield from (f"recurrent.{key}" for key in ("layers", "hidden_size", "embedding_size", "embedding_scale", "dropout"))
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:

@@ -282,9 +282,9 @@ def build_task(config: Config, spec: DataSpec) -> Task:
     parts: tuple[DataSpec, OptimizerFactory, int] = (spec, optimizer, settings.tokens)
     if isinstance(config.arch, NgramConfig):
         return LanguageModel(KneserNey(config.arch.order, spec.vocabulary_size), *parts)
-    embedding = (
-        embed(spec.vocabulary_size, config.arch.embedding_size, spec.padding_index) if spec.vocabulary_size else None
-    )
+    arch, embedding = config.arch, None
+    if spec.vocabulary_size:
+        embedding = embed(spec.vocabulary_size, arch.embedding_size, spec.padding_index, arch.embedding_scale)
     encoder = build_encoder(config, embedding, spec)
     if config.task.name == "language_model":
         assert embedding is not None

@@ -63,10 +63,13 @@ class RecurrentLanguageNetwork(nn.Module):
         return logits
 
 
-def embed(vocabulary_size: int, embedding_size: int, padding_index: int) -> nn.Embedding:
-    """Embedding from scratch, small enough to serve as a tied output matrix: U(−0.1, 0.1), padding at zero."""
+def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: float) -> nn.Embedding:
+    """Embedding from scratch: N(0, scale²), padding at zero.
+
+    A scale near 1 makes tokens tell apart soon; as a tied output matrix over a large vocabulary it must be small,
+    or the first softmax is all but certain of the wrong word.
+    """
     embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
-    nn.init.uniform_(embedding.weight, -0.1, 0.1)
     with torch.no_grad():
-        embedding.weight[padding_index].zero_()
+        embedding.weight.mul_(scale)
     return embedding

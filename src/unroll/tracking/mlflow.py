@@ -19,6 +19,7 @@ from unroll.tracking.tracker import RunRecord, Status
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
@@ -159,5 +160,9 @@ def serve_ui(uri: str, port: int) -> int:
 
 
 def _dataset(record: RunRecord) -> mlflow.data.dataset.Dataset:
-    source = mlflow.data.dataset_source_registry.resolve_dataset_source(record.data_source)
-    return mlflow.data.meta_dataset.MetaDataset(source, name=record.data_name, digest=record.data_digest[:36])
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource
+
+    return MetaDataset(
+        LocalArtifactDatasetSource(record.data_source), name=record.data_name, digest=record.data_digest[:36]
+    )

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZES = {"train": 9_000, "validation": 600, "test": 2_000}
-DISTANCES = (8, 12, 20, 30, 45)  # tokens from the name to the place where it is demanded
-NAMES = ("Jane", "John", "Mary", "Peter", "Anna", "Paul", "Lucy", "Mark")
+DISTANCES = (8, 12, 18, 26, 36)  # tokens from the name to the place where it is demanded
+NAMES = ("Jane", "John", "Mary", "Peter", "Anna", "Paul")
 ROOMS = ("room", "hall", "house", "kitchen", "garden", "office")
 FILLERS = {  # neutral sentences, by their number of tokens: any number from 3 on can be made of them
     3: ("it rained .", "snow fell .", "time passed .", "bells rang .", "nobody moved .", "music played ."),

@@ -1,0 +1,81 @@
+"""Small corpora and settings that the tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unroll.config import Config, compose
+
+ROOT = Path(__file__).parent.parent
+
+TAGGED = """\
+1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_
+2\tdog\t_\tNOUN\t_\t_\t_\t_\t_\t_
+3\tbarks\t_\tVERB\t_\t_\t_\t_\t_\tContext=left
+
+1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_
+2\told\t_\tADJ\t_\t_\t_\t_\t_\tContext=right
+3\tcat\t_\tNOUN\t_\t_\t_\t_\t_\t_
+4\tsees\t_\tVERB\t_\t_\t_\t_\t_\t_
+5\tit\t_\tPRON\t_\t_\t_\t_\t_\t_
+
+"""
+SERIES = "0.5\t0.2,1 0.3,1 0.1,0\n0.9\t0.4,1 0.5,1\n"
+TEXT = "to be or not to be that is the question\nwhether it is nobler in the mind to suffer\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with this one's conf/, as the current folder."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNROLL_MIRROR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def small(project: Path) -> Callable[..., Config]:
+    """Settings of an experiment on a tiny corpus that lies in the project's data/."""
+    contents = {"conllu": TAGGED * 20, "series": SERIES * 20, "txt": TEXT * 20}
+    for suffix, content in contents.items():
+        for split in ("train", "validation", "test"):
+            path = project / "data" / "small" / f"{split}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content if split == "train" else content[: len(content) // 2], encoding="utf-8")
+
+    def compose_small(experiment: str, arch: str, *overrides: str) -> Config:
+        suffix = "series" if experiment == "adding" else "conllu"
+        files = [f"data.{split}=data/small/{split}.{suffix}" for split in ("train", "validation", "test")]
+        common = ["data.generator=null", "tracking=none", "training.tokens=2000", "training.batch_size=4",
+                  "training.validations=2", "training.truncation_length=7"]  # fmt: skip
+        size = [] if arch == "ngram" else ["recurrent.hidden_size=8", "recurrent.embedding_size=6"]
+        return compose([f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides])
+
+    return compose_small
+
+
+@pytest.fixture(scope="session")
+def golden_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ready MLflow database, whose tables take seconds to make."""
+    from unroll.tracking.mlflow import open_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(golden_store: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of an empty MLflow store in the project."""
+    import mlflow
+
+    (project / "mlruns").mkdir()
+    shutil.copy(golden_store, project / "mlruns" / "mlflow.db")
+    uri = "sqlite:///mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # mlflow writes this variable; so it is put back
+    yield uri
+    mlflow.set_tracking_uri(None)

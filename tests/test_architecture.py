@@ -1,0 +1,99 @@
+"""The house: who may import whom, what start-up may import, and that it has no drawers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
+
+LEAVES = {"errors", "outputs"}  # may be imported by all, and import nothing but each other
+MAY_IMPORT = {
+    "errors": set(),
+    "outputs": {"errors"},
+    "cells": {"errors"},
+    "networks": {"cells"},
+    "data": set(),
+    "tasks": {"networks", "data", "cells"},
+    "training": {"tasks", "tracking", "data"},
+    "tracking": {"experiment"},  # serve.py, which MLflow runs as a program of its own
+    "config": set(),
+    "preparation": {"config", "data"},
+    "experiment": {"config", "data", "networks", "tasks", "training", "tracking", "cells"},
+    "analysis": set(),
+    "cli": {"config", "preparation", "experiment", "analysis", "data", "tracking", "__init__"},
+    "__init__": set(),
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module of this package that a file imports, at its head or later."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        if names == ["unroll"]:
+            names = [f"unroll.{alias.name}" for alias in node.names]
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {name for name in names if name.split(".")[0] == "unroll"}
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_directions_of_the_design(path: Path) -> None:
+    allowed = MAY_IMPORT[room(path)] | LEAVES | {room(path)}
+    rooms = {name.split(".")[1] if "." in name else "__init__" for name in imported(path)}
+    rooms = {"__init__" if target == "__version__" else target for target in rooms}
+    assert rooms <= allowed
+
+
+def test_the_check_of_imports_sees_a_breach() -> None:
+    assert "unroll.tasks" in imported(PACKAGE / "experiment.py")
+    assert "tasks" not in MAY_IMPORT["networks"]
+
+
+@pytest.mark.parametrize(("library", "only"), [("mlflow", {"mlflow.py", "serve.py"}), ("hydra", {"config.py"})])
+def test_a_library_has_one_door(library: str, only: set[str]) -> None:
+    users = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            users |= {path.name for name in names if name.split(".")[0] == library}
+    assert users == only
+
+
+def test_there_are_no_drawers() -> None:
+    assert not {path.stem for path in modules()} & {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.mark.parametrize("module", ["unroll", "unroll.cli", "unroll.config", "unroll.preparation",
+                                    "unroll.analysis.comparison", "unroll.analysis.report"])  # fmt: skip
+def test_quick_verbs_import_neither_lightning_nor_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('lightning', 'torch', 'mlflow')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_core_runs_where_only_its_own_dependencies_are_installed() -> None:
+    extras = ("mlflow", "dvc", "optuna", "matplotlib", "scipy", "statsmodels", "pooch", "jinja2", "conllu")
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {extras!r}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import unroll.cli, unroll.preparation, unroll.experiment\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

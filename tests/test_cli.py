@@ -1,0 +1,254 @@
+"""The command line: each verb, and one clear sentence with exit code 2 for what a person got wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.cli import main
+from unroll.config import Config
+
+Small = Callable[..., Config]
+
+
+def trained(config: Config, out: Path) -> Path:
+    experiment.train(config, preparation.prepared(config.data), out)
+    return out
+
+
+@pytest.fixture
+def tagger(small: Small, project: Path) -> Path:
+    return trained(small("tagging", "bilstm", "training.tokens=8000"), project / "runs" / "tagging" / "bilstm-0")
+
+
+@pytest.fixture
+def language_model(small: Small, project: Path) -> Path:
+    return trained(small("grammar", "lstm"), project / "runs" / "grammar" / "lstm-0")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on standard error of a command that must be refused."""
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("unroll: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "verb", ["config", "data", "prepare", "train", "evaluate", "compare", "report", "predict", "generate", "ui"]
+)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([verb, "--help"])
+    assert done.value.code == 0
+    assert f"unroll {verb}" in capsys.readouterr().out
+
+
+def test_config_shows_and_explains(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "experiment=tagging"]) == 0
+    assert "cell: lstm" in capsys.readouterr().out
+    assert main(["config", "--explain"]) == 0
+    assert "training.tokens (int): Budget" in capsys.readouterr().out
+
+
+def test_train_writes_a_run_that_its_own_settings_repeat(project: Path, small: Small) -> None:
+    config = small("tagging", "gru")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    for out in ("a", "b"):
+        assert main(["train", "--config", "run.yaml", "--out", out]) == 0
+    assert main(["train", "--config", "a/config.yaml", "--out", "c"]) == 0
+    names = sorted(path.name for path in Path("a").iterdir())
+    assert names == ["config.yaml", "history.csv", "run.json", "vocabulary.json", "weights.safetensors"]
+    for name in names:
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes() == Path("c", name).read_bytes()
+
+
+def test_predict_prints_tags_from_argument_input_and_file(
+    tagger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["predict", str(tagger), "the dog barks"]) == 0
+    assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the dog barks\n\nthe old cat sees it\n"))
+    assert main(["predict", str(tagger)]) == 0
+    assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n\nthe/DET old/ADJ cat/NOUN sees/VERB it/PRON\n"
+    Path("lines.txt").write_text("the dog barks\n", encoding="utf-8")
+    assert main(["predict", str(tagger), "--file", "lines.txt", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"tokens": ["the", "dog", "barks"], "labels": ["DET", "NOUN", "VERB"]}
+
+
+def test_predict_tells_a_number_for_a_series(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(small("adding", "rnn"), project / "run")
+    assert main(["predict", str(run), "0.2,1 0.3,1"]) == 0
+    float(capsys.readouterr().out)
+    assert "steps of 2 numbers" in refused(capsys, "predict", str(run), "0.2 0.3")
+
+
+def test_generate_continues_a_text_and_repeats_itself_by_seed(
+    language_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = []
+    for seed in ("1", "1", "2"):
+        assert main(["generate", str(language_model), "--prompt", "the dog", "--seed", seed, "--length", "30"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0].startswith("the dog ")
+    assert texts[0] == texts[1] != texts[2]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\nthe old\n"))
+    assert main(["generate", str(language_model), "--temperature", "0", "--length", "3", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["prompt"] for answer in answers] == ["the cat", "the old"]
+    assert all(answer["mean_log_probability"] < 0 for answer in answers)
+
+
+def test_each_verb_refuses_the_other_kind_of_model(
+    tagger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "use unroll predict" in refused(capsys, "generate", str(tagger), "--prompt", "the")
+
+
+def test_a_language_model_points_to_generate(language_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "use unroll generate" in refused(capsys, "predict", str(language_model), "the dog")
+
+
+@pytest.mark.parametrize("options", [["--temperature", "-1"], ["--length", "0"], ["--seed", "-1"]])
+def test_generate_refuses_impossible_numbers(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert options[0] in refused(capsys, "generate", "run", "--prompt", "a", *options)
+
+
+def test_a_folder_that_is_no_run_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no run" in refused(capsys, "predict", "conf", "the dog")
+    assert "no run" in refused(capsys, "predict", "missing", "the dog")
+    assert "no runs" in refused(capsys, "evaluate", "missing", "--prepared", "p")
+
+
+def test_a_vocabulary_from_another_run_is_refused(
+    tagger: Path, language_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(language_model / "vocabulary.json", tagger / "vocabulary.json")
+    assert "another run" in refused(capsys, "predict", str(tagger), "the dog")
+
+
+def test_evaluate_refuses_data_with_another_vocabulary(
+    tagger: Path, small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = preparation.prepared(small("grammar", "lstm").data)
+    assert "vocabulary from another run" in refused(capsys, "evaluate", str(tagger), "--prepared", str(other))
+    assert not Path("outputs/metrics").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a tensor file", None])
+def test_damaged_weights_are_refused(tagger: Path, damage: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tagger / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
+    assert "damaged" in refused(capsys, "predict", str(tagger), "the dog")
+
+
+def test_bad_data_ends_before_anything_is_written(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small("tagging", "lstm")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    path = Path(config.data.train)
+    good = path.read_text(encoding="utf-8")
+    for content, words in {
+        good + "1\tthe\tDET\n": "line 181: 3 columns",
+        "": "The train split is empty",
+        good + "\udcff": "byte 2720 is not UTF-8",
+    }.items():
+        path.write_bytes(content.encode("utf-8", "surrogateescape"))
+        message = refused(capsys, "train", "--config", "run.yaml")
+        assert words.split(":")[0].split(" ")[0] in message
+        assert str(path) in message
+    assert not Path("outputs").exists() or not list(Path("outputs").rglob("*.npy"))
+    assert not Path("outputs/adhoc").exists()
+
+
+def test_a_public_corpus_that_is_not_here_names_the_command(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, "prepare", "experiment=grammar", "data=brown", "data.probe=null", "data.contrast=null")
+    assert "unroll data fetch brown" in message
+
+
+def test_data_lists_embedded_public_and_own(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "embedded" in lines["grammar"]
+    assert "public" in lines["brown"]
+
+
+def test_data_fetch_generates_embedded_corpora(project: Path) -> None:
+    assert main(["data", "fetch", "adding"]) == 0
+    assert sorted(path.name for path in Path("data/adding").iterdir()) == [
+        "test.series", "train.series", "validation.series"]  # fmt: skip
+
+
+def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no corpus 'browm'" in refused(capsys, "data", "fetch", "browm")
+    assert "Which corpus" in refused(capsys, "data", "fetch")
+    monkeypatch.setenv("UNROLL_MIRROR", str(project / "nowhere"))
+    assert "no folder" in refused(capsys, "data", "fetch", "tinyshakespeare")
+    assert not Path("paper").exists() or not list(Path("paper").rglob("input.txt"))
+
+
+def test_data_add_makes_a_corpus_of_ones_own(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.txt").write_text("one two three\n" * 50, encoding="utf-8")
+    assert main(["data", "add", "mine.txt"]) == 0
+    assert main(["prepare", "experiment=grammar", "data=mine", "data.probe=null", "data.contrast=null"]) == 0
+    capsys.readouterr()
+    assert "already" in refused(capsys, "data", "add", "mine.txt")
+    assert "does not exist" in refused(capsys, "data", "add", "absent.txt")
+    Path("mine.xyz").write_text("a", encoding="utf-8")
+    assert "format" in refused(capsys, "data", "add", "mine.xyz")
+    Path("folder").mkdir()
+    assert "files for train" in refused(capsys, "data", "add", "folder")
+
+
+def test_a_full_disk_leaves_nothing_half_written(small: Small, project: Path) -> None:
+    """A real failure of write(2): the process may write files of 300 bytes at the most."""
+    config = small("tagging", "lstm")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    code = (
+        "import resource, sys; from unroll.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
+        "sys.exit(main(['prepare', '--data', 'data.yaml', '--out', 'prepared']))"
+    )
+    from unroll.config import dump_data
+
+    Path("data.yaml").write_text(dump_data(config.data), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "could not be written" in done.stderr
+    assert not [path for path in project.iterdir() if "prepared" in path.name]
+
+
+def test_outside_a_project_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert "root of the project" in refused(capsys, "train", "experiment=tagging")
+    assert "root of the project" in refused(capsys, "config", "--course", "conf/course.yaml")
+
+
+def test_train_takes_a_file_or_settings_but_not_both(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not both" in refused(capsys, "train", "experiment=tagging", "--config", "run.yaml")
+
+
+def test_ui_without_runs_says_how_to_get_some(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no runs yet" in refused(capsys, "ui")
+
+
+def test_compare_and_report_name_what_is_missing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "does not exist" in refused(capsys, "compare", "outputs/metrics/none.json")
+    assert "comparison.json" in refused(capsys, "report")
+    Path("bad.json").write_text("{}", encoding="utf-8")
+    assert "not written by unroll evaluate" in refused(capsys, "compare", "bad.json")

@@ -1,0 +1,138 @@
+"""Settings: composed, checked before anything starts, told in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unroll import config
+from unroll.config import BaseModel, Config, compose
+from unroll.errors import BadInput
+
+CONF = Path(__file__).parent.parent / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+ARCHS = sorted(path.stem for path in (CONF / "arch").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_with_the_default_arch(experiment: str) -> None:
+    assert compose([f"experiment={experiment}"], CONF).experiment == experiment
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_arch_composes_with_some_experiment_under_its_own_name(arch: str) -> None:
+    composed = []
+    for experiment in ("grammar", "tagging"):
+        try:
+            composed.append(compose([f"experiment={experiment}", f"arch={arch}"], CONF))
+        except BadInput:
+            continue
+    assert composed
+    assert {run.arch.name for run in composed} == {arch}
+
+
+@pytest.mark.parametrize("group", ["data", "task", "training", "tracking"])
+def test_every_file_of_a_group_composes(group: str) -> None:
+    fits = {"adding": "adding", "regressor": "adding", "tagger": "tagging", "language_model": "grammar"}
+    plain = {"tinyshakespeare", "brown"}
+    for path in sorted((CONF / group).glob("*.yaml")):
+        experiment = fits.get(path.stem, "grammar" if path.stem in plain or group != "data" else "tagging")
+        extra = [] if experiment != "grammar" or group != "data" else ["data.probe=null", "data.contrast=null"]
+        assert compose([f"experiment={experiment}", f"{group}={path.stem}", *extra], CONF)
+
+
+def test_every_run_of_the_course_composes() -> None:
+    for experiment, arch, seed in config.grid(config.course(CONF / "course.yaml")):
+        run = compose([f"experiment={experiment}", f"arch={arch}", f"seed={seed}"], CONF)
+        assert run.name == f"{experiment}/{arch}-{seed}"
+
+
+def test_the_command_line_overrides_the_experiment() -> None:
+    run = compose(["experiment=tagging", "arch=bilstm", "seed=7", "training.tokens=200000"], CONF)
+    assert (run.seed, run.training.tokens, run.arch.name) == (7, 200_000, "bilstm")
+
+
+def test_resolved_settings_read_back_equal(tmp_path: Path) -> None:
+    run = compose(["experiment=grammar", "arch=gru"], CONF)
+    (tmp_path / "run.yaml").write_text(run.dump(), encoding="utf-8")
+    assert config.load(tmp_path / "run.yaml") == run
+
+
+def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
+    digests = [compose(["experiment=grammar", *more], CONF).digest() for more in ([], ["tracking=none"], ["seed=1"])]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["experiment=taging"], ["taging", "did you mean tagging", "adding"]),
+        ([], ["experiment=NAME", "tagging"]),
+        (["experiment=tagging", "arch=lstmm"], ["lstmm", "did you mean lstm", "bigru"]),
+        (["experiment=tagging", "trainin.tokens=5"], ["trainin.tokens", "did you mean training.tokens"]),
+        (["experiment=tagging", "training.tokns=5"], ["training.tokns", "did you mean training.tokens"]),
+        (["experiment=tagging", "seed=-1"], ["seed=-1", "greater than or equal to 0"]),
+        (["experiment=tagging", "training.tokens=0"], ["training.tokens=0"]),
+        (["experiment=tagging", "training.clip_norm=-2"], ["training.clip_norm", "positive"]),
+        (["experiment=tagging", "training.optimizer.name=adm"], ["'adamw' or 'sgd'"]),
+        (["experiment=tagging", "training.precision=16"], ["'32' or 'bf16-mixed'"]),
+        (["experiment=tagging", "arch.cell=lstmm"], ["'vanilla', 'lstm' or 'gru'"]),
+        (["experiment=tagging", "recurrent.dropout=1"], ["arch.dropout=1", "less than 1"]),
+        (["experiment=recall", "arch=bilstm"], ["bilstm", "one direction"]),
+        (["experiment=adding", "arch=ngram"], ["ngram", "task=regressor"]),
+        (["experiment=tagging", "data=adding"], ["tagger", "adding"]),
+        (["experiment=tagging", "data=tinyshakespeare"], ["tagger", "labels"]),
+        (["experiment=tagging", "data.sentence_end=true"], ["data.sentence_end"]),
+        (["experiment=tagging", "arch"], ["'arch'", "key=value"]),
+        (["experiment=tagging", "data.split={train: 0.9, validation: 0.1}"], ["data.validation or data.split"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_ends_in_one_sentence_with_the_remedy(overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        compose(overrides, CONF)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == []
+
+
+def test_an_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
+    content = yaml.safe_load(compose(["experiment=tagging"], CONF).dump())
+    content["training"]["batch_sise"] = content["training"].pop("batch_size")
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"training\.batch_s.*missing|did you mean training\.batch_size"):
+        config.load(path)
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1", "\xff"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(BadInput, match=r"run\.yaml"):
+        config.load(path)
+
+
+def test_every_field_has_its_sentence_and_is_explained() -> None:
+    told = config.explain()
+    for name, model in config._sections(Config, ""):
+        assert issubclass(model, BaseModel)
+        for key, field in model.model_fields.items():
+            assert field.description is not None, f"{name}.{key}"
+            assert field.description.endswith(".")
+            if "Config" not in str(field.annotation):
+                assert field.description in told
+
+
+def test_settings_cannot_be_changed_once_checked() -> None:
+    run = compose(["experiment=tagging"], CONF)
+    with pytest.raises(ValueError, match="frozen"):
+        run.seed = 3  # type: ignore[misc]
+
+
+def test_a_course_of_another_shape_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "course.yaml"
+    path.write_text("memory: {experiments: [adding]}\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="memory.*experiments, archs and seeds"):
+        config.course(path)

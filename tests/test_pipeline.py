@@ -1,0 +1,172 @@
+"""The pipeline: what re-runs when something changes, equal bytes when nothing does, and a question of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from documents import readme_block
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["dvc", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stale(folder: Path) -> set[str]:
+    """Stages that would run, as far as can be told before the first of them has run."""
+    return set(json.loads(dvc(folder, "status", "--json")))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Hash of every output but the report, from the lock file."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if "report" not in out["path"]}
+
+
+def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
+    """A copy of this project whose course is one chapter of short runs, without MLflow."""
+    for name in ("conf", "src", "dvc.yaml", ".dvcignore"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
+                                            if copy is shutil.copytree else {}))  # fmt: skip
+    empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": []}
+    course = {chapter: empty for chapter in ("memory", "language", "tagging", "own")} | grid
+    (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
+    settings = folder / "conf" / "config.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("tracking: mlflow", "tracking: none"), "utf-8")
+    for name in ("grammar", "tagging"):
+        path = folder / "conf" / "experiment" / f"{name}.yaml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.split("training:")[0] + "training: {tokens: 4000, validations: 2}\n", encoding="utf-8")
+    return folder
+
+
+def own_corpus(folder: Path, content: str) -> None:
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.conllu").write_text(content, encoding="utf-8")
+
+
+CONTENT = "".join(
+    f"1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_\n2\t{noun}\t_\tNOUN\t_\t_\t_\t_\t_\t_\n3\t{verb}\t_\tVERB\t_\t_\t_\t_\t_\t_\n\n"
+    for noun in ("dog", "cat", "bird") for verb in ("runs", "sleeps") for _ in range(8)
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline on a corpus of its own, run to its end."""
+    folder = small_project(
+        tmp_path_factory.mktemp("pipeline"),
+        {"tagging": {"experiments": ["tagging"], "archs": ["rnn", "bilstm"], "seeds": [0]}},
+    )
+    (folder / "data" / "grammar").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        (folder / "data" / "grammar" / f"{split}.conllu").write_text(CONTENT, encoding="utf-8")
+    dvc(folder, "init", "-q", "--no-scm")
+    dvc(folder, "repro", "-q")
+    return folder
+
+
+@pytest.fixture
+def pipeline(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+
+
+TRAIN = {"train-tagging@tagging-rnn-0", "train-tagging@tagging-bilstm-0"}
+
+
+def test_nothing_changed_nothing_runs(pipeline: Path) -> None:
+    assert stale(pipeline) == set()
+
+
+def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
+    path = pipeline / "conf" / "arch" / "bilstm.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("${recurrent.hidden_size}", "9"), encoding="utf-8")
+    dvc(pipeline, "repro", "-q", "-s", "resolve")
+    assert stale(pipeline) & TRAIN == {"train-tagging@tagging-bilstm-0"}
+    assert not {name for name in stale(pipeline) if name.startswith("prepare")}
+
+
+@pytest.mark.parametrize("file", ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger.py", "experiment.py"])
+def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None:
+    path = pipeline / "src" / "unroll" / file
+    path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+    assert stale(pipeline) >= TRAIN
+
+
+def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
+    path = pipeline / "src" / "unroll" / "analysis" / "comparison.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+    assert stale(pipeline) == {"compare", "report"}
+
+
+def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
+    (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT[: len(CONTENT) // 2], encoding="utf-8")
+    dvc(pipeline, "repro", "-q", "-s", "prepare-tagging@tagging")
+    assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {"evaluate-tagging@tagging"}
+
+
+def test_only_evaluate_depends_on_the_test_split() -> None:
+    for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
+        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        users = {name for name, stage in stages.items() if any("/test" in dep for dep in stage.get("deps", []))}
+        assert {name.split("-")[0] for name in users} == {"evaluate"}
+
+
+def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> None:
+    prepared = shutil.copytree(finished / "outputs" / "prepared" / "tagging", tmp_path / "prepared")
+    shutil.rmtree(prepared / "test")
+    from unroll import config, experiment
+
+    run = config.load(finished / "outputs" / "configs" / "tagging" / "rnn-0.yaml")
+    experiment.train(run, prepared, tmp_path / "run")
+    same = finished / "outputs" / "runs" / "tagging" / "rnn-0" / "weights.safetensors"
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == same.read_bytes()
+
+
+def test_forced_again_every_output_has_the_same_hash(pipeline: Path) -> None:
+    before = digests(pipeline)
+    assert len(before) == 7  # configs, fit, test, two runs, metrics, comparison
+    dvc(pipeline, "repro", "-q", "--force")
+    assert digests(pipeline) == before
+
+
+def test_stages_are_described() -> None:
+    for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
+        for name, stage in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].items():
+            assert stage["desc"], name
+
+
+def test_a_question_of_ones_own_is_eight_lines_and_one_command(tmp_path: Path) -> None:
+    """What docs/your-own-question.md shows, run: its YAML as it stands there, on a small treebank, with fewer seeds."""
+    page = (ROOT / "docs" / "your-own-question.md").read_text(encoding="utf-8")
+    experiment, course = readme_block(page, "conf/experiment/mine.yaml"), readme_block(page, "conf/course.yaml")
+    lines = [line for line in (experiment + course).splitlines() if line.strip()]
+    assert len(lines) <= 8
+    own = yaml.safe_load(course)["own"]
+    assert len(own["archs"]) == 2
+    assert len(own["seeds"]) == 5
+    folder = small_project(tmp_path, {"own": {**own, "seeds": own["seeds"][:2]}})
+    (folder / "my-treebank").mkdir()
+    own_corpus(folder / "my-treebank", CONTENT)
+    (folder / "conf" / "experiment" / "mine.yaml").write_text(
+        experiment + "training: {tokens: 2000, validations: 1}\n", encoding="utf-8"
+    )
+    subprocess.run(["unroll", "data", "add", "my-treebank", "--name", "mine"], cwd=folder, check=True, env=ENVIRONMENT)
+    dvc(folder, "init", "-q", "--no-scm")
+    dvc(folder, "repro", "-q")
+    html = (folder / "outputs" / "report" / "index.html").read_text(encoding="utf-8")
+    assert yaml.safe_load(experiment)["question"] in html
+    assert html.count("<svg") == 2

@@ -1,0 +1,91 @@
+"""MLflow: one run per trained model, with all that a person wants to know of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.config import Config
+from unroll.errors import BadInput
+
+Small = Callable[..., Config]
+
+
+def tracked(small: Small, project: Path, *overrides: str) -> tuple[Config, Path]:
+    config = small("tagging", "bilstm", "tracking=mlflow", *overrides)
+    prepared = preparation.prepared(config.data)
+    experiment.train(config, prepared, project / "runs" / "tagging" / "bilstm-0")
+    return config, prepared
+
+
+def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, project: Path, store: str) -> None:
+    import mlflow
+
+    for command in (["init", "-q"], ["add", "conf"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], check=True)
+    config, prepared = tracked(small, project)
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert run.info.run_name == "tagging/bilstm-0"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["training.optimizer.learning_rate"] == str(config.training.optimizer.learning_rate)
+    tags = run.data.tags
+    assert (tags["experiment"], tags["arch"], tags["seed"], tags["task"]) == ("tagging", "bilstm", "0", "tagger")
+    assert len(tags["mlflow.source.git.commit"]) == 40
+    assert tags["git.dirty"] == "true"  # the corpus of this test is not committed
+    assert tags["fingerprint"] == json.loads((project / "runs/tagging/bilstm-0/run.json").read_text())["fingerprint"]
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.name == config.data.name
+    client = mlflow.MlflowClient()
+    curve = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "val/accuracy")]
+    rows = (project / "runs/tagging/bilstm-0/history.csv").read_text().splitlines()
+    assert curve == [(int(r.split(",")[0]), float(r.split(",")[2])) for r in rows if ",val/accuracy," in r]
+    assert {"config.yaml", "environment.yaml", "history.csv"} <= {f.path for f in client.list_artifacts(run.info.run_id)}
+    logged = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml")
+    assert logged == config.dump()
+
+    model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+    answers = [json.loads(line) for line in model.predict(["the dog barks", "it sees"])]
+    assert [answer["tokens"] for answer in answers] == [["the", "dog", "barks"], ["it", "sees"]]
+
+    runs = [project / "runs/tagging/bilstm-0"]
+    results = experiment.evaluate(runs, prepared, Path("metrics.json"), Path("costs.json"))
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert run.data.metrics["test/accuracy"] == results["bilstm-0"]["test"]["accuracy"]
+
+
+def test_a_run_that_fails_is_marked_and_leaves_no_folder(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError("planted")
+
+    monkeypatch.setattr(experiment.Tagger, "scores", fail)
+    with pytest.raises(ArithmeticError):
+        tracked(small, project, "tracking.log_model=false")
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert run.info.status == "FAILED"
+    assert not (project / "runs/tagging/bilstm-0").exists()
+
+
+def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:
+    from unroll.tracking.mlflow import open_store
+
+    Path("mlruns").mkdir()
+    Path("mlruns/mlflow.db").write_text("this is no database, however long the text may be " * 40, encoding="utf-8")
+    with pytest.raises(BadInput, match="cannot be opened"):
+        open_store("sqlite:///mlruns/mlflow.db")
+
+
+@pytest.mark.slow
+def test_four_processes_can_open_a_new_store_at_once(project: Path) -> None:
+    code = "from unroll.tracking.mlflow import open_store; open_store('sqlite:///mlruns/mlflow.db')"
+    processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0] * 4
