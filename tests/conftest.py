@@ -75,7 +75,7 @@ def store(golden_store: Path, project: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     (project / "mlruns").mkdir()
     shutil.copy(golden_store, project / "mlruns" / "mlflow.db")
-    uri = "sqlite:///mlruns/mlflow.db"
+    uri = f"sqlite:///{project}/mlruns/mlflow.db"  # absolute: mlflow keeps its connections by URI
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # mlflow writes this variable; so it is put back
     yield uri
     mlflow.set_tracking_uri(None)

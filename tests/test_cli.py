@@ -85,9 +85,7 @@ def test_predict_prints_tags_from_argument_input_and_file(
     assert json.loads(capsys.readouterr().out) == {"tokens": ["the", "dog", "barks"], "labels": ["DET", "NOUN", "VERB"]}
 
 
-def test_predict_tells_a_number_for_a_series(
-    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_tells_a_number_for_a_series(small: Small, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(small("adding", "rnn"), project / "run")
     assert main(["predict", str(run), "0.2,1 0.3,1"]) == 0
     float(capsys.readouterr().out)
@@ -110,9 +108,7 @@ def test_generate_continues_a_text_and_repeats_itself_by_seed(
     assert all(answer["mean_log_probability"] < 0 for answer in answers)
 
 
-def test_each_verb_refuses_the_other_kind_of_model(
-    tagger: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_verb_refuses_the_other_kind_of_model(tagger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "use unroll predict" in refused(capsys, "generate", str(tagger), "--prompt", "the")
 
 
@@ -171,9 +167,7 @@ def test_bad_data_ends_before_anything_is_written(small: Small, capsys: pytest.C
     assert not Path("outputs/adhoc").exists()
 
 
-def test_a_public_corpus_that_is_not_here_names_the_command(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_public_corpus_that_is_not_here_names_the_command(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "prepare", "experiment=grammar", "data=brown", "data.probe=null", "data.contrast=null")
     assert "unroll data fetch brown" in message
 
@@ -209,7 +203,7 @@ def test_data_add_makes_a_corpus_of_ones_own(project: Path, capsys: pytest.Captu
     assert "already" in refused(capsys, "data", "add", "mine.txt")
     assert "does not exist" in refused(capsys, "data", "add", "absent.txt")
     Path("mine.xyz").write_text("a", encoding="utf-8")
-    assert "format" in refused(capsys, "data", "add", "mine.xyz")
+    assert "format" in refused(capsys, "data", "add", "mine.xyz", "--name", "other")
     Path("folder").mkdir()
     assert "files for train" in refused(capsys, "data", "add", "folder")
 

@@ -134,5 +134,5 @@ def test_settings_cannot_be_changed_once_checked() -> None:
 def test_a_course_of_another_shape_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "course.yaml"
     path.write_text("memory: {experiments: [adding]}\n", encoding="utf-8")
-    with pytest.raises(BadInput, match="memory.*experiments, archs and seeds"):
+    with pytest.raises(BadInput, match=r"memory.*experiments, archs and seeds"):
         config.course(path)

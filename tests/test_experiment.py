@@ -91,19 +91,19 @@ def test_training_stops_at_the_token_budget_and_validates_as_often_as_asked(smal
 
 
 def test_the_weights_kept_are_those_of_the_best_validation(small: Small, project: Path) -> None:
-    config = small("grammar", "lstm", "training.tokens=4000", "training.optimizer.learning_rate=0.3",
+    config = small("grammar", "lstm", "training.tokens=4000", "training.optimizer.learning_rate=3",
                    "training.schedule=constant", "training.validations=8")  # fmt: skip
     best = experiment.train(config, preparation.prepared(config.data), project / "run")
     losses = [value for _, value in history(project / "run", "val/loss")]
-    assert losses[-1] > min(losses)  # a rate so high that the end is not the best, or this test proves nothing
+    assert losses[-1] > 1.01 * min(losses)  # a rate so high that the end is not the best: else nothing is proved
     assert best["loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_early_stopping_ends_before_the_budget(small: Small, project: Path) -> None:
-    config = small("grammar", "lstm", "training.tokens=200000", "training.validations=200", "training.patience=2",
+    config = small("grammar", "lstm", "training.tokens=60000", "training.validations=60", "training.patience=2",
                    "training.optimizer.learning_rate=0.5", "training.schedule=constant")  # fmt: skip
     experiment.train(config, preparation.prepared(config.data), project / "run")
-    assert json.loads((project / "run" / "run.json").read_text())["tokens"] < 100_000
+    assert json.loads((project / "run" / "run.json").read_text())["tokens"] < 30_000
 
 
 def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
@@ -175,7 +175,8 @@ def test_a_tagger_without_labels_is_refused(small: Small, project: Path) -> None
 def test_ctrl_c_leaves_nothing_and_marks_the_run(small: Small, project: Path, store: str) -> None:
     import mlflow
 
-    config = small("grammar", "lstm", "training.tokens=50000000", "tracking=mlflow", "training.validations=5000")
+    config = small("grammar", "lstm", "training.tokens=50000000", "tracking=mlflow", f"tracking.uri={store}",
+                   "training.validations=5000")  # fmt: skip
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")
     command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", "runs/a"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-
 from documents import readme_block
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
         copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
                                             if copy is shutil.copytree else {}))  # fmt: skip
     empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": []}
-    course = {chapter: empty for chapter in ("memory", "language", "tagging", "own")} | grid
+    course = dict.fromkeys(("memory", "language", "tagging", "own"), empty) | grid
     (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
     settings = folder / "conf" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("tracking: mlflow", "tracking: none"), "utf-8")
@@ -115,7 +115,9 @@ def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
 def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
     (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT[: len(CONTENT) // 2], encoding="utf-8")
     dvc(pipeline, "repro", "-q", "-s", "prepare-tagging@tagging")
-    assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {"evaluate-tagging@tagging"}
+    assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {
+        "evaluate-tagging@tagging"
+    }
 
 
 def test_only_evaluate_depends_on_the_test_split() -> None:
@@ -162,7 +164,7 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(tmp_path: Path) -
     (folder / "my-treebank").mkdir()
     own_corpus(folder / "my-treebank", CONTENT)
     (folder / "conf" / "experiment" / "mine.yaml").write_text(
-        experiment + "training: {tokens: 2000, validations: 1}\n", encoding="utf-8"
+        re.sub("training:.*", "training: {tokens: 2000, validations: 1}", experiment), encoding="utf-8"
     )
     subprocess.run(["unroll", "data", "add", "my-treebank", "--name", "mine"], cwd=folder, check=True, env=ENVIRONMENT)
     dvc(folder, "init", "-q", "--no-scm")

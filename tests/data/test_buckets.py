@@ -42,11 +42,11 @@ def numbers(batch: Batch) -> list[int]:
 
 
 def waste(batches: Iterable[Batch]) -> float:
-    """Share of all places that are padding."""
+    """Padded places for each real one."""
     real, places = 0, 0
     for batch in batches:
         real, places = real + int(batch.mask.sum()), places + batch.mask.numel()
-    return 1 - real / places
+    return places / real - 1
 
 
 @pytest.mark.parametrize("seed", [0, 5, None])
@@ -119,12 +119,12 @@ def test_without_a_seed_the_order_is_fixed_and_padding_is_least() -> None:
 def test_padding_is_at_most_a_twentieth_of_a_corpus_of_varied_lengths() -> None:
     draw = np.random.default_rng(3)
     lengths = np.clip(draw.lognormal(2.6, 0.8, 8_000), 1, 160).astype(int).tolist()  # as sentences of the web vary
-    split = labelled(lengths)
-    assert waste(Buckets(split, 32, PADDING, seed=0)) <= 0.05
-    assert waste(Buckets(split, 32, PADDING, seed=None)) <= 0.05
-    # Unsorted batches of this corpus waste most of their places: the bound above is not met by itself.
+    # Unsorted batches of this corpus have more padding than tokens: the bound is not met by itself.
     longest = [max(lengths[i : i + 32]) * 32 for i in range(0, len(lengths), 32)]
-    assert 1 - sum(lengths) / sum(longest) > 0.4
+    assert sum(longest) > 2 * sum(lengths)
+    split = labelled(lengths)
+    wasted = {seed: waste(Buckets(split, 32, PADDING, seed)) for seed in (0, 1, 2, None)}
+    assert max(wasted.values()) <= 0.05, wasted
 
 
 def test_padding_is_at_most_a_twentieth_of_ud_english_ewt(tmp_path: Path) -> None:
@@ -135,4 +135,6 @@ def test_padding_is_at_most_a_twentieth_of_ud_english_ewt(tmp_path: Path) -> Non
     path.write_bytes(lzma.decompress(packed.read_bytes()))
     lengths = [len(example.tokens) for example in READERS["conllu"](path, probe=None, contrast=None)]
     assert len(lengths) == 12_544
-    assert waste(Buckets(labelled(lengths), 32, PADDING, seed=0)) <= 0.05
+    split = labelled(lengths)
+    wasted = {seed: waste(Buckets(split, 32, PADDING, seed)) for seed in (0, 1, 2, None)}
+    assert max(wasted.values()) <= 0.05, wasted

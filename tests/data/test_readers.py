@@ -51,7 +51,11 @@ columns_reader = partial(READERS["columns"], token_column=0, label_column=-1, sc
 # reader → (reader with its arguments, content of a file, what is read from it)
 GOOD: dict[str, list[tuple[Callable[..., Iterator[Example]], str, list[Example]]]] = {
     "text": [
-        (partial(READERS["text"], unit="words"), "one  two\r\n\n three\n", [Example(["one", "two"]), Example(["three"])]),
+        (
+            partial(READERS["text"], unit="words"),
+            "one  two\r\n\n three\n",
+            [Example(["one", "two"]), Example(["three"])],
+        ),
         (partial(READERS["text"], unit="characters"), "a b\n\né", [Example("a b\n"), Example("\n"), Example("é\n")]),
     ],
     "conllu": [
@@ -109,10 +113,12 @@ BAD: dict[str, tuple[Callable[..., Iterator[Example]], bytes, list[str]]] = {
     ),
     "columns with one too few": (columns_reader, b"a X O\n\nb O\n", ["line 3", "2 columns", "3"]),
     "columns that are not there": (
-        partial(READERS["columns"], token_column=0, label_column=3, scheme=None), b"a X O\n", ["line 1", "label_column 3"],
+        partial(READERS["columns"], token_column=0, label_column=3, scheme=None), b"a X O\n",
+        ["line 1", "label_column 3"],
     ),
     "a negative column that is not there": (
-        partial(READERS["columns"], token_column=-4, label_column=0, scheme=None), b"a X O\n", ["line 1", "token_column -4"],
+        partial(READERS["columns"], token_column=-4, label_column=0, scheme=None), b"a X O\n",
+        ["line 1", "token_column -4"],
     ),
     "columns that are not UTF-8": (columns_reader, b"a O\n\xe9 O\n", ["line 2", "byte 4 "]),
     "a bad BIO label": (columns_reader, b"a B-PER\nb PER\n", ["line 2", "'PER'", "BIO"]),
@@ -195,9 +201,7 @@ def test_a_bad_file_is_one_sentence_with_file_and_line(what: str, tmp_path: Path
 @pytest.mark.parametrize(("sample", "named"), [
     ("The/at dog\n", "brown/ca01, line 1"), ("\n\nThe/at /nn\n", "brown/ca01, line 3"),
 ], ids=["no tag", "no word"])  # fmt: skip
-def test_a_brown_token_without_word_or_tag_is_named_by_sample_and_line(
-    sample: str, named: str, tmp_path: Path
-) -> None:
+def test_a_brown_token_without_word_or_tag_is_named_by_sample_and_line(sample: str, named: str, tmp_path: Path) -> None:
     path = stored("brown", tmp_path, sample)
     with pytest.raises(BadInput, match=named) as caught:
         list(READERS["brown"](path))

@@ -74,7 +74,7 @@ def test_a_second_epoch_reads_the_same_windows() -> None:
         assert torch.equal(first.inputs, second.inputs)
 
 
-@pytest.mark.parametrize(("length", "streams", "k"), [case for case in CASES if case[0] >= 8])
+@pytest.mark.parametrize(("length", "streams", "k"), [(41, 1, 40), (41, 4, 3), (64, 2, 5), (41, 7, 100), (10, 8, 1)])
 def test_each_probe_stands_where_its_token_is_the_target_and_nowhere_else(length: int, streams: int, k: int) -> None:
     counted: list[int] = []
     for window in Streams(split(length, probed=True), streams, k):

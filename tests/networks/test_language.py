@@ -17,7 +17,7 @@ EXACT = {"rtol": 0.0, "atol": 1e-10}
 
 def build(width: int, hidden: int, tied: bool, cell: str = "lstm") -> tuple[RecurrentLanguageNetwork, nn.Embedding]:
     torch.manual_seed(5)
-    embedding = embed(VOCABULARY, width, padding_index=0)
+    embedding = embed(VOCABULARY, width, padding_index=0, scale=0.1)
     encoder = SequenceEncoder(embedding, Recurrent(cell, width, hidden, 1, False, 0.0), dropout=0.0)
     return RecurrentLanguageNetwork(encoder, embedding, tied).double(), embedding
 
@@ -80,11 +80,11 @@ def test_an_encoders_outputs_are_those_of_its_forward(cell: str) -> None:
         torch.testing.assert_close(short[b, :length], long[b, :length], **EXACT)
 
 
-def test_an_embedding_starts_small_with_nothing_for_padding() -> None:
+@pytest.mark.parametrize("scale", [0.05, 1.0])
+def test_an_embedding_starts_at_its_scale_with_nothing_for_padding(scale: float) -> None:
     torch.manual_seed(0)
-    weight = embed(VOCABULARY, 50, padding_index=2).weight
-    others = weight[[n for n in range(VOCABULARY) if n != 2]]
+    weight = embed(VOCABULARY, 500, padding_index=2, scale=scale).weight
     assert not weight[2].any()
-    assert others.all()
-    # As a tied output matrix, torch's own N(0, 1) would make the first losses many times ln V.
-    assert others.std() < 0.2
+    for row in (n for n in range(VOCABULARY) if n != 2):
+        assert abs(weight[row].std() / scale - 1) < 0.2
+        assert abs(weight[row].mean()) < 0.2 * scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,18 +28,21 @@ def brute_force(text: Sequence[int], order: int, size: int) -> Callable[[int, Gr
     for m, of_order in counts.items():
         once, twice = (sum(count == n for count in of_order.values()) for n in (1, 2))
         discounts[m] = once / (once + 2 * twice) if once and twice else 0.5
+    after: dict[Gram, dict[int, int]] = defaultdict(dict)  # context → word → count, of every order
+    for of_order in counts.values():
+        for gram, count in of_order.items():
+            after[gram[:-1]][gram[-1]] = count
 
     def probability(word: int, history: Gram, m: int) -> float:
         if m == 0:
             return 1 / size
-        context = history[len(history) - (m - 1) :]
-        after = {gram[-1]: count for gram, count in counts[m].items() if gram[:-1] == context}
-        total = sum(after.values())
+        seen = after.get(history[len(history) - (m - 1) :], {})
+        total = sum(seen.values())
         shorter = probability(word, history, m - 1)
         if total == 0:
             return shorter
-        kinds = sum(count > 0 for count in after.values())
-        return (max(after.get(word, 0) - discounts[m], 0) + discounts[m] * kinds * shorter) / total
+        kinds = sum(count > 0 for count in seen.values())
+        return (max(seen.get(word, 0) - discounts[m], 0) + discounts[m] * kinds * shorter) / total
 
     return lambda word, history: probability(word, history, min(order, len(history) + 1))
 
@@ -70,9 +73,8 @@ def test_every_probability_equals_the_formula(order: int, length: int, size: int
     # Read the text itself (contexts seen) and another one (contexts seen in part or not at all).
     for tokens in (text[:30], draw(30, size, seed + 100)):
         found = run(model, torch.tensor([tokens]))[0].exp()
-        for t in range(len(tokens)):
-            wanted = [expected(word, tuple(tokens[: t + 1])) for word in range(size)]
-            torch.testing.assert_close(found[t], found.new_tensor(wanted), rtol=0, atol=1e-12)
+        wanted = [[expected(w, tuple(tokens[: t + 1])) for w in range(size)] for t in range(len(tokens))]
+        torch.testing.assert_close(found, found.new_tensor(wanted), rtol=0, atol=1e-12)
 
 
 @each_order

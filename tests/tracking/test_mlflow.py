@@ -17,8 +17,8 @@ from unroll.errors import BadInput
 Small = Callable[..., Config]
 
 
-def tracked(small: Small, project: Path, *overrides: str) -> tuple[Config, Path]:
-    config = small("tagging", "bilstm", "tracking=mlflow", *overrides)
+def tracked(small: Small, project: Path, store: str, *overrides: str) -> tuple[Config, Path]:
+    config = small("tagging", "bilstm", "tracking=mlflow", f"tracking.uri={store}", *overrides)
     prepared = preparation.prepared(config.data)
     experiment.train(config, prepared, project / "runs" / "tagging" / "bilstm-0")
     return config, prepared
@@ -27,9 +27,13 @@ def tracked(small: Small, project: Path, *overrides: str) -> tuple[Config, Path]
 def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, project: Path, store: str) -> None:
     import mlflow
 
-    for command in (["init", "-q"], ["add", "conf"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "conf"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+    ):
         subprocess.run(["git", *command], check=True)
-    config, prepared = tracked(small, project)
+    config, prepared = tracked(small, project, store)
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.info.run_name == "tagging/bilstm-0"
     assert run.info.status == "FINISHED"
@@ -45,7 +49,9 @@ def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, pr
     curve = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "val/accuracy")]
     rows = (project / "runs/tagging/bilstm-0/history.csv").read_text().splitlines()
     assert curve == [(int(r.split(",")[0]), float(r.split(",")[2])) for r in rows if ",val/accuracy," in r]
-    assert {"config.yaml", "environment.yaml", "history.csv"} <= {f.path for f in client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "environment.yaml", "history.csv"} <= {
+        f.path for f in client.list_artifacts(run.info.run_id)
+    }
     logged = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml")
     assert logged == config.dump()
 
@@ -64,12 +70,12 @@ def test_a_run_that_fails_is_marked_and_leaves_no_folder(
 ) -> None:
     import mlflow
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ArithmeticError("planted")
 
     monkeypatch.setattr(experiment.Tagger, "scores", fail)
     with pytest.raises(ArithmeticError):
-        tracked(small, project, "tracking.log_model=false")
+        tracked(small, project, store, "tracking.log_model=false")
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.info.status == "FAILED"
     assert not (project / "runs/tagging/bilstm-0").exists()
@@ -81,7 +87,7 @@ def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:
     Path("mlruns").mkdir()
     Path("mlruns/mlflow.db").write_text("this is no database, however long the text may be " * 40, encoding="utf-8")
     with pytest.raises(BadInput, match="cannot be opened"):
-        open_store("sqlite:///mlruns/mlflow.db")
+        open_store(f"sqlite:///{project}/mlruns/mlflow.db")
 
 
 @pytest.mark.slow

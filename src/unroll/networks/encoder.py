@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from unroll.cells.base import last_step
 from unroll.networks.recurrent import Recurrent, State
 
 
@@ -32,6 +34,11 @@ class SequenceEncoder(nn.Module):
         """Features of every step, each sequence read from the zero state."""
         features: Tensor = self.dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
         return features
+
+    def finals(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """One vector per sequence, [h→(T); h←(1)]: what each direction has when it has read all of it: [B, D · H]."""
+        forward, *backward = self.outputs(inputs, lengths).split(self.recurrent.hidden_size, dim=-1)
+        return torch.cat([last_step(forward, lengths), *(part[:, 0] for part in backward)], dim=-1)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step and the final state, from a given state."""

@@ -74,7 +74,7 @@ class Recurrent(nn.Module):
         if cell not in CELLS:
             raise BadInput(f"There is no cell {cell!r}; choose one of {', '.join(CELLS)}.")
         self.directions = 2 if bidirectional else 1
-        self.output_size = self.directions * hidden_size
+        self.hidden_size, self.output_size = hidden_size, self.directions * hidden_size
         widths = [input_size] + [self.output_size] * (layers - 1)
         self.layers = nn.ModuleList(
             RecurrentLayer(CELLS[cell](width, hidden_size), backward=direction == 1)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unroll.cells.base import last_step
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.readers.series import parse_steps
 from unroll.data.vocabulary import Vocabulary
@@ -17,7 +16,7 @@ from unroll.tasks.base import OptimizerFactory, Scores, Task
 
 
 class Regressor(Task):
-    """A number read off the last real step: Hochreiter and Schmidhuber 1997, section 5.4.
+    """A number read off the final states: Hochreiter and Schmidhuber 1997, section 5.4.
 
     .. math:: \\hat y = h_T v + c, \\qquad L = \\frac{1}{N} \\sum (\\hat y - y)^2
 
@@ -41,7 +40,7 @@ class Regressor(Task):
         self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
 
     def _predict(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        prediction: Tensor = self.head(last_step(self.encoder.outputs(inputs, lengths), lengths))
+        prediction: Tensor = self.head(self.encoder.finals(inputs, lengths))
         return prediction.squeeze(1)  # [B]
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:

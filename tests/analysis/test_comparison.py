@@ -1,0 +1,189 @@
+"""Architectures side by side."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unroll.analysis.comparison import check_targets, compare, compare_all, load_results
+from unroll.analysis.verdict import t_interval, welch
+from unroll.errors import BadInput
+
+FIGURES = {"rnn": [3.0, 3.2, 3.1], "lstm": [2.0, 2.1, 2.05], "gru": [2.1, 2.2, 2.0]}
+
+
+def results(figures: dict[str, list[float]], mode: str, metric: str = "score") -> dict[str, dict[str, Any]]:
+    """What ``evaluate`` writes, runs in no order."""
+    runs = [(arch, seed, figure) for arch, values in figures.items() for seed, figure in enumerate(values)]
+    return {
+        f"{arch}-{seed}": {
+            "arch": arch, "seed": seed, "split": "test", "parameters": 100 * len(arch), "tokens": 1000 + seed,
+            "test": {metric: figure, "other": -figure}, "validation": {metric: 0.0}, "headline": metric, "mode": mode,
+        }
+        for arch, seed, figure in reversed(runs)
+    }  # fmt: skip
+
+
+def stored(folder: Path, **experiments: dict[str, dict[str, Any]]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for name, content in experiments.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return [folder / f"{name}.json" for name in experiments]
+
+
+def targets_file(folder: Path, *targets: dict[str, Any]) -> Path:
+    path = folder / "targets.yaml"
+    path.write_text(yaml.safe_dump([{"experiment": "a", "metric": "score", "source": "a paper"} | t for t in targets]))
+    return path
+
+
+@pytest.mark.parametrize(("mode", "order"), [("min", ["lstm", "gru", "rnn"]), ("max", ["rnn", "gru", "lstm"])])
+def test_rows_come_best_first_with_their_difference_to_the_best(mode: str, order: list[str]) -> None:
+    rows = compare("a", results(FIGURES, mode))
+    assert [row["arch"] for row in rows] == order
+    best, *others = rows
+    assert best["verdict"] is best["difference_to_best"] is best["p_holm"] is None
+    for row in rows:
+        interval = t_interval(FIGURES[row["arch"]])
+        assert (row["mean"], row["half_width"], row["seeds"]) == (interval.mean, interval.half_width, 3)
+        assert (row["experiment"], row["metric"], row["split"]) == ("a", "score", "test")
+        assert (row["parameters"], row["tokens"]) == (100 * len(row["arch"]), 1001)
+    for row in others:
+        difference = welch(FIGURES[row["arch"]], FIGURES[order[0]])
+        assert (row["difference_to_best"], row["difference_half_width"]) == (difference.mean, difference.half_width)
+        assert difference.p is not None
+        assert row["p_holm"] >= difference.p
+        assert row["verdict"].count(order[0]) == row["verdict"].count(row["arch"]) == 1
+
+
+def test_p_values_are_corrected_over_the_experiment() -> None:
+    raw = {arch: welch(FIGURES[arch], FIGURES["lstm"]).p for arch in ("gru", "rnn")}
+    rows = {row["arch"]: row for row in compare("a", results(FIGURES, "min"))}
+    assert raw["rnn"] is not None
+    assert rows["rnn"]["p_holm"] == pytest.approx(2 * raw["rnn"])  # the smaller of two
+    assert rows["gru"]["p_holm"] == pytest.approx(raw["gru"])
+    assert "lstm is better than rnn" in rows["rnn"]["verdict"]
+    assert "No evidence of a difference" in rows["gru"]["verdict"]
+
+
+def test_one_seed_is_compared_without_a_test() -> None:
+    rows = compare("a", results({"lstm": [2.0], "gru": [1.0]}, "min"))
+    assert [row["arch"] for row in rows] == ["gru", "lstm"]
+    assert all(row["half_width"] is row["p_holm"] is None for row in rows)
+    assert "too few seeds" in rows[1]["verdict"]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("arch", FIGURES)
+def test_an_arch_that_diverged_is_never_the_best(arch: str, mode: str) -> None:
+    # NaN is neither less nor more than anything: where it stands after a sort is chance.
+    rows = compare("a", results(FIGURES | {arch: [2.0, float("nan"), 2.0]}, mode))
+    assert rows[0]["arch"] != arch
+    assert rows[-1]["arch"] == arch
+
+
+def test_csv_and_json_hold_the_same_rows_for_every_experiment(tmp_path: Path) -> None:
+    metrics = stored(tmp_path / "metrics", a=results(FIGURES, "min"), b=results(FIGURES, "max"))
+    text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.csv", "comparison.json"]
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert rows == compare("a", results(FIGURES, "min")) + compare("b", results(FIGURES, "max"))
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert table == [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    for row in rows:
+        assert row["arch"] in text
+        assert (row["verdict"] or "") in text
+
+
+def test_speeds_go_beside_the_outs_and_never_into_them(tmp_path: Path) -> None:
+    metrics = stored(tmp_path / "metrics", a=results(FIGURES, "min"))
+    compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    stored(tmp_path / "cost", a={f"lstm-{n}": {"tokens_per_second": speed} for n, speed in enumerate((1000, 3000))})
+    text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert "2,000 tokens/s" in text
+    with (tmp_path / "cost" / "comparison.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{"experiment": "a", "arch": "lstm", "tokens_per_second": "2000"}]
+
+
+@pytest.mark.parametrize(
+    ("target", "arch", "bound", "result"),
+    [
+        ({"at_most": 2.06}, "lstm", 2.06, "PASS"),
+        ({"at_most": 2.04}, "lstm", 2.04, "FAIL"),
+        ({"at_least": 3.09}, "rnn", 3.09, "PASS"),
+        ({"at_least": 3.11}, "rnn", 3.11, "FAIL"),
+        ({"metric": "other", "at_least": -2.06}, "lstm", -2.06, "PASS"),
+        # `times` names a rival: the bound is a multiple of its figure, and it does not compete.
+        ({"at_most": 0.7, "times": "rnn"}, "lstm", 2.17, "PASS"),
+        ({"at_most": 0.6, "times": "rnn"}, "lstm", 1.86, "FAIL"),
+        ({"at_most": 1.0, "times": "lstm"}, "gru", 2.05, "FAIL"),
+        ({"at_least": 1.4, "times": "gru"}, "rnn", 2.94, "PASS"),
+    ],
+)
+def test_a_target_is_met_or_missed_by_the_best_mean(
+    target: dict[str, Any], arch: str, bound: float, result: str, tmp_path: Path
+) -> None:
+    (row,) = check_targets(targets_file(tmp_path, target), {"a": results(FIGURES, "min")})
+    assert (row["arch"], row["result"], row["seeds"]) == (arch, result, 3)
+    assert row["bound"] == pytest.approx(bound)
+    assert row["direction"] == ("at most" if "at_most" in target else "at least")
+    assert row["source"] == "a paper"
+
+
+def test_targets_are_written_and_told(tmp_path: Path) -> None:
+    metrics = stored(tmp_path / "metrics", a=results(FIGURES, "min"))
+    targets = targets_file(tmp_path, {"at_most": 3.0}, {"at_most": 1.0})
+    text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", targets)
+    rows = json.loads((tmp_path / "out" / "targets.json").read_text())
+    assert [row["result"] for row in rows] == ["PASS", "FAIL"]
+    assert "PASS  a score: lstm 2.0500, at most 3.0000 (a paper)" in text
+    assert "FAIL  a score: lstm 2.0500, at most 1.0000 (a paper)" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"{}", b"[]", b"3", b'"text"', b'{"lstm-0": {"arch": "lstm"}}',
+                                     b'{"lstm-0": 3}', b"\xff\xfe"])  # fmt: skip
+def test_a_bad_metrics_file_is_named_and_nothing_is_written(content: bytes, tmp_path: Path) -> None:
+    good = stored(tmp_path / "metrics", a=results(FIGURES, "min"))
+    bad = tmp_path / "bad.json"
+    bad.write_bytes(content)
+    with pytest.raises(BadInput, match="was not written by unroll evaluate") as caught:
+        compare_all([*good, bad], tmp_path / "cost", tmp_path / "out", None)
+    assert str(bad) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["arch", "seed", "split", "parameters", "tokens", "test", "validation", "headline", "mode"]
+)
+def test_a_metrics_file_without_a_key_is_named(key: str, tmp_path: Path) -> None:
+    content = results(FIGURES, "min")
+    del content["gru-1"][key]
+    (path,) = stored(tmp_path / "metrics", a=content)
+    with pytest.raises(BadInput, match="was not written by unroll evaluate") as caught:
+        load_results(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_metrics_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist") as caught:
+        load_results(tmp_path / "absent.json")
+    assert str(tmp_path / "absent.json") in str(caught.value)
+
+
+def test_a_folder_of_metrics_is_told_from_a_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_results(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_target_for_an_experiment_that_was_not_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="absent"):
+        check_targets(targets_file(tmp_path, {"experiment": "absent", "at_most": 1.0}), {"a": results(FIGURES, "min")})

@@ -1,0 +1,104 @@
+"""The report: one page that needs nothing else, with every question, seed and verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unroll.analysis import comparison
+from unroll.analysis.report import write_report
+
+ARCHS = ["lstm", "gru"]
+COURSE: dict[str, dict[str, list[Any]]] = {
+    "language": {"experiments": ["words"], "archs": ARCHS, "seeds": [0, 1, 2]},
+    "tagging": {"experiments": ["tags"], "archs": ARCHS, "seeds": [0, 1, 2]},
+    "own": {"experiments": [], "archs": [], "seeds": []},
+}
+ABOUT = {
+    "words": {"question": "Which one tells <words> better?", "data": "a corpus", "probe": "Distance"},
+    "tags": {"question": "And tags?", "data": "a corpus", "probe": None},
+}
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Figures of two experiments, as training and evaluation leave them."""
+    (tmp_path / "metrics").mkdir()
+    for name, metric, mode in (("words", "perplexity", "min"), ("tags", "accuracy", "max")):
+        runs = {}
+        for arch in ARCHS:
+            for seed in range(3):
+                value = {"words": 10.0, "tags": 0.9}[name] * (1 + 0.01 * seed + 0.05 * (arch == "gru"))
+                figures = {"loss": 2.0, metric: value}
+                if name == "words":
+                    figures |= {"accuracy/8": 0.5 + 0.1 * seed, "accuracy/20": 0.25}
+                runs[f"{arch}-{seed}"] = {"arch": arch, "seed": seed, "split": "test", "parameters": 1234,
+                                          "tokens": 99,
+                                          "test": figures, "validation": {}, "headline": metric, "mode": mode}  # fmt: skip
+                folder = tmp_path / "runs" / name / f"{arch}-{seed}"
+                folder.mkdir(parents=True)
+                rows = "".join(f"{t},val/{metric},{value + 1 / t}\n" for t in (100, 200, 300))
+                (folder / "history.csv").write_text("tokens,metric,value\n" + rows, encoding="utf-8")
+        (tmp_path / "metrics" / f"{name}.json").write_text(json.dumps(runs), encoding="utf-8")
+    files = [tmp_path / "metrics" / f"{name}.json" for name in ABOUT]
+    comparison.compare_all(files, tmp_path / "costs", tmp_path / "comparison", None)
+    return tmp_path
+
+
+def page(outputs: Path) -> str:
+    return write_report(COURSE, ABOUT, outputs, outputs / "report.html", "make repro").read_text(encoding="utf-8")
+
+
+def test_the_page_has_each_question_table_figure_verdict_and_command(outputs: Path) -> None:
+    html = page(outputs)
+    assert "Which one tells &lt;words&gt; better?" in html  # escaped, not markup
+    assert html.count("<section") == 2
+    assert html.count("<svg") == 3 + 2  # curves and seeds for both, accuracy by distance for one
+    assert "gru is better than lstm by" in html
+    assert "unroll train experiment=tags arch=gru seed=0" in html
+    assert "distance in words" in html
+
+
+def test_every_seed_is_drawn(outputs: Path) -> None:
+    html = page(outputs)
+    seeds = html[html.index("every seed") - 200_000 if html.index("every seed") > 200_000 else 0 :]
+    markers = len(re.findall(r"<use ", seeds))
+    assert markers >= 2 * len(ARCHS) * 3
+
+
+def test_the_page_opens_without_network(outputs: Path) -> None:
+    html = page(outputs)
+    assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", html)
+    assert "@import" not in html
+    assert "url(http" not in html
+
+
+def test_the_same_figures_give_the_same_bytes(outputs: Path) -> None:
+    assert page(outputs) == page(outputs)
+
+
+def test_a_chapter_without_experiments_is_left_out(outputs: Path) -> None:
+    assert 'id="own"' not in page(outputs)
+
+
+@pytest.mark.browser
+def test_the_page_renders_in_a_browser(outputs: Path) -> None:
+    import shutil
+
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    page(outputs)
+    picture = outputs / "page.png"
+    subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", f"--user-data-dir={outputs / 'profile'}",
+         "--window-size=1200,1800", f"--screenshot={picture}", (outputs / "report.html").as_uri()],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert picture.stat().st_size > 50_000  # an empty page is a few kB

@@ -1,0 +1,213 @@
+"""Embedded corpora: the same bytes everywhere, and each of them what it says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import unroll.data.generators
+from unroll.data.generators import GENERATORS
+
+SPLITS = ("train", "validation", "test")
+DIGESTS = {
+    "adding": {
+        "test.series": "8725cd46a263c2e675ed401f021d0583aeebfe19c5513ed41d73a2b37be379de",
+        "train.series": "ec025adad9f4e2f800c63f7834a3f2ebe41ece6b9e582029c6e33534b63e8670",
+        "validation.series": "77cfe1ca2e1e78449f1ca73c18fe2531a17e5869a2c5cef35475b32f02046864",
+    },
+    "recall": {
+        "test.conllu": "200d89871531756e6a96b5de7fee984aabda5f00165470cd015cab21848b23a1",
+        "train.conllu": "729ff8186deaf7cbe8692b526d1c0549652aa47d9c47cb01dce05ba3cfee132d",
+        "validation.conllu": "153bf170013112937663355d22f4c4c833ea3498dec9f8065f331bca4f35a0f9",
+    },
+    "grammar": {
+        "test.conllu": "e7e6837040be01ef2ec83a023d0085436396a74cf1defbcf2d50cdcc6ab79036",
+        "train.conllu": "76ce4ce2d2a9792ec330bad6ea67abd151e6fe1947cdc496369f96a763caf124",
+        "validation.conllu": "4b8ecadf95e8a0fdaadec76b69846fbed4a90b4286c45d5389f6d91b8a4b3237",
+    },
+}
+
+each_split = pytest.mark.parametrize("split", SPLITS)
+
+
+class Token(NamedTuple):
+    """A row of CoNLL-U."""
+
+    form: str
+    tag: str
+    misc: dict[str, str]
+
+
+Sentence = list[Token]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folder of each embedded corpus, freshly generated."""
+    folders = {}
+    for name, write in GENERATORS.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        write(folders[name])
+    return folders
+
+
+def sentences(path: Path) -> list[Sentence]:
+    """CoNLL-U by plain splitting, not by the project's own reader."""
+    found = []
+    for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
+        cells = [line.split("\t") for line in block.split("\n")]
+        found.append([Token(c[1], c[3], dict(p.split("=") for p in c[9].split("|") if p != "_")) for c in cells])
+    return found
+
+
+@pytest.fixture(scope="module")
+def recall(written: dict[str, Path]) -> dict[str, list[Sentence]]:
+    return {split: sentences(written["recall"] / f"{split}.conllu") for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def grammar(written: dict[str, Path]) -> dict[str, list[Sentence]]:
+    return {split: sentences(written["grammar"] / f"{split}.conllu") for split in SPLITS}
+
+
+def test_every_generator_in_the_package_is_exported_and_covered_here() -> None:
+    names = [module.name for module in pkgutil.iter_modules(unroll.data.generators.__path__)]
+    modules = {name: importlib.import_module(f"unroll.data.generators.{name}") for name in names}
+    assert {name: module.write for name, module in modules.items()} == GENERATORS
+    assert set(DIGESTS) == set(GENERATORS)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_file_has_the_same_bytes_on_every_machine(name: str, written: dict[str, Path]) -> None:
+    files = sorted(written[name].iterdir())
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == DIGESTS[name]
+
+
+@each_split
+def test_adding_tells_the_sum_of_the_two_marked_values(split: str, written: dict[str, Path]) -> None:
+    for line in (written["adding"] / f"{split}.series").read_text().splitlines():
+        target, _, steps = line.partition("\t")
+        pairs = [step.split(",") for step in steps.split()]
+        marked = [t for t, (_, mark) in enumerate(pairs) if mark == "1"]
+        assert len(pairs) == 50
+        assert {mark for _, mark in pairs} == {"0", "1"}
+        assert len(marked) == 2
+        assert marked[0] < 25 <= marked[1]
+        assert all(0 <= float(value) < 1 for value, _ in pairs)
+        assert float(target) == pytest.approx(sum(float(pairs[t][0]) for t in marked), abs=1e-9)
+
+
+@each_split
+def test_each_name_that_recall_demands_was_last_said_that_many_tokens_before(
+    split: str, recall: dict[str, list[Sentence]]
+) -> None:
+    distances = set()
+    for words in recall[split]:
+        (demanded,) = [n for n, word in enumerate(words) if "Distance" in word.misc]
+        forms = [word.form for word in words]
+        last = max(n for n in range(demanded) if forms[n] == forms[demanded])
+        distances.add(distance := int(words[demanded].misc["Distance"]))
+        assert demanded - last == distance
+        assert words[demanded].tag == "PROPN"
+    assert len(distances) >= 3
+
+
+@each_split
+def test_the_name_that_recall_demands_is_not_the_last_one_said(split: str, recall: dict[str, list[Sentence]]) -> None:
+    # Else a network that repeats the last name would need no memory of the first ones.
+    for words in recall[split]:
+        (demanded,) = [n for n, word in enumerate(words) if "Distance" in word.misc]
+        between = [word.form for word in words[:demanded] if word.tag == "PROPN"]
+        assert between[-1] != words[demanded].form
+        assert words[demanded].form in between
+
+
+def is_plural(noun: str) -> bool:
+    return noun.endswith("s") or noun in ("children", "men", "women", "mice")
+
+
+def third_person(plain: str) -> str:
+    """The form in -s as English spells it."""
+    if plain == "are":
+        return "is"
+    if plain.endswith(("s", "x", "ch", "sh")):
+        return plain + "es"
+    if plain.endswith("y") and plain[-2] not in "aeiou":
+        return plain[:-1] + "ies"
+    return plain + "s"
+
+
+@each_split
+def test_attractors_are_the_nouns_of_the_other_number_before_a_verb_that_agrees(
+    split: str, grammar: dict[str, list[Sentence]]
+) -> None:
+    counts = set()
+    for words in grammar[split]:
+        head = next(n for n, word in enumerate(words) if word.tag in ("NOUN", "PROPN"))
+        (verb,) = [n for n, word in enumerate(words) if "Attractors" in word.misc]
+        plural = words[head].tag == "NOUN" and is_plural(words[head].form)
+        between = [word.form for word in words[head + 1 : verb] if word.tag in ("NOUN", "PROPN")]
+        counts.add(count := int(words[verb].misc["Attractors"]))
+        assert count == sum(is_plural(noun) != plural for noun in between)
+        form, contrast = words[verb].form, words[verb].misc["Contrast"]
+        assert (contrast == third_person(form)) if plural else (form == third_person(contrast))
+    assert counts == {0, 1, 2, 3, 4}
+
+
+def test_the_noun_next_to_the_verb_does_not_tell_its_number(grammar: dict[str, list[Sentence]]) -> None:
+    # Were the last noun between always of the other number, a bigram could learn to disagree with it.
+    alike = []
+    for words in grammar["train"]:
+        (verb,) = [n for n, word in enumerate(words) if "Attractors" in word.misc]
+        nouns = [word.form for word in words[:verb] if word.tag == "NOUN"]
+        if len(nouns) > 1:
+            alike.append(is_plural(nouns[0]) == is_plural(nouns[-1]))
+    assert 0.45 < sum(alike) / len(alike) < 0.55
+
+
+def test_a_word_that_right_context_resolves_has_both_tags_after_the_same_left_word(
+    grammar: dict[str, list[Sentence]],
+) -> None:
+    tags: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # word → left word → tags
+    for words in grammar["train"]:
+        for left, word in zip([Token("", "", {}), *words], words, strict=False):
+            if word.misc.get("Context") == "right":
+                tags[word.form][left.form].add(word.tag)
+    assert len(tags) > 10
+    for form, by_left in tags.items():
+        assert any(len(found) == 2 for found in by_left.values()), form
+
+
+def test_a_word_that_left_context_resolves_has_one_tag_after_each_left_word(
+    grammar: dict[str, list[Sentence]],
+) -> None:
+    tags: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for words in grammar["train"]:
+        for left, word in zip([Token("", "", {}), *words], words, strict=False):
+            if word.misc.get("Context") == "left":
+                tags[word.form][left.form].add(word.tag)
+    assert len(tags) > 10
+    for form, by_left in tags.items():
+        assert all(len(found) == 1 for found in by_left.values()), form
+        assert len(set.union(*by_left.values())) == 2, form
+
+
+@each_split
+def test_exactly_the_ambiguous_words_are_marked(split: str, grammar: dict[str, list[Sentence]]) -> None:
+    tags: dict[str, set[str]] = defaultdict(set)
+    for sentence in grammar["train"]:
+        for word in sentence:
+            tags[word.form].add(word.tag)
+    for sentence in grammar[split]:
+        for word in sentence:
+            assert ("Context" in word.misc) == (len(tags[word.form]) > 1), word
+
+
+def test_the_grammar_has_a_few_hundred_words(grammar: dict[str, list[Sentence]]) -> None:
+    assert 200 <= len({word.form for sentence in grammar["train"] for word in sentence}) < 1_000

@@ -1,0 +1,341 @@
+"""Prepared corpora: what train alone decides, where splits are cut, and that nothing is ever half there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unroll.data.prepared import SPLITS, Corpus, Split, open_split, prepare
+from unroll.data.readers import READERS, Example
+from unroll.data.vocabulary import END, Vocabulary
+from unroll.errors import BadInput
+
+words = partial(READERS["text"], unit="words")
+characters = partial(READERS["text"], unit="characters")
+columns = partial(READERS["columns"], token_column=0, label_column=1, scheme=None)
+conllu = partial(READERS["conllu"], probe="Attractors", contrast="Contrast")
+
+
+def corpus(
+    folder: Path,
+    read: Callable[[Path], Iterator[Example]],
+    *contents: str,
+    cuts: tuple[float, float] | None = None,
+    unit: str = "words",
+    sentence_end: bool = False,
+    lowercase: bool = False,
+    min_count: int = 1,
+) -> Corpus:
+    """A corpus whose splits have ``contents``, in the order of train, validation and test."""
+    files = {split: folder / f"{split}.txt" for split, _ in zip(SPLITS, contents, strict=False)}
+    for path, content in zip(files.values(), contents, strict=True):
+        path.write_text(content, encoding="utf-8")
+    return Corpus(read, files, cuts, unit, sentence_end, lowercase, min_count)
+
+
+def opened(out: Path, split: str) -> Split:
+    return open_split(out / ("test" if split == "test" else "fit") / split)
+
+
+def vocabulary(out: Path) -> Vocabulary:
+    return Vocabulary.load(out / "fit" / "vocabulary.json")
+
+
+def decoded(out: Path, split: str) -> list[str]:
+    tokens = opened(out, split).tokens
+    assert tokens is not None
+    return [vocabulary(out).tokens[number] for number in tokens]
+
+
+def test_the_vocabulary_is_of_train_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, "a X\nb Y\n", "a X\nc Z\n", "d Z\n"), out)
+    assert vocabulary(out).tokens[3:] == ["a", "b"]
+    assert vocabulary(out).labels == ["X", "Y"]
+    assert decoded(out, "validation") == ["a", "<unk>"]
+    assert decoded(out, "test") == ["<unk>"]
+
+
+def test_labels_that_train_does_not_have_are_minus_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, "a X\nb Y\n", "a Y\nc Z\n", "d X\n"), out)
+    assert [opened(out, split).labels.tolist() for split in SPLITS] == [[0, 1], [1, -1], [0]]
+
+
+def test_test_is_written_apart_from_what_training_may_read(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "a\n", "b\n", "secret\n"), out)
+    assert sorted(path.name for path in (out / "fit").iterdir()) == ["train", "validation", "vocabulary.json"]
+    assert [path.name for path in (out / "test").iterdir()] == ["test"]
+
+
+def test_min_count_is_how_often_train_must_have_a_token(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "a a a b b c\n", "c c c b\n", "a\n", min_count=2), out)
+    assert vocabulary(out).tokens[3:] == ["a", "b"]
+    assert decoded(out, "validation") == ["<unk>", "<unk>", "<unk>", "b"]
+
+
+def test_lowercase_folds_before_it_counts(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "The the b\n", "THE\n", "B\n", lowercase=True, min_count=2), out)
+    assert vocabulary(out).tokens[3:] == ["the"]
+    assert decoded(out, "validation") == ["the"]
+
+
+def test_lowercase_loses_no_character(tmp_path: Path) -> None:
+    # İ is one character in upper case and two in lower case: counted as one and written as two, it would shift
+    # every sequence behind it and push the last character out of the file.
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, characters, "İab\nCd\n", "a\n", "b\n", unit="characters", lowercase=True), out)
+    assert "".join(decoded(out, "train")).endswith("ab\ncd\n")
+    second = opened(out, "train").offsets[1]
+    assert decoded(out, "train")[second:] == ["c", "d", "\n"]
+
+
+def test_a_sentence_end_follows_each_sequence(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "a b\nc\n", "a\n", "b\n", sentence_end=True), out)
+    assert decoded(out, "train") == ["a", "b", END, "c", END]
+    assert opened(out, "train").offsets.tolist() == [0, 3, 5]
+
+
+@pytest.mark.parametrize(("cuts", "borders"), [((7, 5), (7, 12)), ((1_0, 1), (10, 11)), ((3, 2), (3, 5))])
+def test_cuts_by_tokens_are_exact_and_cut_through_sequences(
+    cuts: tuple[float, float], borders: tuple[int, int], tmp_path: Path
+) -> None:
+    # Lines of 3, 4, 5 and 3 words; every second word is probed.
+    def read(path: Path) -> Iterator[Example]:
+        begin = 0
+        for length in (3, 4, 5, 3):
+            tokens = [f"w{n}" for n in range(begin, begin + length)]
+            probes = [(n - begin, str(n % 4), f"w{n - 1}") for n in range(begin, begin + length) if n % 2]
+            yield Example(tokens, [token.upper() for token in tokens], probes)
+            begin += length
+
+    one = corpus(tmp_path, read, "", cuts=cuts)
+    bounds = [0, *borders, 15]
+    for number, split in enumerate(SPLITS):
+        parts = [example for name, example in one.examples() if name == split]
+        wanted = range(bounds[number], bounds[number + 1])
+        assert [token for part in parts for token in part.tokens] == [f"w{n}" for n in wanted]
+        assert [label for part in parts for label in part.labels or ()] == [f"W{n}" for n in wanted]
+        probed = [(part.tokens[at], contrast) for part in parts for at, _, contrast in part.probes]
+        assert probed == [(f"w{n}", f"w{n - 1}") for n in wanted if n % 2]
+
+
+@pytest.mark.parametrize("sentence_end", [False, True])
+@pytest.mark.parametrize(
+    ("cuts", "sizes"), [((0.8, 0.1), [80, 10, 10]), ((0.5, 0.25), [50, 25, 25]), ((0.9, 0.1), [90, 10])]
+)
+def test_cuts_by_shares_are_exact(
+    cuts: tuple[float, float], sizes: list[int], sentence_end: bool, tmp_path: Path
+) -> None:
+    line = "a b c\n" if sentence_end else "a b c d\n"  # four tokens either way
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, line * 25, cuts=cuts, sentence_end=sentence_end), out)
+    assert [opened(out, split).steps for split in SPLITS[: len(sizes)]] == sizes
+    assert (out / "test" / "test").exists() == (len(sizes) == 3)
+
+
+def test_every_share_in_hundredths_cuts_exactly(tmp_path: Path) -> None:
+    # 0.29 · 100 is 28.999999999999996 in binary fractions
+    text = "a " * 100
+    wrong = []
+    for hundredths in range(1, 99):
+        one = corpus(tmp_path, words, text, cuts=(hundredths / 100, 0.01))
+        sizes = dict.fromkeys(SPLITS, 0)
+        for split, example in one.examples():
+            sizes[split] += len(example.tokens)
+        if sizes != {"train": hundredths, "validation": 1, "test": 99 - hundredths}:
+            wrong.append((hundredths / 100, sizes))
+    assert not wrong
+
+
+def test_a_corpus_of_one_file_of_series_is_cut_between_its_sequences(tmp_path: Path) -> None:
+    # `unroll data add one.series` writes exactly these settings.
+    lines = "".join(f"{n}\t0.5,1 0.25,0\n" for n in range(10))
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, READERS["series"], lines, cuts=(0.8, 0.1), unit="steps"), out)
+    targets = [opened(out, split).targets for split in SPLITS]
+    assert [part.tolist() for part in targets if part is not None] == [list(range(8)), [8], [9]]
+
+
+@pytest.mark.parametrize(
+    ("contents", "cuts", "empty"),
+    [
+        (("", "a\n", "a\n"), None, "train"),
+        (("a\n", "\n", "a\n"), None, "validation"),
+        (("a\n", "a\n", "\n\n"), None, "test"),
+        (("a b c\n",), (5, 2), "validation"),
+        (("a b c\n",), (2, 1), "test"),
+        (("\n",), (0.8, 0.1), "train"),
+    ],
+)  # fmt: skip
+def test_an_empty_split_is_one_sentence_that_names_it(
+    contents: tuple[str, ...], cuts: tuple[float, float] | None, empty: str, tmp_path: Path
+) -> None:
+    one = corpus(tmp_path, words, *contents, cuts=cuts)
+    with pytest.raises(BadInput, match=f"The {empty} split is empty") as caught:
+        prepare(one, tmp_path / "out")
+    assert str(one.files.get(empty, one.files["train"])) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_array_is_memory_mapped(tmp_path: Path) -> None:
+    rows = "1\tdogs\t_\tN\t_\t_\t_\t_\t_\t_\n2\tbark\t_\tV\t_\t_\t_\t_\t_\tAttractors=0|Contrast=barks\n"
+    series = tmp_path / "series"
+    series.mkdir()
+    prepare(corpus(tmp_path, conllu, rows, rows, rows), tmp_path / "a")
+    prepare(corpus(series, READERS["series"], *["1\t0.5,1\n"] * 3, unit="steps"), tmp_path / "b")
+    for split in SPLITS:
+        tokens, vectors = opened(tmp_path / "a", split), opened(tmp_path / "b", split)
+        for array in (tokens.tokens, tokens.labels, tokens.groups, tokens.contrasts, vectors.vectors, vectors.targets):
+            assert isinstance(array, np.memmap)
+            assert array.mode == "r"
+        assert isinstance(tokens.offsets.base, np.memmap)
+
+
+def test_real_vectors_come_back_as_they_were(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(
+        corpus(tmp_path, READERS["series"], "1\t0.5,1 0.25,0\n-2\t3,4\n", "1\t0,0\n", "7\t1,2\n", unit="steps"), out
+    )
+    train = opened(out, "train")
+    assert train.vectors is not None
+    assert train.targets is not None
+    assert train.vectors.tolist() == [[0.5, 1.0], [0.25, 0.0], [3.0, 4.0]]
+    assert train.targets.tolist() == [1.0, -2.0]
+    assert train.lengths.tolist() == [2, 1]
+    assert vocabulary(out).spec.input_size == 2
+
+
+@pytest.mark.parametrize("contents", [("1\t0,1\n1\t0\n", "1\t0,1\n", "1\t0,1\n"), ("1\t0,1\n", "1\t0\n", "1\t0,1\n")])
+def test_series_of_two_widths_are_one_sentence(contents: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"mend the (line|files)"):
+        prepare(corpus(tmp_path, READERS["series"], *contents, unit="steps"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_probes_and_contrasts_land_on_the_right_token(tmp_path: Path) -> None:
+    def sentence(*words: str) -> str:
+        return "".join(
+            f"{n}\t{word.partition('/')[0]}\t_\tX\t_\t_\t_\t_\t_\t{word.partition('/')[2] or '_'}\n"
+            for n, word in enumerate(words, start=1)
+        )
+
+    train = "\n".join([
+        sentence("dogs", "bark/Attractors=10|Contrast=barks", "."), sentence("it", "barks"),
+        sentence("the", "dog", "barks/Attractors=2|Contrast=bark"), sentence("it", "is/Attractors=2"),
+    ])  # fmt: skip
+    out = tmp_path / "out"
+    prepare(
+        corpus(tmp_path, conllu, train, sentence("it", "barks"), sentence("bark/Attractors=3"), sentence_end=True), out
+    )
+    index, split = vocabulary(out).index, opened(out, "train")
+    assert split.groups is not None
+    assert split.contrasts is not None
+    assert vocabulary(out).groups == ["2", "3", "10"]  # numbers in their own order, not in that of the alphabet
+    found = {
+        n: (decoded(out, "train")[n], vocabulary(out).groups[group], int(split.contrasts[n]))
+        for n, group in enumerate(split.groups.tolist())
+        if group >= 0
+    }
+    assert found == {1: ("bark", "10", index["barks"]), 9: ("barks", "2", index["bark"]), 12: ("is", "2", -1)}
+    assert all(split.contrasts[n] == -1 for n in range(split.steps) if n not in found)
+    assert opened(out, "validation").groups is None
+
+
+@pytest.mark.parametrize(
+    "error", [BadInput("bad"), RuntimeError("bug"), KeyboardInterrupt()], ids=lambda e: type(e).__name__
+)
+@pytest.mark.parametrize("failing_pass", [1, 2], ids=["while counting", "while writing"])
+def test_nothing_is_left_when_a_reader_fails_half_way(error: BaseException, failing_pass: int, tmp_path: Path) -> None:
+    passes = 0
+
+    def read(path: Path) -> Iterator[Example]:
+        nonlocal passes
+        passes += path.name == "train.txt"
+        for number, example in enumerate(words(path)):
+            if passes == failing_pass and number == 3:
+                raise error
+            yield example
+
+    one = corpus(tmp_path, read, "a b\n" * 9, "a\n", "b\n")
+    home, before = tmp_path / "home", sorted(tmp_path.rglob("*"))
+    home.mkdir()
+    with pytest.raises(type(error)):
+        prepare(one, home / "out")
+    assert passes == failing_pass
+    assert not list(home.iterdir())
+    home.rmdir()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_failure_keeps_what_was_prepared_before(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "old words\n", "old\n", "words\n"), out)
+    before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(BadInput):
+        prepare(corpus(tmp_path, words, "new\n", "", "new\n"), out)
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+FULL_DISK = """
+import resource, sys
+from functools import partial
+from pathlib import Path
+from unroll.data.prepared import Corpus, prepare
+from unroll.data.readers import READERS
+from unroll.errors import BadInput
+
+folder = Path(sys.argv[1])
+files = {split: folder / f"{split}.txt" for split in ("train", "validation", "test")}
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond it fails as one on a full disk does
+try:
+    read = partial(READERS["text"], unit="words")
+    prepare(Corpus(read, files, None, "words", False, False, 1), folder / "home" / "out")
+except BadInput as error:
+    print(error)
+    sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["nothing there", "an older one there"])
+def test_a_write_that_fails_leaves_nothing_and_keeps_the_old(old: bool, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    if old:
+        (home / "out").mkdir()
+        (home / "out" / "kept").write_text("kept")
+    for split in SPLITS:
+        (tmp_path / f"{split}.txt").write_text("a b c d\n" * (10_000 if split == "train" else 1))
+    command = [sys.executable, "-B", "-W", "error", "-c", FULL_DISK, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert not ended.stderr
+    assert f"{home / 'out'} could not be written" in ended.stdout
+    assert "File too large" in ended.stdout
+    assert [str(path.relative_to(home)) for path in sorted(home.rglob("*"))] == (["out", "out/kept"] if old else [])
+
+
+def test_a_folder_that_is_no_split_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is no prepared split") as caught:
+        open_split(tmp_path / "train")
+    assert str(tmp_path / "train") in str(caught.value)
+
+
+def test_preparing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
+    for out in ("one", "two"):
+        prepare(corpus(tmp_path, columns, "a X\nb Y\nc X\n\nb Z\n", "a X\n", "c Y\n"), tmp_path / out)
+    first, second = (
+        {path.relative_to(tmp_path / out): path.read_bytes() for path in (tmp_path / out).rglob("*") if path.is_file()}
+        for out in ("one", "two")
+    )
+    assert first == second

@@ -1,0 +1,130 @@
+"""Outputs are whole or absent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unroll.errors import BadInput
+from unroll.outputs import remove, whole, write_text
+
+
+def make(path: Path, kind: str, text: str) -> None:
+    """A file, or a folder with one, that holds ``text``."""
+    if kind == "folder":
+        path.mkdir()
+        path = path / "file"
+    path.write_text(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file below a folder; a folder stands with its name alone."""
+    return {
+        str(path.relative_to(folder)): path.read_text() if path.is_file() else "" for path in sorted(folder.rglob("*"))
+    }
+
+
+each_kind = pytest.mark.parametrize("kind", ["file", "folder"])
+
+
+@each_kind
+@pytest.mark.parametrize("there", [None, "same kind"], ids=["nothing there", "an older one there"])
+def test_what_is_written_takes_its_place(kind: str, there: str | None, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    if there:
+        out.parent.mkdir()
+        make(out, kind, "old")
+    with whole(out) as written:
+        make(written, kind, "new")
+        assert not there or content(out.parent)["out" if kind == "file" else "out/file"] == "old"  # not before the end
+    assert content(out.parent) == ({"out": "new"} if kind == "file" else {"out": "", "out/file": "new"})
+
+
+def test_a_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    make(tmp_path / "out", "folder", "old")
+    with whole(tmp_path / "out") as written:
+        make(written, "file", "new")
+    assert content(tmp_path) == {"out": "new"}
+
+
+@each_kind
+@pytest.mark.parametrize("there", [None, "file", "folder"], ids=["nothing", "a file", "a folder"])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError(), KeyboardInterrupt(), BadInput(), FileNotFoundError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_leaves_the_old_content_and_no_scratch(
+    error: BaseException, there: str | None, kind: str, tmp_path: Path
+) -> None:
+    if there:
+        make(tmp_path / "out", there, "old")
+    before = content(tmp_path)
+
+    def fail() -> None:
+        with whole(tmp_path / "out") as written:
+            make(written, kind, "half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", ["file", "folder"])
+def test_a_block_that_writes_nothing_leaves_the_old_content(there: str, tmp_path: Path) -> None:
+    make(tmp_path / "out", there, "old")
+    before = content(tmp_path)
+    with pytest.raises(OSError, match="out"), whole(tmp_path / "out"):
+        pass
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", [None, "file"])
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_content(there: str | None, tmp_path: Path) -> None:
+    if there:
+        make(tmp_path / "out", there, "old")
+    before = content(tmp_path)
+
+    def fill() -> None:
+        with whole(tmp_path / "out") as written:
+            written.write_text("half")
+            Path("/dev/full").write_text("half")  # a device that is always full
+
+    with pytest.raises(BadInput, match="No space left on device") as caught:
+        fill()
+    assert str(tmp_path / "out") in str(caught.value)
+    assert "free space" in str(caught.value)
+    assert content(tmp_path) == before
+
+
+def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text("a file")
+    with pytest.raises(BadInput, match="could not be written"):
+        write_text(tmp_path / "parent" / "out", "new")
+    assert content(tmp_path) == {"parent": "a file"}
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    command = (
+        "import locale, sys; from pathlib import Path; from unroll.outputs import write_text; "
+        "assert locale.getpreferredencoding(False) != 'UTF-8'; write_text(Path(sys.argv[1]), '\\u00e9 \\u2218')"
+    )
+    subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", command, str(tmp_path / "out")],
+        check=True,
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+        timeout=60,
+    )
+    assert (tmp_path / "out").read_bytes() == "é ∘".encode()
+
+
+@pytest.mark.parametrize("there", [None, "file", "folder"])
+def test_what_is_removed_is_gone(there: str | None, tmp_path: Path) -> None:
+    if there:
+        make(tmp_path / "out", there, "old")
+    remove(tmp_path / "out")
+    assert content(tmp_path) == {}

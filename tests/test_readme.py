@@ -1,0 +1,65 @@
+"""Every command that README.md shows is run: the quick ones here, those of minutes under `slow`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.config import Config, compose
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+QUICK = [command for command in COMMANDS if command.startswith("unroll ")]
+LONG = [command for command in COMMANDS if command.startswith("make ")]
+
+
+def test_every_command_is_run_somewhere() -> None:
+    assert len(QUICK) >= 9
+    assert set(COMMANDS) == set(QUICK) | set(LONG)
+    assert set(LONG) == {"make repro", "make test"}
+
+
+def test_quick_commands_work_in_the_order_of_the_page(project: Path, small: Callable[..., Config], store: str) -> None:
+    for name, arch, corpus in (("tagging", "bilstm", "grammar"), ("grammar", "lstm", "grammar")):
+        config = small(name, arch)
+        experiment.train(config, preparation.prepared(config.data), project / "outputs" / "runs" / name / f"{arch}-0")
+        assert corpus == compose([f"experiment={name}"]).data.name
+    (project / "my-treebank").mkdir()
+    for split, source in (("train", "train"), ("dev", "validation"), ("test", "test")):
+        shutil.copy(project / "data" / "small" / f"{source}.conllu", project / "my-treebank" / f"{split}.conllu")
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    environment.pop("UNROLL_MIRROR", None)
+    for command in QUICK:
+        done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert done.stdout
+
+
+def test_files_that_the_page_links_are_there() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_make_help_lists_every_target() -> None:
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "repro", "paper", "test", "check", "ui", "report", "clean", "help"):
+        assert f"make {target} " in told
+
+
+@pytest.mark.slow
+def test_make_repro_works_in_a_fresh_clone(tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
+    subprocess.run(["make", "repro"], cwd=tmp_path / "clone", check=True)
+    assert (tmp_path / "clone" / "outputs" / "report" / "index.html").exists()
