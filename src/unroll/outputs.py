@@ -16,7 +16,7 @@ def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what the block writes there takes its place if the block ends well.
 
     The block makes a file or a folder of the temporary path. Whatever goes wrong, including Ctrl-C and a full
-    disk, ``path`` keeps what it had and nothing else is left.
+    disk, ``path`` keeps what it had, and no file is left beside it.
 
     Raises:
         BadInput: the disk is full or the folder cannot be written to.
@@ -26,10 +26,17 @@ def whole(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
             written = Path(scratch) / path.name
             yield written
-            if path.is_dir():
-                # A folder cannot be replaced in one step: the old one leaves first, and goes with the scratch.
-                path.replace(Path(scratch) / "old")
-            written.replace(path)
+            if not path.is_dir():
+                written.replace(path)
+                return
+            # A folder cannot be replaced in one step: the old one leaves first, and comes back if the new one fails.
+            written.stat()
+            old = path.replace(Path(scratch) / "old")
+            try:
+                written.replace(path)
+            except OSError:
+                old.replace(path)
+                raise
     except OSError as error:
         if isinstance(error, FileNotFoundError | IsADirectoryError):
             raise

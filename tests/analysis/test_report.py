@@ -37,9 +37,10 @@ def outputs(tmp_path: Path) -> Path:
                 figures = {"loss": 2.0, metric: value}
                 if name == "words":
                     figures |= {"accuracy/8": 0.5 + 0.1 * seed, "accuracy/20": 0.25}
-                runs[f"{arch}-{seed}"] = {"arch": arch, "seed": seed, "split": "test", "parameters": 1234,
-                                          "tokens": 99,
-                                          "test": figures, "validation": {}, "headline": metric, "mode": mode}  # fmt: skip
+                runs[f"{arch}-{seed}"] = {
+                    "arch": arch, "seed": seed, "split": "test", "parameters": 1234, "tokens": 99, "test": figures,
+                    "validation": {}, "headline": metric, "mode": mode,
+                }  # fmt: skip
                 folder = tmp_path / "runs" / name / f"{arch}-{seed}"
                 folder.mkdir(parents=True)
                 rows = "".join(f"{t},val/{metric},{value + 1 / t}\n" for t in (100, 200, 300))

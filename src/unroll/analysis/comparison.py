@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from unroll.analysis.verdict import holm, sentence, t_interval, welch
 from unroll.errors import BadInput
 from unroll.outputs import whole, write_text
 
+KEYS = {"arch", "seed", "split", "parameters", "tokens", "test", "validation", "headline", "mode"}
 Results = dict[str, dict[str, Any]]  # run → what evaluate wrote of it
 
 
@@ -28,10 +30,10 @@ def load_results(path: Path) -> Results:
     """
     try:
         results: Results = json.loads(path.read_text(encoding="utf-8"))
-        if not results or any("headline" not in run for run in results.values()):
-            raise KeyError("headline")
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist; run unroll evaluate, or make repro.") from None
+        if not results or any(not set(run) >= KEYS for run in results.values()):
+            raise KeyError
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path} was not written by unroll evaluate; name files of outputs/metrics.") from None
     return results
@@ -56,7 +58,9 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     first = next(iter(results.values()))
     metric, lower = first["headline"], first["mode"] == "min"
     values = {arch: [run["test"][metric] for run in runs] for arch, runs in groups.items()}
-    order = sorted(values, key=lambda arch: fmean(values[arch]) if lower else -fmean(values[arch]))
+    sign = 1 if lower else -1
+    # an arch of which a seed diverged has no mean, and comes last
+    order = sorted(values, key=lambda arch: (math.isnan(fmean(values[arch])), sign * fmean(values[arch])))
     best = order[0]
     differences = {arch: welch(values[arch], values[best]) for arch in order[1:]}
     corrected = dict(zip(differences, holm([d.p for d in differences.values()]), strict=True))
@@ -90,6 +94,9 @@ def check_targets(path: Path, results: dict[str, Results]) -> list[dict[str, Any
     """
     rows = []
     for target in yaml.safe_load(path.read_text(encoding="utf-8")):
+        if target["experiment"] not in results:
+            raise BadInput(f"{path} has a target for {target['experiment']}, of which there are no figures; run it, or "
+                           "take the target out.")  # fmt: skip
         groups = by_arch(results[target["experiment"]])
         bound = target.get("at_most", target.get("at_least"))
         lower, rival = "at_most" in target, target.get("times")

@@ -20,7 +20,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of means with its t interval and two-sided p; None where no test is possible."""
+    """A difference of means with its t interval and two-sided p; None where seeds are too few, p alone if none vary."""
 
     mean: float
     half_width: float | None
@@ -55,7 +55,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     parts = [variance(sample) / len(sample) for sample in (a, b)]
     squared = sum(parts)
     if squared == 0:
-        return Difference(difference, None, None)
+        return Difference(difference, 0.0, None)
     freedom = squared**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (a, b), strict=True))
     error = math.sqrt(squared)
     return Difference(difference, _quantile(freedom) * error, float(2 * t.sf(abs(difference) / error, freedom)))
@@ -81,8 +81,10 @@ def sentence(best: str, other: str, difference: Difference, p: float | None, dig
         digits: decimals of the difference.
     """
     size = f"{abs(difference.mean):.{digits}f}"
-    if p is None or difference.half_width is None:
+    if difference.half_width is None:
         return f"{best} and {other} differ by {size}; too few seeds for a test."
+    if p is None:
+        return f"{best} and {other} differ by {size} on every seed alike, which leaves nothing to test."
     size += f" ± {difference.half_width:.{digits}f}"
     if p < 1 - CONFIDENCE:
         return f"{best} is better than {other} by {size} ({_p(p)})."

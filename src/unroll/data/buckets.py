@@ -10,13 +10,13 @@ import torch
 from unroll.data.batch import Batch
 from unroll.data.prepared import Split
 
-POOL = 64  # batches that are sorted by length together: more waste less padding, fewer mix better
+POOL = 256  # batches that are sorted by length together: more waste less padding, fewer mix better
 
 
 class Buckets:
     """Batches of sequences of similar length, in a new order every epoch.
 
-    An epoch shuffles the sequences, sorts each pool of 64 batches by length, cuts it into batches and shuffles
+    An epoch shuffles the sequences, sorts each pool of 256 batches by length, cuts it into batches and shuffles
     those. Without a seed the sequences are sorted by length once, for evaluation.
 
     Args:

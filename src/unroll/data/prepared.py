@@ -7,6 +7,7 @@ has them, ``labels.npy``, ``groups.npy``, ``contrasts.npy`` per token or ``targe
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ class Corpus:
         read: reader of one file.
         files: file of each split; with ``cuts``, the one file of all of them under ``train``.
         cuts: where one file is cut, in file order: train and validation as shares (at most 1) or numbers of
-            tokens; the rest is test. None if each split has a file.
+            tokens, or of sequences of real vectors; the rest is test. None if each split has a file.
         unit: ``words``, ``characters`` or ``steps``.
         sentence_end: whether ``<eos>`` follows each sequence.
         lowercase: whether words are folded to lower case.
@@ -57,7 +58,7 @@ class Corpus:
             return
         borders, position = self._borders(), 0
         for example in map(self._ended, self.read(self.files["train"])):
-            start, end = position, position + len(example.tokens)
+            start, end = position, position + self._size(example)
             for split, first, last in zip(SPLITS, [0, *borders], [*borders, end], strict=True):
                 low, high = max(start, first) - start, min(end, last) - start
                 if low < high:
@@ -68,17 +69,23 @@ class Corpus:
         assert self.cuts is not None
         first, second = self.cuts
         if first <= 1:
-            total = sum(len(self._ended(example).tokens) for example in self.read(self.files["train"]))
-            # a sum of shares such as 0.9 + 0.1 is all of it, whatever binary fractions make of it
-            return [int(first * total), min(total, round((first + second) * total))]
+            total = sum(self._size(self._ended(example)) for example in self.read(self.files["train"]))
+            # 0.29 · 100 is a little less than 29 in binary fractions, and must not lose one for it
+            return [math.floor(round(share * total, 6)) for share in (first, first + second)]
         return [int(first), int(first + second)]
+
+    def _size(self, example: Example) -> int:
+        """What cuts count: tokens; whole sequences of real vectors, which cannot be cut."""
+        return 1 if self.unit == "steps" else len(example.tokens)
 
     def _ended(self, example: Example) -> Example:
         return example._replace(tokens=[*example.tokens, END]) if self.sentence_end else example
 
 
 def _part(example: Example, low: int, high: int) -> Example:
-    """Tokens ``low`` to ``high`` of a sequence, with what belongs to them."""
+    """Tokens ``low`` to ``high`` of a sequence, with what belongs to them; real vectors are one whole."""
+    if example.vectors:
+        return example
     return example._replace(
         tokens=example.tokens[low:high],
         labels=None if example.labels is None else example.labels[low:high],

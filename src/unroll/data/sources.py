@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
                 break
             except FileNotFoundError as error:
                 reason = str(error)
-            except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
                 raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it anew.") from None
         if not written.exists():
             raise BadInput(

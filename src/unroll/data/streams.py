@@ -53,16 +53,21 @@ class Streams:
         begin = number * self.truncation_length
         end = min(begin + self.truncation_length, int(self.sizes[0]))
         lengths = np.minimum(self.sizes, end) - begin  # [B]
+        mask = torch.from_numpy(np.arange(end - begin)[None] < lengths[:, None])  # [B, k]
         inputs = self._cut(self.split.tokens, begin, end, shift=0)
         return Batch(
             inputs=inputs,
             targets=self._cut(self.split.tokens, begin, end, shift=1),
             lengths=torch.from_numpy(np.maximum(lengths, 1)),
-            mask=torch.from_numpy(np.arange(end - begin)[None] < lengths[:, None]),
-            groups=None if self.split.groups is None else self._cut(self.split.groups, begin, end, shift=1),
-            contrasts=None if self.split.contrasts is None else self._cut(self.split.contrasts, begin, end, shift=1),
+            mask=mask,
+            groups=self._probe(self.split.groups, begin, end, mask),
+            contrasts=self._probe(self.split.contrasts, begin, end, mask),
             first=number == 0,
         )
+
+    def _probe(self, values: np.ndarray | None, begin: int, end: int, mask: torch.Tensor) -> torch.Tensor | None:
+        """What is known of the targets that are measured apart; −1 where a step is masked: [B, end − begin]."""
+        return None if values is None else self._cut(values, begin, end, shift=1).masked_fill(~mask, -1)
 
     def _cut(self, values: np.ndarray | None, begin: int, end: int, shift: int) -> torch.Tensor:
         """Steps ``begin`` to ``end`` of every stream: [B, end − begin]."""

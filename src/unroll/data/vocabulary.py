@@ -62,9 +62,9 @@ class Vocabulary:
     def encode(self, tokens: Sequence[str]) -> np.ndarray:
         """Numbers of ``tokens``; a string is read character by character. Unknown ones become ``<unk>``."""
         unknown = self.index[UNKNOWN]
-        if self.lowercase:
-            tokens = tokens.lower() if isinstance(tokens, str) else [token.lower() for token in tokens]
-        return np.fromiter((self.index.get(token, unknown) for token in tokens), np.int32, len(tokens))
+        # token by token, since the lower case of one character, such as İ, may be two
+        folded = (token.lower() for token in tokens) if self.lowercase else tokens
+        return np.fromiter((self.index.get(token, unknown) for token in folded), np.int32, len(tokens))
 
     def split(self, line: str) -> list[str]:
         """Tokens of a line of raw text: characters, or words between blanks."""

@@ -37,7 +37,7 @@ class SequenceEncoder(nn.Module):
 
     def finals(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """One vector per sequence, [h→(T); h←(1)]: what each direction has when it has read all of it: [B, D · H]."""
-        forward, *backward = self.outputs(inputs, lengths).split(self.recurrent.hidden_size, dim=-1)
+        forward, *backward = torch.split(self.outputs(inputs, lengths), self.recurrent.hidden_size, dim=-1)
         return torch.cat([last_step(forward, lengths), *(part[:, 0] for part in backward)], dim=-1)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:

@@ -28,7 +28,7 @@ class KneserNey(nn.Module):
         \\qquad D_m = \\frac{n_1}{n_1 + 2 n_2}
 
     where c counts occurrences for the highest order and distinct left neighbours below it, h' is h without its
-    oldest word, and P_0 is uniform over the vocabulary.
+    oldest word, and P_0 is uniform over the vocabulary. Where n_1 or n_2 is 0, D_m is 0.5.
 
     Args:
         order: n, the length of the longest n-gram, at least 1.
@@ -109,8 +109,10 @@ class KneserNey(nn.Module):
             shorter = contexts[:, m - 2] if m > 1 else torch.zeros_like(token)
             keys = self.get_buffer(f"keys_{m}")
             wanted = shorter * self.vocabulary_size + token
-            place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-            found = (shorter >= 0) & (keys[place] == wanted)
+            place = torch.searchsorted(keys, wanted)
+            # fewer tokens than n were read, perhaps, and then the table of the longest n-grams is empty
+            padded = torch.cat([keys, keys.new_full((1,), -1)])
+            found = (shorter >= 0) & (padded[place] == wanted)
             ends.append(torch.where(found, place, -1))
         return torch.stack(ends, dim=1) if ends else contexts
 

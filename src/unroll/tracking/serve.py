@@ -7,7 +7,6 @@ from typing import Any
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-
 SETTINGS: dict[str, Any] = {"length": int, "temperature": float, "seed": int}  # of a continuation
 
 

@@ -38,14 +38,15 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 try:
-                    yield number, raw.decode("utf-8").rstrip("\r\n")
+                    # a byte-order mark, which some editors write, is no character of the text
+                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:
                     raise BadInput(
                         f"{path}, line {number}: byte {offset + error.start} is not UTF-8; "
                         "convert the file, for example with iconv -t UTF-8."
                     ) from None
                 offset += len(raw)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f"{path} does not exist; fetch the corpus or mend the path in conf/data.") from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; name a file.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,5 +37,5 @@ def read(path: Path) -> Iterator[Example]:
                         yield Example([word for word, _, _ in pairs], [tag for _, _, tag in pairs])
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, IsADirectoryError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not the Brown corpus ({error}); fetch brown again.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
                 f"{token_column}, label_column {label_column} are asked for; mend the line or the columns."
             )
         label = cells[label_column].strip()
-        if scheme == "bio" and label != "O" and label[:2] not in ("B-", "I-"):
+        if scheme == "bio" and label != "O" and not re.fullmatch(r"[BI]-.+", label):
             raise BadInput(f"{path}, line {number}: {label!r} is no BIO label; write O, B-TYPE or I-TYPE.")
         tokens.append(cells[token_column].strip())
         labels.append(label)

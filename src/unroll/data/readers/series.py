@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,23 +24,26 @@ def read(path: Path) -> Iterator[Example]:
             target, tab, steps = line.partition("\t")
             try:
                 vectors = parse_steps(steps)
-                yield Example(vectors=vectors, target=float(target))
+                number_told = float(target)
             except ValueError:
                 tab = ""
-            if not tab:
+            if not tab or not math.isfinite(number_told):
                 raise BadInput(
                     f"{path}, line {number}: expected 'target TAB step step …' with steps such as 0.5,1 "
-                    "of one width; mend the line."
+                    "of one width, all finite; mend the line."
                 )
+            yield Example(vectors=vectors, target=number_told)
 
 
 def parse_steps(steps: str) -> list[list[float]]:
     """Vectors of a line such as ``0.5,1 0.25,0``.
 
     Raises:
-        ValueError: a number is none, there is no step, or steps differ in width.
+        ValueError: a number is none or not finite, there is no step, or steps differ in width.
     """
     vectors = [[float(value) for value in step.split(",")] for step in steps.split()]
     if len({len(vector) for vector in vectors}) != 1:
         raise ValueError("steps differ in width")
+    if not all(math.isfinite(value) for vector in vectors for value in vector):
+        raise ValueError("a number is not finite")
     return vectors
