@@ -125,3 +125,14 @@ def test_more_context_helps_where_there_is_some_to_learn() -> None:
               for n in (1, 2, 3)]  # fmt: skip
     assert losses[0] > losses[1] > losses[2]
     assert losses[2] < math.log(3) / 5
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_losses_of_targets_are_their_places_in_the_whole_distribution(order: int) -> None:
+    model = KneserNey(order, 7)
+    model.fit(np.random.default_rng(0).integers(0, 7, 200))
+    inputs = torch.from_numpy(np.random.default_rng(1).integers(0, 7, (2, 30)))
+    features = model(inputs, torch.tensor([30, 30]), model.initial_state(2))[0].flatten(0, 1)
+    targets = torch.from_numpy(np.random.default_rng(2).integers(0, 7, 60))
+    wanted = -model.logits(features)[torch.arange(60), targets]
+    assert torch.allclose(model.losses(features, targets), wanted, rtol=0, atol=1e-12)

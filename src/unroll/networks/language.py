@@ -6,17 +6,20 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.recurrent import State
 
 
 class LanguageNetwork(Protocol):
-    """What the language-model task asks of a network: features of a window, the carried state, logits."""
+    """What the language-model task asks of a network: features of a window, the carried state, losses, logits."""
 
     def initial_state(self, batch_size: int) -> State: ...
 
     def __call__(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+    def losses(self, features: Tensor, targets: Tensor) -> Tensor: ...
 
     def logits(self, features: Tensor) -> Tensor: ...
 
@@ -56,6 +59,10 @@ class RecurrentLanguageNetwork(nn.Module):
         """Features of every step of a window and the state to carry on."""
         features, final = self.encoder(inputs, lengths, state)
         return self.projection(features), final
+
+    def losses(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Negative log-probability of each target: features [N, I or H], targets [N] → [N]."""
+        return F.cross_entropy(self.logits(features), targets, reduction="none")
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log-probabilities of the next token: [N, I or H] → [N, V]."""

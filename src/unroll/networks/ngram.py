@@ -107,14 +107,28 @@ class KneserNey(nn.Module):
         ends = []
         for m in range(1, self.order):
             shorter = contexts[:, m - 2] if m > 1 else torch.zeros_like(token)
-            keys = self.get_buffer(f"keys_{m}")
-            wanted = shorter * self.vocabulary_size + token
-            place = torch.searchsorted(keys, wanted)
-            # fewer tokens than n were read, perhaps, and then the table of the longest n-grams is empty
-            padded = torch.cat([keys, keys.new_full((1,), -1)])
-            found = (shorter >= 0) & (padded[place] == wanted)
-            ends.append(torch.where(found, place, -1))
+            ends.append(self._find(m, shorter, token))
         return torch.stack(ends, dim=1) if ends else contexts
+
+    def losses(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Negative log-probability of each target alone: features [N, n − 1], targets [N] → [N]."""
+        probability = torch.full((len(targets),), 1.0 / self.vocabulary_size, dtype=torch.float64)
+        for m in range(1, self.order + 1):
+            context = features[:, m - 2] if m > 1 else torch.zeros_like(targets)
+            entry = self._find(m, context, targets)
+            probability *= torch.where(context >= 0, self.get_buffer(f"backoff_{m}")[context.clamp(min=0)], 1.0)
+            seen = entry >= 0
+            probability[seen] += self.get_buffer(f"probability_{m}")[entry[seen]]
+        return -probability.log()
+
+    def _find(self, m: int, context: Tensor, token: Tensor) -> Tensor:
+        """Id of the m-gram of each context and token, −1 where it was never seen: [N], [N] → [N]."""
+        keys = self.get_buffer(f"keys_{m}")
+        wanted = context * self.vocabulary_size + token
+        place = torch.searchsorted(keys, wanted)
+        # fewer tokens than n were read, perhaps, and then the table of the longest n-grams is empty
+        padded = torch.cat([keys, keys.new_full((1,), -1)])
+        return torch.where((context >= 0) & (padded[place] == wanted), place, -1)
 
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities of every token after each context: [N, n − 1] → [N, V]."""

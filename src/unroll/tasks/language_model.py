@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
@@ -59,25 +58,24 @@ class LanguageModel(Task):
             self.states[self.training] = self.network.initial_state(len(batch.inputs))
         features, state = self.network(batch.inputs, batch.lengths, self.states[self.training])
         self.states[self.training] = detach(state)
-        logits = self.network.logits(features.flatten(0, 1))  # [B · T, V]
-        losses = F.cross_entropy(logits, batch.targets.flatten(), reduction="none").view_as(batch.targets)
+        losses = self.network.losses(features.flatten(0, 1), batch.targets.flatten()).view_as(batch.targets)
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
         known = batch.mask & (batch.targets != self.spec.unknown_index)
-        return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._beats(logits, batch))
+        return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._beats(features, batch))
 
-    def _beats(self, logits: Tensor, batch: Batch) -> Tensor | None:
-        """Whether each target beats its contrast, or all other tokens where it has none: [B, T]."""
-        if batch.contrasts is None:
+    def _beats(self, features: Tensor, batch: Batch) -> Tensor | None:
+        """Whether each probed target beats its contrast, or all other tokens where it has none: [B, T]."""
+        if batch.groups is None or batch.contrasts is None:
             return None
-        target = logits.gather(1, batch.targets.view(-1, 1)).squeeze(1)
-        contrast = logits.gather(1, batch.contrasts.clamp(min=0).view(-1, 1)).squeeze(1)
-        rival = torch.where(batch.contrasts.flatten() >= 0, contrast, self._best_other(logits, batch.targets))
-        return (target > rival).view_as(batch.targets)
-
-    @staticmethod
-    def _best_other(logits: Tensor, targets: Tensor) -> Tensor:
-        return logits.scatter(1, targets.view(-1, 1), -math.inf).amax(dim=1)
+        probed = batch.groups >= 0
+        logits = self.network.logits(features[probed])  # [P, V], of the P probed places alone
+        target, contrast = batch.targets[probed][:, None], batch.contrasts[probed]
+        others = logits.scatter(1, target, -math.inf).amax(dim=1)
+        rival = torch.where(contrast >= 0, logits.gather(1, contrast.clamp(min=0)[:, None]).squeeze(1), others)
+        beats = torch.zeros_like(batch.mask)
+        beats[probed] = logits.gather(1, target).squeeze(1) > rival
+        return beats
 
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
         raise BadInput("This run is a language model, which continues a text; use unroll generate.")
