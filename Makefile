@@ -24,7 +24,7 @@ setup: .venv/ready  ## make the virtual environment from requirements.lock
 
 repro: setup  ## run the whole course on embedded data, and write the report
 	@[ -d data ] || unroll data fetch adding recall grammar
-	@if $(stale) | grep -q .; then \
+	@if [ -n "$$($(stale))" ]; then \
 	  dvc repro -s resolve; \
 	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
 	  $(stale) | { grep ^train- || true; } | $(side_by_side); \

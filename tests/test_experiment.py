@@ -101,7 +101,7 @@ def test_the_weights_kept_are_those_of_the_best_validation(small: Small, project
 
 def test_early_stopping_ends_before_the_budget(small: Small, project: Path) -> None:
     config = small("grammar", "lstm", "training.tokens=60000", "training.validations=60", "training.patience=2",
-                   "training.optimizer.learning_rate=0.5", "training.schedule=constant")  # fmt: skip
+                   "training.optimizer.learning_rate=3", "training.schedule=constant")  # fmt: skip
     experiment.train(config, preparation.prepared(config.data), project / "run")
     assert json.loads((project / "run" / "run.json").read_text())["tokens"] < 30_000
 
@@ -179,16 +179,16 @@ def test_ctrl_c_leaves_nothing_and_marks_the_run(small: Small, project: Path, st
                    "training.validations=5000")  # fmt: skip
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")
     command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", "runs/a"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = ""
-    while "val/loss" not in line:  # the first validation is over: training goes on
-        line = process.stderr.readline()
-        assert line, "training ended before it could be interrupted"
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    process.stderr.read()
-    assert process.wait(timeout=60) == 130
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = ""
+        while "val/loss" not in line:  # the first validation is over: training goes on
+            line = process.stderr.readline()
+            assert line, "training ended before it could be interrupted"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+    assert process.returncode == 130
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
     mlflow.set_tracking_uri(store)
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")

@@ -113,7 +113,7 @@ def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
 
 
 def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
-    (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT[: len(CONTENT) // 2], encoding="utf-8")
+    (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT * 2, encoding="utf-8")
     dvc(pipeline, "repro", "-q", "-s", "prepare-tagging@tagging")
     assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {
         "evaluate-tagging@tagging"
