@@ -19,11 +19,11 @@ setup: .venv/ready  ## make the virtual environment from requirements.lock
 	@$(PYTHON) -m venv .venv
 	@pip install --quiet --disable-pip-version-check -r requirements.lock
 	@pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@mkdir -p mlruns && python -m mlflow db upgrade sqlite:///mlruns/mlflow.db >/dev/null 2>&1
+	@mkdir -p mlruns && python -m mlflow db upgrade sqlite:///mlruns/mlflow.db 2> .venv/mlflow.log || { cat .venv/mlflow.log; exit 1; }
 	@touch $@
 
 repro: setup  ## run the whole course on embedded data, and write the report
-	@[ -d data ] || unroll data fetch adding recall grammar
+	@for corpus in adding recall grammar; do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
 	@if [ -n "$$($(stale))" ]; then \
 	  dvc repro -s resolve; \
 	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
@@ -46,7 +46,7 @@ ui: setup  ## serve the runs in MLflow's UI on localhost
 	@unroll ui
 
 report: setup  ## write the report anew from finished runs
-	@dvc repro report
+	@dvc repro -s -f report
 	@echo outputs/report/index.html
 
 clean:  ## remove caches, ad-hoc runs and temporary files; keep data, results and runs in MLflow

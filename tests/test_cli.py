@@ -155,13 +155,13 @@ def test_bad_data_ends_before_anything_is_written(small: Small, capsys: pytest.C
     path = Path(config.data.train)
     good = path.read_text(encoding="utf-8")
     for content, words in {
-        good + "1\tthe\tDET\n": "line 181: 3 columns",
+        good + "1\tthe\tDET\n": "line 201: 3 columns",
         "": "The train split is empty",
-        good + "\udcff": "byte 2720 is not UTF-8",
+        good + "\udcff": "byte 4480 is not UTF-8",
     }.items():
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
         message = refused(capsys, "train", "--config", "run.yaml")
-        assert words.split(":")[0].split(" ")[0] in message
+        assert words in message
         assert str(path) in message
     assert not Path("outputs").exists() or not list(Path("outputs").rglob("*.npy"))
     assert not Path("outputs/adhoc").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.optimizer.name=adm"], ["'adamw' or 'sgd'"]),
         (["experiment=tagging", "training.precision=16"], ["'32' or 'bf16-mixed'"]),
         (["experiment=tagging", "arch.cell=lstmm"], ["'vanilla', 'lstm' or 'gru'"]),
-        (["experiment=tagging", "recurrent.dropout=1"], ["arch.dropout=1", "less than 1"]),
+        (["experiment=tagging", "recurrent.dropout=1"], ["recurrent.dropout=1", "less than 1"]),
         (["experiment=recall", "arch=bilstm"], ["bilstm", "one direction"]),
         (["experiment=adding", "arch=ngram"], ["ngram", "task=regressor"]),
         (["experiment=tagging", "data=adding"], ["tagger", "adding"]),
@@ -87,6 +88,9 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "data.sentence_end=true"], ["data.sentence_end"]),
         (["experiment=tagging", "arch"], ["'arch'", "key=value"]),
         (["experiment=tagging", "data.split={train: 0.9, validation: 0.1}"], ["data.validation or data.split"]),
+        (["experiment=tagging", "recurrent.hidden_sise=64"], ["did you mean recurrent.hidden_size"]),
+        (["experiment=grammar", "arch=ngram", "recurrent.layers=2"], ["recurrent.layers=2", "no effect"]),
+        (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_with_the_remedy(overrides: list[str], words: list[str]) -> None:
@@ -136,3 +140,11 @@ def test_a_course_of_another_shape_is_refused(tmp_path: Path) -> None:
     path.write_text("memory: {experiments: [adding]}\n", encoding="utf-8")
     with pytest.raises(BadInput, match=r"memory.*experiments, archs and seeds"):
         config.course(path)
+
+
+def test_a_misspelt_key_that_architectures_share_is_refused_in_a_file_too(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    path = tmp_path / "conf" / "experiment" / "tagging.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("hidden_size", "hidden_sise"), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"recurrent\.hidden_sise.*did you mean recurrent\.hidden_size"):
+        compose(["experiment=tagging"], tmp_path / "conf")

@@ -31,8 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        print(f"unroll: this needs the package {error.name}: pip install 'unroll[all]'", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(
+            f"unroll: {error.filename or 'a file'}: {error.strerror or error}; mend it and try again.", file=sys.stderr
+        )
+        return 2
     return 0
 
 
@@ -40,29 +48,14 @@ def config(options: argparse.Namespace) -> None:
     """Show the settings of a run, explain them, or resolve those of a whole course."""
     from unroll import config as settings
 
+    if (options.out and not options.course) or (options.course and options.settings):
+        raise BadInput("--out goes with --course, and settings do not.")
     if options.explain:
         print(settings.explain())
     elif options.course:
-        resolve(options.course, options.out or Path("outputs/configs"))
+        settings.resolve(options.course, options.out or Path("outputs/configs"))
     else:
         print(settings.compose(options.settings).dump(), end="")
-
-
-def resolve(course: Path, out: Path) -> None:
-    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and of its data."""
-    from unroll import config as settings
-    from unroll.outputs import whole
-
-    composed: dict[tuple[str, str], settings.Config] = {}
-    with whole(out) as folder:
-        for experiment, arch, seed in settings.grid(settings.course(course)):
-            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
-                composed[experiment, arch] = settings.compose([f"experiment={experiment}", f"arch={arch}"])
-            run = settings.check({**composed[experiment, arch].model_dump(), "seed": seed}, str(course))
-            target = folder / experiment / f"{arch}-{seed}.yaml"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(run.dump(), encoding="utf-8")
-            (folder / experiment / "data.yaml").write_text(settings.dump_data(run.data), encoding="utf-8")
 
 
 def data(options: argparse.Namespace) -> None:
@@ -70,7 +63,11 @@ def data(options: argparse.Namespace) -> None:
     from unroll import config as settings
     from unroll import preparation
 
+    if options.name and options.action != "add":
+        raise BadInput("--name goes with unroll data add.")
     if options.action == "list":
+        if options.names:
+            raise BadInput("unroll data list takes no names.")
         for name, corpus in settings.corpora().items():
             origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
             state = "here" if Path(corpus.train).exists() else "not here"
@@ -96,6 +93,8 @@ def prepare(options: argparse.Namespace) -> None:
     from unroll import config as settings
     from unroll import preparation
 
+    if options.data and options.settings:
+        raise BadInput("Give --data FILE or settings, not both; the file has every setting already.")
     corpus = settings.load_data(options.data) if options.data else settings.compose(options.settings).data
     print(preparation.prepared(corpus, options.out))
 
@@ -120,16 +119,22 @@ def train(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the runs of an experiment on the test split."""
+    from unroll import config as settings
     from unroll.experiment import evaluate as judge
 
-    folders = sorted(path for path in options.runs.iterdir() if path.is_dir()) if options.runs.is_dir() else []
-    if (options.runs / "run.json").exists():
-        folders = [options.runs]
+    name = options.runs.resolve().name
+    folders = [options.runs]
+    if not (options.runs / "run.json").exists():
+        paths = sorted(options.runs.iterdir()) if options.runs.is_dir() else []
+        folders = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+    if options.course:  # what a course no longer has may still lie there
+        runs = [f"{arch}-{seed}" for experiment, arch, seed in settings.grid(settings.course(options.course))
+                if experiment == name]  # fmt: skip
+        folders = [options.runs / run for run in runs]
     if not folders:
         raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
-    name = folders[0].parent.name
-    out = options.out or Path("outputs/metrics") / f"{name}.json"
-    results = judge(folders, options.prepared, out, options.costs / f"{out.stem}.json")
+    costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
+    results = judge(folders, options.prepared, options.out, costs)
     for run, result in results.items():
         print(f"{run:14} " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items()))
 
@@ -138,7 +143,15 @@ def compare(options: argparse.Namespace) -> None:
     """Compare architectures over seeds, with intervals and tests."""
     from unroll.analysis.comparison import compare_all
 
-    print(compare_all(options.metrics, options.costs, options.out, options.targets))
+    files = options.metrics
+    if options.course:
+        from unroll import config as settings
+
+        if len(files) != 1:
+            raise BadInput("With --course, name the one folder that has the figures of its experiments.")
+        names = [name for grid in settings.course(options.course).values() for name in grid["experiments"]]
+        files = [files[0] / f"{name}.json" for name in names]
+    print(compare_all(files, options.costs, options.out, options.targets))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -147,8 +160,7 @@ def report(options: argparse.Namespace) -> None:
     from unroll.analysis.report import write_report
 
     chapters = settings.course(options.course)
-    command = "make repro" if options.outputs == Path("outputs") else "make paper"
-    print(write_report(chapters, settings.about(chapters), options.outputs, options.out, command))
+    print(write_report(chapters, settings.about(chapters), options.outputs, options.out))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -169,8 +181,8 @@ def generate(options: argparse.Namespace) -> None:
     """Continue texts with a language model."""
     from unroll.experiment import Trained
 
-    if options.temperature < 0 or options.length < 1 or options.seed < 0:
-        raise BadInput("--temperature and --seed must be 0 or more, and --length 1 or more.")
+    if not 0 <= options.temperature < 1e6 or options.length < 1 or not 0 <= options.seed < 2**63:
+        raise BadInput("--temperature and --seed must be numbers from 0 on, and --length from 1 on.")
     run = Trained.load(options.run)
     prompts = [options.prompt] if options.prompt is not None else _lines(None, options.file)
     for answer in run.generate(prompts, options.length, options.temperature, options.seed):
@@ -256,11 +268,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", required=True, help="data with fit/ and test/")
-    sub.add_argument("--out", type=Path, metavar="FILE", help="figures as JSON (outputs/metrics/…)")
-    sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    sub.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
+    sub.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
 
     sub = add(compare)
-    sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE", help="what evaluate wrote")
+    sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
+    sub.add_argument("--course", type=Path, metavar="FILE", help="the experiments of this course, from one folder")
     sub.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
     sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
     sub.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
@@ -272,14 +286,16 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(predict)
     sub.add_argument("run", type=Path, metavar="RUN")
-    sub.add_argument("text", nargs="?", help="one line; standard input if absent")
-    sub.add_argument("--file", type=Path, help="a file of lines")
+    source = sub.add_mutually_exclusive_group()
+    source.add_argument("text", nargs="?", help="one line; standard input if absent")
+    source.add_argument("--file", type=Path, help="a file of lines")
     sub.add_argument("--json", action="store_true", help="one JSON object per line")
 
     sub = add(generate)
     sub.add_argument("run", type=Path, metavar="RUN")
-    sub.add_argument("--prompt", help="what the text begins with; standard input if absent")
-    sub.add_argument("--file", type=Path, help="a file of prompts, one per line")
+    source = sub.add_mutually_exclusive_group()
+    source.add_argument("--prompt", help="what the text begins with; standard input if absent")
+    source.add_argument("--file", type=Path, help="a file of prompts, one per line")
     sub.add_argument("--length", type=int, default=50, metavar="N", help="tokens to add (50)")
     sub.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 takes the likeliest (1.0)")
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unroll.errors import BadInput
+from unroll.outputs import whole
 
 CONF = Path("conf")
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
@@ -99,18 +100,23 @@ class RegressorConfig(Section):
     name: Literal["regressor"] = Field(description="The task.")
 
 
-class RecurrentConfig(Section):
+class SharedConfig(Section):
+    """What every recurrent architecture of an experiment shares; an n-gram model has none of it."""
+
+    layers: int = Field(ge=1, description="Number of layers L.")
+    hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
+    embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
+    dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
+
+
+class RecurrentConfig(SharedConfig):
     """A recurrent network."""
 
     name: str = Field(description="Name of the architecture: that of its file.")
     network: Literal["recurrent"] = Field(description="The kind of network.")
     cell: Literal["vanilla", "lstm", "gru"] = Field(description="The cell.")
-    layers: int = Field(ge=1, description="Number of layers L.")
-    hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
-    embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
-    embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
-    dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
 
 
 class NgramConfig(Section):
@@ -166,6 +172,12 @@ class TrackingConfig(Section):
     uri: str | None = Field(description="MLflow's tracking URI.")
     system_metrics: bool = Field(description="Whether processor and memory are logged every few seconds.")
     log_model: bool = Field(description="Whether the model goes to MLflow too, ready to be served.")
+
+    @model_validator(mode="after")
+    def _placed(self) -> TrackingConfig:
+        if self.name == "mlflow" and not self.uri:
+            raise ValueError("tracking=mlflow needs tracking.uri; for no tracking use tracking=none")
+        return self
 
 
 Task = Annotated[LanguageModelConfig | TaggerConfig | RegressorConfig, Field(discriminator="name")]
@@ -245,9 +257,19 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         raise BadInput(_first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
     settings = {str(key): value for key, value in content.items()}
-    del settings["recurrent"]  # what recurrent architectures share has gone into arch
+    shared = settings.pop("recurrent")  # has gone into arch by interpolation
+    try:
+        SharedConfig.model_validate(shared)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, " ".join(overrides), "recurrent.")) from None
     settings["experiment"] = chosen["experiment"]
-    return check(settings, " ".join(overrides))
+    run = check(settings, " ".join(overrides))
+    ignored = [override for override in overrides if override.startswith("recurrent.")]
+    if ignored and isinstance(run.arch, NgramConfig):
+        raise BadInput(
+            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
+        )
+    return run
 
 
 def load(path: Path) -> Config:
@@ -256,14 +278,7 @@ def load(path: Path) -> Config:
     Raises:
         BadInput: the file is missing, is no YAML, or holds what is not allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(f"{path} does not exist; name a file that unroll config or a run wrote.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"{path} holds no settings; name a file that unroll config or a run wrote.")
+    content = _read(path)
     return check(content, str(path))
 
 
@@ -273,11 +288,10 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
     Raises:
         BadInput: a file is bad.
     """
-    defaults = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))["data"]
+    defaults = _read(conf / "config.yaml")["data"]
     found = {}
     for path in sorted((conf / "data").glob("*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found[path.stem] = _check_data({**defaults, **content}, str(path))
+        found[path.stem] = _check_data({**defaults, **_read(path)}, str(path))
     return found
 
 
@@ -292,12 +306,22 @@ def load_data(path: Path) -> DataConfig:
     Raises:
         BadInput: the file is missing or holds what is not allowed.
     """
+    return _check_data(_read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
     try:
-        return _check_data(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist; unroll config --course writes it.") from None
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise BadInput(
+            f"{path} does not exist as a file; name another, or change to the root of the project."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
+    return content
 
 
 def _check_data(content: Any, origin: str) -> DataConfig:
@@ -325,15 +349,12 @@ def course(path: Path = CONF / "course.yaml") -> dict[str, dict[str, list[Any]]]
     Raises:
         BadInput: the file is missing or has another shape.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist; change to the root of the project.") from None
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    content = _read(path)
     for chapter, grid in content.items():
         if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
             raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
+        if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
+            raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
     chapters: dict[str, dict[str, list[Any]]] = content
     return chapters
 
@@ -344,6 +365,26 @@ def grid(chapters: dict[str, dict[str, list[Any]]]) -> Iterator[tuple[str, str, 
         for experiment in chapter["experiments"]:
             for arch in chapter["archs"]:
                 yield from ((experiment, arch, seed) for seed in chapter["seeds"])
+
+
+def resolve(path: Path, out: Path) -> None:
+    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and ``data.yaml`` of its data.
+
+    Args:
+        path: the course.
+        out: folder to write.
+    """
+    composed: dict[tuple[str, str], Config] = {}
+    with whole(out, replaces="*/data.yaml") as folder:
+        folder.mkdir()
+        for experiment, arch, seed in grid(course(path)):
+            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
+                composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
+            run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
+            target = folder / experiment / f"{arch}-{seed}.yaml"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(run.dump(), encoding="utf-8")
+            (folder / experiment / "data.yaml").write_text(dump_data(run.data), encoding="utf-8")
 
 
 def about(chapters: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, Any]]:
@@ -359,7 +400,8 @@ def about(chapters: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, Any]
 def explain() -> str:
     """Every field with its type and its sentence, a line each."""
     lines = []
-    for name, model in _sections(Config, ""):
+    sections: list[tuple[str, type[BaseModel]]] = [*_sections(Config, ""), ("recurrent", SharedConfig)]
+    for name, model in sections:
         lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
         for key, field in model.model_fields.items():
             kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
@@ -413,7 +455,7 @@ def _keys() -> Iterator[str]:
     """Dotted name of every setting."""
     for name, model in _sections(Config, ""):
         yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
-    yield from (f"recurrent.{key}" for key in ("layers", "hidden_size", "embedding_size", "embedding_scale", "dropout"))
+    yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:
@@ -426,13 +468,13 @@ def _first_sentence(message: str, overrides: Sequence[str]) -> str:
     return f"{line}; mend the settings ({' '.join(overrides)})."
 
 
-def _explain_error(error: ValidationError, origin: str) -> str:
+def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str:
     """One sentence for the first error."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in _TAGS)]
-    key = ".".join(place)
+    key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
-        siblings = [name for name in _keys() if name.rpartition(".")[0] == ".".join(place[:-1])]
+        siblings = [name for name in _keys() if name.rpartition(".")[0] == key.rpartition(".")[0]]
         return f"There is no setting {key!r}{_nearest(key, siblings)} ({origin}); see unroll config --explain."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."

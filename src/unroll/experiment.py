@@ -67,10 +67,10 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
     data = digest_of([prepared / "fit"])
     mark = fingerprint(config.digest(), data, code_digest())
     tracker = build_tracker(config)
-    tracker.start(_record(config, mark, data))
     status: Status = "KILLED"
     try:
-        with whole(out) as folder:
+        tracker.start(_record(config, mark, data))
+        with whole(out, replaces="run.json") as folder:
             folder.mkdir()
             figures = _fit(config, task, splits["train"], loader, validation, folder, tracker)
             save_file(tensors(task), folder / "weights.safetensors")
@@ -127,46 +127,63 @@ def _fit(
     return evaluate_task(task.cpu(), validation)
 
 
-def evaluate(runs: Iterable[Path], prepared: Path, out: Path, costs: Path) -> dict[str, Any]:
+def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path | None) -> dict[str, Any]:
     """Judge finished runs of one experiment on the test split, which nothing else opens.
 
     Args:
         runs: their folders.
         prepared: folder with ``fit/`` and ``test/``.
-        out: JSON file with the figures of each run.
-        costs: JSON file with what varies from time to time: tokens per second.
+        out: JSON file with the figures of each run; None to write none.
+        costs: JSON file with what varies from time to time, tokens per second; None not to measure it.
 
     Raises:
-        BadInput: a folder is no run, its vocabulary is another one's, or it has another experiment's settings.
+        BadInput: a folder is no run, its vocabulary is another one's, or runs differ in more than arch and seed.
     """
     vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+    has_test = (prepared / "test" / "test").is_dir()
+    split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
     results: dict[str, Any] = {}
     speeds: dict[str, Any] = {}
+    settings: dict[str, Config] = {}
+    marks: dict[str, str] = {}
     for folder in runs:
         run = Trained.load(folder)
         if run.vocabulary.digest != vocabulary.digest:
             raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; train it on this data.")
+        _same_but_for_the_seed(run.config, settings, folder)
         torch.set_num_threads(run.config.training.threads)
-        has_test = (prepared / "test" / "test").is_dir()
-        split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
         figures = evaluate_task(run.task, evaluation_loader(run.config, vocabulary.spec, split))
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        marks[folder.name] = facts["fingerprint"]
         results[folder.name] = {
             "arch": run.config.arch.name, "seed": run.config.seed, "split": "test" if has_test else "validation",
             "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
-            "validation": facts["best"],
-            "headline": run.task.headline, "mode": run.task.mode,
+            "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
         }  # fmt: skip
-        speeds[folder.name] = {"tokens_per_second": throughput(run, open_split(prepared / "fit" / "train"))}
-        if run.config.tracking.name == "mlflow" and run.config.tracking.uri:
-            from unroll.tracking.mlflow import log_test_metrics
+        if costs:
+            speeds[folder.name] = {"tokens_per_second": throughput(run, open_split(prepared / "fit" / "train"))}
+    if costs:
+        write_text(costs, json.dumps(speeds, indent=1) + "\n")
+    if out:
+        write_text(out, json.dumps(results, indent=1) + "\n")
+    tracking = next(iter(settings.values())).tracking
+    if tracking.name == "mlflow" and tracking.uri:
+        from unroll.tracking.mlflow import log_test_metrics
 
-            log_test_metrics(
-                run.config.tracking.uri, facts["fingerprint"], {f"test/{k}": v for k, v in figures.items()}
-            )
-    write_text(costs, json.dumps(speeds, indent=1) + "\n")
-    write_text(out, json.dumps(results, indent=1) + "\n")
+        log_test_metrics(tracking.uri, {marks[name]: result for name, result in results.items()})
     return results
+
+
+def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path) -> None:
+    """Seeds of one architecture may be averaged only if they differ in nothing else."""
+    first = seen.setdefault(config.arch.name, config)
+    if first is not config and first.seed == config.seed:
+        raise BadInput(f"{folder} is a second run of {config.name}; judge them apart.")
+    if first.model_copy(update={"seed": config.seed}).digest() != config.digest():
+        raise BadInput(f"{folder} has other settings than the first run of arch={config.arch.name}; judge them apart.")
+    experiment = next(iter(seen.values())).experiment
+    if config.experiment != experiment:
+        raise BadInput(f"{folder} is a run of {config.experiment}, not of {experiment}; judge them apart.")
 
 
 def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
@@ -327,10 +344,11 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split) -> Streams |
 
 def build_tracker(config: Config) -> Tracker:
     """Tracker by name."""
-    if config.tracking.name == "none" or not config.tracking.uri:
+    if config.tracking.name == "none":
         return NullTracker()
     from unroll.tracking.mlflow import MLflowTracker
 
+    assert config.tracking.uri is not None  # checked with the settings
     return MLflowTracker(config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model)
 
 

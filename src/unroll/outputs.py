@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +10,25 @@ from pathlib import Path
 
 from unroll.errors import BadInput
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what the block writes there takes its place if the block ends well.
 
     The block makes a file or a folder of the temporary path. Whatever goes wrong, including Ctrl-C and a full
     disk, ``path`` keeps what it had, and no file is left beside it.
 
+    Args:
+        path: the output.
+        replaces: pattern that a folder must have for it to be replaced, so that nobody's other files go with it;
+            None if the output is a file, or a folder that is not there yet.
+
     Raises:
-        BadInput: the disk is full or the folder cannot be written to.
+        BadInput: the disk is full, the folder cannot be written to, or ``path`` is a folder of something else.
     """
+    _refuse_others(path, replaces)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
@@ -38,11 +46,12 @@ def whole(path: Path) -> Iterator[Path]:
                 old.replace(path)
                 raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError | IsADirectoryError):
+        if error.errno not in FULL:
             raise
-        reason = error.strerror or str(error)
-        raise BadInput(f"{path} could not be written ({reason}); nothing was left of it: free space or "
-                       "choose another folder, and run the same command again.") from error  # fmt: skip
+        raise BadInput(
+            f"{path} could not be written ({error.strerror}); nothing was left of it: free space or choose another "
+            "folder, and run the same command again."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,9 +60,10 @@ def write_text(path: Path, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _refuse_others(path: Path, replaces: str | None) -> None:
+    if not path.is_dir():
+        return
+    if replaces is None:
+        raise BadInput(f"{path} is a folder; name a file that is to be written.")
+    if any(path.iterdir()) and not any(path.glob(replaces)):
+        raise BadInput(f"{path} is a folder with other files in it; name another, or an empty one.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from functools import partial
@@ -62,7 +63,7 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
 def _key(data: DataConfig) -> str:
     """Digest of what a prepared corpus depends on: settings, files, and the code that reads them."""
     total = hashlib.sha256(json.dumps(data.model_dump(mode="json"), sort_keys=True).encode())
-    code = sorted((Path(__file__).parent / "data").rglob("*.py"))
+    code = [Path(__file__), *sorted((Path(__file__).parent / "data").rglob("*.py"))]
     for path in [Path(name) for name in (data.train, data.validation, data.test) if name] + code:
         if path.is_file():
             with path.open("rb") as file:
@@ -73,7 +74,7 @@ def _key(data: DataConfig) -> str:
 def obtain(data: DataConfig) -> None:
     """Generate an embedded corpus if its folder is not there; a public one is fetched only on request."""
     folder = Path(data.train).parent
-    if data.generator is not None and not folder.exists():
+    if data.generator is not None and folder == Path("data") / data.name and not folder.exists():
         if data.generator not in GENERATORS:
             raise BadInput(f"There is no generator {data.generator!r}; choose one of {', '.join(GENERATORS)}.")
         with whole(folder) as written:
@@ -109,6 +110,10 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         BadInput: there is nothing to add, the format is not told by the names, or the name is taken.
     """
     name = name or path.stem
+    if not (conf / "config.yaml").is_file():
+        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise BadInput(f"{name!r} cannot name a corpus; choose letters, digits, - and _ with --name.")
     target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
     if settings.exists() or target.exists():
         raise BadInput(f"There is a corpus {name!r} already; choose another with --name.")

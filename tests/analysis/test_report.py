@@ -52,7 +52,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def page(outputs: Path) -> str:
-    return write_report(COURSE, ABOUT, outputs, outputs / "report.html", "make repro").read_text(encoding="utf-8")
+    return write_report(COURSE, ABOUT, outputs, outputs / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_page_has_each_question_table_figure_verdict_and_command(outputs: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, pr
     assert [answer["tokens"] for answer in answers] == [["the", "dog", "barks"], ["it", "sees"]]
 
     runs = [project / "runs/tagging/bilstm-0"]
-    results = experiment.evaluate(runs, prepared, Path("metrics.json"), Path("costs.json"))
+    results = experiment.evaluate(runs, prepared, Path("metrics.json"), None)
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.data.metrics["test/accuracy"] == results["bilstm-0"]["test"]["accuracy"]
 

@@ -92,25 +92,33 @@ def check_targets(path: Path, results: dict[str, Results]) -> list[dict[str, Any
             bound is a multiple of the figure of that architecture, which does not compete then.
         results: figures by experiment.
     """
-    rows = []
-    for target in yaml.safe_load(path.read_text(encoding="utf-8")):
-        if target["experiment"] not in results:
-            raise BadInput(f"{path} has a target for {target['experiment']}, of which there are no figures; run it, or "
-                           "take the target out.")  # fmt: skip
-        groups = by_arch(results[target["experiment"]])
-        bound = target.get("at_most", target.get("at_least"))
-        lower, rival = "at_most" in target, target.get("times")
-        means = {arch: fmean(run["test"][target["metric"]] for run in runs) for arch, runs in groups.items()}
-        if rival:
-            bound *= means.pop(rival)
-        best = (min if lower else max)(means, key=lambda arch: means[arch])
-        met = means[best] <= bound if lower else means[best] >= bound
-        rows.append({
-            "experiment": target["experiment"], "metric": target["metric"], "arch": best, "figure": means[best],
-            "bound": bound, "direction": "at most" if lower else "at least", "seeds": len(groups[best]),
-            "result": "PASS" if met else "FAIL", "source": target["source"],
-        })  # fmt: skip
-    return rows
+    try:
+        targets = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    try:
+        return [_check_target(target, results) for target in targets]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(
+            f"{path}: a target needs experiment, metric, source and at_most or at_least, of figures that there are; "
+            f"this is missing or wrong: {error}."
+        ) from None
+
+
+def _check_target(target: dict[str, Any], results: dict[str, Results]) -> dict[str, Any]:
+    groups = by_arch(results[target["experiment"]])
+    lower, rival = "at_most" in target, target.get("times")
+    bound = float(target["at_most" if lower else "at_least"])
+    means = {arch: fmean(run["test"][target["metric"]] for run in runs) for arch, runs in groups.items()}
+    if rival:
+        bound *= means.pop(rival)
+    best = (min if lower else max)(means, key=lambda arch: means[arch])
+    met = means[best] <= bound if lower else means[best] >= bound
+    return {
+        "experiment": target["experiment"], "metric": target["metric"], "arch": best, "figure": means[best],
+        "bound": bound, "direction": "at most" if lower else "at least", "seeds": len(groups[best]),
+        "result": "PASS" if met else "FAIL", "source": target["source"],
+    }  # fmt: skip
 
 
 def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
@@ -128,7 +136,7 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     results = {path.stem: load_results(path) for path in metrics}
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, results) if targets else []
-    with whole(out) as folder:
+    with whole(out, replaces="comparison.json") as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from unroll.analysis.comparison import Results, by_arch
 from unroll.analysis.verdict import t_interval
 
-COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#b45309", "#be185d", "#0e7490", "#4d7c0f")
+COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
 
 plt.rcParams.update({
@@ -39,7 +39,6 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     first = next(iter(results.values()))
     metric = first["headline"]
     figure, axes = plt.subplots(figsize=(4.6, 3.2))
-    highest = 0.0
     for arch, group in by_arch(results).items():
         for run in group:
             points = read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")
@@ -47,7 +46,6 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
                 axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
             else:
                 axes.plot(*zip(*points, strict=True), color=palette[arch], linewidth=1.4, alpha=0.75, label=arch)
-                highest = max(highest, points[-1][0])
     if metric != "accuracy":
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
@@ -78,7 +76,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
     axes.set_xticks(range(len(order)), order)
     axes.set_xlim(-0.6, len(order) - 0.4)
-    axes.set(title=f"{split} {metric}: every seed, mean and 95 % interval")
+    axes.set(title=f"{split} {metric}, every seed")
     return _svg(figure)
 
 
@@ -91,9 +89,12 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
         for values in lines:
             axes.scatter(range(len(names)), values, s=18, color=palette[arch], alpha=0.6, linewidths=0)
         means = [sum(column) / len(column) for column in zip(*lines, strict=True)]
-        axes.plot(range(len(names)), means, color=palette[arch], linewidth=1.6, label=arch)
+        # names without an order are no axis along which a line could run
+        style = {"linewidth": 1.6} if names[0].isdigit() else {"linestyle": "", "marker": "_", "markersize": 22}
+        axes.plot(range(len(names)), means, color=palette[arch], label=arch, **style)
         axes.set_xticks(range(len(names)), names)
     axes.set_ylim(-0.03, 1.03)
+    axes.margins(x=0.15)
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
     _label_once(axes)
     return _svg(figure)

@@ -13,7 +13,7 @@ from unroll.outputs import write_text
 Chapters = dict[str, dict[str, list[Any]]]
 
 
-def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path, command: str) -> Path:
+def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path) -> Path:
     """Write the page.
 
     Args:
@@ -21,7 +21,6 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         about: ``question``, ``data`` and ``probe`` of each experiment.
         outputs: folder with ``metrics``, ``comparison``, ``runs`` and ``costs``.
         out: HTML file.
-        command: what makes all of it anew.
 
     Raises:
         BadInput: figures are missing.
@@ -48,7 +47,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         chapters=sections,
         targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
-        command=command,
+        validated=any(row["split"] == "validation" for row in rows),
     )
     write_text(out, page)
     return out
@@ -59,8 +58,10 @@ def _section(
 ) -> dict[str, Any]:
     from unroll.analysis import plots
 
-    palette = plots.colours(archs)
+    palette = plots.colours(list(dict.fromkeys([*archs, *by_arch(results)])))
     mine = [row for row in rows if row["experiment"] == name]
+    if not mine:
+        raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
     speeds = load_costs(outputs / "costs" / f"{name}.json")
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
@@ -82,7 +83,10 @@ def _spoken(probe: str | None) -> str:
 def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means of the other test figures, group accuracies aside, for the small table."""
     metric = rows[0]["metric"]
-    names = [key for key in next(iter(results.values()))["test"] if "/" not in key and key != metric]
+    figures = [run["test"] for run in results.values()]
+    names = [key for key in figures[0] if "/" not in key and key not in (metric, "loss_known")]
+    # where no word is unknown, the figure without unknown words is the same once more
+    names = [key for key in names if any(run[key] != run[metric] for run in figures)]
     groups = by_arch(results)
     return [
         {"name": name.replace("_", " "),

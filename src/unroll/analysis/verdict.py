@@ -50,6 +50,8 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     from scipy.stats import t
 
     difference = fmean(a) - fmean(b)
+    if not math.isfinite(difference):
+        return Difference(math.nan, None, None)
     if min(len(a), len(b)) < 2:
         return Difference(difference, None, None)
     parts = [variance(sample) / len(sample) for sample in (a, b)]
@@ -81,6 +83,8 @@ def sentence(best: str, other: str, difference: Difference, p: float | None, dig
         digits: decimals of the difference.
     """
     size = f"{abs(difference.mean):.{digits}f}"
+    if math.isnan(difference.mean):
+        return f"A run of {best} or {other} diverged, so there is no difference to tell."
     if difference.half_width is None:
         return f"{best} and {other} differ by {size}; too few seeds for a test."
     if p is None:

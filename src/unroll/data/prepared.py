@@ -115,7 +115,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
         BadInput: a file is bad, a split is empty, or the disk is full; nothing is left in ``out`` then.
     """
     vocabulary, counts = _survey(corpus)
-    with whole(out) as folder:
+    with whole(out, replaces="fit/vocabulary.json") as folder:
         (folder / "fit").mkdir(parents=True)
         (folder / "test").mkdir()
         (folder / "fit" / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
@@ -148,7 +148,8 @@ def _survey(corpus: Corpus) -> tuple[Vocabulary, dict[str, _Counts]]:
                 raise BadInput(f"{corpus.files[split]}, sequence {count.sequences}: steps of "
                                f"{len(example.vectors[0])} numbers, but of {width} before; mend the line.")  # fmt: skip
             count.width = width
-        groups.update(group for _, group, _ in example.probes)
+        if split != "test":  # nothing of the test split may reach the vocabulary
+            groups.update(group for _, group, _ in example.probes)
         if split == "train":
             folded = not corpus.lowercase
             tokens.update(example.tokens if folded else [token.lower() for token in example.tokens])
@@ -220,7 +221,7 @@ class _SplitWriter:
         if "groups" in self.files:
             groups, contrasts = np.full(length, -1), np.full(length, -1)
             for at, group, contrast in example.probes:
-                groups[at] = self.vocabulary.group_index[group]
+                groups[at] = self.vocabulary.group_index.get(group, -1)
                 contrasts[at] = self.vocabulary.encode([contrast])[0] if contrast else -1
             self._write("groups", groups)
             self._write("contrasts", contrasts)

@@ -78,6 +78,11 @@ class Vocabulary:
         return " ".join(words).replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
 
     @property
+    def start(self) -> int:
+        """What stands before a text: the end of a sentence, or of a line of characters."""
+        return self.index.get("\n", self.index[END])
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the content, by which a model knows its own vocabulary."""
         return hashlib.sha256(self.dumps().encode()).hexdigest()

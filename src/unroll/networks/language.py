@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,6 @@ class LanguageNetwork(Protocol):
     def losses(self, features: Tensor, targets: Tensor) -> Tensor: ...
 
     def logits(self, features: Tensor) -> Tensor: ...
-
-    def parameters(self) -> Any: ...
 
 
 class RecurrentLanguageNetwork(nn.Module):

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
@@ -113,10 +112,6 @@ class Task(LightningModule, ABC):
         """Optimizer and schedule, from the factory."""
         assert self.optimizer_factory is not None
         return self.optimizer_factory(self.parameters(), lambda: min(1.0, self.tokens_seen / self.budget))
-
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Free the gradients."""
-        optimizer.zero_grad(set_to_none=True)
 
     def _mean(self, name: str) -> TokenMean:
         metric = self.means[name]

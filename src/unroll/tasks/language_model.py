@@ -87,7 +87,7 @@ class LanguageModel(Task):
         """Continue a text.
 
         Args:
-            prompt: what it begins with; empty to begin at a sentence's start.
+            prompt: what it begins with; empty to begin where a sentence does.
             vocabulary: of this model.
             length: tokens to add.
             temperature: divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest.
@@ -97,7 +97,7 @@ class LanguageModel(Task):
             The continuation alone, and the mean log-probability of its tokens.
         """
         draw = torch.Generator().manual_seed(seed)
-        numbers = vocabulary.encode(vocabulary.split(prompt)).tolist() or [vocabulary.index["<eos>"]]
+        numbers = vocabulary.encode(vocabulary.split(prompt)).tolist() or [vocabulary.start]
         state, inputs, added, total = self.network.initial_state(1), torch.tensor([numbers]), [], 0.0
         for _ in range(length):
             features, state = self.network(inputs, torch.tensor([inputs.shape[1]]), state)

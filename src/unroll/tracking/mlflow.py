@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from unroll.errors import BadInput
@@ -36,7 +38,7 @@ class MLflowTracker:
     """One MLflow run per trained model, its points sent by a thread so that no step waits for them.
 
     Args:
-        uri: tracking URI; for SQLite the database is made, or brought up to date, if need be.
+        uri: tracking URI; for SQLite the database is made if need be.
         system_metrics: whether processor and memory are logged.
         log_model: whether the model is logged too.
     """
@@ -44,6 +46,7 @@ class MLflowTracker:
     def __init__(self, uri: str, system_metrics: bool, log_model: bool) -> None:
         self.uri, self.system_metrics, self.with_model = uri, system_metrics, log_model
         self.points: queue.SimpleQueue[Metric] = queue.SimpleQueue()
+        self.unsent: list[Metric] = []
         self.finished = threading.Event()
         self.sender = threading.Thread(target=self._send_until_finished, daemon=True)
 
@@ -66,7 +69,7 @@ class MLflowTracker:
         """Queue a point of each curve."""
         now = int(time.time() * 1000)
         for name, value in values.items():
-            self.points.put(Metric(name, value, now, tokens))
+            self.points.put(Metric(_allowed(name), value, now, tokens))
 
     def log_result(self, folder: Path) -> None:
         """Log the run's folder, and its model as a pyfunc that takes lines of text."""
@@ -76,32 +79,37 @@ class MLflowTracker:
                 name="model",
                 python_model=str(Path(__file__).with_name("serve.py")),
                 artifacts={"run": str(folder)},
-                pip_requirements=["unroll", *PACKAGES[:4]],
+                pip_requirements=list(PACKAGES[:4]),  # and this package, which no index has: serve it from here
             )
 
     def end(self, status: Status) -> None:
-        """Send what is left and close the run."""
+        """Send what is left and close the run; a store that is gone costs the run its points there, not its result."""
         self.finished.set()
         if self.sender.is_alive():
             self.sender.join()
-        mlflow.end_run(status)
+        try:
+            self._send()
+            mlflow.end_run(status)
+        except Exception as error:  # whatever the store's driver raises
+            reason = " ".join(str(error).split())[:160]
+            print(f"unroll: MLflow did not take all of this run ({reason}); its folder has it.", file=sys.stderr)
 
     def _send_until_finished(self) -> None:
         while not self.finished.wait(PAUSE):
-            self._send()
-        self._send()
+            with contextlib.suppress(Exception):  # the points are kept, and tried again with the next ones
+                self._send()
 
     def _send(self) -> None:
-        points: list[Metric] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                points.append(self.points.get_nowait())
-        for begin in range(0, len(points), BATCH):
-            self.client.log_batch(self.run_id, points[begin : begin + BATCH])
+                self.unsent.append(self.points.get_nowait())
+        while self.unsent:
+            self.client.log_batch(self.run_id, self.unsent[:BATCH])
+            del self.unsent[:BATCH]
 
 
 def open_store(uri: str) -> None:
-    """Point MLflow at ``uri``; a SQLite database is created or migrated by one process at a time.
+    """Point MLflow at ``uri``; a SQLite database is created by one process at a time.
 
     Raises:
         BadInput: the store cannot be opened.
@@ -130,22 +138,39 @@ def _create_once(uri: str, database: Path) -> None:
             MlflowClient(uri).search_experiments(max_results=1)
 
 
-def log_test_metrics(uri: str, fingerprint: str, values: dict[str, float]) -> None:
-    """Add test figures to the finished run that has this fingerprint, if there is one."""
-    open_store(uri)
-    client = MlflowClient()
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.fingerprint = '{fingerprint}'", max_results=1)
-    if runs:
+def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
+    """Add test figures to the finished runs that have these fingerprints, where there are such.
+
+    Args:
+        uri: tracking URI.
+        results: what ``evaluate`` found, by fingerprint.
+    """
+    try:
+        open_store(uri)
+        client = MlflowClient()
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         now = int(time.time() * 1000)
-        client.log_batch(runs[0].info.run_id, [Metric(name, value, now, 0) for name, value in values.items()])
+        for fingerprint, result in results.items():
+            wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
+            for run in client.search_runs(experiments, wanted, max_results=1):
+                figures = {_allowed(f"test/{name}"): value for name, value in result["test"].items()}
+                points = [Metric(name, value, now, result["tokens"]) for name, value in figures.items()]
+                client.log_batch(run.info.run_id, points)
+    except Exception as error:  # the figures are on disk already
+        reason = " ".join(str(error).split())[:160]
+        print(f"unroll: the test figures did not reach MLflow ({reason}).", file=sys.stderr)
 
 
-def serve_ui(uri: str, port: int) -> int:
+def _allowed(name: str) -> str:
+    """A metric's name without what MLflow refuses."""
+    return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def serve_ui(uri: str, port: int) -> None:
     """Serve MLflow's UI on localhost until it is stopped.
 
     Raises:
-        BadInput: there is no store yet.
+        BadInput: there is no store yet, or the server did not start.
     """
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise BadInput(f"There are no runs yet in {uri}; train one first: unroll train experiment=tagging")
@@ -156,7 +181,8 @@ def serve_ui(uri: str, port: int) -> int:
                "./mlruns", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
     # mlflow starts uvicorn by name, so this environment's programs must come first
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.call(command, env={**os.environ, "PATH": path})
+    if code := subprocess.call(command, env={**os.environ, "PATH": path}):
+        raise BadInput(f"MLflow's server ended with status {code}; is port {port} in use? Choose another with --port.")
 
 
 def _dataset(record: RunRecord) -> mlflow.data.dataset.Dataset:

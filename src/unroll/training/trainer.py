@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
@@ -42,14 +44,14 @@ def build_trainer(
         The trainer, and the callback that knows the best checkpoint.
     """
     _quiet()
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr.isatty() and find_spec("rich") is not None
     best = ModelCheckpoint(
         scratch, "best", monitor=monitor, mode=mode, save_weights_only=True, enable_version_counter=False
     )
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
     progress: Callback = TokenBar(refresh_rate=10) if terminal else Lines(name)
     trainer = Trainer(
-        accelerator="auto",
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=1,
         precision=precision,
         max_epochs=-1,

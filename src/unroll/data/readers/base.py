@@ -47,6 +47,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                     ) from None
                 offset += len(raw)
     except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{path} does not exist; fetch the corpus or mend the path in conf/data.") from None
+        raise BadInput(
+            f"{path} does not exist; mend the path, or fetch the corpus if it is one (unroll data fetch NAME)."
+        ) from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; name a file.") from None
