@@ -80,7 +80,6 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
             record = {"fingerprint": mark, "vocabulary": vocabulary.digest, "parameters": parameters,
                       "tokens": task.tokens_seen, "best": figures}  # fmt: skip
             (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        tracker.log_metrics({f"best/{name}": value for name, value in figures.items()}, task.tokens_seen)
         tracker.log_result(out)
         status = "FINISHED"
     except Exception:
@@ -363,7 +362,12 @@ def _record(config: Config, mark: str, data: str) -> RunRecord:
             "task": config.task.name, "fingerprint": mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
-    params = dict(flatten(config.model_dump(mode="json", exclude={"data": {"sources"}, "tracking": True})))
+    # texts and what is not set would only crowd a comparison of runs
+    texts = {"title", "sources", "licence", "citation", "generator"}
+    given = config.model_dump(
+        mode="json", exclude={"question": True, "data": texts, "tracking": True}, exclude_none=True
+    )
+    params = dict(flatten(given))
     return RunRecord(
         experiment=config.experiment, name=config.name, params=params, tags=tags, config=config.dump(),
         environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
