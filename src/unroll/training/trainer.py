@@ -49,7 +49,7 @@ def build_trainer(
         scratch, "best", monitor=monitor, mode=mode, save_weights_only=True, enable_version_counter=False
     )
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
-    progress: Callback = TokenBar(refresh_rate=10) if terminal else Lines(name)
+    progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(name)
     trainer = Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=1,

@@ -1,0 +1,48 @@
+"""What is seen of a run: quiet lines in a pipe, a bar on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from unroll.config import Config
+
+Small = Callable[..., Config]
+
+
+def command(small: Small) -> list[str]:
+    config = small("tagging", "lstm", "training.tokens=8000")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    return [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", "run"]
+
+
+def test_a_pipe_gets_one_line_per_validation(small: Small) -> None:
+    done = subprocess.run(command(small), capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert 2 <= len(lines) <= 3
+    for line in lines:
+        assert re.fullmatch(r"tagging/lstm-0  [\d,]+ tokens  val/loss \d.*val/accuracy \d.*  [\d,]+ tokens/s", line)
+
+
+def test_a_terminal_gets_a_bar_with_tokens_per_second(small: Small) -> None:
+    main, side = pty.openpty()
+    with subprocess.Popen(command(small), stderr=side, stdout=subprocess.DEVNULL) as process:
+        os.close(side)
+        shown = b""
+        while True:
+            try:
+                part = os.read(main, 65_536)
+            except OSError:  # the other side has closed
+                break
+            if not part:
+                break
+            shown += part
+    os.close(main)
+    assert process.returncode == 0, shown.decode(errors="replace")[-2000:]
+    assert b"tokens/s" in shown
+    assert b"budget" in shown
