@@ -114,3 +114,7 @@ class TokenBar(RichProgressBar):
         share = min(1.0, pl_module.tokens_seen / pl_module.budget)
         shown: dict[str, Any] = {"budget": f"{share:.0%}", "tokens/s": f"{rate:,.0f}"}
         return shown | ({} if monitored is None else {pl_module.monitor: f"{float(monitored):.4f}"})
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        # Lightning would tell the epoch of −2: the budget is in tokens, and how many epochs it takes is not set
+        return f"epoch {current_epoch + 1}"
