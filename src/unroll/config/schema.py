@@ -1,26 +1,15 @@
-"""Settings: composed by Hydra from ``conf/``, checked here, resolved to one plain YAML per run.
-
-Defaults stand in YAML alone; every field below has its sentence, which ``unroll config --explain`` prints.
-"""
+"""Every setting of a run, with its type, its range and its sentence, and the pairs that are impossible."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from unroll.errors import BadInput
-from unroll.outputs import whole
-
-CONF = Path("conf")
-GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -228,180 +217,11 @@ class Config(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
-    """Compose and check the settings of one run.
-
-    Args:
-        overrides: Hydra overrides such as ``arch=lstm`` and ``training.tokens=200000``.
-        conf: folder of the YAML files.
-
-    Raises:
-        BadInput: an unknown key or choice, an impossible value or pair.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if not (conf / "config.yaml").is_file():
-        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
-    chosen = _choices(overrides, conf)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            composed = hydra_compose("config", list(overrides))
-            content = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise BadInput(_first_sentence(str(error), overrides)) from None
-    assert isinstance(content, dict)
-    settings = {str(key): value for key, value in content.items()}
-    shared = settings.pop("recurrent")  # has gone into arch by interpolation
-    try:
-        SharedConfig.model_validate(shared)
-    except ValidationError as error:
-        raise BadInput(_explain_error(error, " ".join(overrides), "recurrent.")) from None
-    settings["experiment"] = chosen["experiment"]
-    run = check(settings, " ".join(overrides))
-    ignored = [override for override in overrides if override.startswith("recurrent.")]
-    if ignored and isinstance(run.arch, NgramConfig):
-        raise BadInput(
-            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
-        )
-    return run
-
-
-def load(path: Path) -> Config:
-    """Read the resolved settings of a run.
-
-    Raises:
-        BadInput: the file is missing, is no YAML, or holds what is not allowed.
-    """
-    content = _read(path)
-    return check(content, str(path))
-
-
-def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
-    """Every corpus that has a file in ``conf/data``.
-
-    Raises:
-        BadInput: a file is bad.
-    """
-    defaults = _read(conf / "config.yaml")["data"]
-    found = {}
-    for path in sorted((conf / "data").glob("*.yaml")):
-        found[path.stem] = _check_data({**defaults, **_read(path)}, str(path))
-    return found
-
-
-def dump_data(data: DataConfig) -> str:
-    """Plain YAML of the data settings alone, on which preparing depends."""
-    return yaml.safe_dump(data.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
-
-
-def load_data(path: Path) -> DataConfig:
-    """Read what :func:`dump_data` wrote.
-
-    Raises:
-        BadInput: the file is missing or holds what is not allowed.
-    """
-    return _check_data(_read(path), str(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise BadInput(
-            f"{path} does not exist as a file; name another, or change to the root of the project."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
-    return content
-
-
-def _check_data(content: Any, origin: str) -> DataConfig:
-    try:
-        return DataConfig.model_validate(content)
-    except ValidationError as error:
-        raise BadInput(_explain_error(error, origin)) from None
-
-
-def check(content: dict[str, Any], origin: str) -> Config:
-    """Check plain settings.
-
-    Raises:
-        BadInput: with one sentence for the first thing that is wrong.
-    """
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        raise BadInput(_explain_error(error, origin)) from None
-
-
-def course(path: Path = CONF / "course.yaml") -> dict[str, dict[str, list[Any]]]:
-    """Chapters of the course, each with its experiments, archs and seeds, in order.
-
-    Raises:
-        BadInput: the file is missing or has another shape.
-    """
-    content = _read(path)
-    for chapter, grid in content.items():
-        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
-            raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
-        if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
-            raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
-    chapters: dict[str, dict[str, list[Any]]] = content
-    return chapters
-
-
-def grid(chapters: dict[str, dict[str, list[Any]]]) -> Iterator[tuple[str, str, int]]:
-    """Every run of a course: experiment, arch and seed."""
-    for chapter in chapters.values():
-        for experiment in chapter["experiments"]:
-            for arch in chapter["archs"]:
-                yield from ((experiment, arch, seed) for seed in chapter["seeds"])
-
-
-def resolve(path: Path, out: Path) -> None:
-    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and ``data.yaml`` of its data.
-
-    Args:
-        path: the course.
-        out: folder to write.
-    """
-    composed: dict[tuple[str, str], Config] = {}
-    with whole(out, replaces="*/data.yaml") as folder:
-        folder.mkdir()
-        for experiment, arch, seed in grid(course(path)):
-            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
-                composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
-            run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
-            target = folder / experiment / f"{arch}-{seed}.yaml"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(run.dump(), encoding="utf-8")
-            (folder / experiment / "data.yaml").write_text(dump_data(run.data), encoding="utf-8")
-
-
-def about(chapters: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, Any]]:
-    """Question, data and probe of every experiment of a course."""
-    found = {}
-    for grid in chapters.values():
-        for name in grid["experiments"]:
-            run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
-            found[name] = {"question": run.question, "data": run.data.title, "probe": run.data.probe}
-    return found
-
-
 def explain() -> str:
     """Every field with its type and its sentence, a line each."""
     lines = []
-    sections: list[tuple[str, type[BaseModel]]] = [*_sections(Config, ""), ("recurrent", SharedConfig)]
-    for name, model in sections:
+    shared: tuple[str, type[BaseModel]] = ("recurrent", SharedConfig)
+    for name, model in [*sections(Config, ""), shared]:
         lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
         for key, field in model.model_fields.items():
             kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
@@ -410,79 +230,22 @@ def explain() -> str:
     return "\n".join(lines)
 
 
-def _sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+def keys() -> Iterator[str]:
+    """Dotted name of every setting."""
+    for name, model in sections(Config, ""):
+        yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
+    yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
+
+
+def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A section and all below it, each with its dotted name."""
     yield name, model
     for key, field in model.model_fields.items():
         for part in _models(field.annotation):
-            yield from _sections(part, f"{name}.{key}".lstrip("."))
+            yield from sections(part, f"{name}.{key}".lstrip("."))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
-
-
-def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
-    """Choice of each group that is overridden.
-
-    Raises:
-        BadInput: an override is no ``key=value``, a key is unknown, a file is missing, or no experiment is named.
-    """
-    chosen: dict[str, str] = {}
-    known = sorted(_keys())
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        key = key.lstrip("+~")
-        if not equals:
-            raise BadInput(f"{override!r} is no setting; write key=value, such as arch=lstm.")
-        if key in GROUPS:
-            files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
-            if value not in files:
-                raise BadInput(
-                    f"There is no {key} {value!r}{_nearest(value, files)}; choose one of {', '.join(files)}."
-                )
-            chosen[key] = value
-        elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
-            raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
-    if "experiment" not in chosen:
-        files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
-        raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
-    return chosen
-
-
-def _keys() -> Iterator[str]:
-    """Dotted name of every setting."""
-    for name, model in _sections(Config, ""):
-        yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
-    yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
-
-
-def _nearest(word: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _first_sentence(message: str, overrides: Sequence[str]) -> str:
-    line = " ".join(message.split("\n")[0].split()).rstrip(".")
-    return f"{line}; mend the settings ({' '.join(overrides)})."
-
-
-def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str:
-    """One sentence for the first error."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in _TAGS)]
-    key = prefix + ".".join(place)
-    if first["type"] == "extra_forbidden":
-        siblings = [name for name in _keys() if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        return f"There is no setting {key!r}{_nearest(key, siblings)} ({origin}); see unroll config --explain."
-    if first["type"] == "missing":
-        return f"The setting {key} is missing ({origin}); see unroll config --explain."
-    reason = first["msg"].removeprefix("Value error, ")
-    reason = reason[0].lower() + reason[1:]
-    if not key or first["type"] == "value_error":
-        return f"{reason[0].upper()}{reason[1:]} ({origin})."
-    return f"{key}={first['input']}: {reason} ({origin})."
-
-
-_TAGS = {"language_model", "tagger", "regressor", "recurrent", "ngram"}

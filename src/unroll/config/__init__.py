@@ -1,0 +1,13 @@
+"""Settings: composed by Hydra from ``conf/``, checked by pydantic, resolved to one plain YAML per run.
+
+Defaults stand in YAML alone; every field has its sentence, which ``unroll config --explain`` prints.
+"""
+
+from unroll.config.compose import CONF, check, compose, corpora, dump_data, load, load_data
+from unroll.config.course import about, course, grid, resolve
+from unroll.config.schema import Config, DataConfig, NgramConfig, explain, sections
+
+__all__ = [
+    "CONF", "Config", "DataConfig", "NgramConfig", "about", "check", "compose", "corpora", "course", "dump_data",
+    "explain", "grid", "load", "load_data", "resolve", "sections",
+]  # fmt: skip

@@ -1,0 +1,192 @@
+"""Settings from files and the command line: composed by Hydra, checked by the schema, wrong ones told in words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from unroll.config.schema import Config, DataConfig, NgramConfig, SharedConfig, keys
+from unroll.errors import BadInput
+
+CONF = Path("conf")
+GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
+TAGS = {"language_model", "tagger", "regressor", "recurrent", "ngram"}  # by which pydantic names a choice of sections
+
+
+def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
+    """Compose and check the settings of one run.
+
+    Args:
+        overrides: Hydra overrides such as ``arch=lstm`` and ``training.tokens=200000``.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: an unknown key or choice, an impossible value or pair.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not (conf / "config.yaml").is_file():
+        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+    chosen = _choices(overrides, conf)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            composed = hydra_compose("config", list(overrides))
+            content = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise BadInput(_first_sentence(str(error), overrides)) from None
+    assert isinstance(content, dict)
+    settings = {str(key): value for key, value in content.items()}
+    shared = settings.pop("recurrent")  # has gone into arch by interpolation
+    try:
+        SharedConfig.model_validate(shared)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, " ".join(overrides), "recurrent.")) from None
+    settings["experiment"] = chosen["experiment"]
+    run = check(settings, " ".join(overrides))
+    ignored = [override for override in overrides if override.startswith("recurrent.")]
+    if ignored and isinstance(run.arch, NgramConfig):
+        raise BadInput(
+            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
+        )
+    return run
+
+
+def load(path: Path) -> Config:
+    """Read the resolved settings of a run.
+
+    Raises:
+        BadInput: the file is missing, is no YAML, or holds what is not allowed.
+    """
+    content = read(path)
+    return check(content, str(path))
+
+
+def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
+    """Every corpus that has a file in ``conf/data``.
+
+    Raises:
+        BadInput: a file is bad.
+    """
+    defaults = read(conf / "config.yaml")["data"]
+    found = {}
+    for path in sorted((conf / "data").glob("*.yaml")):
+        found[path.stem] = _check_data({**defaults, **read(path)}, str(path))
+    return found
+
+
+def dump_data(data: DataConfig) -> str:
+    """Plain YAML of the data settings alone, on which preparing depends."""
+    return yaml.safe_dump(data.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def load_data(path: Path) -> DataConfig:
+    """Read what :func:`dump_data` wrote.
+
+    Raises:
+        BadInput: the file is missing or holds what is not allowed.
+    """
+    return _check_data(read(path), str(path))
+
+
+def check(content: dict[str, Any], origin: str) -> Config:
+    """Check plain settings.
+
+    Raises:
+        BadInput: with one sentence for the first thing that is wrong.
+    """
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, origin)) from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        BadInput: it is missing, is no YAML, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise BadInput(
+            f"{path} does not exist as a file; name another, or change to the root of the project."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
+    return content
+
+
+def _check_data(content: Any, origin: str) -> DataConfig:
+    try:
+        return DataConfig.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, origin)) from None
+
+
+def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
+    """Choice of each group that is overridden.
+
+    Raises:
+        BadInput: an override is no ``key=value``, a key is unknown, a file is missing, or no experiment is named.
+    """
+    chosen: dict[str, str] = {}
+    known = sorted(keys())
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        key = key.lstrip("+~")
+        if not equals:
+            raise BadInput(f"{override!r} is no setting; write key=value, such as arch=lstm.")
+        if key in GROUPS:
+            files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
+            if value not in files:
+                raise BadInput(
+                    f"There is no {key} {value!r}{_nearest(value, files)}; choose one of {', '.join(files)}."
+                )
+            chosen[key] = value
+        elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
+            raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
+    if "experiment" not in chosen:
+        files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
+        raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
+    return chosen
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _first_sentence(message: str, overrides: Sequence[str]) -> str:
+    line = " ".join(message.split("\n")[0].split()).rstrip(".")
+    return f"{line}; mend the settings ({' '.join(overrides)})."
+
+
+def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str:
+    """One sentence for the first error."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
+    key = prefix + ".".join(place)
+    if first["type"] == "extra_forbidden":
+        siblings = [name for name in keys() if name.rpartition(".")[0] == key.rpartition(".")[0]]
+        return f"There is no setting {key!r}{_nearest(key, siblings)} ({origin}); see unroll config --explain."
+    if first["type"] == "missing":
+        return f"The setting {key} is missing ({origin}); see unroll config --explain."
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    if not key or first["type"] == "value_error":
+        return f"{reason[0].upper()}{reason[1:]} ({origin})."
+    return f"{key}={first['input']}: {reason} ({origin})."

@@ -1,0 +1,68 @@
+"""The grid of a course: which experiments are run with which architectures and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unroll.config.compose import CONF, check, compose, dump_data, read
+from unroll.config.schema import Config
+from unroll.errors import BadInput
+from unroll.outputs import whole
+
+Chapters = dict[str, dict[str, list[Any]]]
+
+
+def course(path: Path = CONF / "course.yaml") -> Chapters:
+    """Chapters of the course, each with its experiments, archs and seeds, in order.
+
+    Raises:
+        BadInput: the file is missing or has another shape.
+    """
+    content = read(path)
+    for chapter, grid in content.items():
+        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
+            raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
+        if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
+            raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
+    chapters: Chapters = content
+    return chapters
+
+
+def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
+    """Every run of a course: experiment, arch and seed."""
+    for chapter in chapters.values():
+        for experiment in chapter["experiments"]:
+            for arch in chapter["archs"]:
+                yield from ((experiment, arch, seed) for seed in chapter["seeds"])
+
+
+def resolve(path: Path, out: Path) -> None:
+    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and ``data.yaml`` of its data.
+
+    Args:
+        path: the course.
+        out: folder to write.
+    """
+    composed: dict[tuple[str, str], Config] = {}
+    with whole(out, replaces="*/data.yaml") as folder:
+        folder.mkdir()
+        for experiment, arch, seed in grid(course(path)):
+            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
+                composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
+            run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
+            target = folder / experiment / f"{arch}-{seed}.yaml"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(run.dump(), encoding="utf-8")
+            (folder / experiment / "data.yaml").write_text(dump_data(run.data), encoding="utf-8")
+
+
+def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
+    """Question, data and probe of every experiment of a course."""
+    found = {}
+    for grid in chapters.values():
+        for name in grid["experiments"]:
+            run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
+            found[name] = {"question": run.question, "data": run.data.title, "probe": run.data.probe}
+    return found
