@@ -147,3 +147,7 @@ def test_a_misspelt_key_that_architectures_share_is_refused_in_a_file_too(tmp_pa
     path.write_text(path.read_text(encoding="utf-8").replace("hidden_size", "hidden_sise"), encoding="utf-8")
     with pytest.raises(BadInput, match=r"recurrent\.hidden_sise.*did you mean recurrent\.hidden_size"):
         compose(["experiment=tagging"], tmp_path / "conf")
+
+
+def test_precision_may_be_written_as_the_number_it_looks_like() -> None:
+    assert compose(["experiment=tagging", "training.precision=32"], CONF).training.precision == "32"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -144,6 +144,11 @@ class TrainingConfig(Section):
         ge=1, description="Streams of a language model in evaluation: 1 is exact, more are faster."
     )
     threads: int = Field(ge=1, description="CPU threads; fixed, since sums depend on it.")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value  # precision=32 on the command line is a number
 
     @model_validator(mode="after")
     def _positive(self) -> TrainingConfig:
