@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from unroll import __version__
@@ -216,7 +216,7 @@ def _lines(text: str | None, file: Path | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def _no_folder_left(folder: Path):  # type: ignore[no-untyped-def]
+def _no_folder_left(folder: Path) -> Iterator[None]:
     """Remove ``folder`` if it stays empty."""
     try:
         yield
