@@ -90,6 +90,8 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "data.split={train: 0.9, validation: 0.1}"], ["data.validation or data.split"]),
         (["experiment=tagging", "recurrent.hidden_sise=64"], ["did you mean recurrent.hidden_size"]),
         (["experiment=grammar", "arch=ngram", "recurrent.layers=2"], ["recurrent.layers=2", "no effect"]),
+        (["experiment=tagging", "question=why"], ["'question'", "unroll config --explain"]),
+        (["experiment=tagging", "training.optimizer.momentum=0.9"], ["momentum", "sgd"]),
         (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
     ],
 )  # fmt: skip
@@ -146,6 +148,16 @@ def test_a_misspelt_key_that_architectures_share_is_refused_in_a_file_too(tmp_pa
     path = tmp_path / "conf" / "experiment" / "tagging.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("hidden_size", "hidden_sise"), encoding="utf-8")
     with pytest.raises(BadInput, match=r"recurrent\.hidden_sise.*did you mean recurrent\.hidden_size"):
+        compose(["experiment=tagging"], tmp_path / "conf")
+
+
+@pytest.mark.parametrize("line", ["", "question: 3\n"])
+def test_an_experiment_that_asks_nothing_is_refused(tmp_path: Path, line: str) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    path = tmp_path / "conf" / "experiment" / "tagging.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(text for text in lines if not text.startswith("question")) + line, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"tagging\.yaml asks nothing; add a line"):
         compose(["experiment=tagging"], tmp_path / "conf")
 
 

@@ -99,6 +99,13 @@ def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
     assert not {name for name in stale(pipeline) if name.startswith("prepare")}
 
 
+def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
+    path = pipeline / "conf" / "experiment" / "tagging.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("question: \"", "question: \"Again: "), encoding="utf-8")
+    dvc(pipeline, "repro", "-q", "-s", "resolve")
+    assert stale(pipeline) == {"report"}
+
+
 @pytest.mark.parametrize("file", ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger.py", "experiment.py"])
 def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None:
     path = pipeline / "src" / "unroll" / file

@@ -364,9 +364,7 @@ def _record(config: Config, mark: str, data: str) -> RunRecord:
         tags["dvc.stage"] = stage
     # texts and what is not set would only crowd a comparison of runs
     texts = {"title", "sources", "licence", "citation", "generator"}
-    given = config.model_dump(
-        mode="json", exclude={"question": True, "data": texts, "tracking": True}, exclude_none=True
-    )
+    given = config.model_dump(mode="json", exclude={"data": texts, "tracking": True}, exclude_none=True)
     params = dict(flatten(given))
     return RunRecord(
         experiment=config.experiment, name=config.name, params=params, tags=tags, config=config.dump(),

@@ -53,6 +53,8 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     except ValidationError as error:
         raise BadInput(_explain_error(error, " ".join(overrides), "recurrent.")) from None
     settings["experiment"] = chosen["experiment"]
+    settings.pop("question")  # asked by the experiment; a run is the same whatever the words
+    question(chosen["experiment"], conf)
     run = check(settings, " ".join(overrides))
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
@@ -60,6 +62,19 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
             f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
         )
     return run
+
+
+def question(experiment: str, conf: Path = CONF) -> str:
+    """What an experiment asks, in words.
+
+    Raises:
+        BadInput: its file asks nothing.
+    """
+    path = conf / "experiment" / f"{experiment}.yaml"
+    asked = read(path).get("question")
+    if not isinstance(asked, str) or not asked.strip():
+        raise BadInput(f"{path} asks nothing; add a line such as question: \"Does a GRU match an LSTM here?\"")
+    return asked
 
 
 def load(path: Path) -> Config:

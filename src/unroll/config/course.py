@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, compose, dump_data, read
+from unroll.config.compose import CONF, check, compose, dump_data, question, read
 from unroll.config.schema import Config
 from unroll.errors import BadInput
 from unroll.outputs import whole
@@ -64,5 +64,5 @@ def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
     for grid in chapters.values():
         for name in grid["experiments"]:
             run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
-            found[name] = {"question": run.question, "data": run.data.title, "probe": run.data.probe}
+            found[name] = {"question": question(name), "data": run.data.title, "probe": run.data.probe}
     return found

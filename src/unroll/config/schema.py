@@ -122,7 +122,13 @@ class OptimizerConfig(Section):
     name: Literal["adamw", "sgd"] = Field(description="The optimizer.")
     learning_rate: float = Field(gt=0, description="Step size at the peak of the schedule.")
     weight_decay: float = Field(ge=0, description="Decoupled (AdamW) or L2 (SGD) weight decay.")
-    momentum: float = Field(ge=0, lt=1, description="Momentum of SGD.")
+    momentum: float = Field(ge=0, lt=1, description="Momentum of SGD; 0 for AdamW, which has its own.")
+
+    @model_validator(mode="after")
+    def _used(self) -> OptimizerConfig:
+        if self.momentum and self.name == "adamw":
+            raise ValueError("training.optimizer.momentum goes with training.optimizer.name=sgd only")
+        return self
 
 
 class TrainingConfig(Section):
@@ -182,7 +188,6 @@ class Config(Section):
     """All settings of one run."""
 
     experiment: str = Field(description="Name of the experiment: that of its file.")
-    question: str = Field(description="What it asks, in words.")
     seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
     data: DataConfig = Field(description="Which corpus, and how it is read.")
     task: Task = Field(description="What is learned.")
