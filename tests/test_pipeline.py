@@ -101,7 +101,7 @@ def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
 
 def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
     path = pipeline / "conf" / "experiment" / "tagging.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("question: \"", "question: \"Again: "), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('question: "', 'question: "Again: '), encoding="utf-8")
     dvc(pipeline, "repro", "-q", "-s", "resolve")
     assert stale(pipeline) == {"report"}
 

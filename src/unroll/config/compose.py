@@ -73,7 +73,7 @@ def question(experiment: str, conf: Path = CONF) -> str:
     path = conf / "experiment" / f"{experiment}.yaml"
     asked = read(path).get("question")
     if not isinstance(asked, str) or not asked.strip():
-        raise BadInput(f"{path} asks nothing; add a line such as question: \"Does a GRU match an LSTM here?\"")
+        raise BadInput(f'{path} asks nothing; add a line such as question: "Does a GRU match an LSTM here?"')
     return asked
 
 
