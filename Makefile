@@ -8,7 +8,9 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 stale = dvc status --json | python -c "import json, sys; print(*json.load(sys.stdin), sep='\n')"
-side_by_side = xargs -r -P $(JOBS) -I{} dvc --wait-for-lock repro -s {}
+# three stages at a time, since DVC itself takes a second to start
+side_by_side = xargs -r -P $(JOBS) -n 3 dvc --wait-for-lock repro -s
+embedded = $(basename $(notdir $(shell grep -l '^generator: [a-z]' conf/data/*.yaml)))
 
 .DEFAULT_GOAL := help
 .PHONY: setup repro paper test check ui report clean help
@@ -23,13 +25,13 @@ setup: .venv/ready  ## make the virtual environment from requirements.lock
 	@touch $@
 
 repro: setup  ## run the whole course on embedded data, and write the report
-	@for corpus in adding recall grammar; do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
+	@for corpus in $(embedded); do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
 	@if [ -n "$$($(stale))" ]; then \
 	  dvc repro -s resolve; \
 	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
 	  $(stale) | { grep ^train- || true; } | $(side_by_side); \
-	fi
-	@dvc repro
+	  dvc repro; \
+	else echo "Data and pipelines are up to date."; fi
 	@echo "The report: outputs/report/index.html    The runs: make ui"
 
 paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder or URL that has them)

@@ -43,6 +43,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return lines[0]
 
 
+def typed(content: bytes) -> io.TextIOWrapper:
+    """What stands for standard input."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors="surrogateescape")
+
+
+def test_text_that_is_not_utf_8_is_refused_with_its_place(
+    tagger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", typed(b"the dog\n" * 2000 + b"caf\xe9\n"))
+    assert "standard input, line 2001: byte 16003" in refused(capsys, "predict", str(tagger))
+    assert "Argument 3 is not UTF-8" in refused(capsys, "predict", str(tagger), "caf\udce9")
+
+
 @pytest.mark.parametrize(
     "verb", ["config", "data", "prepare", "train", "evaluate", "compare", "report", "predict", "generate", "ui"]
 )
@@ -77,7 +90,7 @@ def test_predict_prints_tags_from_argument_input_and_file(
 ) -> None:
     assert main(["predict", str(tagger), "the dog barks"]) == 0
     assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the dog barks\n\nthe old cat sees it\n"))
+    monkeypatch.setattr(sys, "stdin", typed(b"the dog barks\n\nthe old cat sees it\n"))
     assert main(["predict", str(tagger)]) == 0
     assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n\nthe/DET old/ADJ cat/NOUN sees/VERB it/PRON\n"
     Path("lines.txt").write_text("the dog barks\n", encoding="utf-8")
@@ -101,7 +114,7 @@ def test_generate_continues_a_text_and_repeats_itself_by_seed(
         texts.append(capsys.readouterr().out)
     assert texts[0].startswith("the dog ")
     assert texts[0] == texts[1] != texts[2]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\nthe old\n"))
+    monkeypatch.setattr(sys, "stdin", typed(b"the cat\nthe old\n"))
     assert main(["generate", str(language_model), "--temperature", "0", "--length", "3", "--json"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["prompt"] for answer in answers] == ["the cat", "the old"]
@@ -224,6 +237,36 @@ def test_a_full_disk_leaves_nothing_half_written(small: Small, project: Path) ->
     assert done.returncode == 2, done.stderr
     assert "could not be written" in done.stderr
     assert not [path for path in project.iterdir() if "prepared" in path.name]
+
+
+@pytest.mark.parametrize("room", [2_000, 20_000], ids=["for the settings", "for the history"])
+def test_a_full_disk_at_the_end_of_a_training_is_one_sentence(room: int, small: Small, project: Path) -> None:
+    config = small("tagging", "lstm", "recurrent.hidden_size=64")
+    prepared = preparation.prepared(config.data)
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    code = (
+        "import resource, sys; from unroll.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        f"sys.exit(main(['train', '--config', 'run.yaml', '--prepared', {str(prepared)!r}, '--out', 'runs/a']))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "could not be written" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not Path("runs").exists()
+
+
+def test_a_bad_folder_for_a_run_is_refused_before_training(
+    small: Small, project: Path, store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("tagging", "lstm", "tracking=mlflow", f"tracking.uri={store}")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    Path("a file").write_text("thesis", encoding="utf-8")
+    assert "is a file" in refused(capsys, "train", "--config", "run.yaml", "--out", "a file")
+    import mlflow
+
+    mlflow.set_tracking_uri(store)
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
 
 
 def test_outside_a_project_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

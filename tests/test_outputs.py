@@ -27,6 +27,8 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
+PATTERN = {"file": None, "folder": "file"}  # what the old output must have to be replaced
+
 each_kind = pytest.mark.parametrize("kind", ["file", "folder"])
 
 
@@ -37,7 +39,7 @@ def test_what_is_written_takes_its_place(kind: str, there: str | None, tmp_path:
     if there:
         out.parent.mkdir()
         make(out, kind, "old")
-    with whole(out, "file") as written:
+    with whole(out, PATTERN[kind]) as written:
         make(written, kind, "new")
         assert not there or content(out.parent)["out" if kind == "file" else "out/file"] == "old"  # not before the end
     assert content(out.parent) == ({"out": "new"} if kind == "file" else {"out": "", "out/file": "new"})
@@ -52,7 +54,7 @@ def test_a_folder_of_other_files_is_never_replaced(replaces: str | None, tmp_pat
 
 
 @each_kind
-@pytest.mark.parametrize("there", [None, "file", "folder"], ids=["nothing", "a file", "a folder"])
+@pytest.mark.parametrize("there", [None, "same kind"], ids=["nothing there", "an older one there"])
 @pytest.mark.parametrize(
     "error",
     [RuntimeError(), KeyboardInterrupt(), BadInput(), FileNotFoundError()],
@@ -62,11 +64,11 @@ def test_an_exception_leaves_the_old_content_and_no_scratch(
     error: BaseException, there: str | None, kind: str, tmp_path: Path
 ) -> None:
     if there:
-        make(tmp_path / "out", there, "old")
+        make(tmp_path / "out", kind, "old")
     before = content(tmp_path)
 
     def fail() -> None:
-        with whole(tmp_path / "out", "file") as written:
+        with whole(tmp_path / "out", PATTERN[kind]) as written:
             make(written, kind, "half")
             raise error
 
@@ -75,11 +77,11 @@ def test_an_exception_leaves_the_old_content_and_no_scratch(
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("there", ["file", "folder"])
-def test_a_block_that_writes_nothing_leaves_the_old_content(there: str, tmp_path: Path) -> None:
-    make(tmp_path / "out", there, "old")
+@each_kind
+def test_a_block_that_writes_nothing_leaves_the_old_content(kind: str, tmp_path: Path) -> None:
+    make(tmp_path / "out", kind, "old")
     before = content(tmp_path)
-    with pytest.raises(OSError, match="out"), whole(tmp_path / "out", "file"):
+    with pytest.raises(OSError, match="out"), whole(tmp_path / "out", PATTERN[kind]):
         pass
     assert content(tmp_path) == before
 
@@ -105,9 +107,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_content(there: str | Non
 
 def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "parent").write_text("a file")
-    with pytest.raises((BadInput, NotADirectoryError, FileExistsError)):
+    with pytest.raises(OSError, match="parent"):  # which the command line tells in one sentence
         write_text(tmp_path / "parent" / "out", "new")
     assert content(tmp_path) == {"parent": "a file"}
+
+
+def test_a_file_where_a_folder_is_due_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(BadInput, match="is a file; name a folder"), whole(tmp_path / "out", replaces="run.json"):
+        pytest.fail("the block must not run")
+    assert content(tmp_path) == {"out": "a file"}
 
 
 def test_text_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:

@@ -158,8 +158,10 @@ def test_stages_are_described() -> None:
             assert stage["desc"], name
 
 
-def test_a_question_of_ones_own_is_eight_lines_and_one_command(tmp_path: Path) -> None:
-    """What docs/your-own-question.md shows, run: its YAML as it stands there, on a small treebank, with fewer seeds."""
+@pytest.mark.parametrize("seeds", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", ["conllu", pytest.param("txt", marks=pytest.mark.slow)])
+def test_a_question_of_ones_own_is_eight_lines_and_one_command(form: str, seeds: int, tmp_path: Path) -> None:
+    """What docs/your-own-question.md shows, run: its YAML as it stands there, on small files, at first with 2 seeds."""
     page = (ROOT / "docs" / "your-own-question.md").read_text(encoding="utf-8")
     experiment, course = readme_block(page, "conf/experiment/mine.yaml"), readme_block(page, "conf/course.yaml")
     lines = [line for line in (experiment + course).splitlines() if line.strip()]
@@ -167,9 +169,17 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(tmp_path: Path) -
     own = yaml.safe_load(course)["own"]
     assert len(own["archs"]) == 2
     assert len(own["seeds"]) == 5
-    folder = small_project(tmp_path, {"own": {**own, "seeds": own["seeds"][:2]}})
+    if form == "txt":  # as the page's last paragraph says
+        experiment = experiment.replace("tagger", "language_model")
+        own["archs"] = ["lstm", "ngram"]
+    folder = small_project(tmp_path, {"own": {**own, "seeds": own["seeds"][:seeds]}})
     (folder / "my-treebank").mkdir()
     own_corpus(folder / "my-treebank", CONTENT)
+    if form == "txt":
+        for path in (folder / "my-treebank").iterdir():
+            words = [line.split("\t")[1] if line else "\n" for line in CONTENT.splitlines()]
+            path.with_suffix(".txt").write_text(" ".join(words), encoding="utf-8")
+            path.unlink()
     (folder / "conf" / "experiment" / "mine.yaml").write_text(
         re.sub("training:.*", "training: {tokens: 2000, validations: 1}", experiment), encoding="utf-8"
     )
@@ -178,4 +188,5 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(tmp_path: Path) -
     dvc(folder, "repro", "-q")
     html = (folder / "outputs" / "report" / "index.html").read_text(encoding="utf-8")
     assert yaml.safe_load(experiment)["question"] in html
+    assert len(list((folder / "outputs" / "runs" / "mine").iterdir())) == 2 * seeds
     assert html.count("<svg") == 2

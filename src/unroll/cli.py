@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
+        _check_bytes(sys.argv[1:] if arguments is None else arguments)
         verb(options)
         sys.stdout.flush()
     except BadInput as error:
@@ -136,7 +137,9 @@ def evaluate(options: argparse.Namespace) -> None:
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     results = judge(folders, options.prepared, options.out, costs)
     for run, result in results.items():
-        print(f"{run:14} " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items()))
+        print(
+            f"{run:14} {result['split']}  " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items())
+        )
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -181,8 +184,10 @@ def generate(options: argparse.Namespace) -> None:
     """Continue texts with a language model."""
     from unroll.experiment import Trained
 
-    if not 0 <= options.temperature < 1e6 or options.length < 1 or not 0 <= options.seed < 2**63:
-        raise BadInput("--temperature and --seed must be numbers from 0 on, and --length from 1 on.")
+    if options.length < 1 or not 0 <= options.seed < 2**63:
+        raise BadInput("--length must be a number from 1 on, and --seed one from 0 on.")
+    if options.temperature != 0 and not 1e-3 <= options.temperature <= 1e3:
+        raise BadInput("--temperature must be from 0.001 to 1000, or 0 for the likeliest token.")
     run = Trained.load(options.run)
     prompts = [options.prompt] if options.prompt is not None else _lines(None, options.file)
     for answer in run.generate(prompts, options.length, options.temperature, options.seed):
@@ -203,16 +208,18 @@ def _lines(text: str | None, file: Path | None) -> list[str]:
     """Lines of the argument, of a file, or of standard input."""
     if text is not None:
         return [text]
-    if file is not None:
-        from unroll.data.readers.base import numbered_lines
+    from unroll.data.readers.base import decoded, numbered_lines
 
+    if file is not None:
         return [line for _, line in numbered_lines(file)]
-    try:
-        return [line.rstrip("\r\n") for line in sys.stdin]
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"Standard input: byte {error.start} is not UTF-8; convert it, for example with iconv."
-        ) from None
+    return [line for _, line in decoded(sys.stdin.buffer, "standard input")]
+
+
+def _check_bytes(arguments: Sequence[str]) -> None:
+    """Refuse what Python could not decode, and could not print or write later on."""
+    for number, argument in enumerate(arguments, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise BadInput(f"Argument {number} is not UTF-8; convert it, or put the text into a file.")
 
 
 @contextlib.contextmanager

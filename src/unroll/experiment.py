@@ -15,7 +15,7 @@ import torch
 import yaml
 from lightning.pytorch import seed_everything
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from unroll.config import Config, NgramConfig, load
@@ -69,11 +69,11 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
     tracker = build_tracker(config)
     status: Status = "KILLED"
     try:
-        tracker.start(_record(config, mark, data))
-        with whole(out, replaces="run.json") as folder:
+        with whole(out, replaces="run.json") as folder:  # refuses a bad folder before the tracker hears of the run
+            tracker.start(_record(config, mark, data))
             folder.mkdir()
             figures = _fit(config, task, splits["train"], loader, validation, folder, tracker)
-            save_file(tensors(task), folder / "weights.safetensors")
+            (folder / "weights.safetensors").write_bytes(save(tensors(task)))
             (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
             (folder / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
             parameters = sum(parameter.numel() for parameter in task.parameters())
@@ -133,13 +133,14 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         runs: their folders.
         prepared: folder with ``fit/`` and ``test/``.
         out: JSON file with the figures of each run; None to write none.
-        costs: JSON file with what varies from time to time, tokens per second; None not to measure it.
+        costs: JSON file with what varies from time to time, tokens per second by architecture; None not to measure it.
 
     Raises:
         BadInput: a folder is no run, its vocabulary is another one's, or runs differ in more than arch and seed.
     """
     vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
     has_test = (prepared / "test" / "test").is_dir()
+    judged = "test" if has_test else "validation"
     split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
     results: dict[str, Any] = {}
     speeds: dict[str, Any] = {}
@@ -149,18 +150,21 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         run = Trained.load(folder)
         if run.vocabulary.digest != vocabulary.digest:
             raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; train it on this data.")
+        if run.config.data.has_test and not has_test:
+            raise BadInput(f"{prepared} has no test split, but data={run.config.data.name} has; prepare it again.")
         _same_but_for_the_seed(run.config, settings, folder)
         torch.set_num_threads(run.config.training.threads)
         figures = evaluate_task(run.task, evaluation_loader(run.config, vocabulary.spec, split))
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         marks[folder.name] = facts["fingerprint"]
         results[folder.name] = {
-            "arch": run.config.arch.name, "seed": run.config.seed, "split": "test" if has_test else "validation",
+            "arch": run.config.arch.name, "seed": run.config.seed, "split": judged,
             "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
             "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
         }  # fmt: skip
-        if costs:
-            speeds[folder.name] = {"tokens_per_second": throughput(run, open_split(prepared / "fit" / "train"))}
+        if costs and run.config.arch.name not in speeds:  # seeds cost the same
+            speed = throughput(run, open_split(prepared / "fit" / "train"))
+            speeds[run.config.arch.name] = {"tokens_per_second": speed}
     if costs:
         write_text(costs, json.dumps(speeds, indent=1) + "\n")
     if out:
@@ -233,7 +237,7 @@ class Trained:
                 )
             task = build_task(config, vocabulary.spec)
             load_tensors(task, load_file(folder / "weights.safetensors"))
-        except (SafetensorError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
         task.eval()

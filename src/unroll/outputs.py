@@ -26,7 +26,8 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
             None if the output is a file, or a folder that is not there yet.
 
     Raises:
-        BadInput: the disk is full, the folder cannot be written to, or ``path`` is a folder of something else.
+        BadInput: the disk is full, the folder cannot be written to, ``path`` is a folder of something else, or a
+            file where a folder is due.
     """
     _refuse_others(path, replaces)
     try:
@@ -62,6 +63,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _refuse_others(path: Path, replaces: str | None) -> None:
     if not path.is_dir():
+        if replaces is not None and path.exists():
+            raise BadInput(f"{path} is a file; name a folder that is to be written.")
         return
     if replaces is None:
         raise BadInput(f"{path} is a folder; name a file that is to be written.")

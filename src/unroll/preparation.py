@@ -72,12 +72,14 @@ def _key(data: DataConfig) -> str:
 
 
 def obtain(data: DataConfig) -> None:
-    """Generate an embedded corpus if its folder is not there; a public one is fetched only on request."""
+    """Generate an embedded corpus if a file of it is not there; a public one is fetched only on request."""
     folder = Path(data.train).parent
-    if data.generator is not None and folder == Path("data") / data.name and not folder.exists():
+    files = [Path(file) for file in (data.train, data.validation, data.test) if file]
+    lacking = any(not file.exists() for file in files)
+    if data.generator is not None and folder == Path("data") / data.name and lacking:
         if data.generator not in GENERATORS:
             raise BadInput(f"There is no generator {data.generator!r}; choose one of {', '.join(GENERATORS)}.")
-        with whole(folder) as written:
+        with whole(folder, replaces="*") as written:
             written.mkdir()
             GENERATORS[data.generator](written)
     if data.sources and not Path(data.train).exists():
@@ -137,7 +139,11 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         folder.mkdir()
         for file in files.values():
             shutil.copyfile(file, folder / file.name)
-    write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    try:
+        write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    except BaseException:
+        shutil.rmtree(target)
+        raise
     return settings
 
 

@@ -80,7 +80,9 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
 
 
 def digits(value: float) -> int:
-    """Decimals with which a figure of this size is written."""
+    """Decimals with which a figure of this size is written: three digits that mean something of a small one."""
+    if 0 < abs(value) < 0.01:
+        return 2 - math.floor(math.log10(abs(value)))
     return 4 if abs(value) < 1.5 else 2 if abs(value) < 100 else 1
 
 
@@ -94,7 +96,7 @@ def check_targets(path: Path, results: dict[str, Results]) -> list[dict[str, Any
     """
     try:
         targets = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     try:
         return [_check_target(target, results) for target in targets]
@@ -136,13 +138,13 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     results = {path.stem: load_results(path) for path in metrics}
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, results) if targets else []
+    speeds = {name: load_costs(costs / f"{name}.json") for name in results}
     with whole(out, replaces="comparison.json") as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if checks:
             (folder / "targets.json").write_text(json.dumps(checks, indent=1) + "\n", encoding="utf-8")
-    speeds = {name: load_costs(costs / f"{name}.json") for name in results}
     cost_rows = [{"experiment": name, "arch": arch, "tokens_per_second": round(speed)}
                  for name, of_arch in speeds.items() for arch, speed in of_arch.items()]  # fmt: skip
     if cost_rows:
@@ -151,13 +153,18 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
 
 
 def load_costs(path: Path) -> dict[str, float]:
-    """Mean measured tokens per second of each architecture; empty where nothing was measured."""
+    """Measured tokens per second of each architecture; empty where nothing was measured.
+
+    Raises:
+        BadInput: the file is something else.
+    """
     if not path.exists():
         return {}
-    speeds: dict[str, list[float]] = defaultdict(list)
-    for run, cost in json.loads(path.read_text(encoding="utf-8")).items():
-        speeds[run.rpartition("-")[0]].append(cost["tokens_per_second"])
-    return {arch: fmean(values) for arch, values in speeds.items()}
+    try:
+        costs = json.loads(path.read_text(encoding="utf-8"))
+        return {arch: float(cost["tokens_per_second"]) for arch, cost in costs.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it.") from None
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -73,7 +73,8 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         interval = t_interval(values)
         axes.errorbar(place + 0.16, interval.mean, yerr=interval.half_width or None, color=palette[arch], fmt="_",
                       markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
-        axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
+        points = axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
+        points.set_gid(f"seeds-{arch}")
     axes.set_xticks(range(len(order)), order)
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set(title=f"{split} {metric}, every seed")

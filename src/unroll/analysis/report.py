@@ -70,8 +70,23 @@ def _section(
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
         "colours": palette, "speeds": speeds, "figures": figures,
         "verdicts": [row["verdict"] for row in mine if row["verdict"]],
-        "further": _further(results, mine), "example": f"experiment={name} arch={mine[0]['arch']} seed=0",
+        "further": _further(results, mine), "commands": _commands(name, results, outputs),
     }  # fmt: skip
+
+
+def _commands(name: str, results: Results, outputs: Path) -> str:
+    """What makes the figures of an experiment again from its prepared data, run by run; and one run apart."""
+    archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
+    return (
+        f"for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
+        f"  unroll train --config {outputs}/configs/{name}/$arch-$seed.yaml --prepared {outputs}/prepared/{name} "
+        f"--out {outputs}/runs/{name}/$arch-$seed\n"
+        "done; done\n"
+        f"unroll evaluate {outputs}/runs/{name} --prepared {outputs}/prepared/{name} "
+        f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
+        f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}\n"
+        f"unroll train experiment={name} arch={next(iter(archs))} seed=0    # one run apart, with settings of your own"
+    )
 
 
 def _spoken(probe: str | None) -> str:

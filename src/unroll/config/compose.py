@@ -43,7 +43,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             composed = hydra_compose("config", list(overrides))
             content = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(_first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
     settings = {str(key): value for key, value in content.items()}
@@ -191,8 +191,8 @@ def _first_sentence(message: str, overrides: Sequence[str]) -> str:
 
 
 def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str:
-    """One sentence for the first error."""
-    first = error.errors()[0]
+    """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":

@@ -24,6 +24,8 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     for chapter, grid in content.items():
         if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
             raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
+        if not all(isinstance(names, list) for names in grid.values()):
+            raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")
         if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
             raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
     chapters: Chapters = content

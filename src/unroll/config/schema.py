@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 class Section(BaseModel):
     """Frozen settings that know all of their keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, content: Any) -> Any:
+        """Refuse true and false where a number is due, which Python takes for 1 and 0."""
+        for key, value in content.items() if isinstance(content, dict) else ():
+            if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
+                raise ValueError(f"{key}={str(value).lower()}: this is no number and no text")
+        return content
 
 
 class SourceFile(Section):
@@ -67,7 +76,16 @@ class DataConfig(Section):
             raise ValueError("data.unit=steps goes with data.reader=series, and only with it")
         if self.unit == "characters" and self.reader != "text":
             raise ValueError("data.unit=characters goes with data.reader=text only")
+        if self.unit == "steps" and (self.sentence_end or self.lowercase):
+            raise ValueError("data.sentence_end and data.lowercase go with words and characters, not with steps")
+        if self.reader != "columns" and self.scheme:
+            raise ValueError("data.scheme goes with data.reader=columns only; set it to null")
         return self
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test split."""
+        return self.test is not None or (self.split is not None and self.split.train + self.split.validation != 1)
 
 
 class LanguageModelConfig(Section):
@@ -210,6 +228,8 @@ class Config(Section):
             raise ValueError(f"task=tagger needs labels, and data={data.name} is plain text")
         if task == "tagger" and data.sentence_end:
             raise ValueError("data.sentence_end goes with language models only; a tagger has no label for <eos>")
+        if data.reader != "conllu" and (data.probe or data.contrast):
+            raise ValueError("data.probe and data.contrast go with data.reader=conllu only; set them to null")
         return self
 
     @property

@@ -79,7 +79,8 @@ class Corpus:
         return 1 if self.unit == "steps" else len(example.tokens)
 
     def _ended(self, example: Example) -> Example:
-        return example._replace(tokens=[*example.tokens, END]) if self.sentence_end else example
+        ended = self.sentence_end and not example.vectors
+        return example._replace(tokens=[*example.tokens, END]) if ended else example
 
 
 def _part(example: Example, low: int, high: int) -> Example:
@@ -145,8 +146,9 @@ def _survey(corpus: Corpus) -> tuple[Vocabulary, dict[str, _Counts]]:
         if example.vectors:
             width = count.width or len(example.vectors[0])
             if len(example.vectors[0]) != width:
-                raise BadInput(f"{corpus.files[split]}, sequence {count.sequences}: steps of "
-                               f"{len(example.vectors[0])} numbers, but of {width} before; mend the line.")  # fmt: skip
+                raise BadInput(f"{corpus.files.get(split, corpus.files['train'])}, {split} sequence "
+                               f"{count.sequences}: steps of {len(example.vectors[0])} numbers, but of {width} before; "
+                               "mend the line.")  # fmt: skip
             count.width = width
         if split != "test":  # nothing of the test split may reach the vocabulary
             groups.update(group for _, group, _ in example.probes)

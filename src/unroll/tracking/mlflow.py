@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -72,7 +73,11 @@ class MLflowTracker:
             self.points.put(Metric(_allowed(name), value, now, tokens))
 
     def log_result(self, folder: Path) -> None:
-        """Log the run's folder, and its model as a pyfunc that takes lines of text."""
+        """Log the run's history, and its model as a pyfunc that takes lines of text."""
+        with _forgiving("MLflow did not take the model of this run"):
+            self._log_result(folder)
+
+    def _log_result(self, folder: Path) -> None:
         mlflow.log_artifact(str(folder / "history.csv"))
         if self.with_model:
             mlflow.pyfunc.log_model(
@@ -87,12 +92,9 @@ class MLflowTracker:
         self.finished.set()
         if self.sender.is_alive():
             self.sender.join()
-        try:
+        with _forgiving("MLflow did not take all of this run"):
             self._send()
             mlflow.end_run(status)
-        except Exception as error:  # whatever the store's driver raises
-            reason = " ".join(str(error).split())[:160]
-            print(f"unroll: MLflow did not take all of this run ({reason}); its folder has it.", file=sys.stderr)
 
     def _send_until_finished(self) -> None:
         while not self.finished.wait(PAUSE):
@@ -106,6 +108,16 @@ class MLflowTracker:
         while self.unsent:
             self.client.log_batch(self.run_id, self.unsent[:BATCH])
             del self.unsent[:BATCH]
+
+
+@contextlib.contextmanager
+def _forgiving(loss: str) -> Iterator[None]:
+    """Tell what a store that is gone has cost, and go on: the run's folder has it all."""
+    try:
+        yield
+    except Exception as error:  # whatever the store's driver raises
+        reason = " ".join(str(error).split())[:160]
+        print(f"unroll: {loss} ({reason}); the run's folder has it.", file=sys.stderr)
 
 
 def open_store(uri: str) -> None:
@@ -145,7 +157,7 @@ def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
         uri: tracking URI.
         results: what ``evaluate`` found, by fingerprint.
     """
-    try:
+    with _forgiving("MLflow did not take the figures of the evaluation"):
         open_store(uri)
         client = MlflowClient()
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -153,12 +165,10 @@ def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
         for fingerprint, result in results.items():
             wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
             for run in client.search_runs(experiments, wanted, max_results=1):
-                figures = {_allowed(f"test/{name}"): value for name, value in result["test"].items()}
+                split = result["split"]
+                figures = {_allowed(f"{split}/{name}"): value for name, value in result["test"].items()}
                 points = [Metric(name, value, now, result["tokens"]) for name, value in figures.items()]
                 client.log_batch(run.info.run_id, points)
-    except Exception as error:  # the figures are on disk already
-        reason = " ".join(str(error).split())[:160]
-        print(f"unroll: the test figures did not reach MLflow ({reason}).", file=sys.stderr)
 
 
 def _allowed(name: str) -> str:

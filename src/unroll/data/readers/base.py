@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,22 +33,35 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         BadInput: the file is missing, or a byte of it is not UTF-8 (its offset is named).
     """
-    offset = 0
     try:
         with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                try:
-                    # a byte-order mark, which some editors write, is no character of the text
-                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise BadInput(
-                        f"{path}, line {number}: byte {offset + error.start} is not UTF-8; "
-                        "convert the file, for example with iconv -t UTF-8."
-                    ) from None
-                offset += len(raw)
+            yield from decoded(file, str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(
             f"{path} does not exist; mend the path, or fetch the corpus if it is one (unroll data fetch NAME)."
         ) from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; name a file.") from None
+
+
+def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
+    """Lines of UTF-8 bytes as text with their numbers, without line ends.
+
+    Args:
+        lines: bytes, line by line.
+        origin: what an error names.
+
+    Raises:
+        BadInput: a byte is not UTF-8 (its offset is named).
+    """
+    offset = 0
+    for number, raw in enumerate(lines, start=1):
+        try:
+            # a byte-order mark, which some editors write, is no character of the text
+            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{origin}, line {number}: byte {offset + error.start} is not UTF-8; "
+                "convert it, for example with iconv -t UTF-8."
+            ) from None
+        offset += len(raw)
