@@ -44,7 +44,7 @@ from unroll.data.prepared import Corpus, prepare
 from unroll.data.readers import text
 from functools import partial
 corpus = Corpus(partial(text.read, unit="characters"), {"train": Path(sys.argv[1])}, (0.9, 0.1), "characters", False,
-                False, 1)
+                False, False, 1, None, None)
 prepare(corpus, Path(sys.argv[2]))
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB")
 """

@@ -73,6 +73,16 @@ def test_config_shows_and_explains(project: Path, capsys: pytest.CaptureFixture[
     assert "training.tokens (int): Budget" in capsys.readouterr().out
 
 
+def test_settings_may_stand_on_both_sides_of_an_option(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "experiment=adding", "--out", "prepared", "data.generator=null", "arch=lstmm"]) == 2
+    assert "lstmm" in capsys.readouterr().err
+    for rest in (["--sed", "1"], ["extra"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["train", "experiment=adding", "--out", "a", *rest])
+        assert stop.value.code == 2
+        assert rest[0] in capsys.readouterr().err
+
+
 def test_train_writes_a_run_that_its_own_settings_repeat(project: Path, small: Small) -> None:
     config = small("tagging", "gru")
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")

@@ -39,8 +39,10 @@ def test_every_file_of_a_group_composes(group: str) -> None:
     fits = {"adding": "adding", "regressor": "adding", "tagger": "tagging", "language_model": "grammar"}
     plain = {"tinyshakespeare", "brown"}
     for path in sorted((CONF / group).glob("*.yaml")):
+        if path.stem == "glove-6b-50d-subset":  # no corpus
+            continue
         experiment = fits.get(path.stem, "grammar" if path.stem in plain or group != "data" else "tagging")
-        extra = [] if experiment != "grammar" or group != "data" else ["data.probe=null", "data.contrast=null"]
+        extra = [] if group != "data" or experiment == "adding" else ["data.probe=null", "data.contrast=null"]
         assert compose([f"experiment={experiment}", f"{group}={path.stem}", *extra], CONF)
 
 
@@ -79,7 +81,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.clip_norm=-2"], ["training.clip_norm", "positive"]),
         (["experiment=tagging", "training.optimizer.name=adm"], ["'adamw' or 'sgd'"]),
         (["experiment=tagging", "training.precision=16"], ["'32' or 'bf16-mixed'"]),
-        (["experiment=tagging", "arch.cell=lstmm"], ["'vanilla', 'lstm' or 'gru'"]),
+        (["experiment=tagging", "arch.cell=lstmm"], ["arch.cell=lstmm", "coupled_lstm, gru, irnn, lstm, peep"]),
         (["experiment=tagging", "recurrent.dropout=1"], ["recurrent.dropout=1", "less than 1"]),
         (["experiment=recall", "arch=bilstm"], ["bilstm", "one direction"]),
         (["experiment=adding", "arch=ngram"], ["ngram", "task=regressor"]),

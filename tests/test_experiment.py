@@ -1,4 +1,4 @@
-"""Parts joined: every task with every architecture learns, saves and reloads; the budget, the best, Ctrl-C."""
+"""Parts joined: every task with every architecture learns, saves and reloads; each setting does what its name says."""
 
 from __future__ import annotations
 
@@ -10,23 +10,76 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from lightning.pytorch import seed_everything
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from unroll import experiment, preparation, tasks
-from unroll.config import Config
+from unroll.cells.lstm import GatedMemory
+from unroll.config import Config, compose
+from unroll.data.batch import Batch, DataSpec
 from unroll.data.prepared import open_split
+from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment import Trained
+from unroll.networks.embedding import OneHot, WordEmbedding
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.labels import FeedbackOutput
+from unroll.networks.readout import READOUTS
+from unroll.networks.recurrent import RecurrentLayer
+from unroll.tasks import Task
 
+CONF = Path(__file__).parent.parent / "conf"
 Small = Callable[..., Config]
-ARCHS = {"rnn", "lstm", "gru"}
-CASES = [("adding", arch) for arch in ("rnn", "lstm", "gru", "bilstm", "bigru")]
-CASES += [("tagging", arch) for arch in ("rnn", "lstm", "gru", "bilstm", "bigru")]
-CASES += [("grammar", arch) for arch in ("rnn", "lstm", "gru", "ngram")]
-TASK_OF = {"adding": tasks.Regressor, "tagging": tasks.Tagger, "grammar": tasks.LanguageModel}
+
+# Every task with the experiment that it is tried on; and every architecture with the tasks that it can do: a new file
+# in conf/task or conf/arch is to be added here.
+TASKS: dict[str, tuple[type[Task], list[str]]] = {
+    "regressor": (tasks.Regressor, ["adding"]),
+    "tagger": (tasks.Tagger, ["tagging"]),
+    "language_model": (tasks.LanguageModel, ["grammar"]),
+    "cloze": (tasks.Cloze, ["grammar", "task=cloze"]),
+}
+ALL, LABELS = set(TASKS), {"tagger"}
+ARCHS: dict[str, set[str]] = {
+    "rnn": ALL, "irnn": ALL, "lstm": ALL, "coupled": ALL, "peephole": ALL, "gru": ALL, "gru-reset-before": ALL,
+    "bilstm": ALL - {"language_model"}, "bigru": ALL - {"language_model"},
+    "bilstm-crf": LABELS, "bilstm-chars": LABELS, "bilstm-chars-crf": LABELS, "bilstm-bichars-crf": LABELS,
+    "lstm-feedback": LABELS, "cnn": {"tagger", "regressor"},
+    "feedforward": {"language_model"}, "ngram": {"language_model"},
+}  # fmt: skip
+CASES = [(task, arch) for arch, able in ARCHS.items() for task in TASKS if task in able]
+each_case = pytest.mark.parametrize(("task", "arch"), CASES)
+
+
+def composed(small: Small, task: str, arch: str, *overrides: str) -> Config:
+    name, *more = TASKS[task][1]
+    return small(name, arch, *more, *overrides)
+
+
+def built(config: Config) -> tuple[Any, list[Batch]]:
+    """The task of a run before training, and the batches of its first epoch."""
+    prepared = preparation.prepared(config.data)
+    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
+    splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
+    return experiment.build_task(config, spec), list(experiment.loaders(config, spec, splits)[0])
+
+
+def trained(config: Config, folder: Path) -> dict[str, float]:
+    return experiment.train(config, preparation.prepared(config.data), folder)
+
+
+def judged(folder: Path) -> dict[str, float]:
+    """Figures of a finished run on the validation split."""
+    run = Trained.load(folder)
+    split = open_split(preparation.prepared(run.config.data) / "fit" / "validation")
+    return experiment.evaluate_task(run.task, experiment.evaluation_loader(run.config, run.vocabulary.spec, split))
 
 
 def history(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -34,40 +87,306 @@ def history(folder: Path, metric: str) -> list[tuple[int, float]]:
         return [(int(row["tokens"]), float(row["value"])) for row in csv.DictReader(file) if row["metric"] == metric]
 
 
-def test_the_suite_covers_every_exported_task() -> None:
-    exported = {getattr(tasks, name) for name in tasks.__all__} - {tasks.Task}
-    assert exported == set(TASK_OF.values())
+def has_learned(folder: Path) -> bool:
+    losses = [value for _, value in history(folder, "train/loss")]
+    return sum(losses[-3:]) < 0.7 * sum(losses[:3])
 
 
-@pytest.mark.parametrize(("name", "arch"), CASES)
-def test_every_task_learns_saves_and_reloads(name: str, arch: str, small: Small, project: Path) -> None:
-    config = small(name, arch, "training.tokens=6000", "training.optimizer.learning_rate=1e-2")
-    prepared = preparation.prepared(config.data)
-    best = experiment.train(config, prepared, project / "run")
-    if arch != "ngram":
-        losses = [value for _, value in history(project / "run", "train/loss")]
-        assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+# ---- every task, every architecture, every experiment
+
+
+def test_the_suite_covers_every_task_and_every_architecture() -> None:
+    assert set(TASKS) == {path.stem for path in (CONF / "task").glob("*.yaml")}
+    assert {kind for kind, _ in TASKS.values()} == {getattr(tasks, name) for name in tasks.__all__} - {Task}
+    assert set(ARCHS) == {path.stem for path in (CONF / "arch").glob("*.yaml")}
+    assert all(ARCHS.values())
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_what_the_suite_leaves_out_is_refused_by_the_settings(arch: str, small: Small) -> None:
+    for task in ALL - ARCHS[arch]:
+        with pytest.raises(BadInput, match=rf"Arch={arch} .*task"):
+            composed(small, task, arch)
+
+
+@each_case
+def test_every_task_learns_saves_and_reloads(task: str, arch: str, small: Small, project: Path) -> None:
+    config = composed(small, task, arch, "training.tokens=1500", "training.optimizer.learning_rate=2e-2")
+    best = trained(config, project / "run")
     run = Trained.load(project / "run")
-    assert isinstance(run.task, TASK_OF[name])
-    split = open_split(prepared / "fit" / "validation")
-    again = experiment.evaluate_task(run.task, experiment.evaluation_loader(config, run.vocabulary.spec, split))
-    assert again == best
-
-
-@pytest.mark.parametrize(("name", "arch"), CASES)
-def test_every_trainable_weight_gets_a_gradient(name: str, arch: str, small: Small, project: Path) -> None:
-    config = small(name, arch)
-    prepared = preparation.prepared(config.data)
-    spec = experiment.Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    task = experiment.build_task(config, spec)
-    splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
-    batch = next(iter(experiment.loaders(config, spec, splits)[0]))
+    assert type(run.task) is TASKS[task][0]
+    assert judged(project / "run") == best
+    validated = [value for _, value in history(project / "run", run.task.monitor)]
+    better = min if run.task.mode == "min" else max
+    assert best[run.task.monitor.removeprefix("val/")] == pytest.approx(better(validated), rel=1e-5)
     if arch != "ngram":
-        task.training_step(batch, 0).backward()
-    assert [name for name, weight in task.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+        assert has_learned(project / "run")
 
 
-@pytest.mark.parametrize(("name", "arch"), [("tagging", "bigru"), ("grammar", "lstm"), ("adding", "rnn")])
+@each_case
+def test_every_trainable_weight_gets_a_gradient(task: str, arch: str, small: Small, project: Path) -> None:
+    module, batches = built(composed(small, task, arch))
+    if arch != "ngram":
+        module.training_step(batches[0], 0).backward()
+    assert [name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+def test_every_experiment_trains_on_data_of_its_kind_and_reloads(name: str, small: Small, project: Path) -> None:
+    data = compose([f"experiment={name}"], CONF).data
+    kind = {"conllu": "conllu", "series": "series", "columns": "conll"}.get(data.reader, "txt")
+    if kind == "conll":
+        write_columns(project / "data" / "small", data.token_column)
+    (project / "vectors.txt").write_text("the 0.5 -1\nzebra 1 2\n", encoding="utf-8")
+    files = [f"data.{split}=data/small/{split}.{kind}" for split in ("train", "validation", "test")]
+    settings = ["data.split=null", f"data.reader={'text' if kind == 'txt' else data.reader}"]
+    vectors = ["data.vectors=vectors.txt"] if data.vectors else []
+    budget = ["training.tokens=400", "training.evaluation_streams=2", "training.threads=1"]
+    config = small(name, "lstm", *files, *settings, *vectors, *budget)
+    assert trained(config, project / "run") == judged(project / "run")
+
+
+def write_columns(folder: Path, token_column: int) -> None:
+    """Names of towns and of people, with words before them that tell which."""
+    names = ["in O/Rome B-LOC/. O", "says O/Ann B-PER/Lee I-PER/. O", "in O/New B-LOC/York I-LOC", "so O/it O/is O"]
+    text = "\n\n".join(name.replace("/", "\n") for name in names) + "\n\n"
+    rows = [("0 " * token_column + line) if line else "" for line in (text * 20).splitlines()]
+    for split in ("train", "validation", "test"):
+        (folder / f"{split}.conll").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("arch", ["bilstm", "bilstm-crf", "lstm-feedback"])
+def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: Small, project: Path) -> None:
+    write_columns(project / "data" / "small", 0)
+    files = [f"data.{split}=data/small/{split}.conll" for split in ("train", "validation", "test")]
+    config = small("tagging", arch, *files, "data.reader=columns", "data.scheme=bio", "data.probe=null",
+                   "training.optimizer.learning_rate=2e-2", "training.validations=4")  # fmt: skip
+    best = trained(config, project / "run")
+    assert best["f1"] == pytest.approx(max(value for _, value in history(project / "run", "val/f1")), rel=1e-5)
+    assert best["f1"] > 0.9
+    results = experiment.evaluate([project / "run"], preparation.prepared(config.data), None, None)["run"]
+    assert (results["headline"], results["mode"]) == ("f1", "max")
+    assert {"precision", "recall", "f1", "accuracy"} <= results["test"].keys()
+
+
+# ---- what settings name
+
+
+def encoder_of(task: Any) -> SequenceEncoder:
+    encoder = task.encoder if hasattr(task, "encoder") else task.network.encoder
+    assert isinstance(encoder, SequenceEncoder)
+    return encoder
+
+
+def cell_of(task: Any) -> Any:
+    layer = encoder_of(task).recurrent.layers[0]
+    assert isinstance(layer, RecurrentLayer)
+    return layer.cell
+
+
+def read(task: Any, batch: Batch) -> Tensor:
+    """Features of every step of the longest sequences of a batch."""
+    longest = batch.lengths == batch.lengths.max()
+    return encoder_of(task).outputs(batch.inputs[longest], batch.lengths[longest])
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_variational_dropout_drops_the_same_units_at_every_step(variational: bool, small: Small, project: Path) -> None:
+    config = small("tagging", "lstm", "recurrent.dropout=0.5", f"recurrent.variational={variational}",
+                   "recurrent.layers=2", "training.batch_size=40")  # fmt: skip
+    task, batches = built(config)
+    encoder, seen = encoder_of(task), []
+    for layer in encoder.recurrent.layers:  # what each layer is given, and what the encoder hands out
+        outputs = layer.outputs
+        layer.outputs = lambda inputs, *rest, outputs=outputs: seen.append(inputs) or outputs(inputs, *rest)
+    seen.append(read(task, batches[0]))
+    assert len(seen) == 3
+    for sequences in seen:
+        dropped = sequences == 0
+        assert 0.3 < dropped.float().mean() < 0.7
+        assert bool((dropped == dropped[:, :1]).all()) == variational
+
+
+def test_weight_dropout_drops_entries_of_w_in_training_alone(small: Small, project: Path) -> None:
+    plain, batches = built(small("tagging", "lstm", "recurrent.hidden_size=30"))
+    task, _ = built(small("tagging", "lstm", "recurrent.hidden_size=30", "recurrent.weight_dropout=0.5"))
+    assert 0.4 < (cell_of(task).weight_recurrent == 0).float().mean() < 0.6
+    assert not torch.equal(read(task, batches[0]), read(task, batches[0]))
+    for name, value in plain.state_dict().items():
+        mine = name.replace("weight_recurrent", "parametrizations.weight_recurrent.original")
+        task.get_parameter(mine).data.copy_(value)
+    task.eval()
+    assert torch.equal(read(task, batches[0]), read(plain, batches[0]))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "gru-reset-before"])
+def test_a_network_with_layer_norm_does_not_hear_how_large_its_products_are(
+    arch: str, layer_norm: bool, small: Small, project: Path
+) -> None:
+    task, batches = built(small("tagging", arch, f"recurrent.layer_norm={layer_norm}"))
+    features = []
+    for _ in range(2):
+        cell_of(task).weight_input.data *= 10
+        cell_of(task).weight_recurrent.data *= 10
+        features.append(read(task.double(), batches[0]))
+    assert torch.allclose(*features, atol=1e-4) == layer_norm
+
+
+@pytest.mark.parametrize("initializer", ["cell", "orthogonal"])
+@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "gru-reset-before", "peephole", "coupled"])
+def test_an_orthogonal_first_w_keeps_lengths_gate_by_gate(
+    arch: str, initializer: str, small: Small, project: Path
+) -> None:
+    weight = cell_of(built(small("tagging", arch, f"recurrent.initializer={initializer}"))[0]).weight_recurrent
+    blocks = weight.view(-1, weight.shape[1], weight.shape[1])
+    products = blocks @ blocks.transpose(1, 2)
+    assert torch.allclose(products, torch.eye(weight.shape[1]), atol=1e-5) == (initializer == "orthogonal")
+
+
+@pytest.mark.parametrize("task", ["tagger", "language_model", "cloze"])
+def test_a_learned_first_state_begins_at_zero_and_trains(task: str, small: Small, project: Path) -> None:
+    config = composed(small, task, "lstm", "recurrent.learned_state=true", "training.tokens=400")
+    starts = [weight for name, weight in built(config)[0].named_parameters() if ".start." in name]
+    assert len(starts) == 2  # of the output and of the memory
+    assert not any(start.any() for start in starts)
+    trained(config, project / "run")
+    weights = load_file(project / "run" / "weights.safetensors")
+    assert [bool(weight.any()) for name, weight in weights.items() if ".start." in name] == [True, True]
+
+
+CELL_ARGUMENTS: list[tuple[str, str, Callable[[Any], bool]]] = [
+    ("lstm", "{forget_bias: 2.5}", lambda cell: forget_bias(cell) == {2.5}),
+    ("coupled", "{forget_bias: 2.5}", lambda cell: forget_bias(cell) == {2.5}),
+    ("peephole", "{forget_bias: -1}", lambda cell: forget_bias(cell) == {-1.0}),
+    ("lstm-feedback", "{forget_bias: 2.5}", lambda cell: forget_bias(cell) == {2.5}),
+    ("irnn", "{scale: 0.25}", lambda cell: torch.equal(cell.weight_recurrent, 0.25 * torch.eye(8))),
+    ("gru", "{reset: before}", lambda cell: not hasattr(cell, "bias_candidate")),
+    ("gru-reset-before", "{reset: after}", lambda cell: hasattr(cell, "bias_candidate")),
+    ("rnn", "{nonlinearity: relu}", lambda cell: not (responses(cell) < 0).any()),
+    ("rnn", "{nonlinearity: sigmoid}", lambda cell: bool((responses(cell) > 0).all())),
+]
+
+
+def forget_bias(cell: GatedMemory) -> set[float]:
+    return set(cell.bias.view(cell.gates, -1)[cell.forget_gate].tolist())
+
+
+def responses(cell: nn.Module) -> Tensor:
+    inputs = torch.randn(100, 6, generator=torch.Generator().manual_seed(1))
+    return cell(inputs, cell.initial_state(100))[0]  # type: ignore[no-any-return, operator]
+
+
+@pytest.mark.parametrize(("arch", "arguments", "holds"), CELL_ARGUMENTS)
+def test_arguments_reach_the_cell(
+    arch: str, arguments: str, holds: Callable[[Any], bool], small: Small, project: Path
+) -> None:
+    assert not holds(cell_of(built(small("tagging", arch))[0]))
+    task, _ = built(small("tagging", arch, f"arch.cell_arguments={arguments}"))
+    assert holds(cell_of(task))
+    if isinstance(task.output, FeedbackOutput):
+        assert holds(task.output.cell)
+
+
+@pytest.mark.parametrize(
+    ("arch", "arguments", "words"),
+    [
+        ("rnn", {"nonlinearity": "tnah"}, ["'tnah'", "tanh, relu, sigmoid, identity"]),
+        ("gru", {"reset": "middle"}, ["'middle'", "after, before"]),
+        ("lstm", {"forget_bias": "much"}, ["arch.cell=lstm", "forget_bias", "much"]),
+        ("irnn", {"scale": "wide"}, ["arch.cell=irnn", "scale", "wide"]),
+        ("lstm", {"forget_bais": 1.0}, ["forget_bais", "it takes forget_bias"]),
+        ("rnn", {"forget_bias": 1.0}, ["forget_bias", "it takes nonlinearity"]),
+    ],
+)
+def test_a_wrong_argument_of_a_cell_is_one_sentence_with_the_choices(
+    arch: str, arguments: dict[str, Any], words: list[str], small: Small, project: Path
+) -> None:
+    path = project / "conf" / "arch" / f"{arch}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) | {"cell_arguments": arguments}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        built(small("tagging", arch))
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(("task", "more"), [("tagger", []), ("cloze", ["task.tied=false"])])
+def test_one_hot_inputs_train_and_reload(task: str, more: list[str], small: Small, project: Path) -> None:
+    config = composed(small, task, "lstm", "recurrent.inputs=one_hot", "training.optimizer.learning_rate=2e-2", *more)
+    best = trained(config, project / "run")
+    assert isinstance(encoder_of(Trained.load(project / "run").task).inputs, OneHot)
+    assert has_learned(project / "run")
+    assert judged(project / "run") == best
+
+
+@pytest.mark.parametrize("arch", ["lstm", "bilstm"])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_a_regressor_learns_by_every_readout(readout: str, arch: str, small: Small, project: Path) -> None:
+    settings = [f"recurrent.readout={readout}", "training.tokens=1500", "training.optimizer.learning_rate=2e-2"]
+    if (arch, readout) == ("bilstm", "last"):
+        with pytest.raises(BadInput, match="choose final"):
+            small("adding", arch, *settings)
+        return
+    config = small("adding", arch, *settings)
+    best = trained(config, project / "run")
+    assert encoder_of(Trained.load(project / "run").task).readout is READOUTS[readout]
+    assert has_learned(project / "run")
+    assert judged(project / "run") == best
+
+
+@pytest.mark.parametrize("inputs", ["vectors", "frozen_vectors"])
+@pytest.mark.parametrize(("task", "arch"), [("tagger", "bilstm-chars"), ("language_model", "lstm")])
+def test_frozen_vectors_stay_tuned_ones_move_and_the_run_needs_their_file_no_more(
+    task: str, arch: str, inputs: str, small: Small, project: Path
+) -> None:
+    given = {"the": [0.5, -1.0, 2.0], "cat": [1.5, 0.25, -0.75], "zebra": [-1.0, 1.0, 0.125]}
+    lines = [" ".join([word, *map(str, vector)]) for word, vector in given.items()]
+    (project / "vectors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = [f"recurrent.inputs={inputs}", "data.vectors=vectors.txt", "training.optimizer.weight_decay=0.1"]
+    config = composed(small, task, arch, *settings)
+    best = trained(config, project / "run")
+    assert judged(project / "run") == best
+    (project / "vectors.txt").unlink()
+    for path in project.rglob("vectors.npy"):
+        path.unlink()
+    run = Trained.load(project / "run")
+    words = encoder_of(run.task).inputs
+    table = words.words if isinstance(words, WordEmbedding) else words
+    assert isinstance(table, nn.Embedding)
+    rows = {word: table.weight[run.vocabulary.index[word]].detach().numpy() for word in given}
+    for word in ("the", "cat"):
+        assert np.array_equal(rows[word], np.float32(given[word])) == (inputs == "frozen_vectors")
+    assert table.weight.requires_grad == (inputs == "vectors")
+    assert len(run.answer(["the zebra sees nobody"], length=3)) == 1
+
+
+@pytest.mark.parametrize("arch", ["bilstm-chars-crf", "bilstm-bichars-crf", "lstm-feedback", "coupled", "cnn"])
+def test_taggers_train_in_bf16_and_are_judged_in_single_precision(arch: str, small: Small, project: Path) -> None:
+    config = small("tagging", arch, "training.precision=bf16-mixed", "training.optimizer.learning_rate=2e-2")
+    best = trained(config, project / "run")
+    assert has_learned(project / "run")
+    assert judged(project / "run") == best
+
+
+@pytest.mark.parametrize(
+    ("task", "arch"), [("tagger", "bilstm-chars-crf"), ("cloze", "lstm"), ("language_model", "ngram")]
+)
+def test_a_run_publishes_what_it_learned_or_counted_and_nothing_that_its_settings_decide(
+    task: str, arch: str, small: Small, project: Path
+) -> None:
+    config = composed(small, task, arch, "training.tokens=200")
+    trained(config, project / "run")
+    module = Trained.load(project / "run").task
+    names = load_file(project / "run" / "weights.safetensors").keys()
+    learned = {name for name, _ in module.named_parameters()}
+    counted = {name for name, _ in module.named_buffers() if name.startswith("network.")} if arch == "ngram" else set()
+    assert set(names) == learned | counted != set()
+
+
+# ---- one run
+
+
+@pytest.mark.parametrize(("name", "arch"), [("tagging", "bilstm-chars-crf"), ("grammar", "lstm"), ("adding", "rnn")])
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     name: str, arch: str, small: Small, project: Path
 ) -> None:
@@ -115,8 +434,8 @@ def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
         config = small("grammar", "rnn", *common, f"training.clip_norm={clip}")
         prepared = preparation.prepared(config.data)
         torch.manual_seed(0)
-        experiment.seed_everything(0, verbose=False)
-        spec = experiment.Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
+        seed_everything(0, verbose=False)
+        spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
         before = experiment.tensors(experiment.build_task(config, spec))
         experiment.train(config, prepared, project / clip)
         after = load_file(project / clip / "weights.safetensors")
@@ -140,7 +459,7 @@ def test_bf16_trains_and_its_state_is_carried_in_single_precision(small: Small, 
 def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
     config = small("grammar", "gru")
     prepared = preparation.prepared(config.data)
-    spec = experiment.Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
+    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
     task = experiment.build_task(config, spec)
     assert isinstance(task, tasks.LanguageModel)
     splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
@@ -167,7 +486,7 @@ def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Smal
 
 def test_a_tagger_without_labels_is_refused(small: Small, project: Path) -> None:
     config = small("tagging", "lstm")
-    spec = experiment.DataSpec(10, 0, 0, 0, 1, (), "words")
+    spec = DataSpec(10, (), 0, 0, 1, (), "words", 0, 0, None)
     with pytest.raises(BadInput, match="no labels"):
         experiment.build_task(config, spec)
 

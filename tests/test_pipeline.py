@@ -41,7 +41,7 @@ def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
         copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
                                             if copy is shutil.copytree else {}))  # fmt: skip
     empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": []}
-    course = dict.fromkeys(("memory", "language", "tagging", "own"), empty) | grid
+    course = dict.fromkeys(("cells", "memory", "language", "tagging", "own"), empty) | grid
     (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
     settings = folder / "conf" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("tracking: mlflow", "tracking: none"), "utf-8")
@@ -93,7 +93,10 @@ def test_nothing_changed_nothing_runs(pipeline: Path) -> None:
 
 def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
     path = pipeline / "conf" / "arch" / "bilstm.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("${recurrent.hidden_size}", "9"), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("characters: null", "hidden_size: 9\ncharacters: null"),
+        encoding="utf-8",
+    )
     dvc(pipeline, "repro", "-q", "-s", "resolve")
     assert stale(pipeline) & TRAIN == {"train-tagging@tagging-bilstm-0"}
     assert not {name for name in stale(pipeline) if name.startswith("prepare")}
@@ -106,7 +109,9 @@ def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
     assert stale(pipeline) == {"report"}
 
 
-@pytest.mark.parametrize("file", ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger.py", "experiment.py"])
+@pytest.mark.parametrize(
+    "file", ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger.py", "experiment/building.py"]
+)
 def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None:
     path = pipeline / "src" / "unroll" / file
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")

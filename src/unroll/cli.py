@@ -20,7 +20,13 @@ unroll config --explain tells what there is. RUN is the folder of a trained run.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 if it went well, 2 on bad input, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse takes settings on one side of an option only; those on the other side are left over
+    if any(word.startswith("-") or "=" not in word for word in rest) or (rest and "settings" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.settings += rest
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
         _check_bytes(sys.argv[1:] if arguments is None else arguments)

@@ -40,7 +40,10 @@ def corpus_of(data: DataConfig) -> Corpus:
         unit=data.unit,
         sentence_end=data.sentence_end,
         lowercase=data.lowercase,
+        normalize=data.normalize,
         min_count=data.min_count,
+        vectors=Path(data.vectors) if data.vectors else None,
+        scheme=data.scheme,
     )
 
 
@@ -64,7 +67,7 @@ def _key(data: DataConfig) -> str:
     """Digest of what a prepared corpus depends on: settings, files, and the code that reads them."""
     total = hashlib.sha256(json.dumps(data.model_dump(mode="json"), sort_keys=True).encode())
     code = [Path(__file__), *sorted((Path(__file__).parent / "data").rglob("*.py"))]
-    for path in [Path(name) for name in (data.train, data.validation, data.test) if name] + code:
+    for path in [Path(name) for name in (data.train, data.validation, data.test, data.vectors) if name] + code:
         if path.is_file():
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())

@@ -1,4 +1,4 @@
-"""The contract of every cell: its equations, its fused form, its gradients, its parameters."""
+"""The contract of every cell in every published form: its equations, gradients, parameters, extremes and name."""
 
 from __future__ import annotations
 
@@ -6,21 +6,38 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 import unroll.cells
-from unroll.cells import CELLS, Cell, LSTMCell
+from unroll.cells import (
+    Cell,
+    CoupledLSTMCell,
+    GRUCell,
+    IRNNCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    VanillaCell,
+    cell_named,
+)  # fmt: skip
+from unroll.cells.gru import RESETS
+from unroll.cells.vanilla import NONLINEARITIES
+from unroll.errors import BadInput
+from unroll.networks.scan import scan
 
 BATCH, TIME, INPUT, HIDDEN = 3, 4, 3, 5
 EXACT = {"rtol": 0.0, "atol": 1e-10}
 
 Row = list[float]
+State = tuple[Row, ...]  # of one sequence, output first
 Parameters = dict[str, Any]  # name → nested lists of numbers
 
 
@@ -28,64 +45,135 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
+PHI = {"tanh": math.tanh, "relu": lambda a: max(0.0, a), "sigmoid": sigmoid, "identity": lambda a: a}
+
+
 def dot(a: Row, b: Row) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def gate(p: Parameters, number: int, unit: int, x: Row, h: Row) -> float:
-    """x U + h W + b of one unit of one gate, summed number by number."""
-    row = number * HIDDEN + unit
-    return dot(p["weight_input"][row], x) + dot(p["weight_recurrent"][row], h) + p["bias"][row]
+def times(weight: list[Row], x: Row) -> Row:
+    """x times a matrix, number by number."""
+    return [dot(row, x) for row in weight]
 
 
-def textbook_vanilla(p: Parameters, x: Row, state: tuple[Row, ...]) -> tuple[Row, ...]:
-    (h,) = state
-    return ([math.tanh(gate(p, 0, j, x, h)) for j in range(HIDDEN)],)
+def normal(p: Parameters, name: str, a: Row) -> Row:
+    """Layer normalisation, (a − μ) / √(σ² + ε) · gain + shift, where the cell has one of that name."""
+    if f"{name}.weight" not in p:
+        return a
+    mean = sum(a) / len(a)
+    variance = sum((x - mean) ** 2 for x in a) / len(a)
+    scaled = [(x - mean) / math.sqrt(variance + 1e-5) for x in a]
+    return [x * g + b for x, g, b in zip(scaled, p[f"{name}.weight"], p[f"{name}.bias"], strict=True)]
 
 
-def textbook_lstm(p: Parameters, x: Row, state: tuple[Row, ...]) -> tuple[Row, ...]:
+def of_input(p: Parameters, x: Row) -> Row:
+    """x U + b, or LN(x U) + b."""
+    return [a + b for a, b in zip(normal(p, "norm_input", times(p["weight_input"], x)), p["bias"], strict=True)]
+
+
+def activations(p: Parameters, x: Row, h: Row) -> list[Row]:
+    """x U + h W + b, or LN(x U) + LN(h W) + b, gate by gate."""
+    recurrent = normal(p, "norm_recurrent", times(p["weight_recurrent"], h))
+    both = [a + b for a, b in zip(of_input(p, x), recurrent, strict=True)]
+    return [both[n : n + HIDDEN] for n in range(0, len(both), HIDDEN)]
+
+
+def vanilla(phi: str) -> Callable[[Parameters, Row, State], State]:
+    return lambda p, x, state: ([PHI[phi](a) for a in activations(p, x, state[0])[0]],)
+
+
+def handed_out(p: Parameters, o: Row, c: Row) -> State:
+    """h = o ∘ tanh(c), or o ∘ tanh(LN(c)), and c itself."""
+    return [o[j] * math.tanh(m) for j, m in enumerate(normal(p, "norm_cell", c))], c
+
+
+def lstm(p: Parameters, x: Row, state: State) -> State:
     h, c = state
-    new_h, new_c = [], []
-    for j in range(HIDDEN):
-        i, f, o = (sigmoid(gate(p, number, j, x, h)) for number in (0, 1, 3))
-        g = math.tanh(gate(p, 2, j, x, h))
-        new_c.append(f * c[j] + i * g)
-        new_h.append(o * math.tanh(new_c[j]))
-    return new_h, new_c
+    i, f, g, o = activations(p, x, h)
+    new = [sigmoid(f[j]) * c[j] + sigmoid(i[j]) * math.tanh(g[j]) for j in range(HIDDEN)]
+    return handed_out(p, [sigmoid(a) for a in o], new)
 
 
-def textbook_gru(p: Parameters, x: Row, state: tuple[Row, ...]) -> tuple[Row, ...]:
-    (h,) = state
+def coupled_lstm(p: Parameters, x: Row, state: State) -> State:
+    h, c = state
+    f, g, o = activations(p, x, h)
+    new = [sigmoid(f[j]) * c[j] + (1 - sigmoid(f[j])) * math.tanh(g[j]) for j in range(HIDDEN)]
+    return handed_out(p, [sigmoid(a) for a in o], new)
+
+
+def peephole_lstm(p: Parameters, x: Row, state: State) -> State:
+    h, c = state
+    i, f, g, o = activations(p, x, h)
+    p_i, p_f, p_o = (p["weight_peephole"][n * HIDDEN : (n + 1) * HIDDEN] for n in range(3))
     new = []
     for j in range(HIDDEN):
-        r, z = (sigmoid(gate(p, number, j, x, h)) for number in (0, 1))
-        row = 2 * HIDDEN + j
-        recurrent = dot(p["weight_recurrent"][row], h) + p["bias_candidate"][j]
-        n = math.tanh(dot(p["weight_input"][row], x) + p["bias"][row] + r * recurrent)
+        keep, write = sigmoid(f[j] + p_f[j] * c[j]), sigmoid(i[j] + p_i[j] * c[j])
+        new.append(keep * c[j] + write * math.tanh(g[j]))
+    return handed_out(p, [sigmoid(o[j] + p_o[j] * new[j]) for j in range(HIDDEN)], new)
+
+
+def gru_reset_after(p: Parameters, x: Row, state: State) -> State:
+    (h,) = state
+    recurrent, projected = normal(p, "norm_recurrent", times(p["weight_recurrent"], h)), of_input(p, x)
+    new = []
+    for j in range(HIDDEN):
+        r, z = (sigmoid(projected[n * HIDDEN + j] + recurrent[n * HIDDEN + j]) for n in range(2))
+        n = math.tanh(projected[2 * HIDDEN + j] + r * (recurrent[2 * HIDDEN + j] + p["bias_candidate"][j]))
         new.append((1 - z) * n + z * h[j])
     return (new,)
 
 
-class Case(NamedTuple):
-    """What a cell is held against."""
+def gru_reset_before(p: Parameters, x: Row, state: State) -> State:
+    (h,) = state
+    gates, candidate = p["weight_recurrent"][: 2 * HIDDEN], p["weight_recurrent"][2 * HIDDEN :]
+    recurrent, projected = normal(p, "norm_recurrent", times(gates, h)), of_input(p, x)
+    r = [sigmoid(projected[j] + recurrent[j]) for j in range(HIDDEN)]
+    z = [sigmoid(projected[HIDDEN + j] + recurrent[HIDDEN + j]) for j in range(HIDDEN)]
+    reset = normal(p, "norm_candidate", times(candidate, [a * b for a, b in zip(r, h, strict=True)]))
+    n = [math.tanh(projected[2 * HIDDEN + j] + reset[j]) for j in range(HIDDEN)]
+    return ([(1 - z[j]) * n[j] + z[j] * h[j] for j in range(HIDDEN)],)
 
-    textbook: Callable[[Parameters, Row, tuple[Row, ...]], tuple[Row, ...]]  # the state after a step, output first
-    parameters: int
-    torch: type[nn.RNNBase] | None  # the module of torch with the same equations, where there is one
+
+class Variant(NamedTuple):
+    """A cell in one of its published forms, and what it is held against."""
+
+    build: Callable[[int, int], Cell]
+    textbook: Callable[[Parameters, Row, State], State]  # the state after a step
+    gates: int
+    extra: int = 0  # numbers per hidden unit beside one row of U, one of W and one bias per gate
 
 
-CASES = {
-    "vanilla": Case(textbook_vanilla, HIDDEN * (INPUT + HIDDEN + 1), nn.RNN),
-    "lstm": Case(textbook_lstm, 4 * HIDDEN * (INPUT + HIDDEN + 1), nn.LSTM),
-    "gru": Case(textbook_gru, 3 * HIDDEN * (INPUT + HIDDEN + 1) + HIDDEN, nn.GRU),
+VARIANTS = {
+    **{f"vanilla-{phi}": Variant(lambda i, h, phi=phi: VanillaCell(i, h, phi), vanilla(phi), 1) for phi in PHI},
+    "irnn": Variant(IRNNCell, vanilla("relu"), 1),
+    "lstm": Variant(LSTMCell, lstm, 4),
+    "coupled-lstm": Variant(CoupledLSTMCell, coupled_lstm, 3),
+    "peephole-lstm": Variant(PeepholeLSTMCell, peephole_lstm, 4, extra=3),
+    "gru-after": Variant(GRUCell, gru_reset_after, 3, extra=1),
+    "gru-before": Variant(lambda i, h: GRUCell(i, h, "before"), gru_reset_before, 3),
 }
 
-each_cell = pytest.mark.parametrize("name", CELLS)
+each_variant = pytest.mark.parametrize("variant", VARIANTS)
+each_norm = pytest.mark.parametrize("normalized", [False, True], ids=["plain", "normalized"])
+with_memory = pytest.mark.parametrize("variant", ["lstm", "coupled-lstm", "peephole-lstm"])
 
 
-def build(name: str, input_size: int = INPUT, hidden_size: int = HIDDEN) -> Cell:
+def build(variant: str, input_size: int = INPUT, hidden_size: int = HIDDEN, normalized: bool = False) -> Cell:
+    """A cell of numbers drawn at random, those included that would start at a constant."""
     torch.manual_seed(7)
-    return CELLS[name](input_size, hidden_size).double()
+    cell = VARIANTS[variant].build(input_size, hidden_size)
+    if normalized:
+        cell.normalize()
+    return randomized(cell.double())
+
+
+def randomized(module: Any) -> Any:
+    """Add noise to every parameter, so that none is a constant which another could stand for."""
+    with torch.no_grad():
+        for number, parameter in enumerate(module.parameters()):
+            parameter += 0.3 * draw(*parameter.shape, seed=1000 + number)
+    return module
 
 
 def draw(*shape: int, seed: int = 1) -> Tensor:
@@ -98,6 +186,7 @@ def some_state(cell: Cell, batch_size: int = BATCH) -> Any:
 
 
 def stepped(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """The loop that a person would write: one call of the cell per step."""
     outputs = []
     for t in range(inputs.shape[1]):
         output, state = cell(inputs[:, t], state)
@@ -105,22 +194,14 @@ def stepped(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
     return torch.stack(outputs, dim=1), state
 
 
-def with_gradients(cell: Cell, run: Callable[..., tuple[Tensor, Any]], inputs: Tensor, state: Any) -> dict[str, Tensor]:
-    """Output, final state and the gradient of a random projection of both by everything that went in."""
-    leaves = {"inputs": inputs.clone().requires_grad_()}
-    leaves |= {f"state {n}": part.clone().requires_grad_() for n, part in enumerate(state)}
-    start = type(state)(*(leaves[f"state {n}"] for n in range(len(state))))
-    output, final = run(cell, leaves["inputs"], start)
-    loss = sum((part * draw(*part.shape, seed=20 + n)).sum() for n, part in enumerate((output, *final)))
-    wanted = leaves | dict(cell.named_parameters())
-    gradients = torch.autograd.grad(loss, list(wanted.values()))
-    seen = {"output": output} | {f"final {n}": part for n, part in enumerate(final)}
-    return {k: v.detach() for k, v in seen.items()} | {
-        f"d {name}": gradient for name, gradient in zip(wanted, gradients, strict=True)
-    }
+def scanned(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    return scan(cell, inputs, torch.full((len(inputs),), inputs.shape[1]), state)
 
 
-def test_every_cell_in_the_package_is_exported_and_covered_here() -> None:
+each_way = pytest.mark.parametrize("run", [stepped, scanned])
+
+
+def test_every_cell_of_the_package_is_exported_and_covered_here_in_every_form() -> None:
     modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(unroll.cells.__path__, "unroll.cells.")]
     defined = {
         thing
@@ -128,43 +209,39 @@ def test_every_cell_in_the_package_is_exported_and_covered_here() -> None:
         for thing in vars(module).values()
         if inspect.isclass(thing) and issubclass(thing, Cell) and not inspect.isabstract(thing)
     }
-    assert defined == set(CELLS.values())
-    assert {cell.__name__ for cell in defined} <= set(unroll.cells.__all__)
-    assert set(CASES) == set(CELLS)
+    exported = [getattr(unroll.cells, name) for name in unroll.cells.__all__]
+    cells = [variant.build(INPUT, HIDDEN) for variant in VARIANTS.values()]
+    assert {type(cell) for cell in cells} == defined
+    assert {e for e in exported if inspect.isclass(e) and issubclass(e, Cell) and not inspect.isabstract(e)} == defined
+    assert {cell.nonlinearity for cell in cells if type(cell) is VanillaCell} == set(NONLINEARITIES)
+    assert {cell.reset for cell in cells if type(cell) is GRUCell} == set(RESETS)
 
 
-@each_cell
-def test_equations_equal_a_scalar_textbook_loop(name: str) -> None:
-    cell, inputs = build(name), draw(BATCH, TIME, INPUT)
-    parameters = {key: value.tolist() for key, value in cell.named_parameters()}
+@each_norm
+@each_variant
+def test_equations_equal_a_scalar_textbook_loop(variant: str, normalized: bool) -> None:
+    cell, inputs = build(variant, normalized=normalized), draw(BATCH, TIME, INPUT)
+    parameters = {name: value.tolist() for name, value in cell.named_parameters()}
+    assert ("norm_recurrent.weight" in parameters) == normalized
+    assert ("norm_cell.weight" in parameters) == (normalized and len(cell.initial_state(1)) == 2)
     state = some_state(cell)
     by_hand = [tuple(part[b].tolist() for part in state) for b in range(BATCH)]
     for t in range(TIME):
         output, state = cell(inputs[:, t], state)
-        by_hand = [CASES[name].textbook(parameters, inputs[b, t].tolist(), by_hand[b]) for b in range(BATCH)]
+        by_hand = [VARIANTS[variant].textbook(parameters, inputs[b, t].tolist(), by_hand[b]) for b in range(BATCH)]
         for b in range(BATCH):
-            torch.testing.assert_close(output[b], draw(0).new_tensor(by_hand[b][0]), **EXACT)
+            torch.testing.assert_close(output[b], output.new_tensor(by_hand[b][0]), **EXACT)
             for part, expected in zip(state, by_hand[b], strict=True):
                 torch.testing.assert_close(part[b], part.new_tensor(expected), **EXACT)
 
 
-@each_cell
-def test_fused_equals_stepping_in_outputs_final_state_and_every_gradient(name: str) -> None:
-    cell, inputs = build(name), draw(BATCH, TIME, INPUT)
-    state = some_state(cell)
-    slow = with_gradients(cell, stepped, inputs, state)
-    fast = with_gradients(cell, lambda cell, *rest: cell.fused(*rest), inputs, state)
-    assert slow.keys() == fast.keys()
-    for key in slow:
-        torch.testing.assert_close(fast[key], slow[key], **EXACT, msg=lambda text, key=key: f"{key}: {text}")
-
-
-@each_cell
-def test_gradients_of_a_step_pass_gradcheck(name: str) -> None:
-    cell, inputs = build(name, 2, 3), draw(2, 2).requires_grad_()  # small: every number is nudged
+@each_norm
+@each_variant
+def test_gradients_of_a_step_pass_gradcheck(variant: str, normalized: bool) -> None:
+    cell, inputs = build(variant, 2, 3, normalized), draw(2, 2).requires_grad_()  # small: every number is nudged
     state = some_state(cell, 2)
     leaves = [part.requires_grad_() for part in state]
-    names = [key for key, _ in cell.named_parameters()]
+    names = [name for name, _ in cell.named_parameters()]
     parameters = [value.detach().clone().requires_grad_() for value in cell.parameters()]
 
     def step(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
@@ -175,94 +252,203 @@ def test_gradients_of_a_step_pass_gradcheck(name: str) -> None:
     assert torch.autograd.gradcheck(step, (inputs, *leaves, *parameters))
 
 
-@each_cell
-def test_parameters_are_counted_by_the_closed_formula(name: str) -> None:
-    # One bias per gate; the GRU's candidate has one more, which stands inside its reset gate.
-    assert sum(parameter.numel() for parameter in build(name).parameters()) == CASES[name].parameters
+@each_variant
+def test_parameters_are_counted_by_the_closed_formula(variant: str) -> None:
+    # One bias per gate; the GRU's candidate has one more, inside its reset gate; a peephole is one number per unit.
+    _, _, gates, extra = VARIANTS[variant]
+    counted = sum(parameter.numel() for parameter in build(variant).parameters())
+    assert counted == gates * HIDDEN * (INPUT + HIDDEN + 1) + extra * HIDDEN
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.torch])
-def test_weights_copied_into_torchs_module_give_the_same_outputs(name: str) -> None:
-    cell, inputs = build(name), draw(BATCH, TIME, INPUT)
-    module = CASES[name].torch
-    assert module is not None
-    twin = module(INPUT, HIDDEN, batch_first=True).double()
-    second = torch.zeros_like(cell.bias)
-    if name == "gru":
-        second[2 * HIDDEN :] = cell.bias_candidate
-    copies = {"weight_ih_l0": cell.weight_input, "weight_hh_l0": cell.weight_recurrent, "bias_ih_l0": cell.bias}
-    twin.load_state_dict({key: value.detach() for key, value in (copies | {"bias_hh_l0": second}).items()})
-    state = some_state(cell)
-    start = tuple(part[None] for part in state)
-    expected, final = twin(inputs, start if len(start) > 1 else start[0])
-    finals = final if isinstance(final, tuple) else (final,)
-    for run in (cell.fused, lambda inputs, state: stepped(cell, inputs, state)):
-        output, state_after = run(inputs, state)
-        torch.testing.assert_close(output, expected, **EXACT)
-        for part, torchs in zip(state_after, finals, strict=True):
-            torch.testing.assert_close(part, torchs[0], **EXACT)
-
-
-@each_cell
-def test_final_state_of_a_padded_batch_is_that_of_each_sequence_alone(name: str) -> None:
-    cell, lengths = build(name), torch.tensor([3, 5, 1, 4])  # unsorted, and with one that fills the batch
-    inputs = draw(4, 5, INPUT)
-    inputs[torch.arange(5)[None] >= lengths[:, None]] *= 1e3  # padding is garbage, not zeros
-    inputs.requires_grad_()
-    state = some_state(cell, 4)
-    final = cell.final_state(inputs, cell.fused(inputs, state)[0], lengths, state)
-    weights = [draw(4, HIDDEN, seed=30 + n) for n in range(len(final))]
-    (gradient,) = torch.autograd.grad(sum((p * w).sum() for p, w in zip(final, weights, strict=True)), inputs)
-    for b, length in enumerate(lengths.tolist()):
-        alone = inputs[b : b + 1, :length].detach().requires_grad_()
-        _, expected = stepped(cell, alone, type(state)(*(part[b : b + 1] for part in state)))
-        for part, wanted in zip(final, expected, strict=True):
-            torch.testing.assert_close(part[b], wanted[0], **EXACT)
-        loss = sum((p[0] * w[b]).sum() for p, w in zip(expected, weights, strict=True))
-        (wanted_gradient,) = torch.autograd.grad(loss, alone)
-        torch.testing.assert_close(gradient[b, :length], wanted_gradient[0], **EXACT)
-        assert not gradient[b, length:].any()
-
-
-@each_cell
-def test_a_call_leaves_nothing_behind_in_the_cell(name: str) -> None:
-    cell, inputs = build(name), draw(BATCH, INPUT)
+@each_norm
+@each_variant
+def test_a_call_leaves_nothing_behind_in_the_cell(variant: str, normalized: bool) -> None:
+    cell, inputs = build(variant, normalized=normalized), draw(BATCH, INPUT)
     state = some_state(cell)
     before = [part.clone() for part in state]
     first, _ = cell(inputs, state)
     cell(draw(BATCH, INPUT, seed=9), cell.initial_state(BATCH))
-    cell.fused(draw(BATCH, TIME, INPUT, seed=10), cell.initial_state(BATCH))
+    scanned(cell, draw(BATCH, TIME, INPUT, seed=10), state)
     second, _ = cell(inputs, state)
     assert torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(before, state, strict=True))
 
 
-@each_cell
-def test_every_state_is_one_named_tuple_that_starts_at_zero(name: str) -> None:
-    cell = build(name)
+@each_variant
+def test_every_state_is_one_named_tuple_that_starts_at_zero(variant: str) -> None:
+    cell = build(variant)
     zero = cell.initial_state(BATCH)
     assert hasattr(zero, "_fields")
     assert all(part.shape == (BATCH, HIDDEN) and part.dtype == torch.float64 and not part.any() for part in zero)
-    stepped_state = cell(draw(BATCH, INPUT), zero)[1]
-    fused_state = cell.fused(draw(BATCH, TIME, INPUT), zero)[1]
-    assert type(stepped_state) is type(fused_state) is type(zero)
+    for run in (stepped, scanned):
+        assert type(run(cell, draw(BATCH, TIME, INPUT), zero)[1]) is type(zero)
 
 
-@each_cell
-def test_every_parameter_is_drawn_within_one_over_root_hidden(name: str) -> None:
-    torch.manual_seed(0)
-    cell, bound = CELLS[name](INPUT, 64), 1 / math.sqrt(64)
-    drawn = dict(cell.named_parameters())
-    if isinstance(cell, LSTMCell):
-        drawn["bias"] = drawn["bias"].view(4, 64)[[0, 2, 3]]  # the forget bias has a promise of its own
-    for parameter in drawn.values():
-        # 64 numbers and more, all in one half of the range, would be a constant or another distribution
-        assert parameter.abs().max() <= bound
-        assert parameter.min() < -bound / 2
-        assert parameter.max() > bound / 2
+@each_variant
+def test_the_output_is_the_first_part_of_the_state(variant: str) -> None:
+    cell = build(variant)
+    output, state = cell(draw(BATCH, INPUT), some_state(cell))
+    assert torch.equal(output, state[0])
 
 
-def test_the_forget_bias_of_an_lstm_starts_at_one_and_no_other_does() -> None:
-    biases = LSTMCell(INPUT, HIDDEN).bias.view(4, HIDDEN)  # i f g o
-    assert torch.equal(biases[1], torch.ones(HIDDEN))
-    assert (biases[[0, 2, 3]].abs() < 1).all()
+@each_way
+def test_the_worked_example_of_the_lecture(run: Callable[..., tuple[Tensor, Any]]) -> None:
+    cell = VanillaCell(3, 2, "relu").double()
+    to_input, to_hidden = [[1, 1], [2, 0], [0.5, 1]], [[0, 1], [1, 0]]  # U and W for row vectors, x U + h W
+    to_labels = torch.tensor([[0, 1, 0, 0], [1, 0, 1 / 3, -1]], dtype=torch.float64)  # V
+    with torch.no_grad():
+        cell.weight_input.copy_(torch.tensor(to_input).T)
+        cell.weight_recurrent.copy_(torch.tensor(to_hidden).T)
+        cell.bias.zero_()
+    sentence = torch.tensor([[[1, 0, 0], [1, 1, 2], [1, -1, 1]]], dtype=torch.float64)
+    hidden, _ = run(cell, sentence, cell.initial_state(1))
+    assert hidden[0].tolist() == [[1, 1], [5, 4], [3.5, 7]]
+
+    logits, truth = hidden[0] @ to_labels, torch.tensor([0, 1, 2])  # DET ADJ NOUN
+    probabilities = torch.softmax(logits, dim=-1)[torch.arange(3), truth]
+    assert probabilities.tolist() == pytest.approx([0.377, 0.718, 0.009], abs=6e-4)  # three digits, the first cut off
+    by_hand = [math.exp(a) / sum(map(math.exp, row)) for a, row in (
+        (1, (1, 1, 1 / 3, -1)), (5, (4, 5, 4 / 3, -4)), (7 / 3, (7, 3.5, 7 / 3, -7))
+    )]  # fmt: skip
+    loss = -sum(map(math.log, by_hand)) / 3
+    assert F.cross_entropy(logits, truth).item() == pytest.approx(loss, abs=1e-12)
+
+
+def fixed_gates(cell: Cell, **activations: float) -> Cell:
+    """Set gates for ever: rows of U and W to 0, the bias to a number of which the sigmoid is 0 or 1 exactly."""
+    with torch.no_grad():
+        for name, value in activations.items():
+            number = {"GRUCell": "rzn", "CoupledLSTMCell": "fgo"}.get(type(cell).__name__, "ifgo").index(name)
+            rows = slice(number * cell.hidden_size, (number + 1) * cell.hidden_size)
+            cell.weight_input[rows], cell.weight_recurrent[rows], cell.bias[rows] = 0, 0, value
+    return cell
+
+
+OPEN, SHUT = 1e3, -1e3
+
+
+@each_way
+@pytest.mark.parametrize("variant", ["gru-after", "gru-before"])
+class TestExtremeGatesOfAGRU:
+    def test_an_open_update_gate_copies_the_state(self, variant: str, run: Any) -> None:
+        cell = fixed_gates(build(variant), z=OPEN)
+        state = some_state(cell)
+        output, final = run(cell, draw(BATCH, TIME, INPUT), state)
+        # not bit for bit: torch's kernel computes n + z ∘ (h − n), which rounds
+        torch.testing.assert_close(output, state.hidden[:, None].expand(-1, TIME, -1), **EXACT)
+        torch.testing.assert_close(final.hidden, state.hidden, **EXACT)
+
+    def test_shut_gates_forget_the_state(self, variant: str, run: Any) -> None:
+        cell, inputs = fixed_gates(build(variant), z=SHUT, r=SHUT), draw(BATCH, TIME, INPUT)
+        output, _ = run(cell, inputs, some_state(cell))
+        candidate = torch.tanh(F.linear(inputs, cell.weight_input, cell.bias)[..., 2 * HIDDEN :])
+        torch.testing.assert_close(output, candidate, **EXACT)
+
+    def test_a_shut_update_gate_with_an_open_reset_gate_is_the_vanilla_cell(self, variant: str, run: Any) -> None:
+        cell, inputs = fixed_gates(build(variant), z=SHUT, r=OPEN), draw(BATCH, TIME, INPUT)
+        twin = VanillaCell(INPUT, HIDDEN).double()
+        with torch.no_grad():
+            for ours, theirs in zip(twin.parameters(), (cell.weight_input, cell.weight_recurrent, cell.bias),
+                                    strict=True):  # fmt: skip
+                ours.copy_(theirs[2 * HIDDEN :])
+            twin.bias += getattr(cell, "bias_candidate", 0.0)
+        output, _ = run(cell, inputs, some_state(cell))
+        torch.testing.assert_close(output, run(twin, inputs, some_state(twin))[0], **EXACT)
+
+
+@each_way
+@with_memory
+def test_a_memory_that_forgets_nothing_and_writes_nothing_stays_for_a_thousand_steps(variant: str, run: Any) -> None:
+    cell = fixed_gates(build(variant, 2, 3), f=OPEN, **({} if variant == "coupled-lstm" else {"i": SHUT}))
+    state = some_state(cell, 2)
+    with torch.no_grad():
+        _, final = run(cell, draw(2, 1000, 2), state)
+    assert torch.equal(final.cell, state.cell)
+    assert not torch.equal(final.hidden, state.hidden)  # the output gate is free
+
+
+@each_way
+@pytest.mark.parametrize(("scale", "left"), [(1.0, 1.0), (0.5, 2.0**-TIME)])
+def test_an_irnn_keeps_its_state_or_halves_it(scale: float, left: float, run: Any) -> None:
+    cell = IRNNCell(INPUT, HIDDEN, scale).double()
+    state = type(some_state(cell))(some_state(cell).hidden.abs())
+    output, final = run(cell, torch.zeros(BATCH, TIME, INPUT, dtype=torch.float64), state)
+    assert torch.equal(final.hidden, left * state.hidden)
+    assert torch.equal(output[:, 0], scale * state.hidden)
+
+
+@pytest.mark.parametrize("make", [lambda: VanillaCell(2, 3, "tan"), lambda: GRUCell(2, 3, "befor")])
+def test_an_unknown_form_is_an_error_that_lists_the_choices(make: Callable[[], Cell]) -> None:
+    with pytest.raises(BadInput, match=r"tanh, relu, sigmoid, identity|after, before"):
+        make()
+
+
+def test_every_file_of_the_package_is_a_cell_by_its_name() -> None:
+    named = {
+        "vanilla": VanillaCell, "irnn": IRNNCell, "lstm": LSTMCell, "coupled_lstm": CoupledLSTMCell,
+        "peephole_lstm": PeepholeLSTMCell, "gru": GRUCell,
+    }  # fmt: skip
+    assert {name: cell_named(name) for name in named} == named
+    assert set(named.values()) == {type(variant.build(INPUT, HIDDEN)) for variant in VARIANTS.values()}
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_choices() -> None:
+    for wrong in ("lstn", "base", "initializers", "__init__", "../cells/lstm"):
+        with pytest.raises(BadInput, match="choose one of") as caught:
+            cell_named(wrong)
+        listed = str(caught.value).split("choose one of ")[1].rstrip(".").split(", ")
+        assert listed == ["coupled_lstm", "gru", "irnn", "lstm", "peephole_lstm", "vanilla"]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that ``unroll.cells`` takes for its own."""
+    monkeypatch.setattr(unroll.cells, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(unroll.cells, "__path__", [str(tmp_path)])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    for name in [name for name in vars(unroll.cells) if name.startswith("of_my_own")]:
+        delattr(unroll.cells, name)
+
+
+CELL_OF_MY_OWN = """
+from unroll.cells import Cell, HiddenState, LSTMCell
+class {name}Cell(Cell):
+    def step(self, projected, state):
+        return projected, HiddenState(projected)
+"""
+
+
+def test_a_new_file_with_one_cell_is_found_without_a_list(package: Path) -> None:
+    (package / "of_my_own.py").write_text(CELL_OF_MY_OWN.format(name="Own"))
+    kind = cell_named("of_my_own")
+    assert kind.__name__ == "OwnCell"
+    assert scanned(kind(INPUT, HIDDEN), torch.ones(BATCH, TIME, INPUT), kind(INPUT, HIDDEN).initial_state(BATCH))
+    with pytest.raises(BadInput, match="choose one of of_my_own"):
+        cell_named("lstm")
+
+
+@pytest.mark.parametrize(("names", "count"), [(["Own", "Other"], 2), ([], 0)])
+def test_a_file_of_two_cells_or_none_is_an_error(package: Path, names: list[str], count: int) -> None:
+    (package / f"of_my_own_{count}.py").write_text("".join(CELL_OF_MY_OWN.format(name=name) for name in names))
+    with pytest.raises(BadInput, match=rf"of_my_own_{count}\.py must define one cell, .* it has {count}"):
+        cell_named(f"of_my_own_{count}")
+
+
+def test_torchs_own_cells_are_the_same_step() -> None:
+    """One step against ``nn.LSTMCell`` and its kin, whose gates have the same order."""
+    for variant, twin in (("vanilla-tanh", nn.RNNCell), ("lstm", nn.LSTMCell), ("gru-after", nn.GRUCell)):
+        cell, inputs, module = build(variant), draw(BATCH, INPUT), twin(INPUT, HIDDEN).double()
+        second = torch.zeros_like(cell.bias)
+        if variant == "gru-after":
+            second[2 * HIDDEN :] = cell.bias_candidate
+        weights = (cell.weight_input, cell.weight_recurrent, cell.bias, second)
+        with torch.no_grad():
+            for theirs, ours in zip(module.parameters(), weights, strict=True):
+                theirs.copy_(ours)
+        state = some_state(cell)
+        expected = module(inputs, tuple(state) if len(state) == 2 else state[0])
+        for part, wanted in zip(cell(inputs, state)[1], expected if len(state) == 2 else (expected,), strict=True):
+            torch.testing.assert_close(part, wanted, **EXACT)

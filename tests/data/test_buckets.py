@@ -13,7 +13,7 @@ import torch
 
 from unroll.data.batch import Batch
 from unroll.data.buckets import Buckets
-from unroll.data.prepared import Split
+from unroll.data.prepared import Spelling, Split
 from unroll.data.readers import READERS
 
 PADDING = 99
@@ -23,17 +23,27 @@ def offsets(lengths: Iterable[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(list(lengths))]).astype(np.int64)
 
 
-def labelled(lengths: list[int], probed: bool = False) -> Split:
+def labelled(lengths: list[int], probed: bool = False, spelling: Spelling | None = None) -> Split:
     """Sequence s has the tokens s, s, …, and its labels count from 0."""
     tokens = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
     labels = np.concatenate([np.arange(length) for length in lengths]).astype(np.int32)
     groups = np.where(labels == 0, 1, -1) if probed else None
     contrasts = np.where(labels == 0, tokens, -1) if probed else None
-    return Split("train", offsets(lengths), tokens, None, labels, None, groups, contrasts)
+    return Split("train", offsets(lengths), tokens, None, labels, None, groups, contrasts, spelling)
 
 
 def varied(count: int, longest: int = 12) -> list[int]:
     return np.random.default_rng(0).integers(1, longest, count, endpoint=True).tolist()
+
+
+def spelled(lengths: list[int], forms: int) -> tuple[Split, list[str]]:
+    """Tokens are drawn from as many words of one to nine letters; with the word of each token."""
+    draw = np.random.default_rng(2)
+    words = ["".join(chr(draw.integers(1, 30)) for _ in range(draw.integers(1, 10))) for _ in range(forms)]
+    chosen = draw.integers(0, forms, sum(lengths)).astype(np.int32)
+    characters = np.array([ord(letter) for word in words for letter in word], np.int32)
+    spelling = Spelling(chosen, offsets(map(len, words)), characters)
+    return labelled(lengths, spelling=spelling), [words[form] for form in chosen]
 
 
 def numbers(batch: Batch) -> list[int]:
@@ -85,7 +95,7 @@ def test_real_vectors_come_with_one_target_per_sequence_and_zeros_behind_them() 
     starts = offsets(lengths)
     vectors = np.random.default_rng(1).random((starts[-1], 2), np.float32) + 1
     targets = np.arange(30, dtype=np.float32)
-    split = Split("train", starts, None, vectors, None, targets, None, None)
+    split = Split("train", starts, None, vectors, None, targets, None, None, None)
     seen = []
     for batch in Buckets(split, 7, PADDING, seed=0):
         for row, target in enumerate(batch.targets.int().tolist()):
@@ -94,6 +104,72 @@ def test_real_vectors_come_with_one_target_per_sequence_and_zeros_behind_them() 
             assert not batch.inputs[row, lengths[target] :].any()
             seen.append(target)
     assert sorted(seen) == list(range(30))
+
+
+@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize(("count", "batch_size", "forms"), [(1, 1, 1), (20, 6, 7), (20, 6, 500), (3, 8, 40)])
+def test_every_word_is_spelled_by_the_row_of_its_form(
+    count: int, batch_size: int, forms: int, seed: int | None
+) -> None:
+    lengths = varied(count)
+    split, words = spelled(lengths, forms)
+    starts, seen = offsets(lengths), 0
+    for batch in Buckets(split, batch_size, PADDING, seed):
+        assert batch.forms is not None
+        assert batch.characters is not None
+        assert batch.character_lengths is not None
+        assert batch.forms.shape == batch.inputs.shape
+        assert batch.forms.dtype == batch.characters.dtype == batch.character_lengths.dtype == torch.int64
+        assert torch.equal(batch.forms >= 0, batch.mask)
+        assert batch.characters.shape == (len(batch.character_lengths), batch.character_lengths.max())
+        for row, length in zip(batch.characters, batch.character_lengths.tolist(), strict=True):
+            assert PADDING not in row[:length]
+            assert (row[length:] == PADDING).all()
+        for row, number in enumerate(numbers(batch)):
+            for step in range(lengths[number]):
+                form = batch.forms[row, step]
+                letters = batch.characters[form, : batch.character_lengths[form]].tolist()
+                assert "".join(map(chr, letters)) == words[starts[number] + step]
+                seen += 1
+    assert seen == sum(lengths)
+
+
+def test_in_training_each_distinct_form_of_the_batch_is_spelled_once() -> None:
+    split, _ = spelled(varied(60), 50)
+    assert split.spelling is not None
+    for batch in Buckets(split, 3, PADDING, seed=0):
+        assert batch.forms is not None
+        assert batch.characters is not None
+        assert sorted(set(batch.forms[batch.mask].tolist())) == list(range(len(batch.characters)))
+        places = [place for n in numbers(batch) for place in range(split.offsets[n], split.offsets[n + 1])]
+        assert len(batch.characters) == len(set(split.spelling.forms[places].tolist()))
+        assert len(batch.characters) < 50  # not those of the whole split
+
+
+def test_in_evaluation_every_batch_has_the_same_table_of_the_whole_split() -> None:
+    split, _ = spelled(varied(60), 50)
+    loader = Buckets(split, 4, PADDING, seed=None)
+    batches = [*loader, *loader]
+    assert split.spelling is not None
+    assert all(batch.characters is batches[0].characters for batch in batches)
+    assert all(batch.character_lengths is batches[0].character_lengths for batch in batches)
+    assert batches[0].characters is not None
+    assert len(batches[0].characters) == 50
+    found = torch.cat([batch.forms[batch.mask] for batch in batches[: len(loader)] if batch.forms is not None])
+    assert sorted(found.tolist()) == sorted(split.spelling.forms.tolist())
+
+
+def test_words_that_are_not_spelled_give_none() -> None:
+    for seed in (0, None):
+        for batch in Buckets(labelled(varied(9)), 4, PADDING, seed):
+            assert (batch.forms, batch.characters, batch.character_lengths) == (None, None, None)
+
+
+def test_a_split_that_is_spelled_has_the_same_batches_beside() -> None:
+    split, _ = spelled(varied(60), 50)
+    for one, other in zip(Buckets(split, 4, PADDING, 3), Buckets(labelled(varied(60)), 4, PADDING, 3), strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.targets, other.targets)
 
 
 def test_every_epoch_has_a_new_order_and_the_same_seed_the_same_orders() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unroll.data.prepared import SPLITS, Corpus, Split, open_split, prepare
+from unroll.data.prepared import SPLITS, Corpus, Spelling, Split, open_split, prepare
 from unroll.data.readers import READERS, Example
-from unroll.data.vocabulary import END, Vocabulary
+from unroll.data.vectors import load_vectors
+from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
 from unroll.errors import BadInput
 
 words = partial(READERS["text"], unit="words")
@@ -30,13 +33,19 @@ def corpus(
     unit: str = "words",
     sentence_end: bool = False,
     lowercase: bool = False,
+    normalize: bool = False,
     min_count: int = 1,
+    vectors: str | None = None,
+    scheme: str | None = None,
 ) -> Corpus:
     """A corpus whose splits have ``contents``, in the order of train, validation and test."""
     files = {split: folder / f"{split}.txt" for split, _ in zip(SPLITS, contents, strict=False)}
     for path, content in zip(files.values(), contents, strict=True):
         path.write_text(content, encoding="utf-8")
-    return Corpus(read, files, cuts, unit, sentence_end, lowercase, min_count)
+    if vectors is not None:
+        (folder / "vectors.txt").write_text(vectors, encoding="utf-8")
+    source = None if vectors is None else folder / "vectors.txt"
+    return Corpus(read, files, cuts, unit, sentence_end, lowercase, normalize, min_count, source, scheme)
 
 
 def opened(out: Path, split: str) -> Split:
@@ -58,8 +67,8 @@ def test_the_vocabulary_is_of_train_alone(tmp_path: Path) -> None:
     prepare(corpus(tmp_path, columns, "a X\nb Y\n", "a X\nc Z\n", "d Z\n"), out)
     assert vocabulary(out).tokens[3:] == ["a", "b"]
     assert vocabulary(out).labels == ["X", "Y"]
-    assert decoded(out, "validation") == ["a", "<unk>"]
-    assert decoded(out, "test") == ["<unk>"]
+    assert decoded(out, "validation") == ["a", UNKNOWN]
+    assert decoded(out, "test") == [UNKNOWN]
 
 
 def test_labels_that_train_does_not_have_are_minus_one(tmp_path: Path) -> None:
@@ -79,7 +88,7 @@ def test_min_count_is_how_often_train_must_have_a_token(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "a a a b b c\n", "c c c b\n", "a\n", min_count=2), out)
     assert vocabulary(out).tokens[3:] == ["a", "b"]
-    assert decoded(out, "validation") == ["<unk>", "<unk>", "<unk>", "b"]
+    assert decoded(out, "validation") == [UNKNOWN, UNKNOWN, UNKNOWN, "b"]
 
 
 def test_lowercase_folds_before_it_counts(tmp_path: Path) -> None:
@@ -87,6 +96,23 @@ def test_lowercase_folds_before_it_counts(tmp_path: Path) -> None:
     prepare(corpus(tmp_path, words, "The the b\n", "THE\n", "B\n", lowercase=True, min_count=2), out)
     assert vocabulary(out).tokens[3:] == ["the"]
     assert decoded(out, "validation") == ["the"]
+
+
+def test_numerals_and_addresses_share_a_token_before_they_are_counted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    contents = ("3 1,000 a\n", "-7.5% www.example.org\n", "ann@example.org a\n")
+    prepare(corpus(tmp_path, words, *contents, normalize=True, min_count=2), out)
+    assert vocabulary(out).tokens[3:] == ["[NUM]"]  # seen twice; an address never was, and is unknown
+    assert [decoded(out, split) for split in SPLITS] == [["[NUM]", "[NUM]", UNKNOWN], ["[NUM]", UNKNOWN], [UNKNOWN] * 2]
+    prepare(corpus(tmp_path, words, "www.x.org 3 Dog\n", *contents[1:], normalize=True, lowercase=True), out)
+    assert vocabulary(out).tokens[3:] == ["[NUM]", "[URL]", "dog"]
+    assert [decoded(out, split) for split in ("validation", "test")] == [["[NUM]", "[URL]"], ["[URL]", UNKNOWN]]
+
+
+def test_a_sentence_end_outlives_lower_case_and_vectors(tmp_path: Path) -> None:
+    one = corpus(tmp_path, words, "A b\n", "a\n", "b\n", sentence_end=True, lowercase=True, vectors="a 1\n[eos] 2\n")
+    prepare(one, tmp_path / "out")
+    assert decoded(tmp_path / "out", "train") == ["a", "b", END]
 
 
 def test_lowercase_loses_no_character(tmp_path: Path) -> None:
@@ -196,7 +222,9 @@ def test_every_array_is_memory_mapped(tmp_path: Path) -> None:
     prepare(corpus(series, READERS["series"], *["1\t0.5,1\n"] * 3, unit="steps"), tmp_path / "b")
     for split in SPLITS:
         tokens, vectors = opened(tmp_path / "a", split), opened(tmp_path / "b", split)
-        for array in (tokens.tokens, tokens.labels, tokens.groups, tokens.contrasts, vectors.vectors, vectors.targets):
+        assert tokens.spelling is not None
+        for array in (tokens.tokens, tokens.labels, tokens.groups, tokens.contrasts, vectors.vectors, vectors.targets,
+                      *tokens.spelling):  # fmt: skip
             assert isinstance(array, np.memmap)
             assert array.mode == "r"
         assert isinstance(tokens.offsets.base, np.memmap)
@@ -300,7 +328,7 @@ files = {split: folder / f"{split}.txt" for split in ("train", "validation", "te
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond it fails as one on a full disk does
 try:
     read = partial(READERS["text"], unit="words")
-    prepare(Corpus(read, files, None, "words", False, False, 1), folder / "home" / "out")
+    prepare(Corpus(read, files, None, "words", False, False, False, 1, None, None), folder / "home" / "out")
 except BadInput as error:
     print(error)
     sys.exit(2)
@@ -333,11 +361,165 @@ def test_a_folder_that_is_no_split_is_one_sentence(tmp_path: Path) -> None:
     assert str(tmp_path / "train") in str(caught.value)
 
 
+PREPARE = """
+import sys
+from functools import partial
+from pathlib import Path
+from unroll.data.prepared import Corpus, prepare
+from unroll.data.readers import READERS
+
+folder = Path(sys.argv[1])
+files = {split: folder / f"{split}.txt" for split in ("train", "validation", "test")}
+read = partial(READERS["columns"], token_column=0, label_column=1, scheme=None)
+prepare(Corpus(read, files, None, "words", False, False, True, 1, folder / "vectors.txt", None), folder / sys.argv[2])
+"""
+
+
 def test_preparing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
-    for out in ("one", "two"):
-        prepare(corpus(tmp_path, columns, "a X\nb Y\nc X\n\nb Z\n", "a X\n", "c Y\n"), tmp_path / out)
-    first, second = (
-        {path.relative_to(tmp_path / out): path.read_bytes() for path in (tmp_path / out).rglob("*") if path.is_file()}
-        for out in ("one", "two")
+    corpus(tmp_path, columns, "aö X\nb Y\n3 X\n\nb Z\n", "a X\n", "c Y\n", vectors="b 1 2\nd 3 4\ne 5 6\n")
+    found = []
+    for seed in ("1", "2"):  # of the order of sets, which differs from process to process
+        command = [sys.executable, "-B", "-c", PREPARE, str(tmp_path), seed]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, env={**os.environ, "PYTHONHASHSEED": seed})
+        files = [path for path in (tmp_path / seed).rglob("*") if path.is_file()]
+        found.append({path.relative_to(tmp_path / seed): path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    assert {"vectors.npy", "coverage.json", "form_characters.npy"} < {path.name for path in found[0]}
+
+
+def spelled(out: Path, split: str) -> list[str]:
+    """Every token of a split, put together from the characters of its form."""
+    found, names = opened(out, split).spelling, vocabulary(out).characters
+    assert found is not None
+    bounds = [slice(*found.offsets[form : form + 2]) for form in found.forms]
+    return ["".join(names[character] for character in found.characters[bound]) for bound in bounds]
+
+
+def test_labelled_words_are_spelled_as_they_are_written(tmp_path: Path) -> None:
+    train = ["The", "dog", "3.14", "the", "dog", "http://x.de", "über"]
+    content = "".join(f"{word} X\n" for word in train)
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, content, content, content, lowercase=True, normalize=True, min_count=2), out)
+    assert decoded(out, "train") == ["the", "dog", UNKNOWN, "the", "dog", UNKNOWN, UNKNOWN]
+    for split in SPLITS:
+        assert spelled(out, split) == train
+        found = opened(out, split).spelling
+        assert found is not None
+        assert found.forms.tolist() == [0, 1, 2, 3, 1, 4, 5]  # in the order in which they first come
+        assert len(found.offsets) == 7  # each distinct form once
+    assert vocabulary(out).characters == [PADDING, UNKNOWN, *sorted(set("".join(train)))]
+
+
+def test_characters_are_of_train_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, "ab X\n", "bä X\n", "zab X\nab X\n"), out)
+    assert vocabulary(out).characters == [PADDING, UNKNOWN, "a", "b"]
+    assert spelled(out, "validation") == [f"b{UNKNOWN}"]
+    assert spelled(out, "test") == [f"{UNKNOWN}ab", "ab"]
+
+
+def test_every_split_numbers_its_own_forms(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, "a X\nb X\n", "b X\na X\nb X\n", "b X\n"), out)
+    numbers = [found.forms.tolist() for split in SPLITS if (found := opened(out, split).spelling)]
+    assert numbers == [[0, 1], [0, 1, 0], [0]]
+
+
+@pytest.mark.parametrize(
+    ("read", "unit", "sentence_end"),
+    [(words, "words", False), (columns, "words", True), (characters, "characters", False)],
+    ids=["without labels", "with sentence ends", "characters"],
+)
+def test_what_is_not_labelled_words_is_not_spelled(
+    read: Callable[[Path], Iterator[Example]], unit: str, sentence_end: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, read, *["a X\n"] * 3, unit=unit, sentence_end=sentence_end), out)
+    assert vocabulary(out).spec.character_count == 0
+    assert all(opened(out, split).spelling is None for split in SPLITS)
+    assert not list(out.rglob("form*"))
+
+
+def test_words_of_raw_text_are_spelled_like_those_of_a_corpus(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, *[f"the X\n{'x' * 99} X\nthe X\nThe X\n"] * 3), out)
+    known = opened(out, "test").spelling
+    made = Spelling.of(["the", "x" * 99, "the", "The"], vocabulary(out))
+    assert known is not None
+    for one, other in zip(known, made, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, columns, "ab X\nc X\nabcab X\n", "a X\n", "a X\n"), out)
+    found = opened(out, "train").spelling
+    assert found is not None
+    rows, lengths = found.rows(np.array([1, 0]), padding_index=0)
+    assert (rows.tolist(), lengths.tolist()) == ([[4, 0], [2, 3]], [1, 2])
+    rows, lengths = found.rows(np.array([2]), padding_index=0)
+    assert (rows.tolist(), lengths.tolist()) == ([[2, 3, 4, 2, 3]], [5])
+
+
+def test_a_word_without_a_character_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="a word without a character; mend") as caught:
+        prepare(corpus(tmp_path, columns, "a\tX\n", "a\tX\n\n\tX\n", "a\tX\n"), tmp_path / "out")
+    assert f"{tmp_path / 'validation.txt'}, validation sequence 2" in str(caught.value)
+
+
+def test_labels_that_tell_spans_say_so(tmp_path: Path) -> None:
+    for scheme in ("bio", None):
+        prepare(corpus(tmp_path, columns, *["a O\n"] * 3, scheme=scheme), tmp_path / "out")
+        assert vocabulary(tmp_path / "out").spec.scheme == scheme
+
+
+VECTORS = "a 1 2\nnew 3 4\nb 5 6\nd 7 8\n"
+
+
+def test_with_vectors_the_vocabulary_is_the_words_of_train_and_of_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "c c B B a a x\n", "new B\n", "New d x b\n", min_count=2, vectors=VECTORS), out)
+    assert vocabulary(out).tokens[3:] == ["B", "a", "c", "new", "b", "d"]
+    assert vocabulary(out).spec.vector_size == 2
+    # A word of test that training never saw has its vector, in lower case if need be.
+    assert decoded(out, "test") == ["new", "d", UNKNOWN, "b"]
+    assert decoded(out, "validation") == ["new", "B"]
+    rows = load_vectors(out / "fit")
+    assert np.isnan(rows[[0, 1, 2, 5]]).all()  # the special ones, and c
+    assert rows[[3, 4, 6, 7, 8]].tolist() == [[5, 6], [1, 2], [3, 4], [5, 6], [7, 8]]
+
+
+def test_nothing_of_validation_or_test_reaches_the_vectors(tmp_path: Path) -> None:
+    found = []
+    for other in ("a\n", "new d zzz\n"):
+        prepare(corpus(tmp_path, words, "a b\n", other, other, vectors=VECTORS), tmp_path / "out")
+        found.append([(tmp_path / "out" / "fit" / name).read_bytes()
+                      for name in ("vocabulary.json", "vectors.npy", "coverage.json")])  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_how_much_of_train_has_a_vector_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    one = corpus(tmp_path, words, "a a A x\n", "y\n", "y\n", min_count=2, vectors=VECTORS, sentence_end=True)
+    prepare(one, out)
+    told = json.loads((out / "fit" / "coverage.json").read_text())
+    assert told == {"types": 3, "types_with_vector": 2, "tokens": 4, "tokens_with_vector": 3}
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err == (
+        f"{tmp_path / 'vectors.txt'}: 66.7% of train's distinct words and 75.0% of its words have a vector.\n"
     )
-    assert first == second
+
+
+def test_without_vectors_nothing_is_written_and_nothing_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(corpus(tmp_path, words, "a\n", "a\n", "a\n"), tmp_path / "out")
+    assert capsys.readouterr() == ("", "")
+    assert vocabulary(tmp_path / "out").spec.vector_size == 0
+
+
+def test_bad_vectors_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="line 2"):
+        prepare(corpus(tmp_path, words, "a\n", "a\n", "a\n", vectors="a 1\nb x\n"), tmp_path / "home" / "out")
+    assert not list((tmp_path / "home").iterdir())

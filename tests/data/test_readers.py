@@ -75,6 +75,17 @@ GOOD: dict[str, list[tuple[Callable[..., Iterator[Example]], str, list[Example]]
             COLUMNS,
             [Example(["EU", "rejects"], ["B-ORG", "O"]), Example(["Peter", "Blackburn"], ["B-PER", "I-PER"])],
         ),
+        (  # comments as CoNLL-U has them; a token that is a hash or begins with one is none
+            columns_reader,
+            "# newdoc id = 1\n# text = # = O\n#\tO\n# x = y\tO\n\n# text = #Rom\n#Rom\tB-LOC\n\n#\tO\n",
+            [Example(["#", "# x = y"], ["O", "O"]), Example(["#Rom"], ["B-LOC"]), Example(["#"], ["O"])],
+        ),
+        (  # what goes on with nothing begins
+            columns_reader,
+            "a\tI-X\nb\tI-X\nc\tI-Y\nd\tO\ne\tI-Y\n",
+            [Example(list("abcde"), ["B-X", "I-X", "B-Y", "O", "B-Y"])],
+        ),
+        (columns_reader, "# O\n#Rom B-LOC\n", [Example(["#", "#Rom"], ["O", "B-LOC"])]),
         (
             partial(READERS["columns"], token_column=1, label_column=0, scheme=None),
             "X\tNew York\n\nY\ta\n",

@@ -24,7 +24,7 @@ def split(length: int, probed: bool = False) -> Split:
     tokens = np.arange(length, dtype=np.int32)
     groups = np.where(tokens % 3 == 0, tokens, -1) if probed else None
     contrasts = np.where(tokens % 3 == 0, tokens + 1000, -1) if probed else None
-    return Split("train", np.array([0, length]), tokens, None, None, None, groups, contrasts)
+    return Split("train", np.array([0, length]), tokens, None, None, None, groups, contrasts, None)
 
 
 @pytest.mark.parametrize(("length", "streams", "k"), CASES)
@@ -94,6 +94,11 @@ def test_a_corpus_without_probes_gives_none() -> None:
     window = next(iter(Streams(split(10), 2, 3)))
     assert window.groups is None
     assert window.contrasts is None
+
+
+def test_streams_are_not_spelled() -> None:
+    for window in Streams(split(10), 2, 3):
+        assert (window.forms, window.characters, window.character_lengths) == (None, None, None)
 
 
 @pytest.mark.parametrize(("length", "streams"), [(1, 1), (4, 4), (5, 20)])

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
+from unroll.data.vocabulary import END, LONGEST, PADDING, UNKNOWN, Vocabulary, ranked, shortened
 from unroll.errors import BadInput
 
-COUNTS = Counter({"b": 3, "a": 3, "C": 5, "rare": 1, "<unk>": 9})
+COUNTS = Counter({"b": 3, "a": 3, "C": 5, "rare": 1, "[UNK]": 9})
 
 
-def build(min_count: int = 1, lowercase: bool = False, unit: str = "words") -> Vocabulary:
-    return Vocabulary.from_counts(COUNTS, ["NOUN", "VERB"], ["0", "10"], unit, lowercase, min_count)
+def build(
+    min_count: int = 1, lowercase: bool = False, unit: str = "words", normalize: bool = False, vector_size: int = 0,
+    scheme: str | None = None, characters: str = "", more: tuple[str, ...] = (),
+) -> Vocabulary:  # fmt: skip
+    spelling = [PADDING, UNKNOWN, *characters] if characters else []
+    return Vocabulary(
+        ranked(COUNTS, min_count) + list(more), ["NOUN", "VERB"], ["0", "10"], unit, 0, lowercase, normalize, spelling,
+        scheme, vector_size,
+    )  # fmt: skip
 
 
 def test_the_most_frequent_come_first_behind_the_special_ones_and_the_alphabet_breaks_ties() -> None:
@@ -32,15 +39,80 @@ def test_lowercase_folds_words_before_they_are_looked_up() -> None:
     assert build().encode(["A"]).tolist() == [1]
 
 
+def test_the_end_of_a_sentence_is_no_word_to_be_folded() -> None:
+    # [EOS] in lower case is no token, and every sentence would end in an unknown word.
+    for variant in (build(), build(lowercase=True), build(normalize=True), build(lowercase=True, vector_size=2)):
+        assert variant.encode([END]).tolist() == [variant.tokens.index(END)]
+
+
+@pytest.mark.parametrize("vector_size", [0, 2])
+def test_a_word_spelled_like_the_padding_is_unknown(vector_size: int) -> None:
+    assert build(vector_size=vector_size).encode([PADDING, UNKNOWN]).tolist() == [1, 1]
+
+
+def test_numerals_and_addresses_are_looked_up_as_their_class_where_that_is_asked() -> None:
+    tokens = ["3.14", "-7", "http://x.example/y", "ann@example.org", "3rd", "a"]
+    names = ("[NUM]", "[URL]")
+    asked, plain = build(normalize=True, more=names), build(more=names)
+    number, url = (asked.index[name] for name in names)
+    assert asked.encode(tokens).tolist() == [number, number, url, url, 1, asked.index["a"]]
+    assert plain.encode(tokens).tolist() == [1, 1, 1, 1, 1, plain.index["a"]]
+    assert build(normalize=True, lowercase=True, more=names).encode(tokens).tolist() == asked.encode(tokens).tolist()
+    assert build(normalize=True).encode(tokens).tolist() == [1, 1, 1, 1, 1, plain.index["a"]]  # train has no number
+
+
+def test_with_vectors_an_unknown_word_is_looked_up_in_lower_case_too() -> None:
+    words = ["A", "Rare", "C", "c", "Never"]
+    number = build().index
+    assert build().encode(words).tolist() == [1, 1, number["C"], 1, 1]
+    assert build(vector_size=3).encode(words).tolist() == [number["a"], number["rare"], number["C"], 1, 1]
+
+
+def test_characters_are_those_of_the_word_as_it_is_written() -> None:
+    vocabulary = build(characters="1Da", lowercase=True, normalize=True)
+    assert vocabulary.encode_characters("Da").tolist() == [3, 4]
+    assert vocabulary.encode_characters("1D1a").tolist() == [2, 3, 2, 4]
+    assert vocabulary.encode_characters("daß").tolist() == [1, 4, 1]
+    assert vocabulary.encode_characters("11").tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("length", [1, LONGEST - 1, LONGEST])
+def test_a_word_of_up_to_32_characters_is_read_whole(length: int) -> None:
+    form = "".join(chr(97 + n) for n in range(length))
+    assert shortened(form) == form
+
+
+@pytest.mark.parametrize("length", [LONGEST + 1, LONGEST + 2, 500])
+def test_of_a_longer_word_the_first_and_the_last_16_characters_are_read(length: int) -> None:
+    form = "".join(chr(1000 + n) for n in range(length))
+    assert LONGEST == 32
+    assert shortened(form) == form[:16] + form[length - 16 :]
+    spelled = build(characters=form).encode_characters(form)
+    assert len(spelled) == LONGEST
+    assert spelled.tolist() == [*range(2, 18), *range(2 + length - 16, 2 + length)]
+
+
 def test_the_spec_has_the_sizes_of_the_data() -> None:
-    spec = build().spec
-    assert (spec.vocabulary_size, spec.label_count, spec.input_size) == (7, 2, 0)
+    spec = build(characters="xyz", scheme="bio", vector_size=50).spec
+    assert (spec.vocabulary_size, spec.labels, spec.label_count, spec.input_size) == (7, ("NOUN", "VERB"), 2, 0)
     assert (spec.padding_index, spec.unknown_index, spec.groups, spec.unit) == (0, 1, ("0", "10"), "words")
+    assert (spec.character_count, spec.vector_size, spec.scheme) == (5, 50, "bio")
+    plain = build().spec
+    assert (plain.character_count, plain.vector_size, plain.scheme) == (0, 0, None)
+
+
+def test_the_special_tokens_are_numbered_as_the_spec_says() -> None:
+    vocabulary = build(characters="x")
+    for names in (vocabulary.tokens, vocabulary.characters):
+        assert names[vocabulary.spec.padding_index] == PADDING == "[PAD]"
+        assert names[vocabulary.spec.unknown_index] == UNKNOWN == "[UNK]"
+    assert END == "[EOS]"
 
 
 @pytest.mark.parametrize(("unit", "text"), [("words", "a C b"), ("characters", "aC bb")])
 def test_split_and_join_are_each_others_inverse(unit: str, text: str) -> None:
-    vocabulary = Vocabulary.from_counts(Counter(["a", "b", "C", " "]), [], [], unit, False, 1)
+    tokens = ranked(Counter(["a", "b", "C", " "]), 1)
+    vocabulary = Vocabulary(tokens, [], [], unit, 0, False, False, [], None, 0)
     assert vocabulary.join(vocabulary.encode(vocabulary.split(text)).tolist()) == text
 
 
@@ -50,7 +122,8 @@ def test_the_end_of_a_sentence_is_a_line_break() -> None:
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    original, path = build(lowercase=True), tmp_path / "vocabulary.json"
+    original = build(lowercase=True, normalize=True, characters="üx", scheme="bio", vector_size=7)
+    path = tmp_path / "vocabulary.json"
     path.write_text(original.dumps(), encoding="utf-8")
     again = Vocabulary.load(path)
     assert vars(again) == vars(original)
@@ -58,7 +131,10 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_the_digest_tells_vocabularies_apart() -> None:
-    variants = [build(), build(min_count=3), build(lowercase=True), build(unit="characters")]
+    variants = [
+        build(), build(min_count=3), build(lowercase=True), build(unit="characters"), build(normalize=True),
+        build(characters="x"), build(characters="y"), build(scheme="bio"), build(vector_size=1),
+    ]  # fmt: skip
     assert len({vocabulary.digest for vocabulary in variants}) == len(variants)
 
 

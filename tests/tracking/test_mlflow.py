@@ -13,6 +13,7 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
+from unroll.tasks import Tagger
 
 Small = Callable[..., Config]
 
@@ -73,7 +74,7 @@ def test_a_run_that_fails_is_marked_and_leaves_no_folder(
     def fail(*_: object, **__: object) -> None:
         raise ArithmeticError("planted")
 
-    monkeypatch.setattr(experiment.Tagger, "scores", fail)
+    monkeypatch.setattr(Tagger, "scores", fail)
     with pytest.raises(ArithmeticError):
         tracked(small, project, store, "tracking.log_model=false")
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from unroll import experiment, preparation
 from unroll.config import Config
+from unroll.data.batch import Batch
+from unroll.tasks import Tagger
 
 Small = Callable[..., Config]
 
@@ -46,3 +52,27 @@ def test_a_terminal_gets_a_bar_with_tokens_per_second(small: Small) -> None:
     assert process.returncode == 0, shown.decode(errors="replace")[-2000:]
     assert b"tokens/s" in shown
     assert b"budget" in shown
+
+
+def test_ctrl_c_is_heeded_where_python_would_lose_it(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Garbage:
+        def __del__(self) -> None:  # what is raised in here is printed and forgotten
+            signal.raise_signal(signal.SIGINT)
+
+    step, steps = Tagger.training_step, []
+
+    def interrupted(self: Tagger, batch: Batch, batch_idx: int) -> object:
+        steps.append(batch_idx)
+        if len(steps) == 3:
+            Garbage()
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Tagger, "training_step", interrupted)
+    config, handler = small("tagging", "lstm"), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train(config, preparation.prepared(config.data), project / "run")
+    assert len(steps) == 3
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not (project / "run").exists()

@@ -91,7 +91,8 @@ def check_targets(path: Path, results: dict[str, Results]) -> list[dict[str, Any
 
     Args:
         path: YAML list of ``experiment``, ``metric``, ``at_most`` or ``at_least`` and ``source``; with ``times``, the
-            bound is a multiple of the figure of that architecture, which does not compete then.
+            bound is a multiple of the figure of that architecture, which does not compete then; with ``archs``, only
+            those compete.
         results: figures by experiment.
     """
     try:
@@ -114,6 +115,7 @@ def _check_target(target: dict[str, Any], results: dict[str, Results]) -> dict[s
     means = {arch: fmean(run["test"][target["metric"]] for run in runs) for arch, runs in groups.items()}
     if rival:
         bound *= means.pop(rival)
+    means = {arch: means[arch] for arch in target.get("archs", means)}
     best = (min if lower else max)(means, key=lambda arch: means[arch])
     met = means[best] <= bound if lower else means[best] >= bound
     return {

@@ -1,10 +1,39 @@
 """Cells: one step of recurrence, under the names that the literature gives them."""
 
-from unroll.cells.base import Cell, HiddenState
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from unroll.cells.base import Cell, DerivedCell, HiddenState, KernelCell
+from unroll.cells.coupled_lstm import CoupledLSTMCell
 from unroll.cells.gru import GRUCell
+from unroll.cells.irnn import IRNNCell
 from unroll.cells.lstm import LSTMCell, LSTMState
+from unroll.cells.peephole_lstm import PeepholeLSTMCell
 from unroll.cells.vanilla import VanillaCell
+from unroll.errors import BadInput
 
-CELLS: dict[str, type[Cell]] = {"vanilla": VanillaCell, "lstm": LSTMCell, "gru": GRUCell}
+__all__ = [
+    "Cell", "CoupledLSTMCell", "DerivedCell", "GRUCell", "HiddenState", "IRNNCell", "KernelCell", "LSTMCell",
+    "LSTMState", "PeepholeLSTMCell", "VanillaCell", "cell_named",
+]  # fmt: skip
 
-__all__ = ["CELLS", "Cell", "GRUCell", "HiddenState", "LSTMCell", "LSTMState", "VanillaCell"]
+
+def cell_named(name: str) -> type[Cell]:
+    """The cell that the file ``cells/<name>.py`` defines: a new file is found without a list.
+
+    Raises:
+        BadInput: there is no such file, or no one cell in it.
+    """
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    names = [stem for stem in names if stem not in ("__init__", "base", "initializers")]
+    if name not in names:
+        raise BadInput(f"There is no cell {name!r}; choose one of {', '.join(names)}.")
+    module = import_module(f"unroll.cells.{name}")
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Cell)]
+    own = [kind for kind in kinds if kind.__module__ == module.__name__ and kind.__name__.endswith("Cell")]
+    own = [kind for kind in own if not getattr(kind, "__abstractmethods__", None)]
+    if len(own) != 1:
+        raise BadInput(f"{module.__file__} must define one cell, a class whose name ends in Cell; it has {len(own)}.")
+    return own[0]

@@ -17,12 +17,15 @@ K      labels
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unroll.cells import initializers
 
 
 class HiddenState(NamedTuple):
@@ -39,8 +42,9 @@ class Cell(nn.Module, ABC):
     """One step of a recurrent network, with the parameters that its equations name.
 
     The parameters are ``weight_input`` U, ``weight_recurrent`` W and ``bias`` b, the gates stacked along the
-    first axis: one bias per gate. A cell for which torch has a fused kernel says so in :meth:`fused`, which
-    runs the same equations over a whole sequence with the same parameters.
+    first axis: one bias per gate. A step has two parts: :meth:`project`, x U + b, waits for no state, so that a
+    whole sequence is projected in one product; :meth:`step` does the rest. A cell of one's own is those parameters
+    and :meth:`step`; everything else has a default.
 
     Args:
         input_size: width I of the input of one step.
@@ -58,36 +62,135 @@ class Cell(nn.Module, ABC):
         self.weight_input = nn.Parameter(torch.empty(self.gates * hidden_size, input_size))
         self.weight_recurrent = nn.Parameter(torch.empty(self.gates * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(self.gates * hidden_size))
+        self.norm_input: nn.Module = nn.Identity()
+        self.norm_recurrent: nn.Module = nn.Identity()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(−1/√H, 1/√H), as torch does."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
+        """Draw every parameter from U(−1/√H, 1/√H), as torch does; a normalisation has gain 1, bias 0."""
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+            initializers.uniform(parameter, self.hidden_size)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
 
-    def _zeros(self, batch_size: int) -> Tensor:
-        return self.weight_recurrent.new_zeros(batch_size, self.hidden_size)
+    def normalize(self) -> None:
+        """Add layer normalisation to both products, x U and h W: Ba, Kiros, Hinton 2016, equation 20."""
+        width = self.gates * self.hidden_size
+        self.norm_input, self.norm_recurrent = nn.LayerNorm(width), nn.LayerNorm(width)
 
-    @abstractmethod
+    @property
+    def normalized(self) -> bool:
+        """Whether :meth:`normalize` was called; then no kernel computes this cell."""
+        return isinstance(self.norm_recurrent, nn.LayerNorm)
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """What a step needs of its input, x U + b: [..., I] → [..., gates · H]."""
+        if not self.normalized:
+            return F.linear(inputs, self.weight_input, self.bias)
+        normalized: Tensor = self.norm_input(F.linear(inputs, self.weight_input))
+        return normalized + self.bias
+
+    def recur(self, hidden: Tensor) -> Tensor:
+        """What a step needs of the output before it, h W: [B, H] → [B, gates · H]."""
+        product: Tensor = self.norm_recurrent(F.linear(hidden, self.weight_recurrent))
+        return product
+
     def initial_state(self, batch_size: int) -> Any:
         """Zero state for ``batch_size`` sequences."""
+        return HiddenState(self._zeros(batch_size))
+
+    def _zeros(self, batch_size: int) -> Tensor:
+        return self.bias.new_zeros(batch_size, self.hidden_size)
 
     @abstractmethod
+    def step(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step: x U + b [B, gates · H] and the state before it → output [B, H] and the state after it."""
+
     def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One step: ``inputs`` [B, I] and the state before it → output [B, H] and the state after it."""
+        return self.step(self.project(inputs), state)
+
+
+class KernelCell(Cell):
+    """A cell whose equations torch has as a kernel over a whole sequence, with the same parameters."""
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the kernel computes this cell as it is set up."""
+        return not self.normalized
 
     @abstractmethod
     def fused(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """All steps of equally long sequences in torch's kernel: [B, T, I] → [B, T, H] and the last state."""
 
-    @abstractmethod
     def final_state(self, inputs: Tensor, output: Tensor, lengths: Tensor, state: Any) -> Any:
         """State after the last real step of each padded sequence.
 
         Shapes:
             inputs: [B, T, I], output: [B, T, H] as :meth:`fused` gave it, lengths: [B]
         """
+        return HiddenState(last_step(output, lengths))
+
+
+class DerivedCell(Cell):
+    """A cell that gives the derivative of its step by hand, so that a sequence needs no tape of every operation.
+
+    ``networks.scan`` unrolls such a cell without autograd: :meth:`advance` step by step; then :meth:`slopes` of all
+    steps at once, :meth:`retreat` step by step from the last, and :meth:`weight_gradients` of all steps at once, one
+    product over T · B rows instead of T small ones. The output of the cell is the first part of its state.
+    """
+
+    recurrent_parameters: ClassVar[tuple[str, ...]] = ("weight_recurrent",)  # that :meth:`project` does not use
+
+    @property
+    def has_derivative(self) -> bool:
+        """Whether the derivative is that of this cell as it is set up."""
+        return not self.normalized
+
+    @abstractmethod
+    def advance(self, gates: Tensor, before: Any, after: Any, weight: Tensor) -> None:
+        """One step in place.
+
+        Args:
+            gates: x U + b, [B, gates · H]; left with the activations of the gates.
+            before: state before the step.
+            after: tensors to write the state after the step to.
+            weight: W as numbers of the type to compute with.
+        """
+
+    @abstractmethod
+    def slopes(self, gates: Tensor, before: Any, after: Any) -> tuple[Tensor, ...]:
+        """What :meth:`retreat` multiplies by, of all steps: tensors [T, B, …] from tensors [T, B, …]."""
+
+    @abstractmethod
+    def retreat(
+        self, d_gates: Tensor, d_after: Any, gates: Tensor, before: Any, slopes: tuple[Tensor, ...], weight: Tensor
+    ) -> Any:
+        """Gradient by the state before a step from that by the state after it.
+
+        Args:
+            d_gates: to write the gradient by x U + b to, [B, gates · H].
+            d_after: gradient by the state after the step; may be overwritten.
+            gates: activations that :meth:`advance` left.
+            before: state before the step.
+            slopes: of this step.
+            weight: W as numbers of the type to compute with.
+        """
+
+    @abstractmethod
+    def weight_gradients(self, d_gates: Tensor, gates: Tensor, before: Any, after: Any) -> dict[str, Tensor]:
+        """Gradient of each of ``recurrent_parameters``, from tensors [T, B, …] of all steps."""
+
+
+# factor · σ′ and factor · tanh′ from the activation itself, in one kernel: (factor, activation) → their product
+sigmoid_slope: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.sigmoid_backward
+tanh_slope: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.tanh_backward
+
+
+def over_time(left: Tensor, right: Tensor) -> Tensor:
+    """Sum over all steps of leftᵀ right, one product: [T, B, M], [T, B, N] → [M, N]."""
+    return left.flatten(0, 1).T @ right.flatten(0, 1)
 
 
 def last_step(output: Tensor, lengths: Tensor) -> Tensor:

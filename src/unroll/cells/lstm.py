@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from unroll.cells.base import Cell
+from unroll.cells import initializers
+from unroll.cells.base import Cell, KernelCell
 
 
 class LSTMState(NamedTuple):
@@ -22,7 +23,35 @@ class LSTMState(NamedTuple):
     cell: Tensor
 
 
-class LSTMCell(Cell):
+class GatedMemory(Cell):
+    """What cells with a memory c beside their output share: the state, the forget bias, the norm of the memory.
+
+    Args:
+        input_size: width I of the input of one step.
+        hidden_size: width H of the state.
+        forget_gate: number of the forget gate in the order in which gates are stacked.
+        forget_bias: its first bias.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, forget_gate: int, forget_bias: float) -> None:
+        self.forget_gate, self.forget_bias = forget_gate, forget_bias
+        super().__init__(input_size, hidden_size)
+        self.norm_cell: nn.Module = nn.Identity()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        initializers.forget_bias(self.bias, self.forget_gate, self.hidden_size, self.forget_bias)
+
+    def normalize(self) -> None:
+        """Normalise both products and the memory that is handed out: Ba, Kiros, Hinton 2016, equations 20 to 22."""
+        super().normalize()
+        self.norm_cell = nn.LayerNorm(self.hidden_size)
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        return LSTMState(self._zeros(batch_size), self._zeros(batch_size))
+
+
+class LSTMCell(GatedMemory, KernelCell):
     """Long short-term memory: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 
     .. math::
@@ -33,28 +62,22 @@ class LSTMCell(Cell):
     Args:
         input_size: width I of the input of one step.
         hidden_size: width H of the state.
+        forget_bias: first bias of the forget gate; at 1 the cell remembers before it has learned to
+            (Jozefowicz, Zaremba, Sutskever 2015).
 
     Shapes:
         inputs: [B, I], output: [B, H], state: ``LSTMState`` of two [B, H]; gates stacked in the order i f g o
-
-    The forget bias starts at 1, so that the cell remembers before it has learned to
-    (Jozefowicz, Zaremba, Sutskever 2015).
     """
 
     gates = 4
 
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        nn.init.ones_(self.bias.view(4, self.hidden_size)[1])
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, 1, forget_bias)
 
-    def initial_state(self, batch_size: int) -> LSTMState:
-        return LSTMState(self._zeros(batch_size), self._zeros(batch_size))
-
-    def forward(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        gates = inputs @ self.weight_input.T + state.hidden @ self.weight_recurrent.T + self.bias  # [B, 4H]
-        i, f, g, o = gates.chunk(4, dim=1)
+    def step(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        i, f, g, o = (projected + self.recur(state.hidden)).chunk(4, dim=1)
         cell = torch.sigmoid(f) * state.cell + torch.sigmoid(i) * torch.tanh(g)
-        hidden = torch.sigmoid(o) * torch.tanh(cell)
+        hidden = torch.sigmoid(o) * torch.tanh(self.norm_cell(cell))
         return hidden, LSTMState(hidden, cell)
 
     def _weights(self) -> list[Tensor]:

@@ -10,12 +10,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from unroll.config.schema import Config, DataConfig, NgramConfig, SharedConfig, keys
+from unroll.config.schema import NETWORKS, Config, DataConfig, NgramConfig, SharedConfig, keys
 from unroll.errors import BadInput
 
 CONF = Path("conf")
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
-TAGS = {"language_model", "tagger", "regressor", "recurrent", "ngram"}  # by which pydantic names a choice of sections
+TAGS = {  # by which pydantic names a choice of sections
+    "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
+    "softmax", "crf", "feedback", "cnn", "bilstm",
+}  # fmt: skip
 
 
 def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
@@ -47,11 +50,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         raise BadInput(_first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
     settings = {str(key): value for key, value in content.items()}
-    shared = settings.pop("recurrent")  # has gone into arch by interpolation
-    try:
-        SharedConfig.model_validate(shared)
-    except ValidationError as error:
-        raise BadInput(_explain_error(error, " ".join(overrides), "recurrent.")) from None
+    settings["arch"] = _with_shared(settings["arch"], settings.pop("recurrent"), " ".join(overrides))
     settings["experiment"] = chosen["experiment"]
     settings.pop("question")  # asked by the experiment; a run is the same whatever the words
     question(chosen["experiment"], conf)
@@ -62,6 +61,21 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
             f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
         )
     return run
+
+
+def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Settings of an architecture: what its kind of network shares with others, unless its own file differs.
+
+    Raises:
+        BadInput: a shared setting is wrong.
+    """
+    try:
+        SharedConfig.model_validate(shared)
+    except ValidationError as error:
+        raise BadInput(_explain_error(error, origin, "recurrent.")) from None
+    network = NETWORKS.get(str(arch.get("network")))
+    known = network.model_fields if network else {}
+    return {key: value for key, value in shared.items() if key in known} | arch
 
 
 def question(experiment: str, conf: Path = CONF) -> str:
@@ -172,6 +186,8 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
                     f"There is no {key} {value!r}{_nearest(value, files)}; choose one of {', '.join(files)}."
                 )
             chosen[key] = value
+        elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
+            raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
         elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
             raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
     if "experiment" not in chosen:

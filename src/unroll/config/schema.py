@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -51,7 +53,9 @@ class DataConfig(Section):
     sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
     licence: str | None = Field(description="Licence, shown when it is fetched.")
     citation: str | None = Field(description="What to cite when it is used.")
-    reader: Literal["text", "conllu", "columns", "series", "brown"] = Field(description="Format of the files.")
+    reader: Literal["text", "conllu", "columns", "series", "brown", "vectors"] = Field(
+        description="Format of the files; vectors is no corpus, but a file for data.vectors."
+    )
     unit: Literal["words", "characters", "steps"] = Field(description="What one step of a sequence is.")
     train: str = Field(description="Training file; the only one if split is given.")
     validation: str | None = Field(description="Validation file.")
@@ -62,13 +66,15 @@ class DataConfig(Section):
     scheme: Literal["bio"] | None = Field(description="Reader columns: bio checks that labels are O, B-… or I-….")
     probe: str | None = Field(description="Reader conllu: MISC key whose value groups tokens measured apart.")
     contrast: str | None = Field(description="Reader conllu: MISC key of the token that a probed one must beat.")
-    sentence_end: bool = Field(description="Whether <eos> follows each sequence, for language models.")
+    sentence_end: bool = Field(description="Whether [EOS] follows each sequence, for language models.")
     lowercase: bool = Field(description="Whether words are folded to lower case.")
+    normalize: bool = Field(description="Whether numerals become [NUM], and URLs and e-mail addresses [URL].")
+    vectors: str | None = Field(description="File of pretrained word vectors in GloVe's text format.")
     min_count: int = Field(ge=1, description="How often train must have a token for it to be in the vocabulary.")
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
-        if (self.split is None) == (self.validation is None):
+        if self.reader != "vectors" and (self.split is None) == (self.validation is None):
             raise ValueError("give either data.validation or data.split, not both and not neither")
         if self.split and self.split.train <= 1 and self.split.train + self.split.validation > 1 + 1e-9:
             raise ValueError("data.split: the shares of train and validation exceed 1")
@@ -78,6 +84,8 @@ class DataConfig(Section):
             raise ValueError("data.unit=characters goes with data.reader=text only")
         if self.unit == "steps" and (self.sentence_end or self.lowercase):
             raise ValueError("data.sentence_end and data.lowercase go with words and characters, not with steps")
+        if self.unit != "words" and (self.normalize or self.vectors):
+            raise ValueError("data.normalize and data.vectors go with data.unit=words only")
         if self.reader != "columns" and self.scheme:
             raise ValueError("data.scheme goes with data.reader=columns only; set it to null")
         return self
@@ -101,20 +109,81 @@ class TaggerConfig(Section):
     name: Literal["tagger"] = Field(description="The task.")
 
 
+class ClozeConfig(Section):
+    """Tell each token from all others of its sequence."""
+
+    name: Literal["cloze"] = Field(description="The task.")
+    tied: bool = Field(description="Whether the output matrix is the embedding.")
+
+
 class RegressorConfig(Section):
     """Tell one number for each sequence."""
 
     name: Literal["regressor"] = Field(description="The task.")
 
 
-class SharedConfig(Section):
-    """What every recurrent architecture of an experiment shares; an n-gram model has none of it."""
+class LearnedConfig(Section):
+    """What every network that learns by gradient has."""
 
-    layers: int = Field(ge=1, description="Number of layers L.")
     hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
     embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
     embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
+    inputs: Literal["embedding", "one_hot", "vectors", "frozen_vectors"] = Field(
+        description="What a token becomes: a learned embedding, one-hot, or data.vectors, tuned or frozen."
+    )
     dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
+
+
+class SharedConfig(LearnedConfig):
+    """What architectures of an experiment share, each as far as it has it, unless the file of one differs."""
+
+    layers: int = Field(ge=1, description="Number of layers L.")
+    variational: bool = Field(description="Whether a sequence drops the same units at every step.")
+    weight_dropout: float = Field(ge=0, lt=1, description="Probability that an entry of W is dropped.")
+    layer_norm: bool = Field(description="Whether cells normalise their products (layer normalisation).")
+    initializer: Literal["cell", "orthogonal"] = Field(description="First values of W: its cell's own, or orthogonal.")
+    learned_state: bool = Field(description="Whether the state before the first step is learned instead of zero.")
+    readout: Literal["final", "last", "mean", "max"] = Field(description="What stands for a whole sequence.")
+
+
+class CharacterCNNConfig(Section):
+    """Spelling of each word by a convolution."""
+
+    name: Literal["cnn"] = Field(description="The network that spells.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, description="Width of the vector of a word.")
+
+
+class CharacterBiLSTMConfig(Section):
+    """Spelling of each word by an LSTM from both ends."""
+
+    name: Literal["bilstm"] = Field(description="The network that spells.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, description="Width H of each direction.")
+
+
+class SoftmaxConfig(Section):
+    """Labels told one by one."""
+
+    name: Literal["softmax"] = Field(description="How labels are told.")
+
+
+class CRFConfig(Section):
+    """Labels told together, by a linear-chain conditional random field."""
+
+    name: Literal["crf"] = Field(description="How labels are told.")
+
+
+class FeedbackConfig(Section):
+    """Labels told from the label before, which is fed back: output connections."""
+
+    name: Literal["feedback"] = Field(description="How labels are told.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of the label before.")
+    beam: int = Field(ge=1, description="Label sequences kept in prediction; 1 is greedy.")
+
+
+Characters = Annotated[CharacterCNNConfig | CharacterBiLSTMConfig, Field(discriminator="name")]
+Output = Annotated[SoftmaxConfig | CRFConfig | FeedbackConfig, Field(discriminator="name")]
 
 
 class RecurrentConfig(SharedConfig):
@@ -122,8 +191,47 @@ class RecurrentConfig(SharedConfig):
 
     name: str = Field(description="Name of the architecture: that of its file.")
     network: Literal["recurrent"] = Field(description="The kind of network.")
-    cell: Literal["vanilla", "lstm", "gru"] = Field(description="The cell.")
+    cell: str = Field(description="The cell: a file of src/unroll/cells.")
+    cell_arguments: dict[str, float | str] = Field(description="Arguments of the cell beside its widths.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
+    characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
+    output: Output = Field(description="How a tagger tells labels.")
+
+    @model_validator(mode="after")
+    def _known_cell(self) -> RecurrentConfig:
+        if self.cell not in cell_files():
+            raise ValueError(f"there is no arch.cell={self.cell}; choose one of {', '.join(cell_files())}")
+        allowed = cell_arguments(self.cell)
+        for name in self.cell_arguments:
+            if name not in allowed:
+                choices = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+                raise ValueError(f"arch.cell={self.cell} has no argument {name!r}; {choices}")
+        return self
+
+
+class ConvolutionalConfig(LearnedConfig):
+    """A network of convolutions over time."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["convolutional"] = Field(description="The kind of network.")
+    layers: int = Field(ge=1, description="Number of layers L.")
+    kernel_width: int = Field(ge=1, description="Steps that a filter sees, an odd number.")
+
+    @field_validator("kernel_width")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"arch.kernel_width={value}: a filter of an even number of steps has no middle")
+        return value
+
+
+class FeedforwardConfig(LearnedConfig):
+    """A feed-forward neural language model."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["feedforward"] = Field(description="The kind of network.")
+    order: int = Field(ge=2, description="Length n of its n-grams: it reads the n - 1 tokens before the next one.")
+    direct: bool = Field(description="Whether embeddings are connected with the output directly.")
 
 
 class NgramConfig(Section):
@@ -198,8 +306,14 @@ class TrackingConfig(Section):
         return self
 
 
-Task = Annotated[LanguageModelConfig | TaggerConfig | RegressorConfig, Field(discriminator="name")]
-Arch = Annotated[RecurrentConfig | NgramConfig, Field(discriminator="network")]
+Task = Annotated[LanguageModelConfig | ClozeConfig | TaggerConfig | RegressorConfig, Field(discriminator="name")]
+Arch = Annotated[
+    RecurrentConfig | ConvolutionalConfig | FeedforwardConfig | NgramConfig, Field(discriminator="network")
+]
+NETWORKS: dict[str, type[Section]] = {
+    "recurrent": RecurrentConfig, "convolutional": ConvolutionalConfig, "feedforward": FeedforwardConfig,
+    "ngram": NgramConfig,
+}  # fmt: skip
 
 
 class Config(Section):
@@ -216,21 +330,49 @@ class Config(Section):
     @model_validator(mode="after")
     def _possible(self) -> Config:
         task, arch, data = self.task.name, self.arch, self.data
+        if data.reader == "vectors":
+            raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
+        self._possible_network()
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
             raise ValueError(
-                f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one direction"
+                f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one "
+                "direction, or task=cloze"
             )
-        if isinstance(arch, NgramConfig) and task != "language_model":
+        if isinstance(arch, NgramConfig | FeedforwardConfig) and task != "language_model":
             raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
+        if isinstance(arch, ConvolutionalConfig) and task not in ("tagger", "regressor"):
+            raise ValueError(f"arch={arch.name} reads what comes after a word and cannot do task={task}")
         if (task == "regressor") != (data.unit == "steps"):
             raise ValueError(f"task={task} cannot be done on data={data.name}, whose steps are {data.unit}")
         if task == "tagger" and data.reader == "text":
             raise ValueError(f"task=tagger needs labels, and data={data.name} is plain text")
         if task == "tagger" and data.sentence_end:
-            raise ValueError("data.sentence_end goes with language models only; a tagger has no label for <eos>")
+            raise ValueError("data.sentence_end goes with language models only; a tagger has no label for [EOS]")
         if data.reader != "conllu" and (data.probe or data.contrast):
             raise ValueError("data.probe and data.contrast go with data.reader=conllu only; set them to null")
         return self
+
+    def _possible_network(self) -> None:
+        """Refuse parts of a network that do not go with the task, the data or each other."""
+        task, arch, data = self.task, self.arch, self.data
+        if isinstance(arch, NgramConfig):
+            return
+        if arch.inputs in ("vectors", "frozen_vectors") and not data.vectors:
+            raise ValueError(f"recurrent.inputs={arch.inputs} needs data.vectors, a file in GloVe's format")
+        if arch.inputs == "one_hot" and (isinstance(arch, FeedforwardConfig) or getattr(task, "tied", False)):
+            raise ValueError("recurrent.inputs=one_hot leaves no embedding to share; set task.tied=false, and "
+                             "choose no feed-forward network")  # fmt: skip
+        if not isinstance(arch, RecurrentConfig):
+            return
+        if arch.characters and (task.name != "tagger" or data.unit != "words"):
+            raise ValueError(f"arch={arch.name} spells words, which goes with task=tagger only")
+        if arch.output.name != "softmax" and task.name != "tagger":
+            raise ValueError(f"arch={arch.name} tells labels, which goes with task=tagger only")
+        if arch.readout == "last" and arch.bidirectional and task.name == "regressor":
+            raise ValueError("recurrent.readout=last sees one step of the direction from the end; choose final")
+        if task.name == "cloze" and arch.bidirectional and arch.layers > 1:
+            raise ValueError("task=cloze in two directions needs recurrent.layers=1: a second layer would read, "
+                             "through the first, the word that is to be told")  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -253,7 +395,7 @@ def explain() -> str:
     shared: tuple[str, type[BaseModel]] = ("recurrent", SharedConfig)
     for name, model in [*sections(Config, ""), shared]:
         lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
-        for key, field in model.model_fields.items():
+        for key, field in fields(name, model):
             kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
             if "Config" not in kind:
                 lines.append(f"  {name + '.' if name else ''}{key} ({kind}): {field.description}")
@@ -263,8 +405,14 @@ def explain() -> str:
 def keys() -> Iterator[str]:
     """Dotted name of every setting."""
     for name, model in sections(Config, ""):
-        yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
+        yield from (f"{name}.{key}".lstrip(".") for key, _ in fields(name, model))
     yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
+
+
+def fields(name: str, model: type[BaseModel]) -> list[tuple[str, Any]]:
+    """Settings of a section, but for those of an architecture that the section ``recurrent`` has for all of them."""
+    shared = SharedConfig.model_fields if name == "arch" else {}
+    return [(key, field) for key, field in model.model_fields.items() if key not in shared]
 
 
 def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -279,3 +427,23 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+CELLS = Path(__file__).parent.parent / "cells"  # read as text: importing a cell would import torch
+
+
+def cell_files() -> list[str]:
+    """Names of the cells: those of the files that define one."""
+    return sorted(path.stem for path in CELLS.glob("*.py") if path.stem not in ("__init__", "base", "initializers"))
+
+
+def cell_arguments(cell: str) -> list[str]:
+    """Arguments that the cell of a file takes beside its two widths."""
+    tree = ast.parse((CELLS / f"{cell}.py").read_text(encoding="utf-8"))
+    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Cell")):
+        for method in kind.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                names = [argument.arg for argument in method.args.args]
+                if names[:3] == ["self", "input_size", "hidden_size"]:
+                    return names[3:]
+    return []

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 class Batch(NamedTuple):
     """Sequences side by side, padded at their ends.
 
+    Where words are spelled, each distinct form of U is spelled once, and ``forms`` tells which one a word has. In
+    training they are the distinct forms of the batch; in evaluation those of the whole split, the same two tensors in
+    every batch, so that what a network makes of them is made once.
+
     Shapes:
         inputs: [B, T] tokens or [B, T, I] vectors
         targets: [B, T] tokens or labels, or [B] numbers for one number per sequence
@@ -19,6 +23,9 @@ class Batch(NamedTuple):
         mask: [B, T] bool, true where a step is real
         groups: [B, T] group of a probed step, −1 elsewhere; None where the corpus has no probe
         contrasts: [B, T] token that a probed target must beat, −1 where it must beat all; None as above
+        forms: [B, T] row of ``characters`` that spells a word, −1 where padded; None where words are not spelled
+        characters: [U, C] characters of each form, padded at their ends; None as above
+        character_lengths: [U], each ≥ 1; None as above
         first: whether the window begins the streams, so that no state may be carried into it
     """
 
@@ -28,6 +35,9 @@ class Batch(NamedTuple):
     mask: Tensor
     groups: Tensor | None
     contrasts: Tensor | None
+    forms: Tensor | None
+    characters: Tensor | None
+    character_lengths: Tensor | None
     first: bool
 
 
@@ -37,18 +47,29 @@ class DataSpec:
 
     Args:
         vocabulary_size: V, special tokens included; 0 for real vectors.
-        label_count: K; 0 where tokens carry no labels.
+        labels: every label in the order of its number; empty where tokens carry none.
         input_size: width of a step of real vectors; 0 for tokens.
-        padding_index: the token that fills the end of a shorter sequence.
-        unknown_index: the token that stands for all that the training split does not have.
+        padding_index: the token, and the character, that fills the end of what is shorter.
+        unknown_index: the token, and the character, that stands for all that is not in the vocabulary.
         groups: names of the groups of probed steps, in the order of their numbers.
         unit: ``words``, ``characters`` or ``steps``.
+        character_count: number of characters that spell words, special ones included; 0 where words are not spelled.
+        vector_size: width E of the pretrained vectors; 0 without them.
+        scheme: ``bio`` if labels tell spans, as ``O``, ``B-…`` and ``I-…``; else None.
     """
 
     vocabulary_size: int
-    label_count: int
+    labels: tuple[str, ...]
     input_size: int
     padding_index: int
     unknown_index: int
     groups: tuple[str, ...]
     unit: str
+    character_count: int
+    vector_size: int
+    scheme: str | None
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels K."""
+        return len(self.labels)

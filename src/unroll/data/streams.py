@@ -62,6 +62,9 @@ class Streams:
             mask=mask,
             groups=self._probe(self.split.groups, begin, end, mask),
             contrasts=self._probe(self.split.contrasts, begin, end, mask),
+            forms=None,
+            characters=None,
+            character_lengths=None,
             first=number == 0,
         )
 

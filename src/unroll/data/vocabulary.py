@@ -1,23 +1,27 @@
-"""Tokens and labels as numbers, built from the training split alone."""
+"""Tokens, characters and labels as numbers, built from the training split alone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from unroll.data.batch import DataSpec
+from unroll.data.normalization import normalized
 from unroll.errors import BadInput
 
-PADDING, UNKNOWN, END = "<pad>", "<unk>", "<eos>"
+PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
+LONGEST = 32  # characters of a form that are read; of UD English EWT's forms, 1 in 150 has more, nearly all addresses
 
 
 class Vocabulary:
-    """The tokens of the training split, most frequent first, behind ``<pad>``, ``<unk>`` and ``<eos>``.
+    """The tokens of the training split, most frequent first, behind ``[PAD]``, ``[UNK]`` and ``[EOS]``.
+
+    With pretrained vectors, the words that only their file has follow, in its order.
 
     Args:
         tokens: every token in the order of its number, the special ones included; empty for real vectors.
@@ -26,6 +30,10 @@ class Vocabulary:
         unit: ``words``, ``characters`` or ``steps``.
         input_size: width of a step of real vectors; 0 for tokens.
         lowercase: whether words are folded to lower case before they are looked up.
+        normalize: whether numerals and addresses are looked up as ``[NUM]`` and ``[URL]``.
+        characters: every character that spells words, behind ``[PAD]`` and ``[UNK]``; empty if words are not spelled.
+        scheme: ``bio`` if labels tell spans, else None.
+        vector_size: width E of the pretrained vectors; 0 without them.
     """
 
     def __init__(
@@ -36,35 +44,45 @@ class Vocabulary:
         unit: str,
         input_size: int,
         lowercase: bool,
+        normalize: bool,
+        characters: Sequence[str],
+        scheme: str | None,
+        vector_size: int,
     ) -> None:
         self.tokens, self.labels, self.groups = list(tokens), list(labels), list(groups)
-        self.unit, self.input_size, self.lowercase = unit, input_size, lowercase
-        self.index = {token: number for number, token in enumerate(self.tokens)}
+        self.unit, self.input_size, self.lowercase, self.normalize = unit, input_size, lowercase, normalize
+        self.characters, self.scheme, self.vector_size = list(characters), scheme, vector_size
+        # A word of the text that is spelled like the padding must not become it: it is unknown.
+        self.index = {token: number for number, token in enumerate(self.tokens) if token != PADDING}
         self.label_index = {label: number for number, label in enumerate(self.labels)}
         self.group_index = {group: number for number, group in enumerate(self.groups)}
-
-    @classmethod
-    def from_counts(
-        cls, counts: Counter[str], labels: Sequence[str], groups: Sequence[str], unit: str, lowercase: bool,
-        min_count: int,
-    ) -> Vocabulary:  # fmt: skip
-        """Keep what occurs at least ``min_count`` times; ties are broken by the alphabet."""
-        special = [PADDING, UNKNOWN, END]
-        kept = sorted((token for token, count in counts.items() if count >= min_count and token not in special),
-                      key=lambda token: (-counts[token], token))  # fmt: skip
-        return cls(special + kept, labels, groups, unit, 0, lowercase)
+        self.character_index = {character: number for number, character in enumerate(self.characters)}
 
     @property
     def spec(self) -> DataSpec:
         """The sizes that networks and tasks are built from."""
-        return DataSpec(len(self.tokens), len(self.labels), self.input_size, 0, 1, tuple(self.groups), self.unit)
+        return DataSpec(
+            len(self.tokens), tuple(self.labels), self.input_size, 0, 1, tuple(self.groups), self.unit,
+            len(self.characters), self.vector_size, self.scheme,
+        )  # fmt: skip
 
     def encode(self, tokens: Sequence[str]) -> np.ndarray:
-        """Numbers of ``tokens``; a string is read character by character. Unknown ones become ``<unk>``."""
+        """Numbers of ``tokens``; a string is read character by character. Unknown ones become ``[UNK]``.
+
+        With pretrained vectors, a word that is not in the vocabulary is looked up in lower case too.
+        """
         unknown = self.index[UNKNOWN]
-        # token by token, since the lower case of one character, such as İ, may be two
-        folded = (token.lower() for token in tokens) if self.lowercase else tokens
-        return np.fromiter((self.index.get(token, unknown) for token in folded), np.int32, len(tokens))
+        words: Iterable[str] = tokens
+        if self.lowercase or self.normalize:
+            words = (fold(token, self.lowercase, self.normalize) for token in tokens)
+        if self.vector_size:
+            words = (word if word in self.index else word.lower() for word in words)
+        return np.fromiter((self.index.get(word, unknown) for word in words), np.int32, len(tokens))
+
+    def encode_characters(self, form: str) -> np.ndarray:
+        """Numbers of the characters of a word as it is written, neither folded nor normalised: [1 … 32]."""
+        unknown, read = self.character_index[UNKNOWN], shortened(form)
+        return np.fromiter((self.character_index.get(character, unknown) for character in read), np.int32, len(read))
 
     def split(self, line: str) -> list[str]:
         """Tokens of a line of raw text: characters, or words between blanks."""
@@ -91,7 +109,8 @@ class Vocabulary:
         """JSON text, the same for the same content."""
         content = {
             "unit": self.unit, "input_size": self.input_size, "lowercase": self.lowercase,
-            "labels": self.labels, "groups": self.groups, "tokens": self.tokens,
+            "normalize": self.normalize, "scheme": self.scheme, "vector_size": self.vector_size,
+            "labels": self.labels, "groups": self.groups, "characters": self.characters, "tokens": self.tokens,
         }  # fmt: skip
         return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
 
@@ -109,3 +128,25 @@ class Vocabulary:
             raise BadInput(f"{path} is missing; prepare the data or train the run again.") from None
         except (ValueError, TypeError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} is not a vocabulary ({error}); train the run again.") from None
+
+
+def ranked(counts: Counter[str], min_count: int) -> list[str]:
+    """The special tokens, then what occurs at least ``min_count`` times; ties are broken by the alphabet."""
+    special = [PADDING, UNKNOWN, END]
+    kept = (token for token, count in counts.items() if count >= min_count and token not in special)
+    return special + sorted(kept, key=lambda token: (-counts[token], token))
+
+
+def fold(token: str, lowercase: bool, normalize: bool) -> str:
+    """The token that a word is looked up as: that of its class, or its lower case, or itself."""
+    # token by token, since the lower case of one character, such as İ, may be two
+    word = token.lower() if lowercase and token != END else token
+    return normalized(word) if normalize else word
+
+
+def shortened(form: str) -> str:
+    """The characters of a word that are read: of a longer one than 32 the first and the last 16.
+
+    Long addresses would pad every other word of a batch; prefix and suffix tell more of a word than its middle.
+    """
+    return form if len(form) <= LONGEST else form[: LONGEST // 2] + form[-LONGEST // 2 :]

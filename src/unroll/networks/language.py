@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.readout import excluding
 from unroll.networks.recurrent import State
 
 
@@ -24,57 +24,98 @@ class LanguageNetwork(Protocol):
     def logits(self, features: Tensor) -> Tensor: ...
 
 
-class RecurrentLanguageNetwork(nn.Module):
-    """Recurrent language model: Mikolov et al., Interspeech 2010; tied weights: Press and Wolf, EACL 2017.
+class TokenOutput(nn.Module):
+    """Logits of all tokens from features; tied weights: Press and Wolf, EACL 2017.
 
-    .. math:: P(w_{t+1} \\mid w_{\\le t}) = \\mathrm{softmax}(P h_t E^\\top + b)
+    .. math:: P(w) = \\mathrm{softmax}(P h E^\\top + b)
 
     Args:
-        encoder: embedding and recurrent network, one direction.
-        embedding: the encoder's embedding of V tokens, width I.
-        tied: whether the output matrix is the embedding itself; then h is projected to its width if they differ.
+        feature_size: width F.
+        vocabulary_size: V.
+        embedding: whose matrix the output shares, width I; h is projected to that width if it differs. None for a
+            matrix of its own.
 
     Shapes:
-        inputs: [B, T], lengths: [B], features: [B, T, I] if tied else [B, T, H], logits: […, V]
+        features: […, F], logits: […, V]
     """
 
-    def __init__(self, encoder: SequenceEncoder, embedding: nn.Embedding, tied: bool) -> None:
+    def __init__(self, feature_size: int, vocabulary_size: int, embedding: nn.Embedding | None) -> None:
         super().__init__()
-        self.encoder = encoder
-        width = embedding.embedding_dim if tied else encoder.output_size
-        needs_projection = encoder.output_size != width
-        self.projection = nn.Linear(encoder.output_size, width, bias=False) if needs_projection else nn.Identity()
-        self.decoder = nn.Linear(width, embedding.num_embeddings)
+        width = feature_size if embedding is None else embedding.embedding_dim
+        needs_projection = feature_size != width
+        self.projection = nn.Linear(feature_size, width, bias=False) if needs_projection else nn.Identity()
+        self.decoder = nn.Linear(width, vocabulary_size)
         nn.init.zeros_(self.decoder.bias)
-        if tied:
+        if embedding is not None:
             self.decoder.weight = embedding.weight
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Unnormalised log-probabilities."""
+        logits: Tensor = self.decoder(self.projection(features))
+        return logits
+
+
+class RecurrentLanguageNetwork(nn.Module):
+    """Recurrent language model: Mikolov et al., Interspeech 2010.
+
+    .. math:: P(w_{t+1} \\mid w_{\\le t}) = \\mathrm{softmax}(\\mathrm{output}(h_t))
+
+    Args:
+        encoder: inputs and recurrent network, one direction.
+        output: logits from its features.
+
+    Shapes:
+        inputs: [B, T], lengths: [B], features: [B, T, H], logits: […, V]
+    """
+
+    def __init__(self, encoder: SequenceEncoder, output: TokenOutput) -> None:
+        super().__init__()
+        self.encoder, self.output = encoder, output
+
     def initial_state(self, batch_size: int) -> State:
-        """Zero state of the encoder."""
+        """First state of the encoder."""
         return self.encoder.initial_state(batch_size)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step of a window and the state to carry on."""
-        features, final = self.encoder(inputs, lengths, state)
-        return self.projection(features), final
+        return self.encoder(inputs, lengths, state)  # type: ignore[no-any-return]
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-probability of each target: features [N, I or H], targets [N] → [N]."""
+        """Negative log-probability of each target: features [N, H], targets [N] → [N]."""
         return F.cross_entropy(self.logits(features), targets, reduction="none")
 
     def logits(self, features: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of the next token: [N, I or H] → [N, V]."""
-        logits: Tensor = self.decoder(features)
+        """Unnormalised log-probabilities of the next token: [N, H] → [N, V]."""
+        logits: Tensor = self.output(features)
         return logits
 
 
-def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: float) -> nn.Embedding:
-    """Embedding from scratch: N(0, scale²), padding at zero.
+class ClozeNetwork(nn.Module):
+    """Each token told from all others of its sequence: a bidirectional language model, as in Mousa and Schuller 2017.
 
-    A scale near 1 makes tokens tell apart soon; as a tied output matrix over a large vocabulary it must be small,
-    or the first softmax is all but certain of the wrong word.
+    .. math:: P(w_t \\mid w_{\\ne t}) =
+        \\mathrm{softmax}(\\mathrm{output}([\\overrightarrow{h}_{t-1}; \\overleftarrow{h}_{t+1}]))
+
+    Args:
+        encoder: inputs and recurrent network: of one layer if it has two directions, so that no layer above reads what
+            the one below knows of the token itself. With one direction, only what comes before tells the token.
+        output: logits from its features.
+
+    Shapes:
+        inputs: [B, T], lengths: [B], logits: [B, T, V]
     """
-    embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
-    with torch.no_grad():
-        embedding.weight.mul_(scale)
-    return embedding
+
+    def __init__(self, encoder: SequenceEncoder, output: TokenOutput) -> None:
+        super().__init__()
+        self.encoder, self.output = encoder, output
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Unnormalised log-probabilities of every token, told from the others."""
+        recurrent = self.encoder.recurrent
+        read = recurrent.outputs(self.encoder.dropout(self.encoder.inputs(inputs)), lengths)  # [B, T, D · H]
+        if recurrent.directions == 2:
+            around = excluding(read, lengths, recurrent.hidden_size)
+        else:
+            around = F.pad(read, (0, 0, 1, 0))[:, :-1]  # [h→(t−1)]
+        logits: Tensor = self.output(self.encoder.dropout(around))
+        return logits

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
-from unroll.cells import CELLS
 from unroll.cells.base import Cell
-from unroll.errors import BadInput
+from unroll.networks.scan import outputs, scan
 
 State = tuple[Any, ...]  # one cell state per layer and direction, forward before backward
+CellFactory = Callable[[int, int], Cell]  # input width I and hidden width H → a cell
 
 
 class RecurrentLayer(nn.Module):
@@ -24,71 +27,93 @@ class RecurrentLayer(nn.Module):
     Args:
         cell: the step.
         backward: whether time runs from the last real step to the first.
+        learned_state: whether the first state is a parameter, zero at first, instead of zero for ever.
 
     Shapes:
         inputs: [B, T, I], lengths: [B], output: [B, T, H]; the output beyond a sequence's length is undefined
     """
 
-    def __init__(self, cell: Cell, backward: bool) -> None:
+    def __init__(self, cell: Cell, backward: bool, learned_state: bool = False) -> None:
         super().__init__()
         self.cell, self.backward_in_time = cell, backward
+        parts = cell.initial_state(1) if learned_state else ()
+        self.start = nn.ParameterList(nn.Parameter(torch.zeros_like(part[0])) for part in parts)
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The first state of ``batch_size`` sequences: zero, or what was learned."""
+        zero = self.cell.initial_state(batch_size)
+        if not len(self.start):
+            return zero
+        return type(zero)(*(part.expand(batch_size, -1).contiguous() for part in self.start))
 
     def outputs(self, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
         """Output of every step, without the final state."""
-        if not self.backward_in_time:
-            return self.cell.fused(inputs, state)[0]
-        return reverse(self.cell.fused(reverse(inputs, lengths), state)[0], lengths)
+        with parametrize.cached():  # one dropout of a weight for all steps
+            if not self.backward_in_time:
+                return outputs(self.cell, inputs, state)
+            return reverse(outputs(self.cell, reverse(inputs, lengths), state), lengths)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Output of every step and the state after each sequence's last one."""
-        if self.backward_in_time:
-            inputs = reverse(inputs, lengths)
-        output, final = self.cell.fused(inputs, state)
-        if int(lengths.min()) < inputs.shape[1]:
-            final = self.cell.final_state(inputs, output, lengths, state)
-        return (reverse(output, lengths) if self.backward_in_time else output), final
+        with parametrize.cached():
+            if not self.backward_in_time:
+                return scan(self.cell, inputs, lengths, state)
+            output, final = scan(self.cell, reverse(inputs, lengths), lengths, state)
+            return reverse(output, lengths), final
 
 
 class Recurrent(nn.Module):
-    """Layers of one kind of cell, each in one direction or two, with dropout between them.
+    """Layers of one kind of cell, each in one direction or two.
 
     Args:
-        cell: name of the cell, one of ``unroll.cells.CELLS``.
+        cell: makes a cell of an input width and a hidden width.
         input_size: width I of one step.
         hidden_size: width H of each direction.
         layers: number of layers L.
         bidirectional: whether a second set of cells reads each sequence from its end.
         dropout: probability that a unit between two layers is dropped, in [0, 1).
+        variational: whether a sequence drops the same units at every step (Gal and Ghahramani 2016).
+        weight_dropout: probability that an entry of W is dropped, the same at every step (Merity et al. 2018).
+        layer_norm: whether the cells normalise their products (Ba et al. 2016).
+        learned_state: whether the first state is learned instead of zero.
 
     Shapes:
         inputs: [B, T, I], lengths: [B], output: [B, T, D · H]; state: L · D cell states of [B, H]
-
-    Raises:
-        BadInput: the cell's name is unknown.
     """
 
     def __init__(
-        self, cell: str, input_size: int, hidden_size: int, layers: int, bidirectional: bool, dropout: float
+        self,
+        cell: CellFactory,
+        input_size: int,
+        hidden_size: int,
+        layers: int,
+        bidirectional: bool,
+        dropout: float = 0.0,
+        variational: bool = False,
+        weight_dropout: float = 0.0,
+        layer_norm: bool = False,
+        learned_state: bool = False,
     ) -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise BadInput(f"There is no cell {cell!r}; choose one of {', '.join(CELLS)}.")
         self.directions = 2 if bidirectional else 1
         self.hidden_size, self.output_size = hidden_size, self.directions * hidden_size
-        widths = [input_size] + [self.output_size] * (layers - 1)
-        self.layers = nn.ModuleList(
-            RecurrentLayer(CELLS[cell](width, hidden_size), backward=direction == 1)
-            for width in widths
-            for direction in range(self.directions)
-        )
-        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList()
+        for width in [input_size] + [self.output_size] * (layers - 1):
+            for direction in range(self.directions):
+                step = cell(width, hidden_size)
+                if layer_norm:
+                    step.normalize()
+                if weight_dropout:
+                    parametrize.register_parametrization(step, "weight_recurrent", WeightDropout(weight_dropout))
+                self.layers.append(RecurrentLayer(step, direction == 1, learned_state))
+        self.dropout: nn.Module = LockedDropout(dropout) if variational else nn.Dropout(dropout)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zero state of every layer and direction."""
-        return tuple(layer.cell.initial_state(batch_size) for layer in self._typed_layers())
+        """First state of every layer and direction."""
+        return tuple(layer.initial_state(batch_size) for layer in self._typed_layers())
 
     def outputs(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Output of every step from the zero state; cheaper than :meth:`forward` on ragged batches."""
+        """Output of every step from the first state; cheaper than :meth:`forward` on ragged batches."""
         starts = self.initial_state(len(inputs))
         for index, group in enumerate(self._by_depth()):
             inputs = self.dropout(inputs) if index else inputs
@@ -114,6 +139,43 @@ class Recurrent(nn.Module):
     def _by_depth(self) -> list[list[RecurrentLayer]]:
         layers = self._typed_layers()
         return [layers[i : i + self.directions] for i in range(0, len(layers), self.directions)]
+
+
+class LockedDropout(nn.Module):
+    """Dropout whose mask is the same at every step of a sequence: Gal and Ghahramani, NeurIPS 2016.
+
+    Args:
+        probability: that a unit is dropped, in [0, 1).
+
+    Shapes:
+        sequences: [B, T, F]
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        """Drop the same units at every step, other ones of each sequence."""
+        if not self.training or not self.probability:
+            return sequences
+        return sequences * F.dropout(torch.ones_like(sequences[:, :1]), self.probability)  # [B, 1, F]
+
+
+class WeightDropout(nn.Module):
+    """Dropout of a weight's entries, "DropConnect": Wan et al. 2013; on W: Merity, Keskar, Socher, ICLR 2018.
+
+    Args:
+        probability: that an entry is dropped, in [0, 1).
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight with which a whole sequence is read."""
+        return F.dropout(weight, self.probability, self.training)
 
 
 def reverse(sequences: Tensor, lengths: Tensor) -> Tensor:

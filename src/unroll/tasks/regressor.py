@@ -11,17 +11,18 @@ from unroll.data.batch import Batch, DataSpec
 from unroll.data.readers.series import parse_steps
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
+from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 
 
 class Regressor(Task):
-    """A number read off the final states: Hochreiter and Schmidhuber 1997, section 5.4.
+    """A number read off what stands for a sequence, as its final states: Hochreiter and Schmidhuber 1997, section 5.4.
 
     .. math:: \\hat y = h_T v + c, \\qquad L = \\frac{1}{N} \\sum (\\hat y - y)^2
 
     Args:
-        encoder: features of every step.
+        encoder: features of every step, and by its readout one vector of the whole sequence.
         spec: sizes that the data decides.
         optimizer: see :class:`~unroll.tasks.base.Task`.
         budget: steps to be read in training.
@@ -34,13 +35,17 @@ class Regressor(Task):
     headline = "loss"
 
     def __init__(
-        self, encoder: SequenceEncoder, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int
+        self,
+        encoder: SequenceEncoder | ConvolutionalEncoder,
+        spec: DataSpec,
+        optimizer: OptimizerFactory | None,
+        budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
         self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
 
     def _predict(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        prediction: Tensor = self.head(self.encoder.finals(inputs, lengths))
+        prediction: Tensor = self.head(self.encoder.summary(inputs, lengths))
         return prediction.squeeze(1)  # [B]
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
+from unroll.networks.convolutional import ConvolutionalEncoder
+from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.labels import LabelOutput
 from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.spans import SpanF1
 
 
 class Tagger(Task):
-    """A softmax over labels at every token: Collobert et al. 2011; in both directions: Graves and Schmidhuber 2005.
-
-    .. math:: P(y_t \\mid x) = \\mathrm{softmax}(h_t V + c)
+    """Labels of tokens: Collobert et al. 2011; in both directions: Graves and Schmidhuber 2005.
 
     Args:
-        encoder: features of every token.
-        spec: sizes that the data decides.
+        encoder: features of every token; its ``inputs`` may be a ``WordEmbedding``, which spells words.
+        output: tells labels from features.
+        spec: sizes that the data decides; with a scheme, spans are measured too.
         optimizer: see :class:`~unroll.tasks.base.Task`.
         budget: tokens to be read in training.
 
@@ -33,22 +35,58 @@ class Tagger(Task):
     headline = "accuracy"
 
     def __init__(
-        self, encoder: SequenceEncoder, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int
+        self,
+        encoder: SequenceEncoder | ConvolutionalEncoder,
+        output: LabelOutput,
+        spec: DataSpec,
+        optimizer: OptimizerFactory | None,
+        budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
-        self.encoder, self.head = encoder, nn.Linear(encoder.output_size, spec.label_count)
+        self.encoder, self.output = encoder, output
+        self.spans = SpanF1(spec.labels) if spec.scheme else None
+        self.spelled: tuple[Tensor, Tensor] | None = None  # in one evaluation: a split's characters, their features
+        if self.spans is not None:
+            self.monitor, self.headline = "val/f1", "f1"  # type: ignore[misc]  # most tokens are no part of a span
 
     def measure_names(self) -> tuple[str, ...]:
         return ("accuracy",)
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        logits = self.head(self.encoder.outputs(batch.inputs, batch.lengths))  # [B, T, K]
-        losses = F.cross_entropy(logits.transpose(1, 2), batch.targets, ignore_index=-1, reduction="none")
-        known = batch.targets >= 0
+        features = self.encoder.outputs(self._inputs(batch, evaluating), batch.lengths)
+        losses, mask = self.output.losses(features, batch.targets, batch.lengths)
         if not evaluating:
-            return Scores(losses, known, {}, None)
-        right = logits.argmax(dim=-1) == batch.targets  # a label never seen in training is never right
-        return Scores(losses, known, {"accuracy": (right, batch.mask)}, right)
+            return Scores(losses, mask, {}, None)
+        told = self.output.best(features, batch.lengths)
+        if self.spans is not None:
+            self.spans.update(told, batch.targets, batch.lengths)
+        right = told == batch.targets.masked_fill(batch.targets < 0, -2)  # a label never seen in training: never right
+        return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right)
+
+    def _inputs(self, batch: Batch, evaluating: bool) -> Tensor | Words:
+        """Tokens, with their spelling where the encoder reads it: that of a split's forms once in an evaluation."""
+        spelling = self.encoder.inputs
+        if not isinstance(spelling, WordEmbedding):
+            return batch.inputs
+        assert batch.forms is not None and batch.characters is not None and batch.character_lengths is not None
+        table = None
+        if evaluating:
+            if self.spelled is None or not torch.equal(self.spelled[0], batch.characters):
+                self.spelled = (batch.characters, spelling.features(batch.characters, batch.character_lengths))
+            table = self.spelled[1]
+        return Words(batch.inputs, batch.forms, batch.characters, batch.character_lengths, table)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last evaluation, and what was spelled with the weights of then."""
+        super().on_validation_epoch_start()
+        self.spelled = None
+        if self.spans is not None:
+            self.spans.reset()
+
+    def metrics(self) -> dict[str, float]:
+        self.spelled = None
+        spans = {} if self.spans is None else {name: float(value) for name, value in self.spans.compute().items()}
+        return super().metrics() | spans
 
     @torch.inference_mode()
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
@@ -58,8 +96,18 @@ class Tagger(Task):
             tokens = vocabulary.split(line)
             labels: list[str] = []
             if tokens:
-                inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]
-                logits = self.head(self.encoder.outputs(inputs, torch.tensor([len(tokens)])))
-                labels = [vocabulary.labels[n] for n in logits[0].argmax(dim=-1).tolist()]
+                features = self.encoder.outputs(self._spelled(tokens, vocabulary), torch.tensor([len(tokens)]))
+                told = self.output.best(features, torch.tensor([len(tokens)]))
+                labels = [vocabulary.labels[n] for n in told[0].tolist()]
             answers.append({"tokens": tokens, "labels": labels})
         return answers
+
+    def _spelled(self, tokens: list[str], vocabulary: Vocabulary) -> Tensor | Words:
+        """What the encoder reads of one sentence."""
+        inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]  # [1, T]
+        if not isinstance(self.encoder.inputs, WordEmbedding):
+            return inputs
+        spelled = [torch.from_numpy(vocabulary.encode_characters(token)).long() for token in tokens]
+        lengths = torch.tensor([len(form) for form in spelled])
+        padded = nn.utils.rnn.pad_sequence(spelled, batch_first=True, padding_value=self.spec.padding_index)
+        return Words(inputs, torch.arange(len(tokens))[None], padded, lengths)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 import torch
@@ -24,6 +27,42 @@ class TokenBudget(Callback):
     ) -> None:
         assert isinstance(pl_module, Task)
         trainer.should_stop = trainer.should_stop or pl_module.tokens_seen >= pl_module.budget
+
+
+class Interruption(Callback):
+    """While it is entered, Ctrl-C ends training when the batch at hand is done; pressed again, at once.
+
+    Python would raise KeyboardInterrupt wherever it happens to be: in a callback of the garbage collector, where
+    MLflow's libraries leave many, it would be printed and lost.
+    """
+
+    def __enter__(self) -> Interruption:
+        self.asked, self.handler = False, None
+        if threading.current_thread() is threading.main_thread():
+            self.handler = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.handler is not None:
+            signal.signal(signal.SIGINT, self.handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 class History(Callback):

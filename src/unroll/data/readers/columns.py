@@ -9,15 +9,18 @@ from pathlib import Path
 from unroll.data.readers.base import Example, numbered_lines
 from unroll.errors import BadInput
 
+COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as CoNLL-U has it: "# name = value"; "#" alone may be a token
+
 
 def read(path: Path, token_column: int, label_column: int, scheme: str | None) -> Iterator[Example]:
-    """Sentences of a file in CoNLL columns.
+    """Sentences of a file in CoNLL columns; comments ``# name = value`` before a sentence are passed over.
 
     Args:
         path: a UTF-8 file.
         token_column: column of the token, from 0; negative counts from the last.
         label_column: column of the label, likewise.
-        scheme: ``bio`` if labels must be ``O``, ``B-…`` or ``I-…``; None if any label will do.
+        scheme: ``bio`` if labels must be ``O``, ``B-…`` or ``I-…``; an ``I-X`` that goes on with nothing is read as
+            ``B-X``, as the scorers of shared tasks count it. None if any label will do.
 
     Raises:
         BadInput: a line has another number of columns than the first, or a label breaks the scheme.
@@ -30,6 +33,8 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
             if tokens:
                 yield Example(tokens, labels)
             tokens, labels = [], []
+            continue
+        if not tokens and COMMENT.fullmatch(line):
             continue
         cells = line.split("\t") if "\t" in line else line.split()
         width = width or len(cells)
@@ -44,6 +49,8 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
         label = cells[label_column].strip()
         if scheme == "bio" and label != "O" and not re.fullmatch(r"[BI]-.+", label):
             raise BadInput(f"{path}, line {number}: {label!r} is no BIO label; write O, B-TYPE or I-TYPE.")
+        if scheme == "bio" and label[0] == "I" and not (labels and labels[-1] in (f"B-{label[2:]}", label)):
+            label = f"B-{label[2:]}"
         tokens.append(cells[token_column].strip())
         labels.append(label)
     if tokens:

@@ -1,0 +1,69 @@
+"""The LSTM whose input gate is what its forget gate leaves (Greff et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unroll.cells.base import DerivedCell, over_time, sigmoid_slope, tanh_slope
+from unroll.cells.lstm import GatedMemory, LSTMState
+
+
+class CoupledLSTMCell(GatedMemory, DerivedCell):
+    """LSTM with one gate for forgetting and writing, "CIFG": Greff et al., "LSTM: A Search Space Odyssey", 2017.
+
+    .. math::
+        f, o &= \\sigma(x_t U_{f,o} + h_{t-1} W_{f,o} + b_{f,o}), \\qquad
+        g = \\tanh(x_t U_g + h_{t-1} W_g + b_g) \\\\
+        c_t &= f \\circ c_{t-1} + (1 - f) \\circ g, \\qquad h_t = o \\circ \\tanh(c_t)
+
+    Args:
+        input_size: width I of the input of one step.
+        hidden_size: width H of the state.
+        forget_bias: first bias of the forget gate.
+
+    Shapes:
+        inputs: [B, I], output: [B, H], state: ``LSTMState`` of two [B, H]; gates stacked in the order f g o
+    """
+
+    gates = 3
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, 0, forget_bias)
+
+    def step(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        f, g, o = (projected + self.recur(state.hidden)).chunk(3, dim=1)
+        f = torch.sigmoid(f)
+        cell = f * state.cell + (1 - f) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(self.norm_cell(cell))
+        return hidden, LSTMState(hidden, cell)
+
+    def advance(self, gates: Tensor, before: LSTMState, after: LSTMState, weight: Tensor) -> None:
+        gates.addmm_(before.hidden, weight.T)
+        f, g, o = gates.chunk(3, dim=1)
+        f.sigmoid_(), g.tanh_(), o.sigmoid_()
+        torch.lerp(g.to(before.cell.dtype), before.cell, f.to(before.cell.dtype), out=after.cell)
+        torch.mul(o, torch.tanh(after.cell), out=after.hidden)
+
+    def slopes(self, gates: Tensor, before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
+        f, g, o = gates.chunk(3, dim=-1)
+        reached = torch.tanh(after.cell).to(gates.dtype)
+        by_forgetting = sigmoid_slope(before.cell.to(gates.dtype) - g, f)
+        by_memory = torch.cat([by_forgetting, tanh_slope(1 - f, g)], dim=-1)  # [T, B, 2 · H]
+        return by_memory, sigmoid_slope(reached, o), tanh_slope(o, reached)
+
+    def retreat(
+        self, d_gates: Tensor, d_after: LSTMState, gates: Tensor, before: LSTMState, slopes: tuple[Tensor, ...],
+        weight: Tensor,
+    ) -> LSTMState:  # fmt: skip
+        by_memory, by_output, reached = slopes
+        size = self.hidden_size
+        torch.mul(d_after.hidden, by_output, out=d_gates[:, 2 * size :])
+        d_cell = d_after.cell.addcmul_(d_after.hidden, reached)
+        torch.mul(d_cell.repeat(1, 2), by_memory, out=d_gates[:, : 2 * size])
+        return LSTMState(d_gates @ weight, d_cell.mul_(gates[:, :size]))
+
+    def weight_gradients(
+        self, d_gates: Tensor, gates: Tensor, before: LSTMState, after: LSTMState
+    ) -> dict[str, Tensor]:
+        return {"weight_recurrent": over_time(d_gates, before.hidden)}

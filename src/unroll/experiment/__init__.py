@@ -1,0 +1,11 @@
+"""The only place that joins the parts: conf → data → network → task → trainer → tracking."""
+
+from unroll.experiment.building import build_task, evaluation_loader, loaders
+from unroll.experiment.evaluation import evaluate, evaluate_task
+from unroll.experiment.trained import Trained, tensors
+from unroll.experiment.training import adhoc_name, train
+
+__all__ = [
+    "Trained", "adhoc_name", "build_task", "evaluate", "evaluate_task", "evaluation_loader", "loaders", "tensors",
+    "train",
+]  # fmt: skip

@@ -1,0 +1,197 @@
+"""Networks, tasks and batches of a run, made from its settings and the sizes that its data decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from unroll.cells import Cell, cell_named, initializers
+from unroll.config import Config
+from unroll.config.schema import (
+    CharacterCNNConfig,
+    ConvolutionalConfig,
+    FeedbackConfig,
+    FeedforwardConfig,
+    LearnedConfig,
+    NgramConfig,
+    RecurrentConfig,
+)
+from unroll.data.batch import DataSpec
+from unroll.data.buckets import Buckets
+from unroll.data.prepared import Split
+from unroll.data.streams import Streams
+from unroll.errors import BadInput
+from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
+from unroll.networks.convolutional import ConvolutionalEncoder
+from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_from
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.feedforward import FeedforwardLanguageNetwork
+from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
+from unroll.networks.language import ClozeNetwork, LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.ngram import KneserNey
+from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
+from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
+from unroll.tasks.base import OptimizerFactory
+from unroll.training.optimizers import optimizer_factory
+
+Parts = tuple[DataSpec, OptimizerFactory, int]  # what every task takes beside its network
+
+
+def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None) -> Task:
+    """Network and task of a run.
+
+    Args:
+        config: settings of the run.
+        spec: sizes that the data decides.
+        vectors: pretrained vectors to begin with, [V, E]; None where the weights come from a file.
+
+    Raises:
+        BadInput: the data lacks what the task needs.
+    """
+    settings, arch = config.training, config.arch
+    optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
+    parts: Parts = (spec, optimizer, settings.tokens)
+    if isinstance(arch, NgramConfig):
+        return LanguageModel(KneserNey(arch.order, spec.vocabulary_size), *parts)
+    words = build_words(arch, spec, vectors) if spec.vocabulary_size else None
+    if config.task.name in ("language_model", "cloze"):
+        return _build_language_task(config, words, parts)
+    if config.task.name == "regressor":
+        return Regressor(build_encoder(config, words, spec), *parts)
+    if not spec.label_count:
+        raise BadInput(f"data={config.data.name} has no labels, which task=tagger needs; choose other data.")
+    encoder = build_encoder(config, words, spec)
+    return Tagger(encoder, build_output(arch, encoder.output_size, spec), *parts)
+
+
+def build_words(arch: LearnedConfig, spec: DataSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
+    """What a token becomes."""
+    if arch.inputs == "one_hot":
+        return OneHot(spec.vocabulary_size, spec.padding_index)
+    if arch.inputs == "embedding":
+        return embed(spec.vocabulary_size, arch.embedding_size, spec.padding_index, arch.embedding_scale)
+    frozen = arch.inputs == "frozen_vectors"
+    if vectors is not None:
+        return embedding_from(torch.from_numpy(vectors), spec.padding_index, frozen)
+    embedding = embed(spec.vocabulary_size, spec.vector_size, spec.padding_index, 1.0)
+    embedding.weight.requires_grad_(not frozen)
+    return embedding
+
+
+def build_encoder(
+    config: Config, words: nn.Embedding | OneHot | None, spec: DataSpec
+) -> SequenceEncoder | ConvolutionalEncoder:
+    """Network over words, over words and their spelling, or over real vectors.
+
+    Raises:
+        BadInput: words are to be spelled, and the data has no spelling.
+    """
+    arch = config.arch
+    inputs: nn.Module = nn.Identity() if words is None else words
+    width = spec.input_size if words is None else words.embedding_dim
+    if isinstance(arch, ConvolutionalConfig):
+        return ConvolutionalEncoder(inputs, width, arch.hidden_size, arch.layers, arch.kernel_width, arch.dropout)
+    assert isinstance(arch, RecurrentConfig)
+    if arch.characters is not None:
+        if not spec.character_count or words is None:
+            raise BadInput(f"data={config.data.name} has no spelling, which arch={arch.name} reads; choose another.")
+        inputs = WordEmbedding(words, build_characters(arch, spec))
+        width = inputs.output_size
+    recurrent = Recurrent(
+        cell_factory(arch), width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout, arch.variational,
+        arch.weight_dropout, arch.layer_norm, arch.learned_state,
+    )  # fmt: skip
+    dropout = LockedDropout(arch.dropout) if arch.variational else nn.Dropout(arch.dropout)
+    return SequenceEncoder(inputs, recurrent, dropout, arch.readout)
+
+
+def build_characters(arch: RecurrentConfig, spec: DataSpec) -> CharacterEncoder:
+    """Network that spells words."""
+    settings = arch.characters
+    assert settings is not None
+    sizes = (spec.character_count, spec.padding_index, settings.embedding_size, settings.size)
+    return CharacterCNN(*sizes, arch.dropout) if isinstance(settings, CharacterCNNConfig) else CharacterBiLSTM(*sizes)
+
+
+def cell_factory(arch: RecurrentConfig) -> CellFactory:
+    """What makes a cell of two widths.
+
+    Raises:
+        BadInput: the cell refuses an argument.
+    """
+    make = partial(_make_cell, cell_named(arch.cell), arch.cell_arguments, arch.initializer == "orthogonal")
+    try:
+        make(1, 1)  # an argument that the cell refuses ends before anything is built
+    except TypeError as error:
+        raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={arch.cell_arguments}: {error}; "
+                       "see what src/unroll/cells/ says of it.") from None  # fmt: skip
+    return make
+
+
+def _make_cell(
+    kind: type[Cell], arguments: dict[str, Any], orthogonal: bool, input_size: int, hidden_size: int
+) -> Cell:
+    cell = kind(input_size, hidden_size, **arguments)
+    if orthogonal:
+        initializers.orthogonal(cell.weight_recurrent)
+    return cell
+
+
+def build_output(arch: Any, feature_size: int, spec: DataSpec) -> LabelOutput:
+    """What tells labels from features."""
+    kind = arch.output.name if isinstance(arch, RecurrentConfig) else "softmax"
+    if kind == "crf":
+        return CRFOutput(feature_size, spec.labels, spec.scheme)
+    if kind == "feedback":
+        assert isinstance(arch.output, FeedbackConfig)
+        return FeedbackOutput(feature_size, spec.label_count, arch.output.embedding_size, cell_factory(arch),
+                              arch.hidden_size, arch.output.beam)  # fmt: skip
+    return SoftmaxOutput(feature_size, spec.label_count)
+
+
+def _build_language_task(config: Config, words: nn.Embedding | OneHot | None, parts: Parts) -> Task:
+    spec, arch = parts[0], config.arch
+    tied = config.task.tied if config.task.name in ("language_model", "cloze") else False
+    if isinstance(arch, FeedforwardConfig):
+        assert isinstance(words, nn.Embedding)
+        feedforward: LanguageNetwork = FeedforwardLanguageNetwork(
+            words, arch.order, arch.hidden_size, arch.direct, tied, arch.dropout
+        )
+        return LanguageModel(feedforward, *parts)
+    encoder = build_encoder(config, words, spec)
+    assert isinstance(encoder, SequenceEncoder)
+    shared = words if tied and isinstance(words, nn.Embedding) else None
+    output = TokenOutput(encoder.output_size, spec.vocabulary_size, shared)
+    if config.task.name == "cloze":
+        return Cloze(ClozeNetwork(encoder, output), *parts)
+    return LanguageModel(RecurrentLanguageNetwork(encoder, output), *parts)
+
+
+def loaders(config: Config, spec: DataSpec, splits: dict[str, Split]) -> tuple[Streams | Buckets, Streams | Buckets]:
+    """Batches for training, and for validation."""
+    settings, train_split = config.training, splits["train"]
+    loader: Streams | Buckets
+    if config.task.name == "language_model":
+        loader = Streams(train_split, settings.batch_size, settings.truncation_length)
+    else:
+        loader = Buckets(_read(config, train_split), settings.batch_size, spec.padding_index, config.seed)
+    return loader, evaluation_loader(config, spec, splits["validation"])
+
+
+def evaluation_loader(config: Config, spec: DataSpec, split: Split) -> Streams | Buckets:
+    """Batches for validation and test: every token once, in one fixed order."""
+    settings = config.training
+    if config.task.name == "language_model":
+        return Streams(split, settings.evaluation_streams, settings.truncation_length)
+    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None)
+
+
+def _read(config: Config, split: Split) -> Split:
+    """A split without the spelling that the network does not read."""
+    spells = isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
+    return split if spells else replace(split, spelling=None)

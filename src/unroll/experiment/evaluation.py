@@ -1,0 +1,109 @@
+"""Finished runs judged on the test split, and any task on any split."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unroll.config import Config, NgramConfig
+from unroll.data.batch import Batch
+from unroll.data.prepared import Split, open_split
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.experiment.building import build_task, evaluation_loader, loaders
+from unroll.experiment.trained import Trained
+from unroll.networks.ngram import KneserNey
+from unroll.outputs import write_text
+from unroll.tasks import Task
+from unroll.training.throughput import tokens_per_second
+
+SECONDS = 0.5  # for which the speed of a run is measured
+
+
+def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path | None) -> dict[str, Any]:
+    """Judge finished runs of one experiment on the test split, which nothing else opens.
+
+    Args:
+        runs: their folders.
+        prepared: folder with ``fit/`` and ``test/``.
+        out: JSON file with the figures of each run; None to write none.
+        costs: JSON file with what varies from time to time, tokens per second by architecture; None not to measure it.
+
+    Raises:
+        BadInput: a folder is no run, its vocabulary is another one's, or runs differ in more than arch and seed.
+    """
+    vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+    has_test = (prepared / "test" / "test").is_dir()
+    judged = "test" if has_test else "validation"
+    split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
+    results: dict[str, Any] = {}
+    speeds: dict[str, Any] = {}
+    settings: dict[str, Config] = {}
+    marks: dict[str, str] = {}
+    for folder in runs:
+        run = Trained.load(folder)
+        if run.vocabulary.digest != vocabulary.digest:
+            raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; train it on this data.")
+        if run.config.data.has_test and not has_test:
+            raise BadInput(f"{prepared} has no test split, but data={run.config.data.name} has; prepare it again.")
+        _same_but_for_the_seed(run.config, settings, folder)
+        torch.set_num_threads(run.config.training.threads)
+        figures = evaluate_task(run.task, evaluation_loader(run.config, vocabulary.spec, split))
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        marks[folder.name] = facts["fingerprint"]
+        results[folder.name] = {
+            "arch": run.config.arch.name, "seed": run.config.seed, "split": judged,
+            "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
+            "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
+        }  # fmt: skip
+        if costs and run.config.arch.name not in speeds:  # seeds cost the same
+            speed = throughput(run, open_split(prepared / "fit" / "train"))
+            speeds[run.config.arch.name] = {"tokens_per_second": speed}
+    if costs:
+        write_text(costs, json.dumps(speeds, indent=1) + "\n")
+    if out:
+        write_text(out, json.dumps(results, indent=1) + "\n")
+    tracking = next(iter(settings.values())).tracking
+    if tracking.name == "mlflow" and tracking.uri:
+        from unroll.tracking.mlflow import log_test_metrics
+
+        log_test_metrics(tracking.uri, {marks[name]: result for name, result in results.items()})
+    return results
+
+
+def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path) -> None:
+    """Seeds of one architecture may be averaged only if they differ in nothing else."""
+    first = seen.setdefault(config.arch.name, config)
+    if first is not config and first.seed == config.seed:
+        raise BadInput(f"{folder} is a second run of {config.name}; judge them apart.")
+    if first.model_copy(update={"seed": config.seed}).digest() != config.digest():
+        raise BadInput(f"{folder} has other settings than the first run of arch={config.arch.name}; judge them apart.")
+    experiment = next(iter(seen.values())).experiment
+    if config.experiment != experiment:
+        raise BadInput(f"{folder} is a run of {config.experiment}, not of {experiment}; judge them apart.")
+
+
+def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
+    """Figures of a task over a whole split."""
+    task.eval()
+    task.on_validation_epoch_start()
+    with torch.inference_mode():
+        for index, batch in enumerate(loader):
+            task.validation_step(batch, index)
+    return task.metrics()
+
+
+def throughput(run: Trained, split: Split) -> float:
+    """Tokens per second of this run's training, measured anew: of counting, for an n-gram model."""
+    if isinstance(run.config.arch, NgramConfig):
+        assert split.tokens is not None
+        start = time.perf_counter()
+        KneserNey(run.config.arch.order, run.task.spec.vocabulary_size).fit(split.tokens)
+        return split.steps / (time.perf_counter() - start)
+    loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
+    return tokens_per_second(build_task(run.config, run.task.spec), loader, run.config.training.precision, SECONDS)

@@ -1,0 +1,103 @@
+"""A finished run, read from its folder and put to use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from unroll.config import Config, load
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.experiment.building import build_task
+from unroll.tasks import LanguageModel, Task
+
+RUN_FILES = ("config.yaml", "vocabulary.json", "weights.safetensors", "run.json")
+
+
+@dataclass
+class Trained:
+    """A finished run, ready for use."""
+
+    config: Config
+    vocabulary: Vocabulary
+    task: Task
+
+    @classmethod
+    def load(cls, folder: Path) -> Trained:
+        """Read a run's folder.
+
+        Raises:
+            BadInput: the folder is no run, or its parts do not belong together.
+        """
+        for name in RUN_FILES:
+            if not (folder / name).is_file():
+                raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
+        config, vocabulary = load(folder / "config.yaml"), Vocabulary.load(folder / "vocabulary.json")
+        try:
+            facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            if facts["vocabulary"] != vocabulary.digest:
+                raise BadInput(
+                    f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
+                )
+            task = build_task(config, vocabulary.spec)
+            load_tensors(task, load_file(folder / "weights.safetensors"))
+        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
+        task.eval()
+        return cls(config, vocabulary, task)
+
+    def answer(
+        self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0
+    ) -> list[dict[str, Any]]:
+        """What the model makes of each line: labels, a number, or a continuation."""
+        if isinstance(self.task, LanguageModel):
+            return self.generate(lines, length, temperature, seed)
+        return self.predict(lines)
+
+    def predict(self, lines: list[str]) -> list[dict[str, Any]]:
+        """Labels, or a number, for each line.
+
+        Raises:
+            BadInput: the run is a language model, or a line cannot be read.
+        """
+        answers: list[dict[str, Any]] = self.task.predict_lines(lines, self.vocabulary)
+        return answers
+
+    def generate(self, prompts: list[str], length: int, temperature: float, seed: int) -> list[dict[str, Any]]:
+        """A continuation of each prompt.
+
+        Raises:
+            BadInput: the run is no language model.
+        """
+        if not isinstance(self.task, LanguageModel):
+            raise BadInput(f"{self.config.name} is no language model; use unroll predict.")
+        answers = []
+        for number, prompt in enumerate(prompts):
+            text, score = self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
+            answers.append({"prompt": prompt, "continuation": text, "mean_log_probability": score})
+        return answers
+
+
+def tensors(task: Task) -> dict[str, Tensor]:
+    """Weights and tables of a task, each once even where two places share it; not what its settings alone decide."""
+    kept = task.state_dict()
+    found = [*task.named_parameters(), *task.named_buffers()]
+    return {name: value.detach() for name, value in found if name in kept}
+
+
+def load_tensors(task: Task, values: dict[str, Tensor]) -> None:
+    """Put back what :func:`tensors` gave.
+
+    Raises:
+        RuntimeError: names or shapes differ.
+    """
+    if set(values) != set(tensors(task)):
+        raise RuntimeError(f"its weights are {', '.join(sorted(values))}")
+    task.load_state_dict(values, strict=False)

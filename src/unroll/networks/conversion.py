@@ -1,0 +1,129 @@
+"""Weights to torch's recurrent modules and back: a network of the one computes what that of the other does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from unroll.cells import Cell, GRUCell, IRNNCell, LSTMCell, VanillaCell
+from unroll.errors import BadInput
+from unroll.networks.recurrent import LockedDropout, Recurrent, RecurrentLayer
+
+TorchModule = nn.RNN | nn.LSTM | nn.GRU
+
+# exact types: a cell derived from one of these may have another step
+TWINS: dict[type[Cell], type[TorchModule]] = {
+    VanillaCell: nn.RNN, IRNNCell: nn.RNN, LSTMCell: nn.LSTM, GRUCell: nn.GRU,
+}  # fmt: skip
+
+
+def to_torch(network: Recurrent) -> TorchModule:
+    """The module of torch that computes what a network does, batch first.
+
+    Args:
+        network: of vanilla cells with tanh or relu, LSTM cells, or GRU cells with the reset after the product.
+
+    Returns:
+        ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``. Its state is ours stacked in the same order, [L · D, B, H]; it is exact
+        on ragged batches if they are packed.
+
+    Raises:
+        BadInput: torch has no form of the cell or of a setting.
+
+    torch adds two biases where one does. The second is zero, but for the GRU's candidate, whose second bias stands
+    inside the reset gate.
+    """
+    layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
+    forms = {_form(layer.cell, layer) for layer in layers}
+    if len(forms) > 1:
+        raise BadInput("torch has no recurrent module whose layers are of different cells; give them all the same.")
+    if isinstance(network.dropout, LockedDropout) and network.dropout.probability:
+        raise BadInput("torch has no recurrent module with variational dropout; set variational to false.")
+    (twin, nonlinearity), first = forms.pop(), layers[0].cell
+    depth = len(layers) // network.directions
+    module = twin(
+        first.input_size, network.hidden_size, depth, batch_first=True, bidirectional=network.directions == 2,
+        dropout=network.dropout.p if isinstance(network.dropout, nn.Dropout) and depth > 1 else 0.0,
+        **({"nonlinearity": nonlinearity} if nonlinearity else {}),
+    )  # fmt: skip
+    module.to(first.bias.device, first.bias.dtype)
+    with torch.no_grad():
+        for layer, suffix in zip(layers, _suffixes(depth, network.directions), strict=True):
+            for name, weight in _torch_weights(layer.cell).items():
+                getattr(module, name + suffix).copy_(weight)
+    return module.train(network.training)
+
+
+def from_torch(module: TorchModule) -> Recurrent:
+    """The network of this project that computes what a recurrent module of torch does.
+
+    Args:
+        module: with any settings but ``proj_size``. A network reads batch first, whatever ``batch_first`` was, and has
+            a bias, which is zero where the module had none.
+
+    Raises:
+        BadInput: the module is none of torch's three, or has ``proj_size``.
+    """
+    if not isinstance(module, TorchModule):
+        raise BadInput(f"{type(module).__name__} is no recurrent module of torch; give an nn.RNN, nn.LSTM or nn.GRU.")
+    if module.proj_size:
+        raise BadInput("There is no cell here for an nn.LSTM with proj_size; give one with proj_size=0.")
+    network = Recurrent(
+        lambda width, hidden: _cell(module, width, hidden), module.input_size, module.hidden_size, module.num_layers,
+        module.bidirectional, module.dropout,
+    )  # fmt: skip
+    first = next(module.parameters())
+    network.to(first.device, first.dtype)
+    layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
+    with torch.no_grad():
+        for layer, suffix in zip(layers, _suffixes(module.num_layers, network.directions), strict=True):
+            for name, weight in _own_weights(module, suffix).items():
+                getattr(layer.cell, name).copy_(weight)
+    return network.train(module.training)
+
+
+def _form(cell: Cell, layer: RecurrentLayer) -> tuple[type[TorchModule], str]:
+    """The class of torch's module, and its nonlinearity where it has a choice."""
+    for setting, is_set in {
+        "layer_norm": cell.normalized, "weight_dropout": parametrize.is_parametrized(cell),
+        "learned_state": len(layer.start) > 0,
+    }.items():  # fmt: skip
+        if is_set:
+            raise BadInput(f"torch has no recurrent module with {setting}; switch it off.")
+    if isinstance(cell, VanillaCell) and type(cell) in TWINS and cell.has_kernel:
+        return TWINS[type(cell)], cell.nonlinearity
+    if isinstance(cell, LSTMCell | GRUCell) and type(cell) in TWINS and cell.has_kernel:
+        return TWINS[type(cell)], ""
+    raise BadInput(f"torch has no recurrent module of this {type(cell).__name__}; it has the vanilla cell with tanh or "
+                   "relu, the LSTM, and the GRU with the reset after the product.")  # fmt: skip
+
+
+def _suffixes(layers: int, directions: int) -> list[str]:
+    """What torch writes behind the name of each layer's and direction's weights."""
+    return [f"_l{depth}{side}" for depth in range(layers) for side in ("", "_reverse")[:directions]]
+
+
+def _torch_weights(cell: Cell) -> dict[str, Tensor]:
+    second = torch.zeros_like(cell.bias)
+    if isinstance(cell, GRUCell):
+        second[2 * cell.hidden_size :] = cell.bias_candidate
+    weights = {"weight_ih": cell.weight_input, "weight_hh": cell.weight_recurrent}
+    return weights | {"bias_ih": cell.bias, "bias_hh": second}
+
+
+def _cell(module: TorchModule, input_size: int, hidden_size: int) -> Cell:
+    if isinstance(module, nn.RNN):
+        return VanillaCell(input_size, hidden_size, module.nonlinearity)
+    return (LSTMCell if isinstance(module, nn.LSTM) else GRUCell)(input_size, hidden_size)
+
+
+def _own_weights(module: TorchModule, suffix: str) -> dict[str, Tensor]:
+    product: Tensor = getattr(module, "weight_hh" + suffix)
+    none = product.new_zeros(len(product))
+    bias, second = (getattr(module, name + suffix, none) for name in ("bias_ih", "bias_hh"))
+    weights = {"weight_input": getattr(module, "weight_ih" + suffix), "weight_recurrent": product}
+    if not isinstance(module, nn.GRU):
+        return weights | {"bias": bias + second}
+    gates, candidate = second.split([2 * module.hidden_size, module.hidden_size])
+    return weights | {"bias": bias + torch.cat([gates, torch.zeros_like(candidate)]), "bias_candidate": candidate}

@@ -1,0 +1,69 @@
+"""A sequence read by convolutions over time: the baseline without recurrence."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unroll.errors import BadInput
+from unroll.networks.readout import maximum
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Inputs → layers of convolutions over time → features, in place of a ``SequenceEncoder``.
+
+    Features of every step: Collobert et al., JMLR 2011; the maximum over time for a whole sequence: Kim, EMNLP 2014.
+
+    .. math:: x^{(l)}_t = \\max\\Bigl(0,\\ b^{(l)} + \\sum_{j=-r}^{r} W^{(l)}_j x^{(l-1)}_{t+j}\\Bigr),
+              \\qquad x_t = 0 \\text{ for } t \\text{ outside the sequence}
+
+    Args:
+        inputs: turns a batch into vectors [B, T, I]: an embedding, or the identity for real vectors.
+        input_size: width I of one step.
+        hidden_size: width H of every layer: its number of filters.
+        layers: number of layers L; a feature sees 1 + L · (kernel_width − 1) steps.
+        kernel_width: steps 2r + 1 that a filter sees, an odd number.
+        dropout: probability that a unit of the input vectors and of the features is dropped, in [0, 1).
+
+    Shapes:
+        inputs: [B, T] tokens or [B, T, I] vectors, lengths: [B], features: [B, T, H]; beyond a sequence's length they
+        are undefined
+
+    Raises:
+        BadInput: the kernel width is even, so that a filter would have no middle.
+
+    Each layer sees zeros beyond a sequence's length, as it does at the edge of the batch: so a sequence ends alike
+    whether it is the longest or not.
+    """
+
+    def __init__(
+        self, inputs: nn.Module, input_size: int, hidden_size: int, layers: int, kernel_width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        if kernel_width % 2 == 0:
+            raise BadInput(f"A filter of {kernel_width} steps has no middle; choose an odd kernel width.")
+        self.inputs, self.dropout, self.output_size = inputs, nn.Dropout(dropout), hidden_size
+        widths = [input_size] + [hidden_size] * layers
+        self.layers = nn.ModuleList(
+            nn.Conv1d(narrow, wide, kernel_width, padding=kernel_width // 2) for narrow, wide in pairwise(widths)
+        )
+
+    def outputs(self, inputs: Any, lengths: Tensor) -> Tensor:
+        """Features of every step."""
+        features: Tensor = self.dropout(self._convolved(inputs, lengths))
+        return features
+
+    def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
+        """One vector per sequence, the maximum over its steps, dropout behind it as in Kim's network: [B, H]."""
+        features: Tensor = self.dropout(maximum(self._convolved(inputs, lengths), lengths))
+        return features
+
+    def _convolved(self, inputs: Any, lengths: Tensor) -> Tensor:
+        features: Tensor = self.dropout(self.inputs(inputs)).transpose(1, 2)  # [B, I, T]
+        beyond = (torch.arange(features.shape[2], device=features.device) >= lengths[:, None])[:, None]  # [B, 1, T]
+        for layer in self.layers:
+            features = torch.relu(layer(features.masked_fill(beyond, 0.0)))  # [B, H, T]
+        return features.transpose(1, 2)

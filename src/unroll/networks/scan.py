@@ -1,0 +1,120 @@
+"""The one loop over time: any cell, over whole padded sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
+
+
+def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """Run a cell over padded sequences.
+
+    Torch's kernel does the work where it has one for the cell, a derivative by hand where the cell gives one, and
+    else the plain loop with autograd; all three give the same numbers. In the last two the input's part of every
+    step, x U + b, is one product for all steps.
+
+    Args:
+        cell: the step.
+        inputs: [B, T, I].
+        lengths: [B], each ≥ 1.
+        state: before the first step.
+
+    Returns:
+        The output of every step [B, T, H], undefined beyond a sequence's length, and the state after each
+        sequence's last step.
+    """
+    ragged = int(lengths.min()) < inputs.shape[1]
+    if isinstance(cell, KernelCell) and cell.has_kernel:
+        output, final = cell.fused(inputs, state)
+        return output, cell.final_state(inputs, output, lengths, state) if ragged else final
+    if isinstance(cell, DerivedCell) and cell.has_derivative:
+        states = by_derivative(cell, inputs, state)
+        return states[0], type(state)(*(last_step(part, lengths) for part in states))
+    return by_steps(cell, inputs, state, lengths if ragged else None)
+
+
+def outputs(cell: Cell, inputs: Tensor, state: Any) -> Tensor:
+    """The output of every step alone: :func:`scan` without what only the final state of ragged sequences costs."""
+    full = torch.full((len(inputs),), inputs.shape[1])
+    return scan(cell, inputs, full, state)[0]
+
+
+def by_steps(cell: Cell, inputs: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+    """The plain loop; with lengths, the state of a sequence freezes at its end."""
+    projected = cell.project(inputs.transpose(0, 1))  # [T, B, gates · H]
+    made = []
+    # unbound once: cutting a step from the whole would give each of them a gradient as large as the whole
+    for time, part in enumerate(projected.unbind(0)):
+        output, after = cell.step(part, state)
+        if lengths is not None:
+            goes_on = (time < lengths)[:, None]
+            after = type(state)(*(torch.where(goes_on, new, old) for new, old in zip(after, state, strict=True)))
+        made.append(output)
+        state = after
+    return torch.stack(made, dim=1), state
+
+
+def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
+    """Every state of equally long sequences, tensors [B, T, H], by the cell's own derivative."""
+    projected = cell.project(inputs.transpose(0, 1).contiguous())  # [T, B, gates · H]
+    weights = [getattr(cell, name) for name in cell.recurrent_parameters]
+    states = _Unrolled.apply(  # type: ignore[no-untyped-call]
+        cell, type(state), projected, *state, *weights
+    )
+    return type(state)(*(part.transpose(0, 1) for part in states))
+
+
+class _Unrolled(torch.autograd.Function):
+    """A sequence of steps whose derivative the cell gives: nothing is recorded but gates and states."""
+
+    @staticmethod
+    def forward(ctx: Any, cell: DerivedCell, kind: type, projected: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        parts = len(tensors) - len(cell.recurrent_parameters)
+        start, weights = tensors[:parts], dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
+        weight = weights["weight_recurrent"].to(projected.dtype)
+        # the output has the numbers of the product, which autocast may have halved; a memory is never halved
+        halved = projected.dtype in (torch.bfloat16, torch.float16)
+        types = [projected.dtype] + [torch.float32 if halved else projected.dtype] * (parts - 1)
+        shape = (len(projected) + 1, projected.shape[1], cell.hidden_size)
+        states = [projected.new_empty(shape, dtype=dtype) for dtype in types]
+        for part, first in zip(states, start, strict=True):
+            part[0] = first
+        moments = _moments(kind, states)
+        for time, gates in enumerate(projected.unbind(0)):
+            cell.advance(gates, moments[time], moments[time + 1], weight)
+        ctx.cell, ctx.kind, ctx.types = cell, kind, [tensor.dtype for tensor in tensors]
+        ctx.save_for_backward(projected, weight, *states)
+        ctx.set_materialize_grads(False)
+        return tuple(part[1:] for part in states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Any, ...]:
+        cell, kind = ctx.cell, ctx.kind
+        gates, weight, *states = ctx.saved_tensors
+        before, after = kind(*(part[:-1] for part in states)), kind(*(part[1:] for part in states))
+        slopes, d_gates = cell.slopes(gates, before, after), torch.empty_like(gates)
+        from_outside = [None if part is None else part.unbind(0) for part in given]
+        steps = zip(d_gates.unbind(0), gates.unbind(0), _moments(kind, before), _moments(tuple, slopes), strict=True)
+        d_state = kind(*(torch.zeros_like(part[0]) for part in states))
+        for time, (d_step, at, earlier, slope) in reversed(list(enumerate(steps))):
+            d_state = kind(*(
+                carried if outside is None else carried + outside[time]
+                for carried, outside in zip(d_state, from_outside, strict=True)
+            ))  # fmt: skip
+            d_state = cell.retreat(d_step, d_state, at, earlier, slope, weight)
+        by_name = cell.weight_gradients(d_gates, gates, before, after)
+        gradients = [*d_state, *(by_name[name] for name in cell.recurrent_parameters)]
+        return None, None, d_gates, *(part.to(dtype) for part, dtype in zip(gradients, ctx.types, strict=True))
+
+
+def _moments(kind: Any, parts: Sequence[Tensor]) -> list[Any]:
+    """The state of every step, from tensors [T, B, H] of each of its parts."""
+    steps = zip(*(part.unbind(0) for part in parts), strict=True)
+    return [step if kind is tuple else kind(*step) for step in steps]

@@ -1,0 +1,68 @@
+"""Cloze: tell each token from all others of its sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.vocabulary import Vocabulary
+from unroll.networks.language import ClozeNetwork
+from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.language_model import exp
+
+
+class Cloze(Task):
+    """A gap at every token in turn: Taylor 1953; pseudo-perplexity: Salazar et al., ACL 2020.
+
+    .. math:: L = -\\frac{1}{N} \\sum_t \\ln P(w_t \\mid w_{\\ne t}), \\qquad \\text{pseudo-perplexity} = e^L
+
+    Args:
+        network: tells every token from the others.
+        spec: sizes that the data decides.
+        optimizer: see :class:`~unroll.tasks.base.Task`.
+        budget: tokens to be read in training.
+
+    Shapes:
+        batch: inputs, mask: [B, T]
+
+    What is told from both sides is no perplexity of a text: its probabilities do not multiply to one over all texts.
+    """
+
+    monitor, mode = "val/loss", "min"
+    headline = "pseudo_perplexity"
+
+    def __init__(self, network: ClozeNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
+        super().__init__(spec, optimizer, budget)
+        self.network = network
+
+    def measure_names(self) -> tuple[str, ...]:
+        return ("accuracy",)
+
+    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
+        return {"pseudo_perplexity": exp(metrics["loss"])}
+
+    def scores(self, batch: Batch, evaluating: bool) -> Scores:
+        logits = self.network(batch.inputs, batch.lengths)  # [B, T, V]
+        losses = F.cross_entropy(logits.transpose(1, 2), batch.inputs, reduction="none")
+        if not evaluating:
+            return Scores(losses, batch.mask, {}, None)
+        right = logits.argmax(dim=-1) == batch.inputs
+        return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right)
+
+    @torch.inference_mode()
+    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+        """Tokens of each line, each with the one that the others make likeliest in its place."""
+        answers = []
+        for line in lines:
+            tokens = vocabulary.split(line)
+            likeliest: list[str] = []
+            if tokens:
+                inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]
+                logits = self.network(inputs, torch.tensor([len(tokens)]))[0]  # [T, V]
+                logits[:, [self.spec.padding_index, self.spec.unknown_index]] = -torch.inf
+                likeliest = [vocabulary.tokens[n] for n in logits.argmax(dim=-1).tolist()]
+            answers.append({"tokens": tokens, "labels": likeliest})
+        return answers

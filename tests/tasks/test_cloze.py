@@ -1,0 +1,120 @@
+"""Cloze: the loss of a loop, padding that nobody sees, and sentences told alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from cells.test_cells import EXACT, randomized
+from torch import Tensor, nn
+
+from unroll import experiment
+from unroll.cells import LSTMCell
+from unroll.config import Config
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
+from unroll.errors import BadInput
+from unroll.networks.embedding import embed
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.language import ClozeNetwork, TokenOutput
+from unroll.networks.recurrent import Recurrent
+from unroll.tasks import Cloze
+
+WORDS = [PADDING, UNKNOWN, END, "a", "b", "c", "d", "e"]
+WIDTH, HIDDEN = 3, 4
+SPEC = DataSpec(len(WORDS), (), 0, 0, 1, ("near", "far"), "words", 0, 0, None)
+TOKENS = [[3, 4, 5, 6], [7], [6, 7, 1, 3, 2, 3], [4, 5, 6]]
+GROUPS = [[0, -1, 1, -1], [-1], [-1, 0, 0, -1, 1, 1], [-1, -1, 1]]
+LENGTHS = [len(tokens) for tokens in TOKENS]
+EVERYONE = list(range(len(TOKENS)))
+
+each_direction = pytest.mark.parametrize("bidirectional", [False, True])
+
+
+def build(bidirectional: bool = True) -> Cloze:
+    torch.manual_seed(3)
+    words = embed(len(WORDS), WIDTH, 0, 1.0)
+    encoder = SequenceEncoder(words, Recurrent(LSTMCell, WIDTH, HIDDEN, 1, bidirectional), nn.Identity(), "final")
+    network = ClozeNetwork(encoder, TokenOutput(encoder.output_size, len(WORDS), words))
+    task: Cloze = randomized(Cloze(network, SPEC, None, 0).double())
+    return task
+
+
+def batch_of(which: list[int], total: int, garbage: int = 0) -> Batch:
+    """Sequences side by side, with the token ``garbage`` behind them up to ``total`` steps."""
+    inputs = torch.tensor([TOKENS[b] + [garbage] * (total - LENGTHS[b]) for b in which])
+    groups = torch.tensor([GROUPS[b] + [-1] * (total - LENGTHS[b]) for b in which])
+    lengths = torch.tensor([LENGTHS[b] for b in which])
+    mask = torch.arange(total) < lengths[:, None]
+    return Batch(inputs, inputs, lengths, mask, groups, None, None, None, None, True)
+
+
+ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
+
+
+@each_direction
+@pytest.mark.parametrize("garbage", [0, 5])
+def test_the_loss_of_a_step_is_the_mean_over_real_tokens_forward_and_backward(
+    bidirectional: bool, garbage: int
+) -> None:
+    task = build(bidirectional)
+    weights = list(task.parameters())
+
+    def step(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        loss = task.training_step(batch, 0)
+        return loss, torch.autograd.grad(loss, weights)
+
+    alone = [(n, *step(batch)) for n, batch in zip(LENGTHS, ALONE, strict=True)]
+    for width in (max(LENGTHS), 9):
+        loss, gradients = step(batch_of(EVERYONE, width, garbage))
+        torch.testing.assert_close(loss, sum(n * own for n, own, _ in alone) / sum(LENGTHS), **EXACT)
+        for k, gradient in enumerate(gradients):
+            torch.testing.assert_close(gradient, sum(n * own[k] for n, _, own in alone) / sum(LENGTHS), **EXACT)
+
+
+@each_direction
+@pytest.mark.parametrize("garbage", [0, 5])
+def test_figures_are_those_of_a_loop_over_the_tokens(bidirectional: bool, garbage: int) -> None:
+    task = build(bidirectional)
+    losses, right = [], []
+    for tokens in TOKENS:
+        rows = task.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0].tolist()
+        for row, token in zip(rows, tokens, strict=True):
+            losses.append(-math.log(math.exp(row[token]) / sum(map(math.exp, row))))
+            right.append(max(row) == row[token])
+    groups = [group for row in GROUPS for group in row]
+    mean = sum(losses) / len(losses)
+    expected = {"loss": mean, "accuracy": sum(right) / len(right), "pseudo_perplexity": math.exp(mean)}
+    for number, name in enumerate(SPEC.groups):
+        hits = [hit for hit, group in zip(right, groups, strict=True) if group == number]
+        expected[f"accuracy/{name}"] = sum(hits) / len(hits)
+    for batches in (ALONE, [batch_of(EVERYONE, 9, garbage)], [batch_of([2, 0], 6), batch_of([3, 1], 4, garbage)]):
+        assert experiment.evaluate_task(task, batches) == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_but_by_words_alone() -> None:
+    vocabulary = Vocabulary(WORDS, (), (), "words", 0, False, False, (), None, 0)
+    task = build()
+    with torch.no_grad():
+        task.network.output.decoder.bias[[0, 1]] = 50.0  # padding and the unknown word, the likeliest everywhere
+    lines = ["a b c d", "", "e", "d e nobody a"]
+    answers = task.predict_lines(lines, vocabulary)
+    assert [answer["tokens"] for answer in answers] == [line.split() for line in lines]
+    for answer in answers:
+        if not answer["tokens"]:
+            assert answer["labels"] == []
+            continue
+        inputs = torch.from_numpy(vocabulary.encode(answer["tokens"])).long()[None]
+        logits = task.network(inputs, torch.tensor([inputs.shape[1]]))[0]
+        assert (logits.argmax(dim=1) < 2).all()
+        assert answer["labels"] == [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()]
+    assert len({label for answer in answers for label in answer["labels"]}) > 1
+
+
+def test_two_directions_in_two_layers_are_refused_and_one_direction_is_not(small: Callable[..., Config]) -> None:
+    with pytest.raises(BadInput, match=r"recurrent\.layers=1"):
+        small("grammar", "bilstm", "task=cloze", "recurrent.layers=2")
+    assert small("grammar", "lstm", "task=cloze", "recurrent.layers=2").task.name == "cloze"
+    assert small("grammar", "bilstm", "task=cloze", "recurrent.layers=1").task.name == "cloze"

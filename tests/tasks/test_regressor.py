@@ -1,0 +1,102 @@
+"""Regression: one number per sequence, by every readout, padding unseen, and lines told alike."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cells.test_cells import EXACT, draw, randomized
+from torch import Tensor, nn
+
+from unroll import experiment
+from unroll.cells import LSTMCell
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.networks.convolutional import ConvolutionalEncoder
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.readout import READOUTS, maximum
+from unroll.networks.recurrent import Recurrent
+from unroll.tasks import Regressor
+
+INPUT, HIDDEN = 2, 4
+SPEC = DataSpec(0, (), INPUT, 0, 1, (), "steps", 0, 0, None)
+LENGTHS = [4, 1, 6, 3]
+TARGETS = [0.5, -1.0, 2.0, 0.0]
+EVERYONE = list(range(len(LENGTHS)))
+NETWORKS = [*READOUTS, "convolutional"]
+
+each_network = pytest.mark.parametrize("network", NETWORKS)
+each_direction = pytest.mark.parametrize("bidirectional", [False, True])
+
+
+def build(network: str, bidirectional: bool = True) -> Regressor:
+    torch.manual_seed(3)
+    encoder: SequenceEncoder | ConvolutionalEncoder
+    if network == "convolutional":
+        encoder = ConvolutionalEncoder(nn.Identity(), INPUT, HIDDEN, 2, 3, 0.0)
+    else:
+        recurrent = Recurrent(LSTMCell, INPUT, HIDDEN, 1, bidirectional)
+        encoder = SequenceEncoder(nn.Identity(), recurrent, nn.Identity(), network)
+    task: Regressor = randomized(Regressor(encoder, SPEC, None, 0).double())
+    return task
+
+
+def batch_of(which: list[int], total: int, garbage: float = 0.0) -> Batch:
+    """Sequences side by side, with ``garbage`` behind them up to ``total`` steps."""
+    inputs = torch.full((len(which), total, INPUT), garbage, dtype=torch.float64)
+    for row, b in enumerate(which):
+        inputs[row, : LENGTHS[b]] = draw(LENGTHS[b], INPUT, seed=50 + b)
+    lengths, targets = (torch.tensor([values[b] for b in which]) for values in (LENGTHS, TARGETS))
+    mask = torch.arange(total) < lengths[:, None]
+    return Batch(inputs, targets.double(), lengths, mask, None, None, None, None, None, True)
+
+
+ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
+
+
+@each_network
+@each_direction
+@pytest.mark.parametrize("garbage", [0.0, 1e3, -1e30])
+def test_the_loss_of_a_step_is_the_mean_over_sequences_forward_and_backward(
+    network: str, bidirectional: bool, garbage: float
+) -> None:
+    task = build(network, bidirectional)
+    weights = list(task.parameters())
+
+    def step(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        loss = task.training_step(batch, 0)
+        return loss, torch.autograd.grad(loss, weights)
+
+    alone = [step(batch) for batch in ALONE]
+    for width in (max(LENGTHS), 9):
+        loss, gradients = step(batch_of(EVERYONE, width, garbage))
+        torch.testing.assert_close(loss, sum(own for own, _ in alone) / len(alone), **EXACT)
+        for k, gradient in enumerate(gradients):
+            torch.testing.assert_close(gradient, sum(own[k] for _, own in alone) / len(alone), **EXACT)
+
+
+@each_network
+def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequence(network: str) -> None:
+    task, errors = build(network), []
+    readout = READOUTS.get(network, lambda output, lengths, _: maximum(output, lengths))
+    for batch, target in zip(ALONE, TARGETS, strict=True):
+        vector = readout(task.encoder.outputs(batch.inputs, batch.lengths), batch.lengths, HIDDEN)[0].tolist()
+        weight, bias = task.head.weight[0].tolist(), task.head.bias.tolist()[0]
+        errors.append((sum(w * x for w, x in zip(weight, vector, strict=True)) + bias - target) ** 2)
+    for batches in (ALONE, [batch_of(EVERYONE, 9, 1e3)], [batch_of([2, 0, 1], 6), batch_of([3], 4, 1e3)]):
+        figures = experiment.evaluate_task(task, batches)
+        assert figures == pytest.approx({"loss": sum(errors) / len(errors)}, abs=1e-10)
+
+
+@each_network
+def test_a_line_typed_is_told_as_it_is_in_a_batch(network: str) -> None:
+    task = build(network).float()
+    vocabulary = Vocabulary((), (), (), "steps", INPUT, False, False, (), None, 0)
+    lines = [" ".join(",".join(map(repr, step)) for step in batch.inputs[0].tolist()) for batch in ALONE]
+    answers = [answer["prediction"] for answer in task.predict_lines(lines, vocabulary)]
+    batch = batch_of(EVERYONE, 9, 1e3)
+    vectors = task.encoder.summary(batch.inputs.float(), batch.lengths)
+    assert answers == pytest.approx(task.head(vectors)[:, 0].tolist(), abs=1e-5)
+    for line in ("", "0.5", "0.5,1,2", "a,b"):
+        with pytest.raises(BadInput, match="is no series; write steps of 2 numbers"):
+            task.predict_lines([line], vocabulary)
