@@ -39,7 +39,7 @@ paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder
 	@echo "The report: paper/outputs/report/index.html"
 
 test: setup  ## run the default tests
-	@python -m pytest -n $(JOBS) -q
+	@python -m pytest -n $(JOBS) --dist loadgroup -q
 
 check: setup  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unroll import experiment, preparation, tasks
 from unroll.cells.lstm import GatedMemory
 from unroll.config import Config, compose
+from unroll.config.compose import check
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ from unroll.experiment import Trained
 from unroll.networks.embedding import OneHot, WordEmbedding
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import FeedbackOutput
+from unroll.networks.ngram import KneserNey
 from unroll.networks.readout import READOUTS
 from unroll.networks.recurrent import RecurrentLayer
 from unroll.tasks import Task
@@ -54,13 +56,19 @@ ARCHS: dict[str, set[str]] = {
     "lstm-feedback": LABELS, "cnn": {"tagger", "regressor"},
     "feedforward": {"language_model"}, "ngram": {"language_model"},
 }  # fmt: skip
+QUICK = ["training.tokens=700", "training.optimizer.learning_rate=3e-2"]
 CASES = [(task, arch) for arch, able in ARCHS.items() for task in TASKS if task in able]
-each_case = pytest.mark.parametrize(("task", "arch"), CASES)
+
+
+COMPOSED: dict[tuple[str, ...], Config] = {}  # settings are frozen, and name their files from wherever one stands
 
 
 def composed(small: Small, task: str, arch: str, *overrides: str) -> Config:
-    name, *more = TASKS[task][1]
-    return small(name, arch, *more, *overrides)
+    key = (task, arch, *overrides)
+    if key not in COMPOSED:
+        name, *more = TASKS[task][1]
+        COMPOSED[key] = small(name, arch, *more, *overrides)
+    return COMPOSED[key]
 
 
 def built(config: Config) -> tuple[Any, list[Batch]]:
@@ -68,6 +76,7 @@ def built(config: Config) -> tuple[Any, list[Batch]]:
     prepared = preparation.prepared(config.data)
     spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
     splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
+    torch.manual_seed(0)
     return experiment.build_task(config, spec), list(experiment.loaders(config, spec, splits)[0])
 
 
@@ -104,14 +113,22 @@ def test_the_suite_covers_every_task_and_every_architecture() -> None:
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_what_the_suite_leaves_out_is_refused_by_the_settings(arch: str, small: Small) -> None:
+    own = composed(small, min(ARCHS[arch]), arch, *QUICK).model_dump(mode="json")
     for task in ALL - ARCHS[arch]:
+        settings = composed(small, task, "lstm", *QUICK).model_dump(mode="json")
         with pytest.raises(BadInput, match=rf"Arch={arch} .*task"):
-            composed(small, task, arch)
+            check({**settings, "arch": own["arch"]}, "a test")
 
 
-@each_case
-def test_every_task_learns_saves_and_reloads(task: str, arch: str, small: Small, project: Path) -> None:
-    config = composed(small, task, arch, "training.tokens=1500", "training.optimizer.learning_rate=2e-2")
+@pytest.mark.parametrize(("task", "arch"), CASES)
+def test_every_task_learns_with_every_weight_saves_and_reloads(
+    task: str, arch: str, small: Small, project: Path
+) -> None:
+    config = composed(small, task, arch, *QUICK)
+    module, batches = built(config)
+    if arch != "ngram":
+        module.training_step(batches[0], 0).backward()
+    assert [name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()] == []
     best = trained(config, project / "run")
     run = Trained.load(project / "run")
     assert type(run.task) is TASKS[task][0]
@@ -121,14 +138,6 @@ def test_every_task_learns_saves_and_reloads(task: str, arch: str, small: Small,
     assert best[run.task.monitor.removeprefix("val/")] == pytest.approx(better(validated), rel=1e-5)
     if arch != "ngram":
         assert has_learned(project / "run")
-
-
-@each_case
-def test_every_trainable_weight_gets_a_gradient(task: str, arch: str, small: Small, project: Path) -> None:
-    module, batches = built(composed(small, task, arch))
-    if arch != "ngram":
-        module.training_step(batches[0], 0).backward()
-    assert [name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
@@ -141,7 +150,7 @@ def test_every_experiment_trains_on_data_of_its_kind_and_reloads(name: str, smal
     files = [f"data.{split}=data/small/{split}.{kind}" for split in ("train", "validation", "test")]
     settings = ["data.split=null", f"data.reader={'text' if kind == 'txt' else data.reader}"]
     vectors = ["data.vectors=vectors.txt"] if data.vectors else []
-    budget = ["training.tokens=400", "training.evaluation_streams=2", "training.threads=1"]
+    budget = ["training.tokens=200", "training.evaluation_streams=2", "training.threads=1"]
     config = small(name, "lstm", *files, *settings, *vectors, *budget)
     assert trained(config, project / "run") == judged(project / "run")
 
@@ -155,12 +164,12 @@ def write_columns(folder: Path, token_column: int) -> None:
         (folder / f"{split}.conll").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("arch", ["bilstm", "bilstm-crf", "lstm-feedback"])
+@pytest.mark.parametrize("arch", ["bilstm-crf", "lstm-feedback"])
 def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: Small, project: Path) -> None:
     write_columns(project / "data" / "small", 0)
     files = [f"data.{split}=data/small/{split}.conll" for split in ("train", "validation", "test")]
     config = small("tagging", arch, *files, "data.reader=columns", "data.scheme=bio", "data.probe=null",
-                   "training.optimizer.learning_rate=2e-2", "training.validations=4")  # fmt: skip
+                   "training.optimizer.learning_rate=3e-2", "training.validations=4")  # fmt: skip
     best = trained(config, project / "run")
     assert best["f1"] == pytest.approx(max(value for _, value in history(project / "run", "val/f1")), rel=1e-5)
     assert best["f1"] > 0.9
@@ -220,7 +229,7 @@ def test_weight_dropout_drops_entries_of_w_in_training_alone(small: Small, proje
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "gru-reset-before"])
+@pytest.mark.parametrize("arch", ["lstm", "gru-reset-before"])
 def test_a_network_with_layer_norm_does_not_hear_how_large_its_products_are(
     arch: str, layer_norm: bool, small: Small, project: Path
 ) -> None:
@@ -234,7 +243,7 @@ def test_a_network_with_layer_norm_does_not_hear_how_large_its_products_are(
 
 
 @pytest.mark.parametrize("initializer", ["cell", "orthogonal"])
-@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "gru-reset-before", "peephole", "coupled"])
+@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru"])
 def test_an_orthogonal_first_w_keeps_lengths_gate_by_gate(
     arch: str, initializer: str, small: Small, project: Path
 ) -> None:
@@ -246,7 +255,7 @@ def test_an_orthogonal_first_w_keeps_lengths_gate_by_gate(
 
 @pytest.mark.parametrize("task", ["tagger", "language_model", "cloze"])
 def test_a_learned_first_state_begins_at_zero_and_trains(task: str, small: Small, project: Path) -> None:
-    config = composed(small, task, "lstm", "recurrent.learned_state=true", "training.tokens=400")
+    config = composed(small, task, "lstm", "recurrent.learned_state=true", "training.tokens=200")
     starts = [weight for name, weight in built(config)[0].named_parameters() if ".start." in name]
     assert len(starts) == 2  # of the output and of the memory
     assert not any(start.any() for start in starts)
@@ -281,7 +290,7 @@ def responses(cell: nn.Module) -> Tensor:
 def test_arguments_reach_the_cell(
     arch: str, arguments: str, holds: Callable[[Any], bool], small: Small, project: Path
 ) -> None:
-    assert not holds(cell_of(built(small("tagging", arch))[0]))
+    assert not holds(cell_of(built(composed(small, "tagger", arch, *QUICK))[0]))
     task, _ = built(small("tagging", arch, f"arch.cell_arguments={arguments}"))
     assert holds(cell_of(task))
     if isinstance(task.output, FeedbackOutput):
@@ -312,7 +321,7 @@ def test_a_wrong_argument_of_a_cell_is_one_sentence_with_the_choices(
 
 @pytest.mark.parametrize(("task", "more"), [("tagger", []), ("cloze", ["task.tied=false"])])
 def test_one_hot_inputs_train_and_reload(task: str, more: list[str], small: Small, project: Path) -> None:
-    config = composed(small, task, "lstm", "recurrent.inputs=one_hot", "training.optimizer.learning_rate=2e-2", *more)
+    config = composed(small, task, "lstm", "recurrent.inputs=one_hot", *QUICK, *more)
     best = trained(config, project / "run")
     assert isinstance(encoder_of(Trained.load(project / "run").task).inputs, OneHot)
     assert has_learned(project / "run")
@@ -320,9 +329,9 @@ def test_one_hot_inputs_train_and_reload(task: str, more: list[str], small: Smal
 
 
 @pytest.mark.parametrize("arch", ["lstm", "bilstm"])
-@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("readout", [readout for readout in READOUTS if readout != "final"])  # which all others have
 def test_a_regressor_learns_by_every_readout(readout: str, arch: str, small: Small, project: Path) -> None:
-    settings = [f"recurrent.readout={readout}", "training.tokens=1500", "training.optimizer.learning_rate=2e-2"]
+    settings = [f"recurrent.readout={readout}", *QUICK]
     if (arch, readout) == ("bilstm", "last"):
         with pytest.raises(BadInput, match="choose final"):
             small("adding", arch, *settings)
@@ -343,6 +352,7 @@ def test_frozen_vectors_stay_tuned_ones_move_and_the_run_needs_their_file_no_mor
     lines = [" ".join([word, *map(str, vector)]) for word, vector in given.items()]
     (project / "vectors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     settings = [f"recurrent.inputs={inputs}", "data.vectors=vectors.txt", "training.optimizer.weight_decay=0.1"]
+    settings.append("training.tokens=200")
     config = composed(small, task, arch, *settings)
     best = trained(config, project / "run")
     assert judged(project / "run") == best
@@ -354,15 +364,15 @@ def test_frozen_vectors_stay_tuned_ones_move_and_the_run_needs_their_file_no_mor
     table = words.words if isinstance(words, WordEmbedding) else words
     assert isinstance(table, nn.Embedding)
     rows = {word: table.weight[run.vocabulary.index[word]].detach().numpy() for word in given}
-    for word in ("the", "cat"):
+    for word in given if inputs == "frozen_vectors" else ("the", "cat"):
         assert np.array_equal(rows[word], np.float32(given[word])) == (inputs == "frozen_vectors")
     assert table.weight.requires_grad == (inputs == "vectors")
     assert len(run.answer(["the zebra sees nobody"], length=3)) == 1
 
 
-@pytest.mark.parametrize("arch", ["bilstm-chars-crf", "bilstm-bichars-crf", "lstm-feedback", "coupled", "cnn"])
+@pytest.mark.parametrize("arch", ["bilstm-chars-crf", "lstm-feedback", "coupled"])
 def test_taggers_train_in_bf16_and_are_judged_in_single_precision(arch: str, small: Small, project: Path) -> None:
-    config = small("tagging", arch, "training.precision=bf16-mixed", "training.optimizer.learning_rate=2e-2")
+    config = small("tagging", arch, "training.precision=bf16-mixed", *QUICK)
     best = trained(config, project / "run")
     assert has_learned(project / "run")
     assert judged(project / "run") == best
@@ -391,7 +401,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     name: str, arch: str, small: Small, project: Path
 ) -> None:
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        config = small(name, arch, f"seed={seed}", "recurrent.dropout=0.2")
+        config = small(name, arch, f"seed={seed}", "recurrent.dropout=0.2", "training.tokens=300")
         experiment.train(config, preparation.prepared(config.data), project / folder)
     for file in ("weights.safetensors", "history.csv", "run.json"):
         a, b, c = ((project / folder / file).read_bytes() for folder in "abc")
@@ -470,17 +480,21 @@ def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(carried, (t for part in task.states[True] for t in part), strict=True))
 
 
-@pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "ngram"])
+@pytest.mark.parametrize("arch", [arch for arch, able in ARCHS.items() if "language_model" in able])
 def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Small, project: Path) -> None:
+    config = small("grammar", arch, "training.truncation_length=5")
+    task, _ = built(config)
+    fit = preparation.prepared(config.data) / "fit"
+    train, validation = open_split(fit / "train"), open_split(fit / "validation")
+    if isinstance(task.network, KneserNey):
+        task.network.fit(train.tokens)
+    else:
+        task.double()
     figures = []
     for length in (5, 10_000):
-        config = small("grammar", arch, f"training.truncation_length={length}")
-        if length == 5:
-            experiment.train(config, preparation.prepared(config.data), project / "run")
-        run = Trained.load(project / "run")
-        task = run.task.double() if arch != "ngram" else run.task
-        split = open_split(preparation.prepared(config.data) / "fit" / "validation")
-        figures.append(experiment.evaluate_task(task, experiment.evaluation_loader(config, task.spec, split)))
+        settings = config.training.model_copy(update={"truncation_length": length})
+        loader = experiment.evaluation_loader(config.model_copy(update={"training": settings}), task.spec, validation)
+        figures.append(experiment.evaluate_task(task, loader))
     assert figures[0]["loss"] == pytest.approx(figures[1]["loss"], abs=1e-10)
 
 

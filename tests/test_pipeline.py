@@ -14,6 +14,7 @@ import yaml
 from documents import readme_block
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("pipeline")  # one worker, so that the pipeline is run to its end once
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
 
 
