@@ -308,11 +308,13 @@ def test_a_beam_of_one_takes_the_likeliest_label_step_by_step_and_a_wider_one_fi
     assert (better > 1e-6).any()
 
 
-def test_under_autocast_labels_are_told_and_their_scores_are_added_in_single_precision() -> None:
+def test_under_autocast_scores_are_probabilities_of_single_precision() -> None:
     output = randomized(feedback(LSTMCell, 3)).float()
     assert isinstance(output, FeedbackOutput)
-    features, lengths = draw(5, 6, FEATURES).float(), torch.tensor([6, 2, 3, 1, 6])
+    features, lengths = draw(5, 6, FEATURES).bfloat16(), torch.tensor([6, 2, 3, 1, 6])
     with torch.autocast("cpu", torch.bfloat16):
-        labels, scores = output.search(features.bfloat16(), lengths)
-    assert scores.dtype == torch.float32
+        labels, scores = output.search(features, lengths)
+        _, of_one_step = output.search(features[:, :1], torch.ones(5, dtype=torch.int64))
     assert ((labels >= 0) & (labels < COUNT)).all()
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(of_one_step.exp().sum(dim=1), torch.ones(5), rtol=0.0, atol=1e-6)
