@@ -29,8 +29,10 @@ from torch.nn import functional as F
 from unroll.cells import LSTMCell
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.buckets import Buckets
+from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.generators import GENERATORS
-from unroll.data.prepared import SPLITS, Corpus, open_split, prepare
+from unroll.data.prepare import prepare
+from unroll.data.prepared import open_split
 from unroll.data.readers import READERS
 from unroll.data.vocabulary import Vocabulary
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN

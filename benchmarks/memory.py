@@ -40,7 +40,8 @@ print({line.split(":")[0]: int(line.split()[1]) for line in status if line.start
 PREPARE = """
 import sys, resource
 from pathlib import Path
-from unroll.data.prepared import Corpus, prepare
+from unroll.data.corpus import Corpus
+from unroll.data.prepare import prepare
 from unroll.data.readers import text
 from functools import partial
 corpus = Corpus(partial(text.read, unit="characters"), {"train": Path(sys.argv[1])}, (0.9, 0.1), "characters", False,

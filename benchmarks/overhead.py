@@ -24,7 +24,8 @@ from unroll import preparation
 from unroll.config import Config, compose
 from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
-from unroll.experiment import POINTS, build_task, loaders
+from unroll.experiment.building import build_task, loaders
+from unroll.experiment.training import POINTS
 from unroll.tracking.tracker import NullTracker
 from unroll.training.callbacks import History
 from unroll.training.trainer import build_trainer

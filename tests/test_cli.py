@@ -165,6 +165,14 @@ def test_evaluate_refuses_data_with_another_vocabulary(
     assert not Path("outputs/metrics").exists()
 
 
+def test_evaluate_refuses_data_that_lacks_the_test_split(
+    tagger: Path, small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    shutil.rmtree(prepared / "test" / "test")  # judged all the same, it would be on validation
+    assert "has no test split" in refused(capsys, "evaluate", str(tagger), "--prepared", str(prepared))
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a tensor file", None])
 def test_damaged_weights_are_refused(tagger: Path, damage: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
     path = tagger / "weights.safetensors"
@@ -206,6 +214,14 @@ def test_data_fetch_generates_embedded_corpora(project: Path) -> None:
     assert main(["data", "fetch", "adding"]) == 0
     assert sorted(path.name for path in Path("data/adding").iterdir()) == [
         "test.series", "train.series", "validation.series"]  # fmt: skip
+
+
+def test_an_embedded_corpus_that_lacks_a_file_is_made_anew(project: Path) -> None:
+    assert main(["data", "fetch", "adding"]) == 0
+    files = {path: path.read_bytes() for path in Path("data/adding").iterdir()}
+    Path("data/adding/validation.series").unlink()
+    assert main(["prepare", "experiment=adding"]) == 0
+    assert {path: path.read_bytes() for path in Path("data/adding").iterdir()} == files
 
 
 def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unroll import config
+from unroll import cells, config
 from unroll.config import Config, compose
+from unroll.config.architectures import RecurrentConfig, cell_files
 from unroll.errors import BadInput
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -57,6 +58,19 @@ def test_the_command_line_overrides_the_experiment() -> None:
     assert (run.seed, run.training.tokens, run.arch.name) == (7, 200_000, "bilstm")
 
 
+@pytest.mark.parametrize(("arch", "argument"), [("lstm", "forget_bias=2.0"), ("rnn", "nonlinearity=relu")])
+def test_the_command_line_gives_arguments_to_a_cell(arch: str, argument: str) -> None:
+    run = compose(["experiment=adding", f"arch={arch}", f"arch.cell_arguments.{argument}"], CONF)
+    assert isinstance(run.arch, RecurrentConfig)
+    assert "{}={}".format(*next(iter(run.arch.cell_arguments.items()))) == argument
+
+
+def test_the_cells_to_choose_from_are_those_that_there_are() -> None:
+    files = {path.stem for path in Path(cells.__file__).parent.glob("*.py")} - {"__init__", "base", "initializers"}
+    assert set(cell_files()) == files
+    assert {cells.cell_named(name).__module__ for name in cell_files()} == {f"unroll.cells.{name}" for name in files}
+
+
 def test_resolved_settings_read_back_equal(tmp_path: Path) -> None:
     run = compose(["experiment=grammar", "arch=gru"], CONF)
     (tmp_path / "run.yaml").write_text(run.dump(), encoding="utf-8")
@@ -100,6 +114,11 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "question=why"], ["'question'", "unroll config --explain"]),
         (["experiment=tagging", "training.optimizer.momentum=0.9"], ["momentum", "sgd"]),
         (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
+        (["experiment=grammar", "data=glove-6b-50d-subset"], ["no corpus", "data.vectors="]),
+        (["experiment=tagging", "arch.hidden_size=9"], ["arch.hidden_size", "write recurrent.hidden_size=…"]),
+        (["experiment=tagging", "recurrent.inputs=vectors"], ["recurrent.inputs=vectors", "needs data.vectors"]),
+        (["experiment=adding", "arch=lstm", "arch.cell_arguments.forgt_bias=2"],
+         ["arch.cell=lstm has no argument 'forgt_bias'", "it takes forget_bias"]),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_with_the_remedy(overrides: list[str], words: list[str]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 
 from unroll.config import CONF, DataConfig
+from unroll.data.corpus import Corpus
 from unroll.data.generators import GENERATORS
-from unroll.data.prepared import Corpus, prepare
+from unroll.data.prepare import prepare
 from unroll.data.readers import READERS, guess
 from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from unroll.analysis.comparison import check_targets, compare, compare_all, load_results
+from unroll.analysis.comparison import check_targets, compare, compare_all, digits, load_results
 from unroll.analysis.verdict import t_interval, welch
 from unroll.errors import BadInput
 
@@ -126,6 +126,10 @@ def test_speeds_go_beside_the_outs_and_never_into_them(tmp_path: Path) -> None:
         ({"at_most": 0.6, "times": "rnn"}, "lstm", 1.86, "FAIL"),
         ({"at_most": 1.0, "times": "lstm"}, "gru", 2.05, "FAIL"),
         ({"at_least": 1.4, "times": "gru"}, "rnn", 2.94, "PASS"),
+        # `archs` names those that compete.
+        ({"at_most": 2.06, "archs": ["rnn", "gru"]}, "gru", 2.06, "FAIL"),
+        ({"at_most": 3.2, "archs": ["rnn"]}, "rnn", 3.2, "PASS"),
+        ({"at_most": 1.2, "archs": ["gru"], "times": "lstm"}, "gru", 2.46, "PASS"),
     ],
 )
 def test_a_target_is_met_or_missed_by_the_best_mean(
@@ -136,6 +140,15 @@ def test_a_target_is_met_or_missed_by_the_best_mean(
     assert row["bound"] == pytest.approx(bound)
     assert row["direction"] == ("at most" if "at_most" in target else "at least")
     assert row["source"] == "a paper"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0.0000"), (0.00012345, "0.000123"), (-0.0099, "-0.00990"), (0.01, "0.0100"), (0.98765, "0.9877"),
+     (1.499, "1.4990"), (12.345, "12.35"), (136.42, "136.4")],
+)  # fmt: skip
+def test_a_figure_is_written_with_the_digits_that_its_size_leaves(value: float, written: str) -> None:
+    assert f"{value:.{digits(value)}f}" == written
 
 
 def test_targets_are_written_and_told(tmp_path: Path) -> None:

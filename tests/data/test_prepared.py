@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unroll.data.prepared import SPLITS, Corpus, Spelling, Split, open_split, prepare
+from unroll.data.corpus import SPLITS, Corpus
+from unroll.data.prepare import prepare
+from unroll.data.prepared import Spelling, Split, open_split
 from unroll.data.readers import READERS, Example
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
@@ -319,7 +321,8 @@ FULL_DISK = """
 import resource, sys
 from functools import partial
 from pathlib import Path
-from unroll.data.prepared import Corpus, prepare
+from unroll.data.corpus import Corpus
+from unroll.data.prepare import prepare
 from unroll.data.readers import READERS
 from unroll.errors import BadInput
 
@@ -365,7 +368,8 @@ PREPARE = """
 import sys
 from functools import partial
 from pathlib import Path
-from unroll.data.prepared import Corpus, prepare
+from unroll.data.corpus import Corpus
+from unroll.data.prepare import prepare
 from unroll.data.readers import READERS
 
 folder = Path(sys.argv[1])

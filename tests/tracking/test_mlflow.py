@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -80,6 +81,22 @@ def test_a_run_that_fails_is_marked_and_leaves_no_folder(
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.info.status == "FAILED"
     assert not (project / "runs/tagging/bilstm-0").exists()
+
+
+def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(importlib.import_module("mlflow.pyfunc"), "log_model", full)  # not of its lazy stand-in
+    tracked(small, project, store)
+    assert "MLflow did not take the model of this run (No space left on device)" in capsys.readouterr().err
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert run.info.status == "FINISHED"
+    assert experiment.Trained.load(project / "runs/tagging/bilstm-0").predict(["the dog barks"])
 
 
 def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:

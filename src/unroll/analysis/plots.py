@@ -38,7 +38,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     """Validation over training tokens: every seed a line."""
     first = next(iter(results.values()))
     metric = first["headline"]
-    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     for arch, group in by_arch(results).items():
         for run in group:
             points = read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")
@@ -57,7 +57,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     axes.set(
         xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"
     )
-    _label_once(axes)
+    _label_once(figure, axes)
     return _svg(figure)
 
 
@@ -66,7 +66,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     first = next(iter(results.values()))
     metric, split = first["headline"], first["split"]
     groups = by_arch(results)
-    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     order = [arch for arch in palette if arch in groups]
     for place, arch in enumerate(order):
         values = [run["test"][metric] for run in groups[arch]]
@@ -76,6 +76,8 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         points = axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
         points.set_gid(f"seeds-{arch}")
     axes.set_xticks(range(len(order)), order)
+    if len(order) > 4:  # side by side, names would run into each other
+        axes.set_xticks(range(len(order)), order, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set(title=f"{split} {metric}, every seed")
     return _svg(figure)
@@ -83,7 +85,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
     """Accuracy at the probed tokens of each group: every seed a point, their mean a line."""
-    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     for arch, runs in by_arch(results).items():
         names = [name.partition("/")[2] for name in runs[0]["test"] if name.startswith("accuracy/")]
         lines = [[run["test"][f"accuracy/{name}"] for name in names] for run in runs]
@@ -97,7 +99,7 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
     axes.set_ylim(-0.03, 1.03)
     axes.margins(x=0.15)
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
-    _label_once(axes)
+    _label_once(figure, axes)
     return _svg(figure)
 
 
@@ -111,17 +113,17 @@ def _tokens(value: float, _: Any) -> str:
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def _label_once(axes: Axes) -> None:
-    """A legend with one entry per architecture."""
+def _label_once(figure: Figure, axes: Axes) -> None:
+    """A legend with one entry per architecture, below the axes, where no curve runs through it."""
     handles: dict[str, Any] = {}
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
         handles.setdefault(label, handle)
-    axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9, handlelength=1.4)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9,
+                  handlelength=1.4)  # fmt: skip
 
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.tight_layout()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -38,32 +38,35 @@ class CoupledLSTMCell(GatedMemory, DerivedCell):
         hidden = torch.sigmoid(o) * torch.tanh(self.norm_cell(cell))
         return hidden, LSTMState(hidden, cell)
 
-    def advance(self, gates: Tensor, before: LSTMState, after: LSTMState, weight: Tensor) -> None:
-        gates.addmm_(before.hidden, weight.T)
-        f, g, o = gates.chunk(3, dim=1)
+    def advance(
+        self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState, weights: tuple[Tensor, ...]
+    ) -> None:
+        gates, f, g, o = work
+        gates.addmm_(before.hidden, weights[0].T)
         f.sigmoid_(), g.tanh_(), o.sigmoid_()
         torch.lerp(g.to(before.cell.dtype), before.cell, f.to(before.cell.dtype), out=after.cell)
         torch.mul(o, torch.tanh(after.cell), out=after.hidden)
 
-    def slopes(self, gates: Tensor, before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
-        f, g, o = gates.chunk(3, dim=-1)
-        reached = torch.tanh(after.cell).to(gates.dtype)
-        by_forgetting = sigmoid_slope(before.cell.to(gates.dtype) - g, f)
-        by_memory = torch.cat([by_forgetting, tanh_slope(1 - f, g)], dim=-1)  # [T, B, 2 · H]
+    def slopes(self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
+        _, f, g, o = work
+        reached = torch.tanh(after.cell).to(f.dtype)
+        by_forgetting = sigmoid_slope(before.cell.to(f.dtype) - g, f)
+        by_memory = torch.stack([by_forgetting, tanh_slope(1 - f, g)], dim=2)  # [T, B, 2, H]
         return by_memory, sigmoid_slope(reached, o), tanh_slope(o, reached)
 
     def retreat(
-        self, d_gates: Tensor, d_after: LSTMState, gates: Tensor, before: LSTMState, slopes: tuple[Tensor, ...],
-        weight: Tensor,
-    ) -> LSTMState:  # fmt: skip
+        self, d_gates: Tensor, d_before: LSTMState, d_after: LSTMState, work: tuple[Tensor, ...],
+        before: LSTMState, slopes: tuple[Tensor, ...], weights: tuple[Tensor, ...],
+    ) -> None:  # fmt: skip
         by_memory, by_output, reached = slopes
         size = self.hidden_size
         torch.mul(d_after.hidden, by_output, out=d_gates[:, 2 * size :])
         d_cell = d_after.cell.addcmul_(d_after.hidden, reached)
-        torch.mul(d_cell.repeat(1, 2), by_memory, out=d_gates[:, : 2 * size])
-        return LSTMState(d_gates @ weight, d_cell.mul_(gates[:, :size]))
+        torch.mul(d_cell[:, None], by_memory, out=d_gates[:, : 2 * size].view(-1, 2, size))
+        d_before.hidden.addmm_(d_gates, weights[0])
+        d_before.cell.addcmul_(d_cell, work[1])
 
     def weight_gradients(
-        self, d_gates: Tensor, gates: Tensor, before: LSTMState, after: LSTMState
+        self, d_gates: Tensor, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState
     ) -> dict[str, Tensor]:
         return {"weight_recurrent": over_time(d_gates, before.hidden)}

@@ -34,8 +34,7 @@ class GRUCell(KernelCell, DerivedCell):
         BadInput: the reset is unknown.
 
     After the product, the candidate's recurrent bias b_hn stands inside the reset gate and cannot be merged with
-    b_n: it is the one second bias that a cell has. torch has a kernel for that form alone; the other one is derived
-    by hand.
+    b_n: it is the one second bias that a cell has. torch has a kernel for that form alone; both are derived by hand.
     """
 
     gates = 3
@@ -49,6 +48,7 @@ class GRUCell(KernelCell, DerivedCell):
         if reset == "after":
             self.bias_candidate = nn.Parameter(torch.empty(hidden_size))
             initializers.uniform(self.bias_candidate, hidden_size)
+            self.recurrent_parameters = ("weight_recurrent", "bias_candidate")
 
     def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         size, hidden = self.hidden_size, state.hidden
@@ -81,40 +81,76 @@ class GRUCell(KernelCell, DerivedCell):
         output, hidden = torch.gru(inputs, state.hidden[None], weights, True, 1, 0.0, self.training, False, True)
         return output, HiddenState(hidden[0])
 
-    @property
-    def has_derivative(self) -> bool:
-        return self.reset == "before" and not self.normalized
+    def kept(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """Where h W is gated: the candidate, apart, so that h W adds up in the place that it had, beginning at b_hn."""
+        if self.reset == "before":
+            return ()
+        third = projected[..., 2 * self.hidden_size :]
+        candidate = third.contiguous()
+        third.copy_(self.bias_candidate)
+        return (candidate,)
 
-    def advance(self, gates: Tensor, before: HiddenState, after: HiddenState, weight: Tensor) -> None:
-        size, hidden = self.hidden_size, before.hidden
-        gates[:, : 2 * size].addmm_(hidden, weight[: 2 * size].T).sigmoid_()
-        r, z, n = gates.chunk(3, dim=1)
-        n.addmm_(r * hidden, weight[2 * size :].T).tanh_()
+    def workspace(self, projected: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
+        """All three parts, the two gates together and one by one, the third part, the candidate."""
+        r, z, third = projected.chunk(3, dim=-1)
+        (candidate,) = kept or (third,)
+        return projected, projected[..., : 2 * self.hidden_size], r, z, third, candidate
+
+    def advance(
+        self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState, weights: tuple[Tensor, ...]
+    ) -> None:
+        size, hidden, weight = self.hidden_size, before.hidden, weights[0]
+        parts, gates, r, z, gated, n = work
+        if self.reset == "after":
+            parts.addmm_(hidden, weight.T)
+            gates.sigmoid_()
+            n.addcmul_(r, gated).tanh_()
+        else:
+            gates.addmm_(hidden, weight[: 2 * size].T).sigmoid_()
+            n.addmm_(r * hidden, weight[2 * size :].T).tanh_()
         torch.lerp(n, hidden, z, out=after.hidden)
 
-    def slopes(self, gates: Tensor, before: HiddenState, after: HiddenState) -> tuple[Tensor, ...]:
-        r, z, n = gates.chunk(3, dim=-1)
-        by_output = torch.cat([sigmoid_slope(before.hidden - n, z), tanh_slope(1 - z, n)], dim=-1)  # [T, B, 2 · H]
-        return by_output, sigmoid_slope(before.hidden, r)
+    def slopes(self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState) -> tuple[Tensor, ...]:
+        (_, _, r, z, gated, n), hidden = work, before.hidden
+        by_candidate = tanh_slope(1 - z, n)
+        if self.reset == "before":
+            by_output = torch.stack([sigmoid_slope(hidden - n, z), by_candidate], dim=2)
+            return by_output, sigmoid_slope(hidden, r)  # [T, B, 2, H], [T, B, H]
+        by_product = hidden.new_empty(*hidden.shape[:2], 3, self.hidden_size)
+        torch.mul(sigmoid_slope(gated, r), by_candidate, out=by_product[:, :, 0])
+        sigmoid_slope(hidden - n, z, grad_input=by_product[:, :, 1])
+        torch.mul(by_candidate, r, out=by_product[:, :, 2])
+        return by_product, by_candidate  # [T, B, 3, H], [T, B, H]
 
     def retreat(
-        self, d_gates: Tensor, d_after: HiddenState, gates: Tensor, before: HiddenState, slopes: tuple[Tensor, ...],
-        weight: Tensor,
-    ) -> HiddenState:  # fmt: skip
-        size, d_hidden = self.hidden_size, d_after.hidden
+        self, d_gates: Tensor, d_before: HiddenState, d_after: HiddenState, work: tuple[Tensor, ...],
+        before: HiddenState, slopes: tuple[Tensor, ...], weights: tuple[Tensor, ...],
+    ) -> None:  # fmt: skip
+        size, d_hidden, weight = self.hidden_size, d_after.hidden, weights[0]
+        _, _, r, z, _, _ = work
+        d_before.hidden.addcmul_(d_hidden, z)
+        if self.reset == "after":  # all parts of h W have one factor, the gradient by the output
+            torch.mul(d_hidden[:, None], slopes[0], out=d_gates.view(-1, 3, size))
+            d_before.hidden.addmm_(d_gates, weight)
+            return
         by_output, by_reset = slopes
-        r, z, _ = gates.chunk(3, dim=1)
-        torch.mul(d_hidden.repeat(1, 2), by_output, out=d_gates[:, size:])
+        torch.mul(d_hidden[:, None], by_output, out=d_gates[:, size:].view(-1, 2, size))
         d_gated = d_gates[:, 2 * size :] @ weight[2 * size :]  # by r ∘ h
         torch.mul(d_gated, by_reset, out=d_gates[:, :size])
-        d_before = torch.addmm(d_hidden * z, d_gates[:, : 2 * size], weight[: 2 * size])
-        return HiddenState(d_before.addcmul_(d_gated, r))
+        d_before.hidden.addmm_(d_gates[:, : 2 * size], weight[: 2 * size]).addcmul_(d_gated, r)
+
+    def input_gradient(self, d_gates: Tensor, d_output: Tensor, slopes: tuple[Tensor, ...]) -> None:
+        """That by h W, but for the candidate: its part of h W stands inside the reset gate."""
+        if self.reset == "after":
+            torch.mul(slopes[1], d_output, out=d_gates[..., 2 * self.hidden_size :])
 
     def weight_gradients(
-        self, d_gates: Tensor, gates: Tensor, before: HiddenState, after: HiddenState
+        self, d_gates: Tensor, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState
     ) -> dict[str, Tensor]:
-        size = self.hidden_size
-        gated = gates[..., :size] * before.hidden  # r ∘ h, [T, B, H]
-        by_gates, by_candidate = d_gates[..., : 2 * size], d_gates[..., 2 * size :]
-        parts = [over_time(by_gates, before.hidden), over_time(by_candidate, gated)]
+        size, hidden = self.hidden_size, before.hidden
+        if self.reset == "after":
+            by_bias = d_gates[..., 2 * size :].sum((0, 1))
+            return {"weight_recurrent": over_time(d_gates, hidden), "bias_candidate": by_bias}
+        gated = work[2] * hidden  # r ∘ h, [T, B, H]
+        parts = [over_time(d_gates[..., : 2 * size], hidden), over_time(d_gates[..., 2 * size :], gated)]
         return {"weight_recurrent": torch.cat(parts)}

@@ -45,39 +45,44 @@ class PeepholeLSTMCell(GatedMemory, DerivedCell):
         hidden = torch.sigmoid(o + p_o * cell) * torch.tanh(self.norm_cell(cell))
         return hidden, LSTMState(hidden, cell)
 
-    def advance(self, gates: Tensor, before: LSTMState, after: LSTMState, weight: Tensor) -> None:
+    def weights(self, parameters: dict[str, Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """W, and the three peepholes, which see the cell in its own precision."""
+        return *super().weights(parameters, dtype), *parameters["weight_peephole"].chunk(3)
+
+    def advance(
+        self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState, weights: tuple[Tensor, ...]
+    ) -> None:
+        (gates, i, f, g, o), (weight, p_i, p_f, p_o) = work, weights
         gates.addmm_(before.hidden, weight.T)
-        i, f, g, o = gates.chunk(4, dim=1)
-        p_i, p_f, p_o = self.weight_peephole.detach().chunk(3)
         i.addcmul_(before.cell, p_i), f.addcmul_(before.cell, p_f)
         gates[:, : 2 * self.hidden_size].sigmoid_(), g.tanh_()
         torch.mul(f, before.cell, out=after.cell).addcmul_(i, g)
         o.addcmul_(after.cell, p_o).sigmoid_()
         torch.mul(o, torch.tanh(after.cell), out=after.hidden)
 
-    def slopes(self, gates: Tensor, before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
-        i, f, g, o = gates.chunk(4, dim=-1)
-        reached = torch.tanh(after.cell).to(gates.dtype)
-        by_memory = torch.cat(
-            [sigmoid_slope(g, i), sigmoid_slope(before.cell.to(gates.dtype), f), tanh_slope(i, g)], dim=-1
-        )  # [T, B, 3 · H]
+    def slopes(self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
+        _, i, f, g, o = work
+        reached = torch.tanh(after.cell).to(i.dtype)
+        by_forgetting = sigmoid_slope(before.cell.to(i.dtype), f)
+        by_memory = torch.stack([sigmoid_slope(g, i), by_forgetting, tanh_slope(i, g)], dim=2)  # [T, B, 3, H]
         return by_memory, sigmoid_slope(reached, o), tanh_slope(o, reached)
 
     def retreat(
-        self, d_gates: Tensor, d_after: LSTMState, gates: Tensor, before: LSTMState, slopes: tuple[Tensor, ...],
-        weight: Tensor,
-    ) -> LSTMState:  # fmt: skip
+        self, d_gates: Tensor, d_before: LSTMState, d_after: LSTMState, work: tuple[Tensor, ...],
+        before: LSTMState, slopes: tuple[Tensor, ...], weights: tuple[Tensor, ...],
+    ) -> None:  # fmt: skip
         by_memory, by_output, reached = slopes
+        size = self.hidden_size
         d_i, d_f, _, d_o = d_gates.chunk(4, dim=1)
-        p_i, p_f, p_o = self.weight_peephole.detach().chunk(3)
+        weight, p_i, p_f, p_o = weights
         torch.mul(d_after.hidden, by_output, out=d_o)
         d_cell = d_after.cell.addcmul_(d_after.hidden, reached).addcmul_(d_o, p_o)
-        torch.mul(d_cell.repeat(1, 3), by_memory, out=d_gates[:, : 3 * self.hidden_size])
-        d_cell.mul_(gates[:, self.hidden_size : 2 * self.hidden_size]).addcmul_(d_i, p_i).addcmul_(d_f, p_f)
-        return LSTMState(d_gates @ weight, d_cell)
+        torch.mul(d_cell[:, None], by_memory, out=d_gates[:, : 3 * size].view(-1, 3, size))
+        d_before.hidden.addmm_(d_gates, weight)
+        d_before.cell.addcmul_(d_cell, work[2]).addcmul_(d_i, p_i).addcmul_(d_f, p_f)
 
     def weight_gradients(
-        self, d_gates: Tensor, gates: Tensor, before: LSTMState, after: LSTMState
+        self, d_gates: Tensor, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState
     ) -> dict[str, Tensor]:
         d_i, d_f, _, d_o = d_gates.chunk(4, dim=-1)
         seen = [(d_i * before.cell).sum((0, 1)), (d_f * before.cell).sum((0, 1)), (d_o * after.cell).sum((0, 1))]

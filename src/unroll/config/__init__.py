@@ -3,9 +3,12 @@
 Defaults stand in YAML alone; every field has its sentence, which ``unroll config --explain`` prints.
 """
 
+from unroll.config.architectures import NgramConfig
 from unroll.config.compose import CONF, check, compose, corpora, dump_data, load, load_data
+from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
-from unroll.config.schema import Config, DataConfig, NgramConfig, explain, sections
+from unroll.config.explanation import explain, sections
+from unroll.config.schema import Config
 
 __all__ = [
     "CONF", "Config", "DataConfig", "NgramConfig", "about", "check", "compose", "corpora", "course", "dump_data",

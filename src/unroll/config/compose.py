@@ -10,7 +10,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from unroll.config.schema import NETWORKS, Config, DataConfig, NgramConfig, SharedConfig, keys
+from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
+from unroll.config.corpus import DataConfig
+from unroll.config.explanation import keys
+from unroll.config.schema import Config
 from unroll.errors import BadInput
 
 CONF = Path("conf")
@@ -44,7 +47,9 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            composed = hydra_compose("config", list(overrides))
+            # Hydra would refuse an argument that the file of the arch leaves to its default
+            free = [f"++{text.lstrip('+')}" if "arch.cell_arguments." in text else text for text in overrides]
+            composed = hydra_compose("config", free)
             content = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(_first_sentence(str(error), overrides)) from None
@@ -188,6 +193,8 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
             chosen[key] = value
         elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
             raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
+        elif key.rpartition(".")[0] == "arch.cell_arguments":
+            continue  # an argument of the cell, which is known once all is composed
         elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
             raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
     if "experiment" not in chosen:
@@ -219,5 +226,6 @@ def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
     if not key or first["type"] == "value_error":
-        return f"{reason[0].upper()}{reason[1:]} ({origin})."
+        begin = reason[0] if "=" in reason.split()[0] else reason[0].upper()  # a setting keeps its name
+        return f"{begin}{reason[1:]} ({origin})."
     return f"{key}={first['input']}: {reason} ({origin})."

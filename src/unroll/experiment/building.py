@@ -12,7 +12,7 @@ from torch import nn
 
 from unroll.cells import Cell, cell_named, initializers
 from unroll.config import Config
-from unroll.config.schema import (
+from unroll.config.architectures import (
     CharacterCNNConfig,
     ConvolutionalConfig,
     FeedbackConfig,

@@ -15,9 +15,9 @@ from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
 def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Run a cell over padded sequences.
 
-    Torch's kernel does the work where it has one for the cell, a derivative by hand where the cell gives one, and
-    else the plain loop with autograd; all three give the same numbers. In the last two the input's part of every
-    step, x U + b, is one product for all steps.
+    Torch's kernel does the work where it has one for the cell, a derivative by hand where the cell gives one (and on
+    a CPU before the kernel, which is a slower loop there), and else the plain loop with autograd; all three give the
+    same numbers. In the last two the input's part of every step, x U + b, is one product for all steps.
 
     Args:
         cell: the step.
@@ -30,10 +30,11 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tenso
         sequence's last step.
     """
     ragged = int(lengths.min()) < inputs.shape[1]
-    if isinstance(cell, KernelCell) and cell.has_kernel:
+    derived = isinstance(cell, DerivedCell) and cell.has_derivative
+    if isinstance(cell, KernelCell) and cell.has_kernel and not (derived and inputs.device.type == "cpu"):
         output, final = cell.fused(inputs, state)
         return output, cell.final_state(inputs, output, lengths, state) if ragged else final
-    if isinstance(cell, DerivedCell) and cell.has_derivative:
+    if isinstance(cell, DerivedCell) and derived:
         states = by_derivative(cell, inputs, state)
         return states[0], type(state)(*(last_step(part, lengths) for part in states))
     return by_steps(cell, inputs, state, lengths if ragged else None)
@@ -76,8 +77,8 @@ class _Unrolled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cell: DerivedCell, kind: type, projected: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts = len(tensors) - len(cell.recurrent_parameters)
-        start, weights = tensors[:parts], dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
-        weight = weights["weight_recurrent"].to(projected.dtype)
+        start, given = tensors[:parts], dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
+        weights = cell.weights(given, projected.dtype)
         # the output has the numbers of the product, which autocast may have halved; a memory is never halved
         halved = projected.dtype in (torch.bfloat16, torch.float16)
         types = [projected.dtype] + [torch.float32 if halved else projected.dtype] * (parts - 1)
@@ -86,10 +87,11 @@ class _Unrolled(torch.autograd.Function):
         for part, first in zip(states, start, strict=True):
             part[0] = first
         moments = _moments(kind, states)
-        for time, gates in enumerate(projected.unbind(0)):
-            cell.advance(gates, moments[time], moments[time + 1], weight)
-        ctx.cell, ctx.kind, ctx.types = cell, kind, [tensor.dtype for tensor in tensors]
-        ctx.save_for_backward(projected, weight, *states)
+        kept = cell.kept(projected)
+        for time, work in enumerate(_moments(tuple, cell.workspace(projected, *kept))):
+            cell.advance(work, moments[time], moments[time + 1], weights)
+        ctx.cell, ctx.kind, ctx.types, ctx.sizes = cell, kind, [part.dtype for part in tensors], (len(kept) + 1, parts)
+        ctx.save_for_backward(projected, *kept, *states, *weights)
         ctx.set_materialize_grads(False)
         return tuple(part[1:] for part in states)
 
@@ -97,20 +99,26 @@ class _Unrolled(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Any, ...]:
         cell, kind = ctx.cell, ctx.kind
-        gates, weight, *states = ctx.saved_tensors
+        saved, (buffers, parts) = ctx.saved_tensors, ctx.sizes
+        work, states, weights = saved[:buffers], saved[buffers : buffers + parts], saved[buffers + parts :]
+        d_gates, work = torch.empty_like(work[0]), cell.workspace(*work)
         before, after = kind(*(part[:-1] for part in states)), kind(*(part[1:] for part in states))
-        slopes, d_gates = cell.slopes(gates, before, after), torch.empty_like(gates)
-        from_outside = [None if part is None else part.unbind(0) for part in given]
-        steps = zip(d_gates.unbind(0), gates.unbind(0), _moments(kind, before), _moments(tuple, slopes), strict=True)
-        d_state = kind(*(torch.zeros_like(part[0]) for part in states))
-        for time, (d_step, at, earlier, slope) in reversed(list(enumerate(steps))):
-            d_state = kind(*(
-                carried if outside is None else carried + outside[time]
-                for carried, outside in zip(d_state, from_outside, strict=True)
-            ))  # fmt: skip
-            d_state = cell.retreat(d_step, d_state, at, earlier, slope, weight)
-        by_name = cell.weight_gradients(d_gates, gates, before, after)
-        gradients = [*d_state, *(by_name[name] for name in cell.recurrent_parameters)]
+        slopes = cell.slopes(work, before, after)
+        # by each state: what comes from outside, to which each step adds what comes from the one after it
+        d_states = [torch.zeros_like(part) for part in states]
+        for part, outside in zip(d_states, given, strict=True):
+            if outside is not None:
+                part[1:] = outside
+        d_moments = _moments(kind, d_states)
+        steps = zip(
+            d_gates.unbind(0), d_moments[:-1], d_moments[1:], _moments(tuple, work), _moments(kind, before),
+            _moments(tuple, slopes), strict=True,
+        )  # fmt: skip
+        for step in reversed(list(steps)):
+            cell.retreat(*step, weights)
+        by_name = cell.weight_gradients(d_gates, work, before, after)
+        cell.input_gradient(d_gates, d_states[0][1:], slopes)
+        gradients = [*d_moments[0], *(by_name[name] for name in cell.recurrent_parameters)]
         return None, None, d_gates, *(part.to(dtype) for part, dtype in zip(gradients, ctx.types, strict=True))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unroll.data.batch import Batch, DataSpec
+from unroll.data.prepared import Spelling
 from unroll.data.vocabulary import Vocabulary
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import WordEmbedding, Words
@@ -107,7 +109,7 @@ class Tagger(Task):
         inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]  # [1, T]
         if not isinstance(self.encoder.inputs, WordEmbedding):
             return inputs
-        spelled = [torch.from_numpy(vocabulary.encode_characters(token)).long() for token in tokens]
-        lengths = torch.tensor([len(form) for form in spelled])
-        padded = nn.utils.rnn.pad_sequence(spelled, batch_first=True, padding_value=self.spec.padding_index)
-        return Words(inputs, torch.arange(len(tokens))[None], padded, lengths)
+        spelling = Spelling.of(tokens, vocabulary)
+        characters, lengths = spelling.rows(np.arange(len(spelling.offsets) - 1), self.spec.padding_index)
+        forms = torch.from_numpy(spelling.forms)[None]  # [1, T]
+        return Words(inputs, forms, torch.from_numpy(characters), torch.from_numpy(lengths))

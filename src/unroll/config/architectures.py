@@ -1,0 +1,159 @@
+"""Settings of every kind of network."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from unroll.config.section import Section
+
+
+class LearnedConfig(Section):
+    """What every network that learns by gradient has."""
+
+    hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
+    embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
+    inputs: Literal["embedding", "one_hot", "vectors", "frozen_vectors"] = Field(
+        description="What a token becomes: a learned embedding, one-hot, or data.vectors, tuned or frozen."
+    )
+    dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
+
+
+class SharedConfig(LearnedConfig):
+    """What architectures of an experiment share, each as far as it has it, unless the file of one differs."""
+
+    layers: int = Field(ge=1, description="Number of layers L.")
+    variational: bool = Field(description="Whether a sequence drops the same units at every step.")
+    weight_dropout: float = Field(ge=0, lt=1, description="Probability that an entry of W is dropped.")
+    layer_norm: bool = Field(description="Whether cells normalise their products (layer normalisation).")
+    initializer: Literal["cell", "orthogonal"] = Field(description="First values of W: its cell's own, or orthogonal.")
+    learned_state: bool = Field(description="Whether the state before the first step is learned instead of zero.")
+    readout: Literal["final", "last", "mean", "max"] = Field(description="What stands for a whole sequence.")
+
+
+class CharacterCNNConfig(Section):
+    """Spelling of each word by a convolution."""
+
+    name: Literal["cnn"] = Field(description="The network that spells.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, description="Width of the vector of a word.")
+
+
+class CharacterBiLSTMConfig(Section):
+    """Spelling of each word by an LSTM from both ends."""
+
+    name: Literal["bilstm"] = Field(description="The network that spells.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, description="Width H of each direction.")
+
+
+class SoftmaxConfig(Section):
+    """Labels told one by one."""
+
+    name: Literal["softmax"] = Field(description="How labels are told.")
+
+
+class CRFConfig(Section):
+    """Labels told together, by a linear-chain conditional random field."""
+
+    name: Literal["crf"] = Field(description="How labels are told.")
+
+
+class FeedbackConfig(Section):
+    """Labels told from the label before, which is fed back: output connections."""
+
+    name: Literal["feedback"] = Field(description="How labels are told.")
+    embedding_size: int = Field(ge=1, description="Width of the embedding of the label before.")
+    beam: int = Field(ge=1, description="Label sequences kept in prediction; 1 is greedy.")
+
+
+Characters = Annotated[CharacterCNNConfig | CharacterBiLSTMConfig, Field(discriminator="name")]
+Output = Annotated[SoftmaxConfig | CRFConfig | FeedbackConfig, Field(discriminator="name")]
+
+
+class RecurrentConfig(SharedConfig):
+    """A recurrent network."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["recurrent"] = Field(description="The kind of network.")
+    cell: str = Field(description="The cell: a file of src/unroll/cells.")
+    cell_arguments: dict[str, float | str] = Field(description="Arguments of the cell beside its widths.")
+    bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
+    characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
+    output: Output = Field(description="How a tagger tells labels.")
+
+    @model_validator(mode="after")
+    def _known_cell(self) -> RecurrentConfig:
+        if self.cell not in cell_files():
+            raise ValueError(f"there is no arch.cell={self.cell}; choose one of {', '.join(cell_files())}")
+        allowed = cell_arguments(self.cell)
+        for name in self.cell_arguments:
+            if name not in allowed:
+                choices = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+                raise ValueError(f"arch.cell={self.cell} has no argument {name!r}; {choices}")
+        return self
+
+
+class ConvolutionalConfig(LearnedConfig):
+    """A network of convolutions over time."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["convolutional"] = Field(description="The kind of network.")
+    layers: int = Field(ge=1, description="Number of layers L.")
+    kernel_width: int = Field(ge=1, description="Steps that a filter sees, an odd number.")
+
+    @field_validator("kernel_width")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"arch.kernel_width={value}: a filter of an even number of steps has no middle")
+        return value
+
+
+class FeedforwardConfig(LearnedConfig):
+    """A feed-forward neural language model."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["feedforward"] = Field(description="The kind of network.")
+    order: int = Field(ge=2, description="Length n of its n-grams: it reads the n - 1 tokens before the next one.")
+    direct: bool = Field(description="Whether embeddings are connected with the output directly.")
+
+
+class NgramConfig(Section):
+    """An n-gram language model."""
+
+    name: str = Field(description="Name of the architecture: that of its file.")
+    network: Literal["ngram"] = Field(description="The kind of network.")
+    order: int = Field(ge=1, le=9, description="Length n of the longest n-gram.")
+
+
+Arch = Annotated[
+    RecurrentConfig | ConvolutionalConfig | FeedforwardConfig | NgramConfig, Field(discriminator="network")
+]
+NETWORKS: dict[str, type[Section]] = {
+    "recurrent": RecurrentConfig, "convolutional": ConvolutionalConfig, "feedforward": FeedforwardConfig,
+    "ngram": NgramConfig,
+}  # fmt: skip
+
+CELLS = Path(__file__).parent.parent / "cells"  # read as text: importing a cell would import torch
+
+
+def cell_files() -> list[str]:
+    """Names of the cells: those of the files that define one."""
+    return sorted(path.stem for path in CELLS.glob("*.py") if path.stem not in ("__init__", "base", "initializers"))
+
+
+def cell_arguments(cell: str) -> list[str]:
+    """Arguments that the cell of a file takes beside its two widths."""
+    tree = ast.parse((CELLS / f"{cell}.py").read_text(encoding="utf-8"))
+    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Cell")):
+        for method in kind.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                names = [argument.arg for argument in method.args.args]
+                if names[:3] == ["self", "input_size", "hidden_size"]:
+                    return names[3:]
+    return []

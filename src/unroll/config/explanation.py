@@ -1,0 +1,52 @@
+"""Every setting by its dotted name, and all of them in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from unroll.config.architectures import SharedConfig
+from unroll.config.schema import Config
+
+
+def explain() -> str:
+    """Every field with its type and its sentence, a line each."""
+    lines = []
+    shared: tuple[str, type[BaseModel]] = ("recurrent", SharedConfig)
+    for name, model in [*sections(Config, ""), shared]:
+        lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
+        for key, field in fields(name, model):
+            kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
+            if "Config" not in kind:
+                lines.append(f"  {name + '.' if name else ''}{key} ({kind}): {field.description}")
+    return "\n".join(lines)
+
+
+def keys() -> Iterator[str]:
+    """Dotted name of every setting."""
+    for name, model in sections(Config, ""):
+        yield from (f"{name}.{key}".lstrip(".") for key, _ in fields(name, model))
+    yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
+
+
+def fields(name: str, model: type[BaseModel]) -> list[tuple[str, Any]]:
+    """Settings of a section, but for those of an architecture that the section ``recurrent`` has for all of them."""
+    shared = SharedConfig.model_fields if name == "arch" else {}
+    return [(key, field) for key, field in model.model_fields.items() if key not in shared]
+
+
+def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A section and all below it, each with its dotted name."""
+    yield name, model
+    for key, field in model.model_fields.items():
+        for part in _models(field.annotation):
+            yield from sections(part, f"{name}.{key}".lstrip("."))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
