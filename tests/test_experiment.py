@@ -123,7 +123,7 @@ def test_what_the_suite_leaves_out_is_refused_by_the_settings(arch: str, small: 
     own = composed(small, min(ARCHS[arch]), arch, *QUICK).model_dump(mode="json")
     for task in ALL - ARCHS[arch]:
         settings = composed(small, task, "lstm", *QUICK).model_dump(mode="json")
-        with pytest.raises(BadInput, match=rf"Arch={arch} .*task"):
+        with pytest.raises(BadInput, match=rf"arch={arch} .*task"):
             check({**settings, "arch": own["arch"]}, "a test")
 
 

@@ -86,7 +86,7 @@ class GRUCell(KernelCell, DerivedCell):
         if self.reset == "before":
             return ()
         third = projected[..., 2 * self.hidden_size :]
-        candidate = third.contiguous()
+        candidate = third.clone(memory_format=torch.contiguous_format)
         third.copy_(self.bias_candidate)
         return (candidate,)
 
