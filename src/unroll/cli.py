@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import gc
 import json
@@ -21,9 +22,10 @@ unroll config --explain tells what there is. RUN is the folder of a trained run.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 if it went well, 2 on bad input, 130 after Ctrl-C."""
-    # imports make a million objects that stay; to look for garbage among them, as often as is usual, takes a quarter of
-    # the time to the first step
+    # imports make a million objects that stay: to look for garbage among them as often as is usual takes a quarter of
+    # the time to the first step, and to take them apart at the end takes longer than a second
     gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     # argparse takes settings on one side of an option only; those on the other side are left over

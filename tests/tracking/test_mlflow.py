@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.tasks import Tagger
+from unroll.tracking import serve
 
 Small = Callable[..., Config]
 
@@ -91,7 +91,7 @@ def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
     def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(importlib.import_module("mlflow.pyfunc"), "log_model", full)  # not of its lazy stand-in
+    monkeypatch.setattr(serve, "log_model", full)
     tracked(small, project, store)
     assert "MLflow did not take the model of this run (No space left on device)" in capsys.readouterr().err
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")

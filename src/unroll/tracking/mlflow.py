@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from unroll.errors import BadInput
-from unroll.tracking.provenance import PACKAGES
+from unroll.tracking import serve
 from unroll.tracking.tracker import RunRecord, Status
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -80,12 +80,7 @@ class MLflowTracker:
     def _log_result(self, folder: Path) -> None:
         mlflow.log_artifact(str(folder / "history.csv"))
         if self.with_model:
-            mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(__file__).with_name("serve.py")),
-                artifacts={"run": str(folder)},
-                pip_requirements=list(PACKAGES[:4]),  # and this package, which no index has: serve it from here
-            )
+            serve.log_model(folder)
 
     def end(self, status: Status) -> None:
         """Send what is left and close the run; a store that is gone costs the run its points there, not its result."""

@@ -10,16 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
-CODE = ("cells", "networks", "data", "tasks", "training", "experiment.py")  # what a trained model depends on
+CODE = ("cells", "networks", "data", "tasks", "training", "experiment")  # what a trained model depends on
 
 
 def digest_of(paths: Sequence[Path]) -> str:
     """SHA-256 over the names and bytes of files and folders; caches of Python are passed over."""
     total = hashlib.sha256()
     for path in paths:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
         for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
+            if "__pycache__" not in file.parts:
                 total.update(file.relative_to(path.parent).as_posix().encode())
                 with file.open("rb") as stream:
                     total.update(hashlib.file_digest(stream, "sha256").digest())

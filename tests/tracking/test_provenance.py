@@ -1,0 +1,26 @@
+"""Where a result comes from: digests that miss nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unroll.tracking import provenance
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_a_fingerprint_covers_all_the_code_on_which_the_pipeline_makes_a_run_depend() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    code = {Path(dep) for dep in stages["train-cells"]["deps"] if dep.startswith("src/")}
+    assert {Path("src/unroll") / name for name in provenance.CODE} == code
+    assert all((ROOT / path).exists() for path in code)
+
+
+def test_a_digest_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("a", encoding="utf-8")
+    assert provenance.digest_of([tmp_path / "here"])
+    with pytest.raises(FileNotFoundError):
+        provenance.digest_of([tmp_path / "here", tmp_path / "missing"])
