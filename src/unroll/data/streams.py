@@ -75,8 +75,6 @@ class Streams:
     def _cut(self, values: np.ndarray | None, begin: int, end: int, shift: int) -> torch.Tensor:
         """Steps ``begin`` to ``end`` of every stream: [B, end − begin]."""
         assert values is not None
+        place = self.starts[:, None] + np.arange(begin + shift, end + shift)  # [B, end − begin]
         # The last stream may lack the last step; its place is masked, so any token will do.
-        rows = [values[start + begin + shift : start + end + shift] for start in self.starts]
-        if len(rows[-1]) < end - begin:
-            rows[-1] = np.append(rows[-1], values[-1])
-        return torch.from_numpy(np.stack(rows).astype(np.int64))
+        return torch.from_numpy(values.take(place, mode="clip").astype(np.int64))
