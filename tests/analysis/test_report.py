@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from unroll.analysis import comparison
+from unroll.analysis import comparison, report
 from unroll.analysis.report import write_report
+from unroll.config import course
 
 ARCHS = ["lstm", "gru"]
 COURSE: dict[str, dict[str, list[Any]]] = {
@@ -106,3 +107,15 @@ def test_the_page_renders_in_a_browser(outputs: Path) -> None:
         check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     assert picture.stat().st_size > 50_000  # an empty page is a few kB
+
+
+def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
+    from unroll.analysis import plots
+
+    chapters = [grid["archs"] for grid in course(Path(__file__).parent.parent.parent / "conf" / "course.yaml").values()]
+    palette = plots.colours(chapters)
+    assert all(len({palette[arch] for arch in chapter}) == len(chapter) for chapter in chapters)
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    assert report._figure(-0.00001, 0.99) == "0.0000"

@@ -29,9 +29,14 @@ plt.rcParams.update({
 })  # fmt: skip
 
 
-def colours(archs: list[str]) -> dict[str, str]:
-    """One colour per architecture, the same in every figure of a page."""
-    return {arch: COLOURS[n % len(COLOURS)] for n, arch in enumerate(archs)}
+def colours(chapters: list[list[str]]) -> dict[str, str]:
+    """One colour per architecture, the same in every figure of a page, and none twice in a chapter of up to eight."""
+    chosen: dict[str, str] = {}
+    for arch in dict.fromkeys(arch for chapter in chapters for arch in chapter):
+        rivals = {chosen.get(other) for chapter in chapters if arch in chapter for other in chapter}
+        free = [colour for colour in COLOURS if colour not in rivals]
+        chosen[arch] = free[0] if free else COLOURS[len(chosen) % len(COLOURS)]
+    return chosen
 
 
 def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> str:

@@ -32,7 +32,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         raise BadInput(f"{comparison} does not exist; run unroll compare, or make repro.")
     rows = json.loads(comparison.read_text(encoding="utf-8"))
     targets = outputs / "comparison" / "targets.json"
-    archs = list(dict.fromkeys(arch for grid in chapters.values() for arch in grid["archs"]))
+    archs = [grid["archs"] for grid in chapters.values()]
     sections = {
         chapter: [
             _section(name, about[name], load_results(outputs / "metrics" / f"{name}.json"), rows, outputs, archs)
@@ -54,11 +54,16 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
 
 
 def _section(
-    name: str, about: dict[str, Any], results: Results, rows: list[dict[str, Any]], outputs: Path, archs: list[str]
+    name: str,
+    about: dict[str, Any],
+    results: Results,
+    rows: list[dict[str, Any]],
+    outputs: Path,
+    archs: list[list[str]],
 ) -> dict[str, Any]:
     from unroll.analysis import plots
 
-    palette = plots.colours(list(dict.fromkeys([*archs, *by_arch(results)])))
+    palette = plots.colours([*archs, list(by_arch(results))])
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
@@ -112,4 +117,4 @@ def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any
 
 def _figure(value: float | None, like: float | None = None) -> str:
     """A number with as many decimals as its size, or that of ``like``, asks for."""
-    return "" if value is None else f"{value:.{digits(value if like is None else like)}f}"
+    return "" if value is None else f"{value:z.{digits(value if like is None else like)}f}"
