@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +117,22 @@ def test_four_processes_can_open_a_new_store_at_once(project: Path) -> None:
     code = "from unroll.tracking.mlflow import open_store; open_store('sqlite:///mlruns/mlflow.db')"
     processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
+
+
+@pytest.mark.slow
+def test_the_ui_serves_the_runs_and_leaves_no_process_when_it_is_ended(project: Path, store: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ui = subprocess.Popen([sys.executable, "-m", "unroll.cli", "ui", "--uri", store, "--port", str(port)])
+    for _ in range(60):
+        time.sleep(0.5)
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert b"MLflow" in page.read()
+            break
+    else:
+        pytest.fail("the server did not come up")
+    ui.terminate()
+    ui.wait(timeout=30)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/")

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -184,9 +185,20 @@ def serve_ui(uri: str, port: int) -> None:
     open_store(uri)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination",
                "./mlruns", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    # mlflow starts uvicorn by name, so this environment's programs must come first
+    # mlflow starts uvicorn by name, so this environment's programs must come first; its workers for jobs, which nobody
+    # asks for here, would be six processes of a quarter of a gigabyte
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    if code := subprocess.call(command, env={**os.environ, "PATH": path}):
+    environment = {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        code = server.wait()
+    finally:  # however it ends, none of the server's processes outlives it
+        signal.signal(signal.SIGTERM, previous)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    if code:
         raise BadInput(f"MLflow's server ended with status {code}; is port {port} in use? Choose another with --port.")
 
 
