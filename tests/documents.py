@@ -6,9 +6,8 @@ import re
 
 
 def readme_block(page: str, title: str) -> str:
-    """The fenced block whose first line is a comment with this file name; that line is left out."""
+    """The fenced block that a comment in its first two lines names so, whole, as a person copies it."""
     for block in re.findall(r"```[a-z]*\n(.*?)```", page, flags=re.DOTALL):
-        first, _, rest = block.partition("\n")
-        if first.strip("# ").startswith(title):
-            return str(rest)
+        if any(line.startswith(f"# {title}") for line in block.splitlines()[:2]):
+            return str(block)
     raise AssertionError(f"no block for {title}")

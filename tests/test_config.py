@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from unroll import cells, config
-from unroll.config import Config, compose
+from unroll.config import Config, architectures, compose
 from unroll.config.architectures import RecurrentConfig, cell_files
 from unroll.errors import BadInput
 
@@ -180,7 +180,7 @@ def test_a_file_of_a_group_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CONF, tmp_path / "conf")
     path = tmp_path / "conf" / "experiment" / "tagging.yaml"
     path.write_bytes(path.read_bytes() + "# café\n".encode("latin-1"))
-    with pytest.raises(BadInput, match=r"experiment=tagging"):
+    with pytest.raises(BadInput, match=r"tagging\.yaml is no YAML"):
         compose(["experiment=tagging"], tmp_path / "conf")
 
 
@@ -204,3 +204,18 @@ def test_an_experiment_that_asks_nothing_is_refused(tmp_path: Path, line: str) -
 
 def test_precision_may_be_written_as_the_number_it_looks_like() -> None:
     assert compose(["experiment=tagging", "training.precision=32"], CONF).training.precision == "32"
+
+
+def test_an_experiment_without_its_first_line_is_told_so(tmp_path: Path) -> None:
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    path = conf / "experiment" / "tagging.yaml"
+    path.write_text("# my question\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"tagging\.yaml, line 1: it must be # @package _global_"):
+        compose(["experiment=tagging"], conf)
+
+
+def test_a_cell_that_is_no_python_is_told_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(architectures, "CELLS", tmp_path)
+    (tmp_path / "lstm.py").write_text("class LSTMCell(:\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"lstm\.py, line 1: .*mend the cell"):
+        compose(["experiment=tagging", "arch=lstm"], CONF)

@@ -84,7 +84,7 @@ def data(options: argparse.Namespace) -> None:
         for name, corpus in settings.corpora().items():
             origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
             state = "here" if Path(corpus.train).exists() else "not here"
-            print(f"{name:16} {origin:9} {state:9} {corpus.title}")
+            print(f"{name:22} {origin:9} {state:9} {corpus.title}")
     elif options.action == "fetch":
         if not options.names:
             raise BadInput("Which corpus? Name one or more; unroll data list shows them.")
@@ -286,7 +286,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
-    sub.add_argument("--prepared", type=Path, metavar="FOLDER", required=True, help="data with fit/ and test/")
+    sub.add_argument(
+        "--prepared", type=Path, metavar="FOLDER", required=True, help="what unroll prepare --out FOLDER wrote"
+    )
     sub.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     sub.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
     sub.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")

@@ -149,7 +149,11 @@ def cell_files() -> list[str]:
 
 def cell_arguments(cell: str) -> list[str]:
     """Arguments that the cell of a file takes beside its two widths."""
-    tree = ast.parse((CELLS / f"{cell}.py").read_text(encoding="utf-8"))
+    path = CELLS / f"{cell}.py"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}; mend the cell") from None
     for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Cell")):
         for method in kind.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":

@@ -44,6 +44,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     if not (conf / "config.yaml").is_file():
         raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
     chosen = _choices(overrides, conf)
+    question(chosen["experiment"], conf)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
@@ -58,7 +59,6 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     settings["arch"] = _with_shared(settings["arch"], settings.pop("recurrent"), " ".join(overrides))
     settings["experiment"] = chosen["experiment"]
     settings.pop("question")  # asked by the experiment; a run is the same whatever the words
-    question(chosen["experiment"], conf)
     run = check(settings, " ".join(overrides))
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
@@ -91,6 +91,8 @@ def question(experiment: str, conf: Path = CONF) -> str:
     """
     path = conf / "experiment" / f"{experiment}.yaml"
     asked = read(path).get("question")
+    if path.read_text(encoding="utf-8").partition("\n")[0].strip() != "# @package _global_":
+        raise BadInput(f"{path}, line 1: it must be # @package _global_, by which Hydra knows where the rest belongs.")
     if not isinstance(asked, str) or not asked.strip():
         raise BadInput(f'{path} asks nothing; add a line such as question: "Does a GRU match an LSTM here?"')
     return asked
