@@ -227,7 +227,7 @@ def test_an_embedded_corpus_that_lacks_a_file_is_made_anew(project: Path) -> Non
 def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no corpus 'browm'" in refused(capsys, "data", "fetch", "browm")
+    assert "no corpus 'browm' (did you mean brown?)" in refused(capsys, "data", "fetch", "browm")
     assert "Which corpus" in refused(capsys, "data", "fetch")
     monkeypatch.setenv("UNROLL_MIRROR", str(project / "nowhere"))
     assert "no folder" in refused(capsys, "data", "fetch", "tinyshakespeare")
@@ -239,12 +239,40 @@ def test_data_add_makes_a_corpus_of_ones_own(project: Path, capsys: pytest.Captu
     assert main(["data", "add", "mine.txt"]) == 0
     assert main(["prepare", "experiment=grammar", "data=mine", "data.probe=null", "data.contrast=null"]) == 0
     capsys.readouterr()
-    assert "already" in refused(capsys, "data", "add", "mine.txt")
+    message = refused(capsys, "train", "experiment=grammar", "--prepared", "data/mine")
+    assert "data/mine is no prepared corpus" in message
+    assert "delete conf/data/mine.yaml and data/mine." in refused(capsys, "data", "add", "mine.txt")
     assert "does not exist" in refused(capsys, "data", "add", "absent.txt")
     Path("mine.xyz").write_text("a", encoding="utf-8")
     assert "format" in refused(capsys, "data", "add", "mine.xyz", "--name", "other")
     Path("folder").mkdir()
     assert "files for train" in refused(capsys, "data", "add", "folder")
+
+
+def test_data_add_refuses_what_cannot_be_read_and_keeps_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("torn.conllu").write_text("1\tdog\tNOUN\n\n", encoding="utf-8")
+    assert "torn.conllu, line 1" in refused(capsys, "data", "add", "torn.conllu")
+    assert not Path("data/torn").exists()
+    assert not Path("conf/data/torn.yaml").exists()
+
+
+def test_nothing_is_begun_outside_a_project(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "run.yaml").write_text(small("tagging", "lstm").dump(), encoding="utf-8")
+    monkeypatch.chdir(outside)
+    for command in (
+        ["train", "--config", "run.yaml"],
+        ["train", "experiment=tagging"],
+        ["data", "list"],
+        ["data", "add", "run.yaml"],
+    ):
+        assert "change to the root of the project" in refused(capsys, *command)
+    assert [path.name for path in outside.iterdir()] == ["run.yaml"]
 
 
 def test_a_full_disk_leaves_nothing_half_written(small: Small, project: Path) -> None:

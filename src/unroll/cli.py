@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from unroll import __version__
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 
 EPILOG = """\
 SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
@@ -91,7 +91,7 @@ def data(options: argparse.Namespace) -> None:
         known = settings.corpora()
         for name in options.names:
             if name not in known:
-                raise BadInput(f"There is no corpus {name!r}; choose from {', '.join(known)}.")
+                raise no_such("corpus", name, known)
         for name in options.names:
             print(preparation.fetch_corpus(known[name]))
     else:
@@ -119,6 +119,7 @@ def train(options: argparse.Namespace) -> None:
 
     if options.config and options.settings:
         raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
+    settings.check_root()
     run = settings.load(options.config) if options.config else settings.compose(options.settings)
     folder = options.prepared or preparation.prepared(run.data)
     from unroll import experiment

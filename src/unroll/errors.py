@@ -1,5 +1,22 @@
 """The one exception for what a person can mend: a file, a row, a key, a flag."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class BadInput(ValueError):
     """One clear sentence that names the place and the remedy; the command line prints it and exits with 2."""
+
+
+def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:
+    """The error for a name that is none of the choices, with the nearest of them and all."""
+    known = list(choices)
+    return BadInput(f"There is no {kind} {name!r}{nearest(name, known)}; choose one of {', '.join(known)}.")
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """ " (did you mean …?)" for a word that is close to one of the choices, or nothing."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""

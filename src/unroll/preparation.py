@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
-from unroll.config import CONF, DataConfig
+from unroll.config import CONF, DataConfig, check_root, complete_data
 from unroll.data.corpus import Corpus
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
 from unroll.data.readers import READERS, guess
 from unroll.data.sources import Source, fetch
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 from unroll.outputs import whole, write_text
 
 CACHE = Path("outputs/cache")
@@ -79,15 +79,15 @@ def obtain(data: DataConfig) -> None:
     """Generate an embedded corpus if a file of it is not there; a public one is fetched only on request."""
     folder = Path(data.train).parent
     files = [Path(file) for file in (data.train, data.validation, data.test) if file]
-    lacking = any(not file.exists() for file in files)
+    lacking = [file for file in files if not file.exists()]
     if data.generator is not None and folder == Path("data") / data.name and lacking:
         if data.generator not in GENERATORS:
-            raise BadInput(f"There is no generator {data.generator!r}; choose one of {', '.join(GENERATORS)}.")
+            raise no_such("generator", data.generator, GENERATORS)
         with whole(folder, replaces="*") as written:
             written.mkdir()
             GENERATORS[data.generator](written)
-    if data.sources and not Path(data.train).exists():
-        raise BadInput(f"{data.train} is not here yet; run: unroll data fetch {data.name}")
+    if data.sources and lacking:
+        raise BadInput(f"{lacking[0]} is not here yet; run: unroll data fetch {data.name}")
 
 
 def fetch_corpus(data: DataConfig) -> Path:
@@ -116,13 +116,13 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         BadInput: there is nothing to add, the format is not told by the names, or the name is taken.
     """
     name = name or path.stem
-    if not (conf / "config.yaml").is_file():
-        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+    check_root(conf)
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise BadInput(f"{name!r} cannot name a corpus; choose letters, digits, - and _ with --name.")
     target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
     if settings.exists() or target.exists():
-        raise BadInput(f"There is a corpus {name!r} already; choose another with --name.")
+        taken = " and ".join(str(path) for path in (settings, target) if path.exists())
+        raise BadInput(f"There is a corpus {name!r} already; choose another with --name, or delete {taken}.")
     if not path.exists():
         raise BadInput(f"{path} does not exist; name a file or a folder.")
     files = _split_files(path)
@@ -139,6 +139,10 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     content |= {split: str(target / file.name) for split, file in files.items()}
     if "validation" not in files:
         content["split"] = {"train": 0.8, "validation": 0.1}
+    read = corpus_of(complete_data(content, str(settings), conf)).read
+    for file in files.values():
+        for _ in read(file):  # a line that cannot be read is told now, not when the corpus is used
+            pass
     with whole(target) as folder:
         folder.mkdir()
         for file in files.values():

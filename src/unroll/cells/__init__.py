@@ -12,7 +12,7 @@ from unroll.cells.irnn import IRNNCell
 from unroll.cells.lstm import LSTMCell, LSTMState
 from unroll.cells.peephole_lstm import PeepholeLSTMCell
 from unroll.cells.vanilla import VanillaCell
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 
 __all__ = [
     "Cell", "CoupledLSTMCell", "DerivedCell", "GRUCell", "HiddenState", "IRNNCell", "KernelCell", "LSTMCell",
@@ -29,7 +29,7 @@ def cell_named(name: str) -> type[Cell]:
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
     names = [stem for stem in names if stem not in ("__init__", "base", "initializers")]
     if name not in names:
-        raise BadInput(f"There is no cell {name!r}; choose one of {', '.join(names)}.")
+        raise no_such("cell", name, names)
     module = import_module(f"unroll.cells.{name}")
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Cell)]
     own = [kind for kind in kinds if kind.__module__ == module.__name__ and kind.__name__.endswith("Cell")]

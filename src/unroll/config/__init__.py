@@ -4,13 +4,23 @@ Defaults stand in YAML alone; every field has its sentence, which ``unroll confi
 """
 
 from unroll.config.architectures import NgramConfig
-from unroll.config.compose import CONF, check, compose, corpora, dump_data, load, load_data
+from unroll.config.compose import (
+    CONF,
+    check,
+    check_root,
+    complete_data,
+    compose,
+    corpora,
+    dump_data,
+    load,
+    load_data,
+)
 from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
 from unroll.config.explanation import explain, sections
 from unroll.config.schema import Config
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "about", "check", "compose", "corpora", "course", "dump_data",
-    "explain", "grid", "load", "load_data", "resolve", "sections",
+    "CONF", "Config", "DataConfig", "NgramConfig", "about", "check", "check_root", "complete_data", "compose",
+    "corpora", "course", "dump_data", "explain", "grid", "load", "load_data", "resolve", "sections",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.explanation import keys
 from unroll.config.schema import Config
-from unroll.errors import BadInput
+from unroll.errors import BadInput, nearest, no_such
 
 CONF = Path("conf")
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
@@ -41,8 +40,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    if not (conf / "config.yaml").is_file():
-        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+    check_root(conf)
     chosen = _choices(overrides, conf)
     question(chosen["experiment"], conf)
     GlobalHydra.instance().clear()
@@ -98,6 +96,16 @@ def question(experiment: str, conf: Path = CONF) -> str:
     return asked
 
 
+def check_root(conf: Path = CONF) -> None:
+    """Refuse to work outside a project, where settings are not found and outputs would be scattered.
+
+    Raises:
+        BadInput: the folder of the YAML files is not here.
+    """
+    if not (conf / "config.yaml").is_file():
+        raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
+
+
 def load(path: Path) -> Config:
     """Read the resolved settings of a run.
 
@@ -114,11 +122,17 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
     Raises:
         BadInput: a file is bad.
     """
-    defaults = read(conf / "config.yaml")["data"]
-    found = {}
-    for path in sorted((conf / "data").glob("*.yaml")):
-        found[path.stem] = _check_data({**defaults, **read(path)}, str(path))
-    return found
+    check_root(conf)
+    return {path.stem: complete_data(read(path), str(path), conf) for path in sorted((conf / "data").glob("*.yaml"))}
+
+
+def complete_data(content: dict[str, Any], origin: str, conf: Path = CONF) -> DataConfig:
+    """Data settings as a file of ``conf/data`` tells them, the others as ``config.yaml`` has them.
+
+    Raises:
+        BadInput: with one sentence for the first thing that is wrong.
+    """
+    return _check_data({**read(conf / "config.yaml")["data"], **content}, origin)
 
 
 def dump_data(data: DataConfig) -> str:
@@ -189,25 +203,18 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
         if key in GROUPS:
             files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
             if value not in files:
-                raise BadInput(
-                    f"There is no {key} {value!r}{_nearest(value, files)}; choose one of {', '.join(files)}."
-                )
+                raise no_such(key, value, files)
             chosen[key] = value
         elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
             raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
         elif key.rpartition(".")[0] == "arch.cell_arguments":
             continue  # an argument of the cell, which is known once all is composed
         elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
-            raise BadInput(f"There is no setting {key!r}{_nearest(key, known)}; see unroll config --explain.")
+            raise BadInput(f"There is no setting {key!r}{nearest(key, known)}; see unroll config --explain.")
     if "experiment" not in chosen:
         files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
         raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
     return chosen
-
-
-def _nearest(word: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _first_sentence(message: str, overrides: Sequence[str]) -> str:
@@ -222,7 +229,7 @@ def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys() if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        return f"There is no setting {key!r}{_nearest(key, siblings)} ({origin}); see unroll config --explain."
+        return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     reason = first["msg"].removeprefix("Value error, ")

@@ -125,7 +125,9 @@ class Vocabulary:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(**content)
         except FileNotFoundError:
-            raise BadInput(f"{path} is missing; prepare the data or train the run again.") from None
+            raise BadInput(
+                f"{path} is missing: that is no prepared corpus; write one with unroll prepare --out FOLDER."
+            ) from None
         except (ValueError, TypeError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} is not a vocabulary ({error}); train the run again.") from None
 

@@ -18,6 +18,7 @@ from unroll.config import Config, NgramConfig
 from unroll.data.prepared import Split, open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.trained import tensors
@@ -126,7 +127,13 @@ def build_tracker(config: Config) -> Tracker:
 
 
 def adhoc_name(config: Config, prepared: Path) -> str:
-    """Folder of a run outside the pipeline: ``<experiment>-<arch>-<seed>-<fingerprint>``."""
+    """Folder of a run outside the pipeline: ``<experiment>-<arch>-<seed>-<fingerprint>``.
+
+    Raises:
+        BadInput: there is no prepared data.
+    """
+    if not (prepared / "fit").is_dir():
+        raise BadInput(f"{prepared} is no prepared corpus; write one with unroll prepare --out FOLDER.")
     mark = fingerprint(config.digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"
 
