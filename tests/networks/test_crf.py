@@ -321,6 +321,14 @@ def test_gradients_pass_gradcheck() -> None:
     )
 
 
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    crf, lengths = build(4), torch.tensor(LENGTHS)
+    emissions, targets = batch(7, 0.5, 2)
+    loss = crf(emissions.requires_grad_(), targets, lengths).sum()
+    with pytest.raises(NotImplementedError, match="second derivative"):
+        torch.autograd.grad(loss, emissions, create_graph=True)
+
+
 def test_at_first_it_is_a_softmax_at_every_step() -> None:
     crf, lengths = LinearChainCRF(4, None).double(), torch.tensor(LENGTHS)
     emissions, targets = draw(4, 6, 4), torch.randint(4, (4, 6), generator=torch.Generator().manual_seed(1))

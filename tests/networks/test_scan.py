@@ -269,6 +269,14 @@ def test_the_derivative_can_be_asked_for_twice_and_for_some_weights_alone(varian
 
 
 @each_derived
+def test_a_second_derivative_is_refused_rather_than_wrong(variant: str) -> None:
+    cell, inputs = made(variant), draw(BATCH, TIME, INPUT).requires_grad_()
+    output, _ = derivative(cell, inputs, some_state(cell))
+    with pytest.raises(NotImplementedError, match="by_steps"):
+        torch.autograd.grad(output.sum(), inputs, create_graph=True)
+
+
+@each_derived
 def test_without_a_gradient_to_come_nothing_is_recorded(variant: str) -> None:
     cell = made(variant)
     with torch.no_grad():

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from unroll.errors import BadInput
@@ -276,8 +275,9 @@ class _ScaledPartition(torch.autograd.Function):
         return total, exact
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph
+            raise NotImplementedError("The CRF's gradient, the expected counts, has no second derivative here.")
         before, after, transitions, real, last = ctx.saved_tensors
         time, _, batch, count = after.shape
         steps, rows = torch.arange(time, device=after.device)[:, None], torch.arange(batch, device=after.device)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
 
@@ -96,9 +95,10 @@ class _Unrolled(torch.autograd.Function):
         return tuple(part[1:] for part in states)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Any, ...]:
         cell, kind = ctx.cell, ctx.kind
+        if torch.is_grad_enabled():  # create_graph; torch's once_differentiable lets many such cases through, wrong
+            raise NotImplementedError(f"{type(cell).__name__} gives no second derivative by hand; scan it by_steps.")
         saved, (buffers, parts) = ctx.saved_tensors, ctx.sizes
         work, states, weights = saved[:buffers], saved[buffers : buffers + parts], saved[buffers + parts :]
         d_gates, work = torch.empty_like(work[0]), cell.workspace(*work)
