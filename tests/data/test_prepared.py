@@ -493,6 +493,12 @@ def test_with_vectors_the_vocabulary_is_the_words_of_train_and_of_the_file(tmp_p
     assert rows[[3, 4, 6, 7, 8]].tolist() == [[5, 6], [1, 2], [3, 4], [5, 6], [7, 8]]
 
 
+def test_vectors_of_no_word_of_train_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no vector of any word of train"):
+        prepare(corpus(tmp_path, words, "hund katze\n", "a\n", "b\n", vectors=VECTORS), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_of_validation_or_test_reaches_the_vectors(tmp_path: Path) -> None:
     found = []
     for other in ("a\n", "new d zzz\n"):

@@ -9,6 +9,7 @@ import torch
 from cells.test_cells import EXACT, VARIANTS, draw, randomized
 from torch import Tensor, nn
 
+from unroll.errors import BadInput
 from unroll.networks.embedding import OneHot, embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.readout import READOUTS
@@ -136,3 +137,10 @@ def test_locked_dropout_drops_the_same_units_at_every_step_and_plain_dropout_oth
     assert not (dropped == dropped[:1]).all()  # and other ones of each sequence
     encoder.eval()
     assert (encoder.outputs(draw(30, 8, INPUT), torch.full((30,), 8)) != 0).all()
+
+
+def test_an_unknown_readout_names_the_choices() -> None:
+    with pytest.raises(
+        BadInput, match=r"no readout 'finale' \(did you mean final\?\); choose one of last, final, mean"
+    ):
+        build("finale")

@@ -24,11 +24,17 @@ each_direction = pytest.mark.parametrize("bidirectional", [False, True])
 
 
 def parts(
-    variant: str, tied: bool, width: int = WIDTH, hidden: int = HIDDEN, layers: int = 1, bidirectional: bool = False
+    variant: str,
+    tied: bool,
+    width: int = WIDTH,
+    hidden: int = HIDDEN,
+    layers: int = 1,
+    bidirectional: bool = False,
+    learned_state: bool = False,
 ) -> tuple[SequenceEncoder, TokenOutput, nn.Embedding]:
     torch.manual_seed(3)
     embedding = embed(VOCABULARY, width, padding_index=0, scale=0.1)
-    recurrent = Recurrent(VARIANTS[variant].build, width, hidden, layers, bidirectional)
+    recurrent = Recurrent(VARIANTS[variant].build, width, hidden, layers, bidirectional, learned_state=learned_state)
     encoder = SequenceEncoder(embedding, recurrent, nn.Identity(), "final")
     return encoder, TokenOutput(encoder.output_size, VOCABULARY, embedding if tied else None), embedding
 
@@ -38,8 +44,10 @@ def build(variant: str = "lstm", tied: bool = True) -> RecurrentLanguageNetwork:
     return network
 
 
-def build_cloze(variant: str = "lstm", bidirectional: bool = True, layers: int = 1, tied: bool = True) -> ClozeNetwork:
-    encoder, output, _ = parts(variant, tied, layers=layers, bidirectional=bidirectional)
+def build_cloze(
+    variant: str = "lstm", bidirectional: bool = True, layers: int = 1, tied: bool = True, learned_state: bool = False
+) -> ClozeNetwork:
+    encoder, output, _ = parts(variant, tied, layers=layers, bidirectional=bidirectional, learned_state=learned_state)
     network: ClozeNetwork = randomized(ClozeNetwork(encoder, output).double())
     return network
 
@@ -145,8 +153,11 @@ def test_one_direction_tells_a_token_from_those_before_it_alone(variant: str, la
 
 @each_variant
 @each_direction
-def test_logits_of_a_cloze_are_those_of_the_states_on_both_sides(variant: str, bidirectional: bool) -> None:
-    network = build_cloze(variant, bidirectional)
+@pytest.mark.parametrize("learned", [False, True])
+def test_logits_of_a_cloze_are_those_of_the_states_on_both_sides(
+    variant: str, bidirectional: bool, learned: bool
+) -> None:
+    network = build_cloze(variant, bidirectional, learned_state=learned)
     layers, tokens, lengths = network.encoder.recurrent.layers, padded(8, 3), torch.tensor(LENGTHS)
     logits = network(tokens, lengths)
     for b, t in product(range(len(LENGTHS)), range(max(LENGTHS))):
@@ -155,10 +166,10 @@ def test_logits_of_a_cloze_are_those_of_the_states_on_both_sides(variant: str, b
         read = network.encoder.inputs(sequence(b)).unbind(0)
         sides = []
         for layer, side in zip(layers, (read[:t], read[:t:-1]), strict=False):  # what comes after, from the end on
-            hidden, state = torch.zeros(1, HIDDEN, dtype=torch.float64), layer.cell.initial_state(1)
+            state = layer.initial_state(1)
             for step in side:
-                hidden, state = layer.cell(step[None], state)
-            sides.append(hidden)
+                _, state = layer.cell(step[None], state)
+            sides.append(state[0])
         expected = network.output(torch.cat(sides, dim=1))[0]
         torch.testing.assert_close(logits[b, t], expected, **EXACT)
 

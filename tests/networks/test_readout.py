@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from unroll.cells import cell_named
+from unroll.cells.base import last_step
 from unroll.errors import BadInput
-from unroll.networks.readout import READOUTS, excluding, finals, last, maximum, mean, select
+from unroll.networks.readout import READOUTS, excluding, finals, maximum, mean, select
 from unroll.networks.recurrent import Recurrent
 
 INPUT, HIDDEN = 3, 4
@@ -89,7 +90,7 @@ def one_row(pool: Callable[..., Tensor], *size: int) -> Reader:
 
 
 CASES: dict[str, tuple[Reader, Callable[[list[Row], int], list[Row]]]] = {
-    "last": (one_row(last), last_by_hand),
+    "last": (one_row(last_step), last_by_hand),
     "finals": (one_row(finals, HIDDEN), finals_by_hand),
     "mean": (one_row(mean), mean_by_hand),
     "maximum": (one_row(maximum), maximum_by_hand),
@@ -161,7 +162,7 @@ def test_gradients_pass_gradcheck(name: str) -> None:
 def test_every_readout_gives_one_vector_per_sequence_and_is_the_function_of_its_name() -> None:
     output, lengths = padded(7, 1e3), torch.tensor(LENGTHS)
     expected = {
-        "last": last(output, lengths),
+        "last": last_step(output, lengths),
         "final": finals(output, lengths, HIDDEN),
         "mean": mean(output, lengths),
         "max": maximum(output, lengths),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,7 +13,19 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from unroll.cells import Cell, DerivedCell, HiddenState, KernelCell
+from unroll.cells import (
+    Cell,
+    DerivedCell,
+    GRUCell,
+    HiddenState,
+    IRNNCell,
+    KernelCell,
+    LSTMCell,
+    LSTMState,
+    VanillaCell,
+)
+from unroll.errors import BadInput
+from unroll.networks.recurrent import Recurrent
 from unroll.networks.scan import by_derivative, by_steps, outputs, scan
 
 FP32 = {"rtol": 1e-5, "atol": 1e-5}
@@ -322,7 +334,8 @@ def test_the_output_of_every_step_alone_is_that_of_scan(variant: str, normalized
     state = some_state(cell)
     output, _ = scan(cell, inputs, torch.tensor([TIME, 2, 1]), state)
     real = torch.arange(TIME)[None] < torch.tensor([TIME, 2, 1])[:, None]
-    torch.testing.assert_close(outputs(cell, inputs, state)[real], output[real], **EXACT)
+    found = outputs(cell, inputs, torch.tensor([TIME, 2, 1]), state)
+    torch.testing.assert_close(found[real], output[real], **EXACT)
 
 
 @each_norm
@@ -341,7 +354,107 @@ def test_the_step_of_a_cell_of_ones_own_is_given_the_input_as_hoisted() -> None:
     cell, inputs, given = made("own"), draw(BATCH, TIME, INPUT), []
     step = cell.step
     cell.step = lambda projected, state: given.append(projected) or step(projected, state)  # type: ignore[method-assign]
-    outputs(cell, inputs, cell.initial_state(BATCH))
+    outputs(cell, inputs, torch.full((BATCH,), TIME), cell.initial_state(BATCH))
     for t, projected in enumerate(given):
         torch.testing.assert_close(projected, F.linear(inputs[:, t], cell.weight_input, cell.bias), **EXACT)
     assert len(given) == TIME
+
+
+class ResidualLSTMCell(LSTMCell):
+    """Another step than that of its kernel."""
+
+    def step(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        output, after = super().step(projected, state)
+        return output + state.hidden, after
+
+
+class DampedVanillaCell(VanillaCell):
+    """Another product h W than that of its kernel."""
+
+    def recur(self, hidden: Tensor) -> Tensor:
+        return 0.1 * super().recur(hidden)
+
+
+class ScaledVanillaCell(VanillaCell):
+    """Another product x U than that of its kernel."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return 2.0 * super().project(inputs)
+
+
+class ReluGRUCell(GRUCell):
+    """Another step than that of its kernel and its derivative."""
+
+    def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        _, after = super().step(projected, state)
+        return after.hidden.relu(), HiddenState(after.hidden.relu())
+
+
+@pytest.mark.parametrize("kind", [ResidualLSTMCell, DampedVanillaCell, ScaledVanillaCell, ReluGRUCell])
+def test_a_cell_that_changes_an_equation_of_another_is_not_run_by_the_others_kernel(kind: type[Cell]) -> None:
+    cell, inputs, lengths = randomized(kind(INPUT, HIDDEN).double()), draw(BATCH, TIME, INPUT), torch.tensor([5, 2, 1])
+    found, final = scan(cell, inputs, lengths, some_state(cell))
+    expected, end = by_steps(cell, inputs, some_state(cell), lengths)
+    torch.testing.assert_close(found, expected, **EXACT)
+    for one, two in zip(final, end, strict=True):
+        torch.testing.assert_close(one, two, **EXACT)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["scan", "outputs"])
+@pytest.mark.parametrize("variant", ["relu", "irnn", "identity"])
+def test_a_state_that_would_overflow_in_the_padding_harms_no_gradient(variant: str, whole: bool) -> None:
+    """Units without a bound double at every step, from 1 in the short row and from 0 in the long one."""
+    cell = IRNNCell(1, 1) if variant == "irnn" else VanillaCell(1, 1, variant)
+    with torch.no_grad():
+        for parameter, value in zip(
+            (cell.weight_input, cell.weight_recurrent, cell.bias), (1.0, 2.0, 0.0), strict=True
+        ):
+            parameter.fill_(value)
+    inputs, lengths = torch.zeros(2, 200, 1), torch.tensor([3, 200])
+    inputs[0, 0] = 1.0
+    run = scan if whole else (lambda *given: (outputs(*given), None))
+    output, _ = run(cell, inputs, lengths, cell.initial_state(2))
+    (gradient,) = torch.autograd.grad(output[0, :3].sum(), cell.weight_recurrent)
+    assert float(gradient) == 5.0
+
+
+class MemoryState(NamedTuple):
+    """Parts of other shapes than [B, H]."""
+
+    hidden: Tensor  # [B, H]
+    memory: Tensor  # [B, H, 2]
+    count: Tensor  # [B]
+
+
+class MemoryCell(Cell):
+    """A cell with a memory of two numbers per unit and a counter."""
+
+    def initial_state(self, batch_size: int) -> MemoryState:
+        hidden = self._zeros(batch_size)
+        return MemoryState(hidden, torch.stack([hidden, hidden], dim=2), hidden[:, 0])
+
+    def step(self, projected: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
+        hidden = torch.tanh(projected + self.recur(state.hidden) + state.memory.sum(2) + state.count[:, None])
+        memory = state.memory / 2 + hidden[..., None]
+        return hidden, MemoryState(hidden, memory, state.count + 1)
+
+
+def test_a_state_may_have_parts_of_any_shape() -> None:
+    cell, inputs, lengths = randomized(MemoryCell(INPUT, 3).double()), draw(3, TIME, INPUT), torch.tensor([3, 5, 1])
+    output, final = scan(cell, inputs, lengths, cell.initial_state(3))
+    for b, length in enumerate(lengths.tolist()):
+        alone, end = scan(cell, inputs[b : b + 1, :length], lengths[b : b + 1], cell.initial_state(1))
+        torch.testing.assert_close(output[b : b + 1, :length], alone, **EXACT)
+        for one, two in zip(final, end, strict=True):
+            torch.testing.assert_close(one[b : b + 1], two, **EXACT)
+    learned = Recurrent(lambda *sizes: MemoryCell(*sizes), INPUT, 3, 1, False, learned_state=True).double()
+    assert [tuple(part.shape) for part in learned.initial_state(4)[0]] == [(4, 3), (4, 3, 2), (4,)]
+
+
+@each_variant
+def test_a_sequence_without_a_step_and_a_state_of_other_sequences_are_refused(variant: str) -> None:
+    cell, inputs = made(variant), draw(BATCH, TIME, INPUT)
+    with pytest.raises(BadInput, match="at least one step"):
+        scan(cell, inputs, torch.tensor([TIME, 0, 1]), some_state(cell))
+    with pytest.raises(BadInput, match="state of 1 sequence"):
+        scan(cell, inputs, torch.full((BATCH,), TIME), cell.initial_state(1))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -26,6 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.cells import initializers
+
+EQUATIONS = ("project", "recur", "step")  # methods of a cell that say what it computes
 
 
 class HiddenState(NamedTuple):
@@ -77,7 +80,10 @@ class Cell(nn.Module, ABC):
     def normalize(self) -> None:
         """Add layer normalisation to both products, x U and h W: Ba, Kiros, Hinton 2016, equation 20."""
         width = self.gates * self.hidden_size
-        self.norm_input, self.norm_recurrent = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_input, self.norm_recurrent = self._norm(width), self._norm(width)
+
+    def _norm(self, width: int) -> nn.LayerNorm:
+        return nn.LayerNorm(width, device=self.bias.device, dtype=self.bias.dtype)
 
     @property
     def normalized(self) -> bool:
@@ -103,6 +109,21 @@ class Cell(nn.Module, ABC):
     def _zeros(self, batch_size: int) -> Tensor:
         return self.bias.new_zeros(batch_size, self.hidden_size)
 
+    @classmethod
+    @cache
+    def has_way(cls, way: str) -> bool:
+        """Whether a method that computes many steps at once still computes this cell's.
+
+        A class that changes an equation of the one it is derived from changes neither its kernel nor its derivative.
+
+        Args:
+            way: name of the method: ``fused``, which takes the inputs, or ``advance``, which takes x U + b.
+        """
+        order = [vars(kind) for kind in cls.__mro__]
+        age = {name: next(n for n, names in enumerate(order) if name in names) for name in (way, *EQUATIONS)}
+        told = EQUATIONS if way == "fused" else EQUATIONS[1:]
+        return all(age[name] >= age[way] for name in told)
+
     @abstractmethod
     def step(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One step: x U + b [B, gates · H] and the state before it → output [B, H] and the state after it."""
@@ -114,6 +135,8 @@ class Cell(nn.Module, ABC):
 
 class KernelCell(Cell):
     """A cell whose equations torch has as a kernel over a whole sequence, with the same parameters."""
+
+    bounded = True  # whether a state stays finite, however long padding goes on
 
     @property
     def has_kernel(self) -> bool:

@@ -68,8 +68,8 @@ class GRUCell(KernelCell, DerivedCell):
         """Normalise both products; reset before the product, that of the gates and that of the candidate apart."""
         super().normalize()
         if self.reset == "before":
-            self.norm_recurrent = nn.LayerNorm(2 * self.hidden_size)
-            self.norm_candidate = nn.LayerNorm(self.hidden_size)
+            self.norm_recurrent = self._norm(2 * self.hidden_size)
+            self.norm_candidate = self._norm(self.hidden_size)
 
     @property
     def has_kernel(self) -> bool:

@@ -45,7 +45,7 @@ class GatedMemory(Cell):
     def normalize(self) -> None:
         """Normalise both products and the memory that is handed out: Ba, Kiros, Hinton 2016, equations 20 to 22."""
         super().normalize()
-        self.norm_cell = nn.LayerNorm(self.hidden_size)
+        self.norm_cell = self._norm(self.hidden_size)
 
     def initial_state(self, batch_size: int) -> LSTMState:
         return LSTMState(self._zeros(batch_size), self._zeros(batch_size))

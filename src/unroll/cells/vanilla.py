@@ -37,7 +37,7 @@ class VanillaCell(KernelCell):
         if nonlinearity not in NONLINEARITIES:
             raise BadInput(f"There is no nonlinearity {nonlinearity!r}; choose one of {', '.join(NONLINEARITIES)}.")
         super().__init__(input_size, hidden_size)
-        self.nonlinearity = nonlinearity
+        self.nonlinearity, self.bounded = nonlinearity, nonlinearity != "relu"
 
     def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         hidden = NONLINEARITIES[self.nonlinearity](projected + self.recur(state.hidden))

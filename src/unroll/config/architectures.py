@@ -64,7 +64,10 @@ class CRFConfig(Section):
 
 
 class FeedbackConfig(Section):
-    """Labels told from the label before, which is fed back: output connections."""
+    """Labels told from the label before, which is fed back: output connections.
+
+    The cell that reads them is that of the network, without its norms, dropout of weights and learned states.
+    """
 
     name: Literal["feedback"] = Field(description="How labels are told.")
     embedding_size: int = Field(ge=1, description="Width of the embedding of the label before.")

@@ -136,6 +136,8 @@ def _with_vectors(source: Path, tokens: list[str], counts: Counter[str], fit: Pa
     table = write_table(source, tokens, fit / "vectors.npy")
     figures = coverage(Counter({word: count for word, count in counts.items() if word != END}), tokens, table)
     (fit / "coverage.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if not figures["types_with_vector"]:
+        raise BadInput(f"{source} has no vector of any word of train; give vectors of this language and this casing.")
     types, running = (figures[f"{kind}_with_vector"] / figures[kind] for kind in ("types", "tokens"))
     print(f"{source}: {types:.1%} of train's distinct words and {running:.1%} of its words have a vector.",
           file=sys.stderr)  # fmt: skip

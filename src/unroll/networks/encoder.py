@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unroll.errors import no_such
 from unroll.networks.readout import READOUTS
 from unroll.networks.recurrent import Recurrent, State
 
@@ -21,10 +22,15 @@ class SequenceEncoder(nn.Module):
 
     Shapes:
         inputs: [B, T] tokens or [B, T, I] vectors, or what ``inputs`` takes, lengths: [B], features: [B, T, D · H]
+
+    Raises:
+        BadInput: there is no such readout.
     """
 
     def __init__(self, inputs: nn.Module, recurrent: Recurrent, dropout: nn.Module, readout: str) -> None:
         super().__init__()
+        if readout not in READOUTS:
+            raise no_such("readout", readout, READOUTS)
         self.inputs, self.recurrent, self.dropout, self.readout = inputs, recurrent, dropout, READOUTS[readout]
         self.output_size = recurrent.output_size
 

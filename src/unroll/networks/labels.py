@@ -19,7 +19,7 @@ class LabelOutput(nn.Module, ABC):
 
     Shapes:
         features: [B, T, F], targets: [B, T] labels, −1 where a label is not known, lengths: [B]; what features and
-        targets hold beyond a sequence's length is never used
+        targets hold beyond a sequence's length changes nothing, as long as it is finite
     """
 
     @abstractmethod
@@ -111,7 +111,7 @@ class FeedbackOutput(LabelOutput):
         before = torch.cat([nothing, targets[:, :-1]], dim=1)
         before = before.masked_fill(before < 0, self.label_count)
         read = torch.cat([features, self.embedding(before)], dim=-1)  # [B, T, F + E]
-        told = self.linear(outputs(self.cell, read, self.cell.initial_state(len(features))))  # [B, T, K]
+        told = self.linear(outputs(self.cell, read, lengths, self.cell.initial_state(len(features))))  # [B, T, K]
         return _one_by_one(told, targets, lengths)
 
     def best(self, features: Tensor, lengths: Tensor) -> Tensor:

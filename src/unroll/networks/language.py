@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -114,8 +115,10 @@ class ClozeNetwork(nn.Module):
         recurrent = self.encoder.recurrent
         read = recurrent.outputs(self.encoder.dropout(self.encoder.inputs(inputs)), lengths)  # [B, T, D · H]
         if recurrent.directions == 2:
-            around = excluding(read, lengths, recurrent.hidden_size)
+            before, after = (start[0].to(read) for start in recurrent.initial_state(len(read)))
+            around = excluding(read, lengths, recurrent.hidden_size, before, after)
         else:
-            around = F.pad(read, (0, 0, 1, 0))[:, :-1]  # [h→(t−1)]
+            before = recurrent.initial_state(len(read))[-1][0].to(read)
+            around = torch.cat([before[:, None], read[:, :-1]], dim=1)  # [h→(t−1)]
         logits: Tensor = self.output(self.encoder.dropout(around))
         return logits

@@ -13,14 +13,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from unroll.cells.base import last_step
 from unroll.errors import BadInput
 
 Readout = Callable[[Tensor, Tensor, int], Tensor]  # output [B, T, D · H], lengths [B], H → [B, D · H]
-
-
-def last(output: Tensor, lengths: Tensor) -> Tensor:
-    """Output of the last real step, where a backward direction has read one step only: [B, T, F] → [B, F]."""
-    return output[torch.arange(len(output), device=output.device), lengths - 1]
 
 
 def finals(output: Tensor, lengths: Tensor, hidden_size: int) -> Tensor:
@@ -37,7 +33,7 @@ def finals(output: Tensor, lengths: Tensor, hidden_size: int) -> Tensor:
         output: [B, T, D · H], lengths: [B], result: [B, D · H]
     """
     forward, *backward = torch.split(output, hidden_size, dim=-1)
-    return torch.cat([last(forward, lengths), *(part[:, 0] for part in backward)], dim=-1)
+    return torch.cat([last_step(forward, lengths), *(part[:, 0] for part in backward)], dim=-1)
 
 
 def mean(output: Tensor, lengths: Tensor) -> Tensor:
@@ -121,7 +117,7 @@ def _alike(pool: Callable[[Tensor, Tensor], Tensor], output: Tensor, lengths: Te
 
 # partial, not lambda: a network that keeps one can be copied to another process
 READOUTS: dict[str, Readout] = {
-    "last": partial(_alike, last),
+    "last": partial(_alike, last_step),
     "final": finals,
     "mean": partial(_alike, mean),
     "max": partial(_alike, maximum),

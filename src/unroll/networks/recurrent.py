@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,14 +44,14 @@ class RecurrentLayer(nn.Module):
         zero = self.cell.initial_state(batch_size)
         if not len(self.start):
             return zero
-        return type(zero)(*(part.expand(batch_size, -1).contiguous() for part in self.start))
+        return type(zero)(*(part.expand(batch_size, *part.shape).contiguous() for part in self.start))
 
     def outputs(self, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
         """Output of every step, without the final state."""
         with parametrize.cached():  # one dropout of a weight for all steps
             if not self.backward_in_time:
-                return outputs(self.cell, inputs, state)
-            return reverse(outputs(self.cell, reverse(inputs, lengths), state), lengths)
+                return outputs(self.cell, inputs, lengths, state)
+            return reverse(outputs(self.cell, reverse(inputs, lengths), lengths, state), lengths)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Output of every step and the state after each sequence's last one."""
@@ -134,7 +134,7 @@ class Recurrent(nn.Module):
         return inputs, tuple(finals)
 
     def _typed_layers(self) -> list[RecurrentLayer]:
-        return [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
+        return cast("list[RecurrentLayer]", list(self.layers))
 
     def _by_depth(self) -> list[list[RecurrentLayer]]:
         layers = self._typed_layers()
@@ -182,7 +182,7 @@ def reverse(sequences: Tensor, lengths: Tensor) -> Tensor:
     """Reverse each sequence within its own length; padding stays where it is.
 
     Shapes:
-        sequences: [B, T, …], lengths: [B], result: [B, T, …]
+        sequences: [B, T, F], lengths: [B], result: [B, T, F]
     """
     time = torch.arange(sequences.shape[1], device=sequences.device)[None]  # [1, T]
     source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # [B, T]

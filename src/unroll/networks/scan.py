@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
+from unroll.errors import BadInput
 
 
 def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -27,22 +28,66 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tenso
     Returns:
         The output of every step [B, T, H], undefined beyond a sequence's length, and the state after each
         sequence's last step.
+
+    Raises:
+        BadInput: a sequence is empty, or the state is not of these sequences.
+        NotImplementedError: a second derivative is asked for where the first is by hand.
     """
-    ragged = int(lengths.min()) < inputs.shape[1]
-    derived = isinstance(cell, DerivedCell) and cell.has_derivative
-    if isinstance(cell, KernelCell) and cell.has_kernel and not (derived and inputs.device.type == "cpu"):
+    ragged = _is_ragged(inputs, lengths, state)
+    way = _way(cell, inputs)
+    if way == "kernel":
+        assert isinstance(cell, KernelCell)
         output, final = cell.fused(inputs, state)
-        return output, cell.final_state(inputs, output, lengths, state) if ragged else final
-    if isinstance(cell, DerivedCell) and derived:
+        if not ragged:
+            return output, final
+        if cell.bounded or bool(output.isfinite().all()):
+            return output, cell.final_state(inputs, output, lengths, state)
+    elif way == "derivative":
+        assert isinstance(cell, DerivedCell)
         states = by_derivative(cell, inputs, state)
         return states[0], type(state)(*(last_step(part, lengths) for part in states))
     return by_steps(cell, inputs, state, lengths if ragged else None)
 
 
-def outputs(cell: Cell, inputs: Tensor, state: Any) -> Tensor:
+def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
     """The output of every step alone: :func:`scan` without what only the final state of ragged sequences costs."""
-    full = torch.full((len(inputs),), inputs.shape[1])
-    return scan(cell, inputs, full, state)[0]
+    ragged = _is_ragged(inputs, lengths, state)
+    way = _way(cell, inputs)
+    if way == "kernel":
+        assert isinstance(cell, KernelCell)
+        output: Tensor = cell.fused(inputs, state)[0]
+        # what overflows in the padding would make zero gradients there NaN; the plain loop stands still in it
+        if not ragged or cell.bounded or bool(output.isfinite().all()):
+            return output
+    elif way == "derivative":
+        assert isinstance(cell, DerivedCell)
+        made: Tensor = by_derivative(cell, inputs, state)[0]
+        return made
+    return by_steps(cell, inputs, state, lengths if ragged else None)[0]
+
+
+def _way(cell: Cell, inputs: Tensor) -> str:
+    """The fastest way of running a cell: ``kernel``, ``derivative`` or ``steps``."""
+    derived = isinstance(cell, DerivedCell) and cell.has_derivative and cell.has_way("advance")
+    if derived and inputs.device.type == "cpu":
+        return "derivative"
+    if isinstance(cell, KernelCell) and cell.has_kernel and cell.has_way("fused"):
+        return "kernel"
+    return "derivative" if derived else "steps"
+
+
+def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
+    """Whether some sequence is shorter than the batch is long.
+
+    Raises:
+        BadInput: one has no step, or the state is not of these sequences.
+    """
+    shortest = int(lengths.min())
+    if shortest < 1:
+        raise BadInput(f"Sequence {int(lengths.argmin())} of a batch is empty; give sequences of at least one step.")
+    if len(state[0]) != len(inputs):
+        raise BadInput(f"A state of {len(state[0])} sequences was given for a batch of {len(inputs)}.")
+    return shortest < inputs.shape[1]
 
 
 def by_steps(cell: Cell, inputs: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
@@ -53,11 +98,16 @@ def by_steps(cell: Cell, inputs: Tensor, state: Any, lengths: Tensor | None) -> 
     for time, part in enumerate(projected.unbind(0)):
         output, after = cell.step(part, state)
         if lengths is not None:
-            goes_on = (time < lengths)[:, None]
-            after = type(state)(*(torch.where(goes_on, new, old) for new, old in zip(after, state, strict=True)))
+            goes_on = time < lengths  # [B]
+            after = type(state)(*(_where(goes_on, new, old) for new, old in zip(after, state, strict=True)))
         made.append(output)
         state = after
     return torch.stack(made, dim=1), state
+
+
+def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Some rows of one part of a state, [B, …], the rest of another: rows [B] bool."""
+    return torch.where(rows.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
 def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
