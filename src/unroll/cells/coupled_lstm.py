@@ -42,7 +42,7 @@ class CoupledLSTMCell(GatedMemory, DerivedCell):
         self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState, weights: tuple[Tensor, ...]
     ) -> None:
         gates, f, g, o = work
-        gates.addmm_(before.hidden, weights[0].T)
+        gates.addmm_(before.hidden, weights[1])
         f.sigmoid_(), g.tanh_(), o.sigmoid_()
         torch.lerp(g.to(before.cell.dtype), before.cell, f.to(before.cell.dtype), out=after.cell)
         torch.mul(o, torch.tanh(after.cell), out=after.hidden)

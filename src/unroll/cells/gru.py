@@ -99,15 +99,15 @@ class GRUCell(KernelCell, DerivedCell):
     def advance(
         self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState, weights: tuple[Tensor, ...]
     ) -> None:
-        size, hidden, weight = self.hidden_size, before.hidden, weights[0]
+        size, hidden, transposed = self.hidden_size, before.hidden, weights[1]
         parts, gates, r, z, gated, n = work
         if self.reset == "after":
-            parts.addmm_(hidden, weight.T)
+            parts.addmm_(hidden, transposed)
             gates.sigmoid_()
             n.addcmul_(r, gated).tanh_()
         else:
-            gates.addmm_(hidden, weight[: 2 * size].T).sigmoid_()
-            n.addmm_(r * hidden, weight[2 * size :].T).tanh_()
+            gates.addmm_(hidden, transposed[:, : 2 * size]).sigmoid_()
+            n.addmm_(r * hidden, transposed[:, 2 * size :]).tanh_()
         torch.lerp(n, hidden, z, out=after.hidden)
 
     def slopes(self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState) -> tuple[Tensor, ...]:

@@ -52,8 +52,8 @@ class PeepholeLSTMCell(GatedMemory, DerivedCell):
     def advance(
         self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState, weights: tuple[Tensor, ...]
     ) -> None:
-        (gates, i, f, g, o), (weight, p_i, p_f, p_o) = work, weights
-        gates.addmm_(before.hidden, weight.T)
+        (gates, i, f, g, o), (_, transposed, p_i, p_f, p_o) = work, weights
+        gates.addmm_(before.hidden, transposed)
         i.addcmul_(before.cell, p_i), f.addcmul_(before.cell, p_f)
         gates[:, : 2 * self.hidden_size].sigmoid_(), g.tanh_()
         torch.mul(f, before.cell, out=after.cell).addcmul_(i, g)
@@ -74,7 +74,7 @@ class PeepholeLSTMCell(GatedMemory, DerivedCell):
         by_memory, by_output, reached = slopes
         size = self.hidden_size
         d_i, d_f, _, d_o = d_gates.chunk(4, dim=1)
-        weight, p_i, p_f, p_o = weights
+        weight, _, p_i, p_f, p_o = weights
         torch.mul(d_after.hidden, by_output, out=d_o)
         d_cell = d_after.cell.addcmul_(d_after.hidden, reached).addcmul_(d_o, p_o)
         torch.mul(d_cell[:, None], by_memory, out=d_gates[:, : 3 * size].view(-1, 3, size))
