@@ -76,6 +76,19 @@ def test_every_seed_is_drawn(outputs: Path) -> None:
             assert drawn.count("<use ") == 3
 
 
+def test_one_seed_has_no_columns_for_spread_and_test(outputs: Path) -> None:
+    assert page(outputs).count("<th>± 95 %</th>") == page(outputs).count("<th>p (Holm)</th>") == 2
+    path = outputs / "metrics" / "tags.json"
+    runs = {name: run for name, run in json.loads(path.read_text(encoding="utf-8")).items() if run["seed"] == 0}
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    files = [outputs / "metrics" / f"{name}.json" for name in ABOUT]
+    comparison.compare_all(files, outputs / "costs", outputs / "comparison", None)
+    html = page(outputs)
+    assert html.count("<th>± 95 %</th>") == html.count("<th>p (Holm)</th>") == 1
+    rows = html.split('id="tags"')[1].split("</table>")[0].split("<tr")[1:]
+    assert {row.count("<td>") + row.count("<th>") for row in rows} == {rows[0].count("<th>")}
+
+
 def test_the_page_opens_without_network(outputs: Path) -> None:
     html = page(outputs)
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", html)
