@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -17,6 +16,8 @@ def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """ " (did you mean …?)" for a word that is close to one of the choices, or nothing."""
+    """What is added to an error about a word: the choice that it is close to, or nothing."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""

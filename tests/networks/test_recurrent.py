@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -13,7 +15,7 @@ from networks.test_scan import OwnCell
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unroll.cells import HiddenState, VanillaCell
+from unroll.cells import Cell, GRUCell, HiddenState, LSTMCell, VanillaCell
 from unroll.networks.recurrent import LockedDropout, Recurrent, RecurrentLayer
 
 INPUT, HIDDEN = 3, 4
@@ -411,3 +413,28 @@ def test_layer_norm_makes_the_output_blind_to_the_scale_of_the_weights(cell: str
         plain.layers[0].cell.weight_input *= 3
         plain.layers[0].cell.weight_recurrent *= 3
     assert (plain.outputs(inputs, lengths) - expected).abs().max() > 0.1
+
+
+def test_a_layer_that_is_wrapped_is_not_passed_over() -> None:
+    class Wrapped(nn.Module):
+        """Calls a layer, as torch.compile's wrapper does."""
+
+        def __init__(self, layer: nn.Module) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def __getattr__(self, name: str) -> Any:
+            return super().__getattr__(name) if name == "layer" else getattr(super().__getattr__("layer"), name)
+
+    network, inputs = Recurrent(LSTMCell, 3, 4, 2, False), torch.randn(2, 5, 3)
+    expected = network.outputs(inputs, torch.tensor([5, 3]))
+    network.layers[1] = Wrapped(network.layers[1])
+    assert len(network.initial_state(2)) == 2
+    assert torch.equal(network.outputs(inputs, torch.tensor([5, 3])), expected)
+
+
+@pytest.mark.parametrize("kind", [VanillaCell, LSTMCell, GRUCell, partial(GRUCell, reset="before")])
+def test_a_cell_of_double_precision_gets_norms_of_it(kind: Callable[[int, int], Cell]) -> None:
+    cell = kind(3, 4).double()
+    cell.normalize()
+    assert {parameter.dtype for parameter in cell.parameters()} == {torch.float64}
