@@ -506,7 +506,7 @@ def test_bf16_trains_and_its_state_is_carried_in_single_precision(small: Small, 
         preparation.prepared(config.data) / "fit" / "validation"))))  # fmt: skip
     with torch.autocast("cpu", torch.bfloat16):
         task.train().training_step(batch, 0)
-    assert {tensor.dtype for part in task.states[True] for tensor in part} == {torch.float32}
+    assert {tensor.dtype for part in task.carried.states[True] for tensor in part} == {torch.float32}
 
 
 def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
@@ -518,9 +518,11 @@ def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
     splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
     train, validation = experiment.loaders(config, spec, splits)
     task.train().training_step(next(iter(train)), 0)
-    carried = [tensor.clone() for part in task.states[True] for tensor in part]
+    carried = [tensor.clone() for part in task.carried.states[True] for tensor in part]
     experiment.evaluate_task(task, validation)
-    assert all(torch.equal(a, b) for a, b in zip(carried, (t for part in task.states[True] for t in part), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(carried, (t for part in task.carried.states[True] for t in part), strict=True)
+    )
 
 
 @pytest.mark.parametrize("arch", [arch for arch, able in ARCHS.items() if "language_model" in able])

@@ -29,7 +29,7 @@ def labelled(lengths: list[int], probed: bool = False, spelling: Spelling | None
     labels = np.concatenate([np.arange(length) for length in lengths]).astype(np.int32)
     groups = np.where(labels == 0, 1, -1) if probed else None
     contrasts = np.where(labels == 0, tokens, -1) if probed else None
-    return Split("train", offsets(lengths), tokens, None, labels, None, groups, contrasts, spelling)
+    return Split("train", offsets(lengths), tokens, None, labels, None, groups, contrasts, None, spelling)
 
 
 def varied(count: int, longest: int = 12) -> list[int]:
@@ -95,7 +95,7 @@ def test_real_vectors_come_with_one_target_per_sequence_and_zeros_behind_them() 
     starts = offsets(lengths)
     vectors = np.random.default_rng(1).random((starts[-1], 2), np.float32) + 1
     targets = np.arange(30, dtype=np.float32)
-    split = Split("train", starts, None, vectors, None, targets, None, None, None)
+    split = Split("train", starts, None, vectors, None, targets, None, None, None, None)
     seen = []
     for batch in Buckets(split, 7, PADDING, seed=0):
         for row, target in enumerate(batch.targets.int().tolist()):

@@ -24,7 +24,7 @@ def split(length: int, probed: bool = False) -> Split:
     tokens = np.arange(length, dtype=np.int32)
     groups = np.where(tokens % 3 == 0, tokens, -1) if probed else None
     contrasts = np.where(tokens % 3 == 0, tokens + 1000, -1) if probed else None
-    return Split("train", np.array([0, length]), tokens, None, None, None, groups, contrasts, None)
+    return Split("train", np.array([0, length]), tokens, None, None, None, groups, contrasts, None, None)
 
 
 @pytest.mark.parametrize(("length", "streams", "k"), CASES)
@@ -65,7 +65,7 @@ def test_only_the_end_of_the_last_window_is_masked(length: int, streams: int, k:
 
 
 def test_only_the_first_window_begins_the_streams() -> None:
-    assert [window.first for window in Streams(split(41), 4, 3)] == [True, False, False, False]
+    assert [window.window.first for window in Streams(split(41), 4, 3)] == [True, False, False, False]
 
 
 def test_a_second_epoch_reads_the_same_windows() -> None:

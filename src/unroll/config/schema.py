@@ -60,7 +60,15 @@ class TrainingConfig(Section):
 
     tokens: int = Field(ge=1, description="Budget: real tokens read in training; epochs follow from it.")
     batch_size: int = Field(ge=1, description="Sequences, or parallel streams of a language model, per step.")
-    truncation_length: int = Field(ge=1, description="Steps k of a language model's window.")
+    truncation_length: int | None = Field(
+        ge=1, description="Steps k of a window, through which the gradient flows back; null for all there are."
+    )
+    truncation_stride: int | None = Field(
+        ge=1, description="New steps of each window, at most k; null for k of them, so that windows do not overlap."
+    )
+    state_reset: Literal["document", "epoch", "never"] = Field(
+        description="Where a language model forgets: where a document or an epoch begins, just the latter, or nowhere."
+    )
     optimizer: OptimizerConfig = Field(description="How weights move.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         description="Course of the learning rate over the budget, after the warm-up."
@@ -86,6 +94,8 @@ class TrainingConfig(Section):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise ValueError(f"training.{key} must be positive, or null for none")
+        if self.truncation_stride is not None and self.truncation_stride > (self.truncation_length or 0):
+            raise ValueError("training.truncation_stride must be at most training.truncation_length")
         return self
 
 
@@ -124,6 +134,7 @@ class Config(Section):
         if data.reader == "vectors":
             raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
         self._possible_network()
+        self._possible_windows()
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
             raise ValueError(
                 f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one "
@@ -142,6 +153,25 @@ class Config(Section):
         if data.reader != "conllu" and (data.probe or data.contrast):
             raise ValueError("data.probe and data.contrast go with data.reader=conllu only; set them to null")
         return self
+
+    def _possible_windows(self) -> None:
+        """Refuse windows of what must be read whole."""
+        task, arch, settings = self.task.name, self.arch, self.training
+        if task == "language_model":
+            return
+        if settings.state_reset != "epoch":
+            raise ValueError("training.state_reset goes with task=language_model only; in other tasks every sequence "
+                             "begins with a state of its own")  # fmt: skip
+        if settings.truncation_length is None:
+            return
+        reads_on = isinstance(arch, RecurrentConfig) and not arch.bidirectional and arch.output.name == "softmax"
+        if not reads_on or task == "cloze" or self.data.scheme:
+            raise ValueError(f"training.truncation_length cuts sequences into windows, but arch={arch.name} with "
+                             f"task={task} must read them whole; set it to null")  # fmt: skip
+        assert isinstance(arch, RecurrentConfig)
+        if task == "regressor" and arch.readout not in ("final", "last"):
+            raise ValueError(f"recurrent.readout={arch.readout} needs the whole sequence; set "
+                             "training.truncation_length to null, or choose final")  # fmt: skip
 
     def _possible_network(self) -> None:
         """Refuse parts of a network that do not go with the task, the data or each other."""

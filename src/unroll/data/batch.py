@@ -9,8 +9,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Window(NamedTuple):
+    """What a window of longer sequences says of those before and after it.
+
+    Args:
+        first: whether it begins its sequences, so that no state may be carried into it.
+        carry: steps after which the state is the one that the next window begins with.
+
+    Shapes:
+        left: [B] steps that each sequence has from the beginning of this window on, 0 or less where it has ended
+        fresh: [B, T] bool, true where a new document begins, before which the state is forgotten; None where nowhere
+    """
+
+    first: bool
+    carry: int
+    left: Tensor
+    fresh: Tensor | None
+
+
 class Batch(NamedTuple):
-    """Sequences side by side, padded at their ends.
+    """Sequences side by side, padded at their ends, or windows of them.
 
     Where words are spelled, each distinct form of U is spelled once, and ``forms`` tells which one a word has. In
     training they are the distinct forms of the batch; in evaluation those of the whole split, the same two tensors in
@@ -20,13 +38,13 @@ class Batch(NamedTuple):
         inputs: [B, T] tokens or [B, T, I] vectors
         targets: [B, T] tokens or labels, or [B] numbers for one number per sequence
         lengths: [B], each ≥ 1
-        mask: [B, T] bool, true where a step is real
+        mask: [B, T] bool, true where a step is real, and not read in an earlier window already
         groups: [B, T] group of a probed step, −1 elsewhere; None where the corpus has no probe
         contrasts: [B, T] token that a probed target must beat, −1 where it must beat all; None as above
         forms: [B, T] row of ``characters`` that spells a word, −1 where padded; None where words are not spelled
         characters: [U, C] characters of each form, padded at their ends; None as above
         character_lengths: [U], each ≥ 1; None as above
-        first: whether the window begins the streams, so that no state may be carried into it
+        window: where in its sequences this window lies; None for whole sequences
     """
 
     inputs: Tensor
@@ -38,7 +56,7 @@ class Batch(NamedTuple):
     forms: Tensor | None
     characters: Tensor | None
     character_lengths: Tensor | None
-    first: bool
+    window: Window | None
 
 
 @dataclass(frozen=True)

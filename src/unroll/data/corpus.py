@@ -84,4 +84,5 @@ def _part(example: Example, low: int, high: int) -> Example:
         tokens=example.tokens[low:high],
         labels=None if example.labels is None else example.labels[low:high],
         probes=[(at - low, group, contrast) for at, group, contrast in example.probes if low <= at < high],
+        opens=example.opens and low == 0,
     )

@@ -21,6 +21,8 @@ from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary, fold, rank
 from unroll.errors import BadInput
 from unroll.outputs import whole
 
+PLACES = ("offsets", "form_offsets", "documents")  # arrays of places in the others
+
 
 @dataclass
 class _Counts:
@@ -30,6 +32,7 @@ class _Counts:
     steps: int = 0
     labelled: bool = False
     probed: bool = False
+    documents: int = 0
     width: int = 0
 
 
@@ -49,6 +52,7 @@ class _Survey:
         count.steps += len(example.tokens) or len(example.vectors)
         count.labelled |= example.labels is not None
         count.probed |= bool(example.probes)
+        count.documents += example.opens
         count.width = count.width or len(example.vectors[0] if example.vectors else ())
         if split != "test":  # nothing of the test split may reach the vocabulary
             self.groups.update(group for _, group, _ in example.probes)
@@ -166,6 +170,8 @@ class _SplitWriter:
         if counts.probed:
             self._open("groups", np.dtype(np.int32), (counts.steps,))
             self._open("contrasts", np.dtype(np.int32), (counts.steps,))
+        if counts.documents:
+            self._open("documents", np.dtype(np.int64), (counts.documents,))
         if vocabulary.characters:
             self._open("forms", np.dtype(np.int32), (counts.steps,))
         self._write("offsets", [0])
@@ -176,13 +182,15 @@ class _SplitWriter:
         np.lib.format.write_array_header_1_0(file, header)
 
     def _write(self, name: str, values: Sequence[object] | np.ndarray) -> None:
-        kinds = {"offsets": np.int64, "form_offsets": np.int64, "vectors": np.float32, "targets": np.float32}
+        kinds = {"vectors": np.float32, "targets": np.float32, **dict.fromkeys(PLACES, np.int64)}
         dtype = kinds.get(name, np.int32)
         self.files[name].write(np.asarray(values, dtype).tobytes())
 
     def append(self, example: Example) -> None:
         """Write one sequence."""
         length = len(example.tokens) or len(example.vectors)
+        if example.opens:
+            self._write("documents", [self.end])
         self.end += length
         self._write("offsets", [self.end])
         if example.vectors:

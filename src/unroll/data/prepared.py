@@ -2,7 +2,8 @@
 
 ``fit/`` holds ``vocabulary.json`` and the folders ``train`` and ``validation``; ``test/`` the folder ``test``. A
 split is ``tokens.npy`` (or ``vectors.npy``) with the start of each sequence in ``offsets.npy`` and, where the corpus
-has them, ``labels.npy``, ``groups.npy``, ``contrasts.npy`` per token or ``targets.npy`` per sequence. Words with labels
+has them, ``labels.npy``, ``groups.npy``, ``contrasts.npy`` per token, ``targets.npy`` per sequence, or the place of the
+first token of each document in ``documents.npy``. Words with labels
 are spelled: ``forms.npy`` numbers the distinct forms of a split, as they are written, in the order in which they first
 come, and ``form_characters.npy`` with ``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/``
 has ``vectors.npy``, a row per token, and ``coverage.json``.
@@ -55,7 +56,8 @@ class Split:
     """One split, memory-mapped.
 
     Shapes:
-        offsets: [S + 1]; tokens: [N] or vectors: [N, I]; labels, groups, contrasts: [N]; targets: [S]
+        offsets: [S + 1]; tokens: [N] or vectors: [N, I]; labels, groups, contrasts: [N]; targets: [S]; documents: [D]
+        first tokens, ascending
     """
 
     name: str
@@ -66,6 +68,7 @@ class Split:
     targets: np.ndarray | None
     groups: np.ndarray | None
     contrasts: np.ndarray | None
+    documents: np.ndarray | None
     spelling: Spelling | None
 
     @property
@@ -100,5 +103,5 @@ def open_split(folder: Path) -> Split:
         spelling = Spelling(forms, form_offsets, characters)
     return Split(
         folder.name, np.asarray(offsets), array("tokens"), array("vectors"), array("labels"), array("targets"),
-        array("groups"), array("contrasts"), spelling,
+        array("groups"), array("contrasts"), array("documents"), spelling,
     )  # fmt: skip

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
 
-from unroll.data.batch import Batch
+from unroll.data.batch import Batch, Window
+from unroll.data.loader import Loader
 from unroll.data.prepared import Split
+from unroll.data.windows import cut, window_count
 from unroll.errors import BadInput
 
+Reset = Literal["document", "epoch", "never"]
 
-class Streams:
+
+class Streams(Loader):
     """A split as B parallel streams, read in windows of k steps: Mikolov et al. 2010; Zaremba et al. 2014.
 
     Stream b continues from window to window, so the state after one window is the state before the next. Every
@@ -22,41 +26,49 @@ class Streams:
     Args:
         split: tokens in order.
         streams: number of parallel streams B.
-        truncation_length: steps k of a window, through which the gradient flows.
+        truncation_length: steps k of a window, through which the gradient flows; None for whole streams.
+        stride: new steps s ≤ k of each window; None for k of them.
+        reset: when the state is forgotten: at the beginning of every ``epoch``, there and wherever a ``document``
+            begins, or ``never``, so that an epoch goes on with what the one before it left.
 
     Shapes:
-        each batch: inputs, targets, mask: [B, k], the last one shorter
+        each batch: inputs, targets, mask: [B, k], the last one shorter; the first ones too, if s < k
 
     Raises:
-        BadInput: there are fewer tokens than streams need.
+        BadInput: there are fewer tokens than streams need, or no documents.
     """
 
-    def __init__(self, split: Split, streams: int, truncation_length: int) -> None:
+    def __init__(
+        self, split: Split, streams: int, truncation_length: int | None, stride: int | None = None,
+        reset: Reset = "epoch",
+    ) -> None:  # fmt: skip
+        super().__init__()
         assert split.tokens is not None
         targets = len(split.tokens) - 1
         if targets < streams:
             raise BadInput(f"The {split.name} split has {targets + 1} tokens, too few for {streams} streams; "
                            "lower training.batch_size or training.evaluation_streams.")  # fmt: skip
-        self.split, self.truncation_length, self.tokens = split, truncation_length, targets
+        if reset == "document" and split.documents is None:
+            raise BadInput(f"The {split.name} split tells no documents; choose training.state_reset=epoch or never.")
+        self.split, self.tokens, self.reset = split, targets, reset
+        self.truncation_length, self.stride = truncation_length, stride or truncation_length
         shortest, longer = divmod(targets, streams)
         index = np.arange(streams)
         self.starts = index * shortest + np.minimum(index, longer)  # [B]
         self.sizes = np.where(index < longer, shortest + 1, shortest)  # [B]
 
     def __len__(self) -> int:
-        return -(-int(self.sizes[0]) // self.truncation_length)
+        return window_count(int(self.sizes[0]), self.stride)
 
-    def __iter__(self) -> Iterator[Batch]:
-        return (self._window(number) for number in range(len(self)))
-
-    def _window(self, number: int) -> Batch:
-        begin = number * self.truncation_length
-        end = min(begin + self.truncation_length, int(self.sizes[0]))
+    def batch(self, number: int) -> Batch:
+        begin, counted, end, carry = cut(number, int(self.sizes[0]), self.truncation_length, self.stride)
         lengths = np.minimum(self.sizes, end) - begin  # [B]
-        mask = torch.from_numpy(np.arange(end - begin)[None] < lengths[:, None])  # [B, k]
-        inputs = self._cut(self.split.tokens, begin, end, shift=0)
+        steps = np.arange(end - begin)[None]  # [1, T]
+        mask = torch.from_numpy((steps < lengths[:, None]) & (steps >= counted - begin))  # [B, T]
+        first = begin == 0 and (self.epoch == 0 or self.reset != "never")
+        window = Window(first, carry, torch.from_numpy(self.sizes - begin), self._fresh(begin, end))
         return Batch(
-            inputs=inputs,
+            inputs=self._cut(self.split.tokens, begin, end, shift=0),
             targets=self._cut(self.split.tokens, begin, end, shift=1),
             lengths=torch.from_numpy(np.maximum(lengths, 1)),
             mask=mask,
@@ -65,8 +77,17 @@ class Streams:
             forms=None,
             characters=None,
             character_lengths=None,
-            first=number == 0,
+            window=window,
         )
+
+    def _fresh(self, begin: int, end: int) -> torch.Tensor | None:
+        """Where a document begins: [B, end − begin]; None where none does."""
+        if self.reset != "document":
+            return None
+        assert self.split.documents is not None
+        place, documents = self.starts[:, None] + np.arange(begin, end), self.split.documents
+        found = documents.take(documents.searchsorted(place), mode="clip") == place  # [B, end − begin]
+        return torch.from_numpy(found) if found.any() else None
 
     def _probe(self, values: np.ndarray | None, begin: int, end: int, mask: torch.Tensor) -> torch.Tensor | None:
         """What is known of the targets that are measured apart; −1 where a step is masked: [B, end − begin]."""

@@ -39,6 +39,7 @@ from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
 from unroll.tasks.base import OptimizerFactory
 from unroll.training.optimizers import optimizer_factory
 
+EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
 Parts = tuple[DataSpec, OptimizerFactory, int]  # what every task takes beside its network
 
 
@@ -177,9 +178,11 @@ def loaders(config: Config, spec: DataSpec, splits: dict[str, Split]) -> tuple[S
     settings, train_split = config.training, splits["train"]
     loader: Streams | Buckets
     if config.task.name == "language_model":
-        loader = Streams(train_split, settings.batch_size, settings.truncation_length)
+        loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
+                         settings.state_reset)  # fmt: skip
     else:
-        loader = Buckets(_read(config, train_split), settings.batch_size, spec.padding_index, config.seed)
+        loader = Buckets(_read(config, train_split), settings.batch_size, spec.padding_index, config.seed,
+                         settings.truncation_length, settings.truncation_stride)  # fmt: skip
     return loader, evaluation_loader(config, spec, splits["validation"])
 
 
@@ -187,8 +190,9 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split) -> Streams |
     """Batches for validation and test: every token once, in one fixed order."""
     settings = config.training
     if config.task.name == "language_model":
-        return Streams(split, settings.evaluation_streams, settings.truncation_length)
-    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None)
+        window = settings.truncation_length or EVALUATION_WINDOW
+        return Streams(split, settings.evaluation_streams, window, reset=settings.state_reset)
+    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None, settings.truncation_length)
 
 
 def _read(config: Config, split: Split) -> Split:

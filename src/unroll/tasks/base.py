@@ -77,7 +77,7 @@ class Task(LightningModule, ABC):
         """Mean loss over the real tokens of the batch."""
         scores = self.scores(batch, evaluating=False)
         self.tokens_seen += int(batch.mask.sum())
-        return (scores.losses * scores.mask).sum() / scores.mask.sum()
+        return (scores.losses * scores.mask).sum() / scores.mask.sum().clamp(min=1)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the means."""

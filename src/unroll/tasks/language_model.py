@@ -12,8 +12,8 @@ from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.networks.language import LanguageNetwork
-from unroll.networks.recurrent import State
 from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.carried import CarriedState
 
 
 class LanguageModel(Task):
@@ -29,9 +29,6 @@ class LanguageModel(Task):
 
     Shapes:
         batch: inputs, targets, mask: [B, T]
-
-    The state is carried in single precision: autocast hands out bf16 for some cells, and what is rounded at every
-    window drifts.
     """
 
     monitor, mode = "val/loss", "min"
@@ -42,7 +39,7 @@ class LanguageModel(Task):
     ) -> None:
         super().__init__(spec, optimizer, budget)
         self.network = network
-        self.states: dict[bool, State] = {}  # by whether the model is in training: each has its own
+        self.carried = CarriedState()
 
     def measure_names(self) -> tuple[str, ...]:
         return ("loss_known",)
@@ -54,10 +51,7 @@ class LanguageModel(Task):
         return figures
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        if batch.first:
-            self.states[self.training] = self.network.initial_state(len(batch.inputs))
-        features, state = self.network(batch.inputs, batch.lengths, self.states[self.training])
-        self.states[self.training] = detach(state)
+        features = self.carried.read(self.network, batch.inputs, batch, self.training)
         losses = self.network.losses(features.flatten(0, 1), batch.targets.flatten()).view_as(batch.targets)
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
@@ -116,11 +110,3 @@ class LanguageModel(Task):
 def exp(value: float) -> float:
     """e to the power of a loss, or infinity where that is too large."""
     return math.exp(value) if value < 700 else math.inf
-
-
-def detach(state: State) -> State:
-    """The same state without its history, its real numbers in single precision or better."""
-    return tuple(
-        type(part)(*(t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach() for t in part))
-        for part in state
-    )

@@ -13,7 +13,9 @@ from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.readout import last
 from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.carried import CarriedState
 
 
 class Regressor(Task):
@@ -42,15 +44,22 @@ class Regressor(Task):
         budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
-        self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
+        self.encoder, self.head, self.carried = encoder, nn.Linear(encoder.output_size, 1), CarriedState()
 
-    def _predict(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        prediction: Tensor = self.head(self.encoder.summary(inputs, lengths))
+    def _predict(self, summary: Tensor) -> Tensor:
+        prediction: Tensor = self.head(summary)
         return prediction.squeeze(1)  # [B]
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        errors = (self._predict(batch.inputs, batch.lengths) - batch.targets) ** 2
-        return Scores(errors, torch.ones_like(errors, dtype=torch.bool), {}, None)
+        if batch.window is None:
+            summary, ends = self.encoder.summary(batch.inputs, batch.lengths), batch.mask.any(dim=1)
+        else:
+            assert isinstance(self.encoder, SequenceEncoder)
+            features = self.carried.read(self.encoder, batch.inputs, batch, self.training)
+            summary = last(features, batch.lengths)
+            ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
+        errors = (self._predict(summary) - batch.targets) ** 2
+        return Scores(errors, ends, {}, None)
 
     @torch.inference_mode()
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
@@ -64,5 +73,7 @@ class Regressor(Task):
             if steps.shape[2] != self.spec.input_size:
                 raise BadInput(f"{line[:40]!r} is no series; write steps of {self.spec.input_size} numbers, "
                                "such as 0.5,1 0.25,0.")  # fmt: skip
-            answers.append({"prediction": float(self._predict(steps, torch.tensor([steps.shape[1]])))})
+            answers.append(
+                {"prediction": float(self._predict(self.encoder.summary(steps, torch.tensor([steps.shape[1]]))))}
+            )
         return answers

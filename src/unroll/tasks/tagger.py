@@ -16,6 +16,7 @@ from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import LabelOutput
 from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.carried import CarriedState
 from unroll.tasks.spans import SpanF1
 
 
@@ -45,7 +46,7 @@ class Tagger(Task):
         budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
-        self.encoder, self.output = encoder, output
+        self.encoder, self.output, self.carried = encoder, output, CarriedState()
         self.spans = SpanF1(spec.labels) if spec.scheme else None
         self.spelled: tuple[Tensor, Tensor] | None = None  # in one evaluation: a split's characters, their features
         if self.spans is not None:
@@ -55,8 +56,14 @@ class Tagger(Task):
         return ("accuracy",)
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        features = self.encoder.outputs(self._inputs(batch, evaluating), batch.lengths)
+        inputs = self._inputs(batch, evaluating)
+        if batch.window is None:
+            features = self.encoder.outputs(inputs, batch.lengths)
+        else:
+            assert isinstance(self.encoder, SequenceEncoder)
+            features = self.carried.read(self.encoder, inputs, batch, self.training)
         losses, mask = self.output.losses(features, batch.targets, batch.lengths)
+        mask = mask & batch.mask
         if not evaluating:
             return Scores(losses, mask, {}, None)
         told = self.output.best(features, batch.lengths)

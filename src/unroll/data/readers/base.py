@@ -18,6 +18,7 @@ class Example(NamedTuple):
         probes: (position, group, contrast or "") of the tokens that are measured apart.
         vectors: one per step, for real vectors.
         target: one number for the whole sequence, for real vectors.
+        opens: whether a document begins with it, where the format tells documents.
     """
 
     tokens: Sequence[str] = ()
@@ -25,6 +26,7 @@ class Example(NamedTuple):
     probes: Sequence[tuple[int, str, str]] = ()
     vectors: Sequence[Sequence[float]] = ()
     target: float = 0.0
+    opens: bool = False
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

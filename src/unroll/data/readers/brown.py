@@ -29,12 +29,14 @@ def read(path: Path) -> Iterator[Example]:
             if not samples:
                 raise BadInput(f"{path} has no samples brown/ca01 … brown/cr09; fetch brown again.")
             for sample in samples:
+                opens = True
                 for number, line in enumerate(archive.read(sample).decode("ascii").splitlines(), start=1):
                     pairs = [token.rpartition("/") for token in line.split()]
                     if any(not word for word, _, _ in pairs):
                         raise BadInput(f"{path}, {sample}, line {number}: a token without /tag; fetch brown again.")
                     if pairs:
-                        yield Example([word for word, _, _ in pairs], [tag for _, _, tag in pairs])
+                        yield Example([word for word, _, _ in pairs], [tag for _, _, tag in pairs], opens=opens)
+                        opens = False
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
     except (zipfile.BadZipFile, zlib.error, IsADirectoryError, UnicodeDecodeError) as error:

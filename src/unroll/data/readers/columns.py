@@ -15,6 +15,8 @@ COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as CoNLL-U has it: "# name = valu
 def read(path: Path, token_column: int, label_column: int, scheme: str | None) -> Iterator[Example]:
     """Sentences of a file in CoNLL columns; comments ``# name = value`` before a sentence are passed over.
 
+    A line ``-DOCSTART-`` says that a document begins.
+
     Args:
         path: a UTF-8 file.
         token_column: column of the token, from 0; negative counts from the last.
@@ -27,11 +29,13 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
     """
     tokens: list[str] = []
     labels: list[str] = []
-    width = 0
+    width, opens = 0, False
     for number, line in numbered_lines(path):
         if not line.strip() or line.startswith("-DOCSTART-"):
             if tokens:
-                yield Example(tokens, labels)
+                yield Example(tokens, labels, opens=opens)
+                opens = False
+            opens = opens or line.startswith("-DOCSTART-")
             tokens, labels = [], []
             continue
         if not tokens and COMMENT.fullmatch(line):
@@ -54,4 +58,4 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
         tokens.append(cells[token_column].strip())
         labels.append(label)
     if tokens:
-        yield Example(tokens, labels)
+        yield Example(tokens, labels, opens=opens)

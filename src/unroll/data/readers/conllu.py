@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
 def read(path: Path, probe: str | None, contrast: str | None) -> Iterator[Example]:
     """Sentences as words (FORM) with their parts of speech (UPOS); ranges and empty nodes are passed over.
 
+    A comment ``# newdoc`` says that a document begins.
+
     Args:
         path: a UTF-8 file.
         probe: key of the MISC column whose value groups the tokens that are measured apart.
@@ -25,13 +28,16 @@ def read(path: Path, probe: str | None, contrast: str | None) -> Iterator[Exampl
     tokens: list[str] = []
     labels: list[str] = []
     probes: list[tuple[int, str, str]] = []
+    opens = False
     for number, line in numbered_lines(path):
         if not line:
             if tokens:
-                yield Example(tokens, labels, probes)
+                yield Example(tokens, labels, probes, opens=opens)
+                opens = False
             tokens, labels, probes = [], [], []
             continue
         if line.startswith("#"):
+            opens = opens or re.match(r"#\s*newdoc\b", line) is not None
             continue
         cells = line.split("\t")
         if len(cells) != WIDTH:
@@ -49,4 +55,4 @@ def read(path: Path, probe: str | None, contrast: str | None) -> Iterator[Exampl
         tokens.append(cells[FORM])
         labels.append(cells[UPOS])
     if tokens:
-        yield Example(tokens, labels, probes)
+        yield Example(tokens, labels, probes, opens=opens)

@@ -1,0 +1,47 @@
+"""Batches in an order that can be taken up again where it was left."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from unroll.data.batch import Batch
+
+
+class Loader(ABC):
+    """Batches of a split, epoch after epoch, whose place is saved and loaded as Lightning asks for it.
+
+    The length is that of the epoch that comes next, or is being read: epochs may differ. An epoch that was not read to
+    its end begins anew when it is asked for again, unless a place in it was loaded.
+    """
+
+    tokens: int  # real tokens, or steps of real vectors, in one epoch
+
+    def __init__(self) -> None:
+        self.epoch, self.position, self.begin = 0, 0, 0
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, number: int) -> Batch:
+        """One batch of the epoch that is being read."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        begin, self.begin = self.begin, 0
+        count = len(self)
+        for number in range(begin, count):
+            batch = self.batch(number)
+            self.position = number + 1
+            if self.position == count:  # what is saved at the end of an epoch is the beginning of the next one
+                self.epoch, self.position = self.epoch + 1, 0
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The place of the batch that comes next."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a place that was saved."""
+        self.epoch, self.begin = state["epoch"], state["position"]
+        self.position = self.begin

@@ -1,0 +1,94 @@
+"""State that is carried from window to window: truncated backpropagation through time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from unroll.data.batch import Batch, Window
+from unroll.networks.embedding import Words
+from unroll.networks.recurrent import State
+
+
+class Carrying(Protocol):
+    """What a network must do to read windows: features of some steps, and the state behind them, from a given one."""
+
+    def initial_state(self, batch_size: int) -> State: ...
+
+    def __call__(self, inputs: Any, lengths: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+
+class CarriedState:
+    """The state behind the last window: BPTT(k; s) of Williams and Peng, Neural Computation 2, 1990.
+
+    Training and evaluation each have their own. It is kept without its history, and in single precision or better:
+    autocast hands out bf16 for some cells, and what is rounded at every window drifts.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[bool, State] = {}  # by whether the network is in training
+
+    def read(self, network: Carrying, inputs: Tensor | Words, batch: Batch, training: bool) -> Tensor:
+        """Features of every step of a window, and the state behind it kept for the next one.
+
+        A window is read in one piece unless its state is wanted, or is to be forgotten by some rows, in its middle.
+
+        Args:
+            network: reads some steps from a given state.
+            inputs: of the window.
+            batch: the window.
+            training: which of the two states it belongs to.
+
+        Shapes:
+            inputs: [B, T] or [B, T, I], features: [B, T, F]
+        """
+        window, count, steps = batch.window, *batch.mask.shape
+        assert window is not None
+        if window.first or training not in self.states:
+            self.states[training] = network.initial_state(count)
+        state, parts = self.states[training], []
+        for begin, end in pairwise(_cuts(window, steps)):
+            if begin == window.carry:
+                self.states[training] = detach(state)
+            if window.fresh is not None:
+                state = where(window.fresh[:, begin], network.initial_state(count), state)
+            lengths = (window.left - begin).clamp(max=end - begin)
+            features, after = network(_steps(inputs, begin, end), lengths.clamp(min=1), state)
+            state = where(lengths > 0, after, state)  # where a sequence has ended, it stands still
+            parts.append(features)
+        if window.carry == steps:
+            self.states[training] = detach(state)
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _cuts(window: Window, steps: int) -> list[int]:
+    """Where a window must be cut, its ends included."""
+    fresh = [] if window.fresh is None else window.fresh.any(dim=0).nonzero()[:, 0].tolist()
+    return sorted({0, window.carry, *fresh, steps})
+
+
+def _steps(inputs: Tensor | Words, begin: int, end: int) -> Tensor | Words:
+    if isinstance(inputs, Words):
+        return inputs._replace(tokens=inputs.tokens[:, begin:end], forms=inputs.forms[:, begin:end])
+    return inputs[:, begin:end]
+
+
+def where(rows: Tensor, chosen: State, other: State) -> State:
+    """Some rows of one state, the rest of another: rows [B] bool."""
+    if rows.all():
+        return chosen
+    return tuple(
+        type(one)(*(torch.where(rows[:, None], a, b) for a, b in zip(one, two, strict=True)))
+        for one, two in zip(chosen, other, strict=True)
+    )
+
+
+def detach(state: State) -> State:
+    """The same state without its history, its real numbers in single precision or better."""
+    return tuple(
+        type(part)(*(t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach() for t in part))
+        for part in state
+    )
