@@ -74,8 +74,17 @@ class TrainingConfig(Section):
         description="Course of the learning rate over the budget, after the warm-up."
     )
     warmup: float = Field(ge=0, lt=1, description="Share of the budget over which the rate rises from 0.")
-    clip_norm: float | None = Field(description="Largest global norm of the gradient; null for none.")
+    clip_norm: float | None = Field(description="Largest norm of the whole gradient; null for any.")
+    clip_value: float | None = Field(description="Largest absolute value of an entry of it; null for any.")
+    clip_parameter_norm: float | None = Field(description="Largest norm of each parameter's part of it; null for any.")
+    recurrent_l1: float = Field(ge=0, description="Weight of the L1 penalty on the recurrent matrices.")
+    recurrent_l2: float = Field(ge=0, description="Weight of the L2 penalty on the recurrent matrices.")
+    accumulate: int = Field(ge=1, description="Batches whose gradients are summed for one step of the optimizer.")
+    dropped_steps: int = Field(
+        ge=0, description="Steps in a row that may be left out, since loss or gradient are not finite, before it stops."
+    )
     precision: Literal["32", "bf16-mixed"] = Field(description="Numbers of the arithmetic.")
+    checkpoint_seconds: float = Field(gt=0, description="Seconds between two checkpoints, from which a run goes on.")
     validations: int = Field(ge=1, description="Validations over the budget, evenly spaced in tokens.")
     patience: int | None = Field(description="Validations without improvement before stopping; null for never.")
     evaluation_streams: int = Field(
@@ -90,10 +99,13 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _positive(self) -> TrainingConfig:
-        for key in ("clip_norm", "patience"):
+        clips = ("clip_norm", "clip_value", "clip_parameter_norm")
+        for key in (*clips, "patience"):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise ValueError(f"training.{key} must be positive, or null for none")
+        if sum(getattr(self, key) is not None for key in clips) > 1:
+            raise ValueError(f"give one of {', '.join(f'training.{key}' for key in clips)}, and set the others to null")
         if self.truncation_stride is not None and self.truncation_stride > (self.truncation_length or 0):
             raise ValueError("training.truncation_stride must be at most training.truncation_length")
         return self

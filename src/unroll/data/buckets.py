@@ -40,6 +40,7 @@ class Buckets(Loader):
         self.split, self.batch_size, self.padding_index, self.seed = split, batch_size, padding_index, seed
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         self.lengths, self.tokens = split.lengths, split.steps
+        self.targets = self.tokens if split.targets is None else len(split.targets)
         self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # an epoch, and its windows
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None  # characters of all forms, and their lengths
         if split.spelling is not None and seed is None:

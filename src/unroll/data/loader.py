@@ -16,6 +16,7 @@ class Loader(ABC):
     """
 
     tokens: int  # real tokens, or steps of real vectors, in one epoch
+    targets: int  # places that the loss counts in one epoch
 
     def __init__(self) -> None:
         self.epoch, self.position, self.begin = 0, 0, 0
@@ -45,3 +46,29 @@ class Loader(ABC):
         """Go on from a place that was saved."""
         self.epoch, self.begin = state["epoch"], state["position"]
         self.position = self.begin
+
+
+class Endless:
+    """Epoch after epoch, as if they were one: a run ends with its budget, not with an epoch.
+
+    It has a length, though none that is ever reached, since Lightning reads one batch ahead of what has none, and its
+    place would be one too far.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield from self.loader
+
+    def state_dict(self) -> dict[str, int]:
+        """The place of the batch that comes next."""
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a place that was saved."""
+        self.loader.load_state_dict(state)

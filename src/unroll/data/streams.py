@@ -50,7 +50,7 @@ class Streams(Loader):
                            "lower training.batch_size or training.evaluation_streams.")  # fmt: skip
         if reset == "document" and split.documents is None:
             raise BadInput(f"The {split.name} split tells no documents; choose training.state_reset=epoch or never.")
-        self.split, self.tokens, self.reset = split, targets, reset
+        self.split, self.tokens, self.targets, self.reset = split, targets, targets, reset
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         shortest, longer = divmod(targets, streams)
         index = np.arange(streams)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
-import tempfile
+import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
 from unroll.config import Config, NgramConfig
+from unroll.data.loader import Endless, Loader
 from unroll.data.prepared import Split, open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
@@ -23,14 +27,19 @@ from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.trained import tensors
 from unroll.networks.ngram import KneserNey
+from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
 from unroll.tasks import LanguageModel, Task
 from unroll.tracking.provenance import code_digest, digest_of, environment, fingerprint, git_state
-from unroll.tracking.tracker import NullTracker, RunRecord, Status, Tracker
-from unroll.training.callbacks import History, Interruption
+from unroll.tracking.tracker import HISTORY, NullTracker, RunRecord, Status, Tracker
+from unroll.training.callbacks import Best, History, Interruption, whole_rows
+from unroll.training.checkpoint import Identity, Resume, usable
+from unroll.training.gradients import Clipping, Gradients
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # of the training curve between two validations
+WORKING = Path("outputs/working")  # folders of runs that are not finished
+COLUMNS = ["tokens", "metric", "value"]
 
 
 def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
@@ -54,15 +63,19 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
     loader, validation = loaders(config, vocabulary.spec, splits)
     vectors = load_vectors(prepared / "fit") if vocabulary.vector_size else None
     task = build_task(config, vocabulary.spec, vectors)
-    data = digest_of([prepared / "fit"])
-    mark = fingerprint(config.digest(), data, code_digest())
+    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), torch.__version__)
+    mark = fingerprint(identity.settings, identity.data, identity.code)
+    working = working_folder(config, out, mark)
     tracker = build_tracker(config)
     status: Status = "KILLED"
     try:
         with whole(out, replaces="run.json") as folder:  # refuses a bad folder before the tracker hears of the run
-            tracker.start(_record(config, mark, data))
+            working.mkdir(parents=True, exist_ok=True)
+            tracker.start(_record(config, mark, identity.data), working)
             folder.mkdir()
-            figures = _fit(config, task, splits["train"], loader, validation, folder, tracker)
+            figures = _fit(config, task, splits["train"], loader, validation, working, identity)
+            rows = [row[:3] for row in whole_rows(working / HISTORY)]
+            (folder / HISTORY).write_text("\n".join(map(",".join, [COLUMNS, *rows])) + "\n", encoding="utf-8")
             (folder / "weights.safetensors").write_bytes(save(tensors(task)))
             (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
             (folder / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
@@ -76,12 +89,26 @@ def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
         status = "FAILED"
         raise
     finally:
-        tracker.end(status)
+        sent = tracker.end(status)
+    if sent:
+        shutil.rmtree(working)
+    else:  # what MLflow did not take is still wanted, the checkpoints are not
+        for path in working.glob("*.ckpt"):
+            path.unlink()
     return figures
 
 
+def working_folder(config: Config, out: Path, mark: str) -> Path:
+    """Folder of a run until it is finished: history, checkpoints, and how much of it was tracked.
+
+    It lies outside of what DVC looks after, which deletes the outputs of a stage that was killed.
+    """
+    place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
+    return WORKING / f"{config.name.replace('/', '-')}-{place}-{mark[:16]}"
+
+
 def _fit(
-    config: Config, task: Task, split: Split, loader: Any, validation: Any, folder: Path, tracker: Tracker
+    config: Config, task: Task, split: Split, loader: Loader, validation: Any, working: Path, identity: Identity
 ) -> dict[str, float]:
     """Train, by gradient or by counting, and leave the best validation's weights in the task."""
     if isinstance(config.arch, NgramConfig):
@@ -89,30 +116,36 @@ def _fit(
         task.network.fit(split.tokens)
         task.tokens_seen = split.steps
         figures = evaluate_task(task, validation)
-        rows = [f"{task.tokens_seen},val/{name},{value!r}" for name, value in figures.items()]
-        (folder / "history.csv").write_text("tokens,metric,value\n" + "\n".join(rows) + "\n", encoding="utf-8")
-        tracker.log_metrics({f"val/{name}": value for name, value in figures.items()}, task.tokens_seen)
+        now = int(time.time() * 1000)
+        rows = [f"{task.tokens_seen},val/{name},{value!r},{now}\n" for name, value in figures.items()]
+        (working / HISTORY).write_text("".join(rows), encoding="utf-8")
         return figures
     settings = config.training
-    steps = settings.tokens * len(loader) // (loader.tokens * settings.validations)
-    with tempfile.TemporaryDirectory(prefix=".best.", dir=folder.parent) as scratch, Interruption() as interruption:
-        trainer, best = build_trainer(
+    task.nominal = 2.0 ** round(math.log2(max(1, loader.targets // len(loader))))
+    batches = settings.tokens * len(loader) // (loader.tokens * settings.validations)
+    clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
+    gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
+                          settings.dropped_steps)  # fmt: skip
+    best = Best(task.monitor, task.mode)
+    with Interruption() as interruption:
+        trainer = build_trainer(
             name=config.name,
             monitor=task.monitor,
             mode=task.mode,
-            steps_between_validations=max(1, steps),
-            clip_norm=settings.clip_norm,
+            steps_between_validations=max(1, batches),
+            accumulate=settings.accumulate,
             precision=settings.precision,
             patience=settings.patience,
-            scratch=Path(scratch),
-            callbacks=[History(folder / "history.csv", tracker, POINTS, steps), interruption],
-        )
+            callbacks=[
+                gradients, History(working / HISTORY, gradients, POINTS, batches), best, interruption,
+                Resume(working, identity, settings.checkpoint_seconds),
+            ],
+        )  # fmt: skip
         try:
-            trainer.fit(task, loader, validation)
+            trainer.fit(task, Endless(loader), validation, ckpt_path=usable(working, identity), weights_only=True)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
-        saved = torch.load(best.best_model_path, weights_only=True)
-    task.load_state_dict(saved["state_dict"])
+    task.load_state_dict(best.weights)
     return evaluate_task(task.cpu(), validation)
 
 

@@ -141,6 +141,19 @@ class Recurrent(nn.Module):
         return [layers[i : i + self.directions] for i in range(0, len(layers), self.directions)]
 
 
+def recurrent_matrices(network: nn.Module) -> list[nn.Parameter]:
+    """W of every cell of a network, under its dropout where it has one."""
+    found = []
+    for module in network.modules():
+        if isinstance(module, Cell):
+            holder: Any = module
+            if parametrize.is_parametrized(module, "weight_recurrent"):
+                found.append(holder.parametrizations.weight_recurrent.original)
+            else:
+                found.append(module.weight_recurrent)
+    return found
+
+
 class LockedDropout(nn.Module):
     """Dropout whose mask is the same at every step of a sequence: Gal and Ghahramani, NeurIPS 2016.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
+from unroll.tasks.carried import CarriedState
 from unroll.tasks.metrics import GroupedMean, TokenMean
 
 OptimizerFactory = Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[str, Any]]
@@ -40,6 +41,8 @@ class Task(LightningModule, ABC):
         spec: sizes that the data decides.
         optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
         budget: tokens to be read in training.
+
+    ``nominal`` is about how many places the loss of one batch counts; it keeps the size of a loss near that of a mean.
     """
 
     monitor: ClassVar[str]  # metric by which the best checkpoint is chosen
@@ -49,7 +52,10 @@ class Task(LightningModule, ABC):
     def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
         self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
-        self.tokens_seen = 0
+        self.tokens_seen, self.nominal = 0, 1.0
+        self.carried = CarriedState()
+        # of training: how many places the loss of this optimizer step counts; sum and number since the last look
+        self.count, self.tally = torch.zeros(()), torch.zeros(2, dtype=torch.float64)
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
         self.by_group = GroupedMean(len(spec.groups))
 
@@ -74,10 +80,43 @@ class Task(LightningModule, ABC):
         return {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss over the real tokens of the batch."""
+        """Sum of the losses of the batch's real tokens, divided by a nominal number of them.
+
+        The mean is over all real tokens of an optimizer step, in all ranks and accumulated batches: their number is
+        known when the step is due, and ``unroll.training.gradients.Gradients`` puts it in the nominal one's place.
+        """
         scores = self.scores(batch, evaluating=False)
         self.tokens_seen += int(batch.mask.sum())
-        return (scores.losses * scores.mask).sum() / scores.mask.sum().clamp(min=1)
+        total, count = (scores.losses * scores.mask).sum(), scores.mask.sum()
+        self.count = self.count.to(count.device) + count
+        self.tally = self.tally.to(count.device) + torch.stack([total.detach().double(), count.double()])
+        return total / self.nominal
+
+    def take_count(self) -> Tensor:
+        """Places that the loss has counted since the last call: those of one optimizer step."""
+        count, self.count = self.count, torch.zeros_like(self.count)
+        return count
+
+    def take_loss(self) -> Tensor:
+        """Sum of the losses since the last call, and their number."""
+        tally, self.tally = self.tally, torch.zeros_like(self.tally)
+        return tally
+
+    def forget(self) -> None:
+        """After a step that was not finite: begin with a new state, unless the carried one is sound."""
+        self.carried.forget_broken()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what training goes on from beside weights: place in the budget, carried state, sums."""
+        checkpoint["task"] = {
+            "tokens_seen": self.tokens_seen, "carried": self.carried.plain(), "tally": self.tally.cpu(),
+        }  # fmt: skip
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from there."""
+        kept = checkpoint["task"]
+        self.tokens_seen, self.tally = kept["tokens_seen"], kept["tally"]
+        self.carried.load(kept["carried"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the means."""

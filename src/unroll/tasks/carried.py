@@ -30,6 +30,7 @@ class CarriedState:
 
     def __init__(self) -> None:
         self.states: dict[bool, State] = {}  # by whether the network is in training
+        self.loaded: list[list[Tensor]] = []  # of training, from a checkpoint, which holds nothing but tensors
 
     def read(self, network: Carrying, inputs: Tensor | Words, batch: Batch, training: bool) -> Tensor:
         """Features of every step of a window, and the state behind it kept for the next one.
@@ -47,6 +48,13 @@ class CarriedState:
         """
         window, count, steps = batch.window, *batch.mask.shape
         assert window is not None
+        if self.loaded and training:
+            kinds = network.initial_state(count)
+            self.states[True] = tuple(
+                type(kind)(*(new.to(old) for new, old in zip(part, kind, strict=True)))
+                for kind, part in zip(kinds, self.loaded, strict=True)
+            )
+            self.loaded = []
         if window.first or training not in self.states:
             self.states[training] = network.initial_state(count)
         state, parts = self.states[training], []
@@ -62,6 +70,20 @@ class CarriedState:
         if window.carry == steps:
             self.states[training] = detach(state)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def plain(self) -> list[list[Tensor]]:
+        """The state of training as lists of tensors."""
+        return [[part.cpu() for part in state] for state in self.states.get(True, ())]
+
+    def load(self, state: list[list[Tensor]]) -> None:
+        """Go on from what :meth:`plain` gave."""
+        self.states.pop(True, None)
+        self.loaded = state
+
+    def forget_broken(self) -> None:
+        """Forget the state of training if a number of it is not finite."""
+        if not all(bool(part.isfinite().all()) for state in self.states.get(True, ()) for part in state):
+            del self.states[True]
 
 
 def _cuts(window: Window, steps: int) -> list[int]:

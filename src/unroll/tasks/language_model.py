@@ -13,7 +13,6 @@ from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.networks.language import LanguageNetwork
 from unroll.tasks.base import OptimizerFactory, Scores, Task
-from unroll.tasks.carried import CarriedState
 
 
 class LanguageModel(Task):
@@ -39,7 +38,6 @@ class LanguageModel(Task):
     ) -> None:
         super().__init__(spec, optimizer, budget)
         self.network = network
-        self.carried = CarriedState()
 
     def measure_names(self) -> tuple[str, ...]:
         return ("loss_known",)

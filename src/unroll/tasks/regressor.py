@@ -15,7 +15,6 @@ from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.readout import last
 from unroll.tasks.base import OptimizerFactory, Scores, Task
-from unroll.tasks.carried import CarriedState
 
 
 class Regressor(Task):
@@ -44,7 +43,7 @@ class Regressor(Task):
         budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
-        self.encoder, self.head, self.carried = encoder, nn.Linear(encoder.output_size, 1), CarriedState()
+        self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
 
     def _predict(self, summary: Tensor) -> Tensor:
         prediction: Tensor = self.head(summary)

@@ -16,7 +16,6 @@ from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import LabelOutput
 from unroll.tasks.base import OptimizerFactory, Scores, Task
-from unroll.tasks.carried import CarriedState
 from unroll.tasks.spans import SpanF1
 
 
@@ -46,7 +45,7 @@ class Tagger(Task):
         budget: int,
     ) -> None:
         super().__init__(spec, optimizer, budget)
-        self.encoder, self.output, self.carried = encoder, output, CarriedState()
+        self.encoder, self.output = encoder, output
         self.spans = SpanF1(spec.labels) if spec.scheme else None
         self.spelled: tuple[Tensor, Tensor] | None = None  # in one evaluation: a split's characters, their features
         if self.spans is not None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
 import logging
 import os
-import queue
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from unroll.errors import BadInput
+from unroll.outputs import write_text
 from unroll.tracking import serve
-from unroll.tracking.tracker import RunRecord, Status
+from unroll.tracking.tracker import HISTORY, MEMORY, RunRecord, Status
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -28,6 +30,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -37,7 +40,11 @@ PAUSE = 1.0  # seconds between two sendings
 
 
 class MLflowTracker:
-    """One MLflow run per trained model, its points sent by a thread so that no step waits for them.
+    """One MLflow run per trained model; a thread sends it the points of the run's history.
+
+    The history on disk is the spool, and beside it stands how far it was sent: a store that is slow, down or restarted
+    costs no step, and what it did not take goes out later. A point that was sent twice, since the process was killed
+    between sending and noting it, is one point there: time, step and value are the same.
 
     Args:
         uri: tracking URI; for SQLite the database is made if need be.
@@ -47,63 +54,104 @@ class MLflowTracker:
 
     def __init__(self, uri: str, system_metrics: bool, log_model: bool) -> None:
         self.uri, self.system_metrics, self.with_model = uri, system_metrics, log_model
-        self.points: queue.SimpleQueue[Metric] = queue.SimpleQueue()
-        self.unsent: list[Metric] = []
         self.finished = threading.Event()
         self.sender = threading.Thread(target=self._send_until_finished, daemon=True)
+        self.complete = True
 
-    def start(self, record: RunRecord) -> None:
-        """Open the run with its settings, environment and dataset."""
+    def start(self, record: RunRecord, folder: Path) -> None:
+        """Open the run with its settings, environment and dataset, or open it again."""
         open_store(self.uri)
+        self.client, self.spool = MlflowClient(), Spool(folder)
         mlflow.set_experiment(record.experiment)
         mlflow.set_system_metrics_sampling_interval(2)
-        run = mlflow.start_run(run_name=record.name, tags=record.tags, log_system_metrics=self.system_metrics)
-        self.client, self.run_id = MlflowClient(), run.info.run_id
-        params = [Param(key, value) for key, value in record.params.items()]
-        for begin in range(0, len(params), 100):
-            self.client.log_batch(self.run_id, params=params[begin : begin + 100])
-        mlflow.log_text(record.config, "config.yaml")
-        mlflow.log_text(record.environment, "environment.yaml")
-        mlflow.log_input(_dataset(record), context="training")
+        known = self._known(self.spool.run_id)
+        run = mlflow.start_run(
+            run_id=known, run_name=record.name, tags=record.tags, log_system_metrics=self.system_metrics
+        )
+        self.run_id = run.info.run_id
+        if known is None:
+            self.spool.begin(self.uri, self.run_id)
+            params = [Param(key, value) for key, value in record.params.items()]
+            for begin in range(0, len(params), 100):
+                self.client.log_batch(self.run_id, params=params[begin : begin + 100])
+            mlflow.log_text(record.config, "config.yaml")
+            mlflow.log_text(record.environment, "environment.yaml")
+            mlflow.log_input(_dataset(record), context="training")
         self.sender.start()
 
-    def log_metrics(self, values: dict[str, float], tokens: int) -> None:
-        """Queue a point of each curve."""
-        now = int(time.time() * 1000)
-        for name, value in values.items():
-            self.points.put(Metric(_allowed(name), value, now, tokens))
+    def _known(self, run_id: str | None) -> str | None:
+        """The run that was opened before, if the store still has it."""
+        if run_id is None:
+            return None
+        try:
+            alive = self.client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException:
+            return None
+        return run_id if alive else None
 
     def log_result(self, folder: Path) -> None:
         """Log the run's history, and its model as a pyfunc that takes lines of text."""
+        self.complete = False
         with _forgiving("MLflow did not take the model of this run"):
-            self._log_result(folder)
+            mlflow.log_artifact(str(folder / HISTORY))
+            if self.with_model:
+                serve.log_model(folder)
+            self.complete = True
 
-    def _log_result(self, folder: Path) -> None:
-        mlflow.log_artifact(str(folder / "history.csv"))
-        if self.with_model:
-            serve.log_model(folder)
-
-    def end(self, status: Status) -> None:
-        """Send what is left and close the run; a store that is gone costs the run its points there, not its result."""
+    def end(self, status: Status) -> bool:
+        """Send what is left and close the run; a store that is gone costs nothing but the sending, done later."""
         self.finished.set()
         if self.sender.is_alive():
             self.sender.join()
         with _forgiving("MLflow did not take all of this run"):
             self._send()
             mlflow.end_run(status)
+            return self.complete
+        return False
 
     def _send_until_finished(self) -> None:
         while not self.finished.wait(PAUSE):
-            with contextlib.suppress(Exception):  # the points are kept, and tried again with the next ones
+            with contextlib.suppress(Exception):  # the points stay where they are, and are tried again
                 self._send()
 
     def _send(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.unsent.append(self.points.get_nowait())
-        while self.unsent:
-            self.client.log_batch(self.run_id, self.unsent[:BATCH])
-            del self.unsent[:BATCH]
+        self.spool.send(lambda points: self.client.log_batch(self.run_id, points))
+
+
+class Spool:
+    """A history on disk, and how much of it a store has taken.
+
+    Args:
+        folder: has the history, and gets the memory of what was sent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.history, self.memory = folder / HISTORY, folder / MEMORY
+        kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
+        self.uri, self.run_id, self.sent = kept.get("uri"), kept.get("run_id"), kept.get("sent", 0)
+
+    def begin(self, uri: str, run_id: str) -> None:
+        """Note the run that the points go to, which has none yet."""
+        self.uri, self.run_id, self.sent = uri, run_id, 0
+        self._note()
+
+    def send(self, take: Callable[[list[Metric]], object]) -> None:
+        """Pass on what was not sent yet, in batches; each is noted when it was taken."""
+        if not self.history.exists():
+            return
+        with self.history.open("rb") as file:
+            file.seek(self.sent)
+            waiting = file.read()
+        lines = waiting[: waiting.rfind(b"\n") + 1].splitlines(keepends=True)
+        for begin in range(0, len(lines), BATCH):
+            part = lines[begin : begin + BATCH]
+            rows = csv.reader(line.decode() for line in part)
+            take([Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in rows])
+            self.sent += sum(map(len, part))
+            self._note()
+
+    def _note(self) -> None:
+        write_text(self.memory, json.dumps({"uri": self.uri, "run_id": self.run_id, "sent": self.sent}) + "\n")
 
 
 @contextlib.contextmanager

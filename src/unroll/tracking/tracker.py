@@ -34,33 +34,31 @@ class RunRecord:
     data_source: str
 
 
+HISTORY, MEMORY = "history.csv", "tracking.json"  # of a run's working folder: its points, and how far they were sent
+
+
 class Tracker(Protocol):
-    """Follows one run."""
+    """Follows one run by the history that it writes, so that no step ever waits for a store."""
 
-    def start(self, record: RunRecord) -> None:
-        """Open the run."""
-
-    def log_metrics(self, values: dict[str, float], tokens: int) -> None:
-        """Add a point to each curve; must not hold up training."""
+    def start(self, record: RunRecord, folder: Path) -> None:
+        """Open the run whose working folder this is, or go on with it if it was opened before."""
 
     def log_result(self, folder: Path) -> None:
         """Log the finished run's folder, and its model if that is asked for."""
 
-    def end(self, status: Status) -> None:
-        """Close the run; whatever is still unsent goes out first."""
+    def end(self, status: Status) -> bool:
+        """Close the run; whatever is still unsent goes out first. Whether all of it has gone."""
 
 
 class NullTracker:
     """Tracks nothing: for machines without MLflow."""
 
-    def start(self, record: RunRecord) -> None:
-        """Do nothing."""
-
-    def log_metrics(self, values: dict[str, float], tokens: int) -> None:
+    def start(self, record: RunRecord, folder: Path) -> None:
         """Do nothing."""
 
     def log_result(self, folder: Path) -> None:
         """Do nothing."""
 
-    def end(self, status: Status) -> None:
+    def end(self, status: Status) -> bool:
         """Do nothing."""
+        return True

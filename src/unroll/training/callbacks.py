@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from unroll.tasks.base import Task
-from unroll.tracking.tracker import Tracker
+from unroll.training.gradients import Gradients
 
 
 class TokenBudget(Callback):
@@ -26,7 +26,8 @@ class TokenBudget(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Task)
-        trainer.should_stop = trainer.should_stop or pl_module.tokens_seen >= pl_module.budget
+        if not trainer.fit_loop.epoch_loop._should_accumulate():  # no gradient is left behind
+            trainer.should_stop = trainer.should_stop or pl_module.tokens_seen >= pl_module.budget
 
 
 class Interruption(Callback):
@@ -65,53 +66,109 @@ class Interruption(Callback):
             raise KeyboardInterrupt
 
 
-class History(Callback):
-    """Writes the curves on a token axis, ``tokens, metric, value``, and passes them to the tracker.
-
-    The training loss is summed on the device and read once per validation: reading it at every step would make the
-    device wait.
+class Best(Callback):
+    """Keeps the weights of the best validation; they are part of a checkpoint, and so never newer than it.
 
     Args:
-        path: CSV file to write.
-        tracker: gets every point too.
-        points: points of the training curve between two validations.
-        steps: steps between two validations.
+        monitor: metric by which a validation is better.
+        mode: ``min`` or ``max``.
     """
 
-    def __init__(self, path: Path, tracker: Tracker, points: int, steps: int) -> None:
-        self.path, self.tracker = path, tracker
+    def __init__(self, monitor: str, mode: str) -> None:
+        self.monitor, self.mode = monitor, mode
+        self.value: float | None = None
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        value = float(trainer.callback_metrics[self.monitor])
+        if self.value is None or (value < self.value if self.mode == "min" else value > self.value):
+            self.value = value
+            self.weights = {name: part.detach().cpu().clone() for name, part in pl_module.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.value, self.weights = state_dict["value"], state_dict["weights"]
+
+
+class History(Callback):
+    """Writes the curves on a token axis, as ``tokens, metric, value, milliseconds``: one line per point, flushed.
+
+    Sums are kept on the device and read once per point: reading them at every step would make the device wait. A run
+    that goes on from a checkpoint finds the points that it had written after it, and makes them anew: those are held
+    against what it makes, and stay as they are, so that a point is written once.
+
+    Args:
+        path: file to write.
+        gradients: whose measures are written too.
+        points: points of the training curve between two validations.
+        steps: batches between two validations.
+    """
+
+    def __init__(self, path: Path, gradients: Gradients, points: int, steps: int) -> None:
+        self.path, self.gradients = path, gradients
         self.every = max(1, steps // points)
-        self.losses: list[torch.Tensor] = []
+        self.batches = self.rows = 0  # read since the last point; written
+        self.ahead: list[list[str]] = []  # points that were written after the checkpoint
         self.file: IO[str] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        kept = whole_rows(self.path)
+        self.ahead = kept[self.rows :]
         self.file = self.path.open("w", encoding="utf-8", newline="")
-        self.rows = csv.writer(self.file, lineterminator="\n")
-        self.rows.writerow(["tokens", "metric", "value"])
+        self.out = csv.writer(self.file, lineterminator="\n")
+        self.out.writerows(kept)
+        self.file.flush()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.losses.append(outputs["loss"])
-        if len(self.losses) == self.every:
-            self._flush(trainer, pl_module)
+        self.batches += 1
+        if self.batches == self.every:
+            self._point(trainer, pl_module)
 
-    def _flush(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.losses:
+    def _point(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        self.batches = 0
+        total, count = trainer.strategy.reduce(pl_module.take_loss(), reduce_op="sum").tolist()
+        if count:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            loss = float(torch.stack(self.losses).mean())
-            self._write(pl_module, {"train/loss": loss, "train/learning_rate": rate})
-        self.losses = []
+            measured = {f"train/{name}": value for name, value in self.gradients.take_measured().items()}
+            self._write(pl_module, {"train/loss": total / count, "train/learning_rate": rate, **measured})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._flush(trainer, pl_module)
+        self._point(trainer, pl_module)
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._write(pl_module, {name: value for name, value in figures.items() if name.startswith("val/")})
 
     def _write(self, pl_module: LightningModule, values: dict[str, float]) -> None:
         assert self.file is not None and isinstance(pl_module, Task)
-        self.rows.writerows([pl_module.tokens_seen, name, repr(value)] for name, value in values.items())
-        self.tracker.log_metrics(values, pl_module.tokens_seen)
+        now = int(time.time() * 1000)
+        for name, value in values.items():
+            self.rows += 1
+            row = [str(pl_module.tokens_seen), name, repr(value)]
+            if self.ahead:
+                if self.ahead[0][:3] == row:
+                    self.ahead.pop(0)
+                    continue
+                self._cut()  # what is made now differs from what was made then, by other code
+            self.out.writerow([*row, now])
+        self.file.flush()
+
+    def _cut(self) -> None:
+        """Leave out the points that are not made again."""
+        assert self.file is not None
+        kept, self.ahead = whole_rows(self.path)[: self.rows - 1], []
+        self.file.seek(0)
+        self.file.truncate()
+        self.out.writerows(kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"batches": self.batches, "rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.batches, self.rows = state_dict["batches"], state_dict["rows"]
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
@@ -122,6 +179,14 @@ class History(Callback):
     def _close(self) -> None:
         if self.file is not None:
             self.file.close()
+
+
+def whole_rows(path: Path) -> list[list[str]]:
+    """Points of a history; a last line that was not written to its end is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 class Lines(Callback):

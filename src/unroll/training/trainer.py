@@ -6,12 +6,11 @@ import logging
 import sys
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 
 from unroll.training.callbacks import Lines, TokenBar, TokenBudget
 
@@ -21,36 +20,28 @@ def build_trainer(
     monitor: str,
     mode: str,
     steps_between_validations: int,
-    clip_norm: float | None,
+    accumulate: int,
     precision: Literal["32", "bf16-mixed"],
     patience: int | None,
-    scratch: Path,
     callbacks: list[Callback],
-) -> tuple[Trainer, ModelCheckpoint]:
-    """Trainer that stops at the token budget and keeps the weights of the best validation.
+) -> Trainer:
+    """Trainer that stops at the token budget.
 
     Args:
         name: of the run, for the lines on the terminal.
         monitor: metric by which a validation is better.
         mode: ``min`` or ``max``.
-        steps_between_validations: optimizer steps.
-        clip_norm: largest global norm of the gradient; None for none.
+        steps_between_validations: batches.
+        accumulate: batches whose gradients make one step of the optimizer.
         precision: ``32`` or ``bf16-mixed``.
         patience: validations without improvement before stopping; None for never.
-        scratch: folder for the best weights so far.
         callbacks: further ones.
-
-    Returns:
-        The trainer, and the callback that knows the best checkpoint.
     """
     _quiet()
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
-    best = ModelCheckpoint(
-        scratch, "best", monitor=monitor, mode=mode, save_weights_only=True, enable_version_counter=False
-    )
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
     progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(name)
-    trainer = Trainer(
+    return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=1,
         precision=precision,
@@ -58,14 +49,14 @@ def build_trainer(
         val_check_interval=steps_between_validations,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        gradient_clip_val=clip_norm,
+        accumulate_grad_batches=accumulate,
         logger=False,
-        callbacks=[*callbacks, TokenBudget(), *stopping, best, progress],
+        callbacks=[TokenBudget(), *stopping, *callbacks, progress],
         enable_progress_bar=terminal,
         enable_model_summary=False,
+        enable_checkpointing=False,
         enable_autolog_hparams=False,
     )
-    return trainer, best
 
 
 def _quiet() -> None:

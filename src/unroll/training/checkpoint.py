@@ -1,0 +1,127 @@
+"""Checkpoints from which a killed run goes on as if nothing had happened, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+LAST, PREVIOUS, IDENTITY = "last.ckpt", "previous.ckpt", "identity.json"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to: digests of settings, data and code, and torch's version."""
+
+    settings: str
+    data: str
+    code: str
+    torch: str
+
+    def differences(self, other: Identity) -> list[str]:
+        """Names of what is not the same."""
+        return [name for name, value in asdict(self).items() if getattr(other, name) != value]
+
+
+class Resume(Callback):
+    """Saves all that training goes on from, every so many seconds, and puts back the random states.
+
+    No checkpoint is taken where a validation is due, which Lightning would leave out when it goes on from there, nor
+    between batches whose gradients are being accumulated, which are in no checkpoint.
+
+    Args:
+        folder: gets ``last.ckpt`` and the one before it, ``previous.ckpt``, each whole or not at all.
+        identity: what the run is.
+        seconds: between two checkpoints.
+        clock: tells the time in seconds.
+    """
+
+    def __init__(
+        self, folder: Path, identity: Identity, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder, self.identity, self.seconds, self.clock = folder, identity, seconds, clock
+        self.saved_at = clock()
+        self.random: dict[str, Any] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.random is not None:
+            restore_random(self.random)
+            self.random = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        assert isinstance(trainer.val_check_batch, int)
+        validation_due = (loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+        if validation_due or trainer.should_stop or loop._should_accumulate():
+            return
+        if self.clock() - self.saved_at >= self.seconds:
+            self.save(trainer)
+            self.saved_at = self.clock()
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint beside the last one, and put it in its place when it is whole."""
+        last, written = self.folder / LAST, self.folder / f"{LAST}.part"
+        trainer.save_checkpoint(written)
+        if trainer.is_global_zero:
+            with written.open("rb") as file:
+                os.fsync(file.fileno())
+            if last.exists():
+                last.replace(self.folder / PREVIOUS)
+            written.replace(last)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["identity"] = asdict(self.identity)
+        checkpoint["random"] = random_states()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.random = checkpoint["random"]
+
+
+def random_states() -> dict[str, Any]:
+    """States of torch's generators."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+
+
+def restore_random(states: dict[str, Any]) -> None:
+    """Put back what :func:`random_states` gave."""
+    torch.set_rng_state(states["cpu"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def usable(folder: Path, identity: Identity) -> Path | None:
+    """The last checkpoint in a folder that is whole and belongs to the run; the one before it if need be; or None."""
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            differences = Identity(**found["identity"]).differences(identity)
+            reason = f"it is of other {' and '.join(differences)}" if differences else ""
+        except Exception as error:  # torch tells a damaged file in many ways
+            reason = f"it is damaged ({' '.join(str(error).split())[:80]})"
+        if not reason:
+            return path
+        print(f"unroll: {path} is not used: {reason}.", file=sys.stderr)
+    return None
+
+
+def unfinished(folder: Path, identity: Identity) -> tuple[Path, list[str]] | None:
+    """Another folder of an unfinished run of this name, and how it differs; None if there is none."""
+    for other in sorted(folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*")):
+        path = other / IDENTITY
+        if other != folder and path.exists() and (other / LAST).exists():
+            found = Identity(**json.loads(path.read_text(encoding="utf-8")))
+            return other, identity.differences(found)
+    return None

@@ -1,0 +1,159 @@
+"""What happens to a gradient between the backward pass and the optimizer's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from unroll.errors import BadInput
+
+
+class Counted(Protocol):
+    """What a module tells of the step that its gradient is of."""
+
+    nominal: float
+    tokens_seen: int
+
+    def take_count(self) -> Tensor: ...
+
+    def forget(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """How large a gradient may be: Pascanu, Mikolov, Bengio, ICML 2013; at most one of the three.
+
+    Args:
+        norm: largest norm of all of it; None for any.
+        value: largest absolute value of an entry; None for any.
+        parameter_norm: largest norm of the part of each parameter; None for any.
+    """
+
+    norm: float | None = None
+    value: float | None = None
+    parameter_norm: float | None = None
+
+
+class Gradients(Callback):
+    """Makes the gradient that of the mean over all real tokens of a step, adds penalties, clips it, drops a broken one.
+
+    .. math:: g = \\frac{1}{N} \\sum_{\\text{ranks}} \\sum_{\\text{batches}} \\sum_t \\nabla \\ell_t
+        + \\lambda_1\\, \\mathrm{sign}(W) + \\lambda_2 W
+
+    The loss of a batch is a sum over its tokens, divided by a nominal number; how many tokens N there were in all ranks
+    and all accumulated batches of the step is known only now, before the optimizer moves. Under ``16-mixed`` the
+    gradient is unscaled already.
+
+    Args:
+        clipping: how large the gradient may be.
+        recurrent: recurrent matrices W, which the penalties are on.
+        l1: λ₁.
+        l2: λ₂.
+        patience: steps in a row that may be dropped, since loss or gradient are not finite, before training stops.
+
+    Raises:
+        BadInput: too many steps in a row were not finite.
+    """
+
+    def __init__(
+        self, clipping: Clipping, recurrent: Sequence[nn.Parameter], l1: float, l2: float, patience: int
+    ) -> None:
+        self.clipping, self.recurrent, self.l1, self.l2, self.patience = clipping, recurrent, l1, l2, patience
+        self.dropped_in_a_row = 0
+        self.measured: list[Tensor] = []  # of each step: norm before and after clipping, clipped, dropped
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        module: Counted = pl_module  # type: ignore[assignment]
+        found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in found if parameter.grad is not None]
+        count = trainer.strategy.reduce(module.take_count(), reduce_op="sum")
+        if not int(count):  # a window without a target has nothing to learn from
+            optimizer.zero_grad()
+            return
+        # ranks are averaged, and accumulated batches too
+        torch._foreach_mul_(gradients, module.nominal * trainer.world_size * trainer.accumulate_grad_batches / count)
+        self._penalize()
+        before = total_norm(gradients)
+        if not bool(before.isfinite()):
+            self._drop(module, optimizer)
+            return
+        self.dropped_in_a_row = 0
+        clipped = clip(gradients, before, self.clipping)
+        after = total_norm(gradients) if clipped is not None and self.clipping.norm is None else before
+        if self.clipping.norm is not None:
+            after = before.clamp(max=self.clipping.norm)
+        share = torch.zeros_like(before) if clipped is None else clipped.to(before.dtype)
+        self.measured.append(torch.stack([before, after, share, torch.zeros_like(before)]))
+
+    def _penalize(self) -> None:
+        for weight in self.recurrent:
+            if weight.grad is not None and self.l1:
+                weight.grad.add_(weight.detach().sign(), alpha=self.l1)
+            if weight.grad is not None and self.l2:
+                weight.grad.add_(weight.detach(), alpha=self.l2)
+
+    def _drop(self, module: Counted, optimizer: Any) -> None:
+        """Leave out a step: an optimizer passes over parameters without a gradient."""
+        optimizer.zero_grad()
+        module.forget()
+        self.dropped_in_a_row += 1
+        self.measured.append(torch.tensor([torch.nan, torch.nan, torch.nan, 1.0]))
+        if self.dropped_in_a_row > self.patience:
+            raise BadInput(
+                f"The loss or its gradient was not finite in {self.dropped_in_a_row} steps in a row, after "
+                f"{module.tokens_seen:,} tokens; lower training.optimizer.learning_rate, or clip more."
+            )
+
+    def take_measured(self) -> dict[str, float]:
+        """Means over the steps since the last call, for the curves; nothing where there were none."""
+        if not self.measured:
+            return {}
+        steps = torch.stack([step.cpu() for step in self.measured])
+        self.measured = []
+        names = ("gradient_norm", "gradient_norm_clipped", "clipped_share")
+        means = steps[:, :3].nanmean(dim=0).tolist()
+        return {**dict(zip(names, means, strict=True)), "dropped_steps": float(steps[:, 3].sum())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"dropped_in_a_row": self.dropped_in_a_row, "measured": [step.cpu() for step in self.measured]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.dropped_in_a_row, self.measured = state_dict["dropped_in_a_row"], list(state_dict["measured"])
+
+
+def total_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm of all entries together."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    return norm
+
+
+def clip(gradients: Sequence[Tensor], norm: Tensor, clipping: Clipping) -> Tensor | None:
+    """Make gradients no larger than they may be, in place.
+
+    Args:
+        gradients: of all parameters.
+        norm: of all of them together.
+        clipping: the bound.
+
+    Returns:
+        Whether any was too large; None where there is no bound.
+    """
+    if clipping.norm is not None:
+        torch._foreach_mul_(list(gradients), (clipping.norm / norm).clamp(max=1.0))
+        return norm > clipping.norm
+    if clipping.value is not None:
+        largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
+        for gradient in gradients:
+            gradient.clamp_(-clipping.value, clipping.value)
+        return largest > clipping.value
+    if clipping.parameter_norm is not None:
+        norms = torch.stack(torch._foreach_norm(list(gradients)))
+        factors = (clipping.parameter_norm / norms).clamp(max=1.0)
+        torch._foreach_mul_(list(gradients), list(factors.unbind(0)))
+        return (norms > clipping.parameter_norm).any()
+    return None
