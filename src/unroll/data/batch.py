@@ -45,6 +45,7 @@ class Batch(NamedTuple):
         characters: [U, C] characters of each form, padded at their ends; None as above
         character_lengths: [U], each ≥ 1; None as above
         window: where in its sequences this window lies; None for whole sequences
+        tokens: steps that the masks of this batch hold, in all ranks that share it
     """
 
     inputs: Tensor
@@ -57,6 +58,7 @@ class Batch(NamedTuple):
     characters: Tensor | None
     character_lengths: Tensor | None
     window: Window | None
+    tokens: int
 
 
 @dataclass(frozen=True)

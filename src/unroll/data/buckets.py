@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from unroll.data.batch import Batch, Window
-from unroll.data.loader import Loader
+from unroll.data.loader import Loader, Share
 from unroll.data.prepared import Spelling, Split
 from unroll.data.windows import Cut, cut, window_count
 
@@ -27,6 +27,7 @@ class Buckets(Loader):
         seed: of the orders; None for one fixed order.
         truncation_length: steps k of a window, in which sequences longer than that are read; None to read them whole.
         stride: new steps s ≤ k of each window; None for k of them.
+        share: rows of this process.
 
     Shapes:
         each batch: inputs [B, T] or [B, T, I], targets [B, T] or [B], T its longest sequence, or k
@@ -34,11 +35,11 @@ class Buckets(Loader):
 
     def __init__(
         self, split: Split, batch_size: int, padding_index: int, seed: int | None,
-        truncation_length: int | None = None, stride: int | None = None,
+        truncation_length: int | None = None, stride: int | None = None, share: Share = Share(),
     ) -> None:  # fmt: skip
         super().__init__()
         self.split, self.batch_size, self.padding_index, self.seed = split, batch_size, padding_index, seed
-        self.truncation_length, self.stride = truncation_length, stride or truncation_length
+        self.truncation_length, self.stride, self.share = truncation_length, stride or truncation_length, share
         self.lengths, self.tokens = split.lengths, split.steps
         self.targets = self.tokens if split.targets is None else len(split.targets)
         self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # an epoch, and its windows
@@ -80,7 +81,10 @@ class Buckets(Loader):
         return [batches[i] for i in draw.permutation(len(batches))]
 
     def _collate(self, rows: np.ndarray, part: Cut) -> Batch:
-        split, lengths = self.split, self.lengths[rows]
+        split, everyone, rows = self.split, self.lengths[rows], self.share.of(rows)
+        lengths = self.lengths[rows]
+        if not len(rows):  # of some row of another process, nothing counts
+            rows, lengths = np.zeros(1, np.int64), np.zeros(1, np.int64)
         time = np.arange(part.begin, part.end)[None]  # [1, T]
         real = time < lengths[:, None]  # [B, T]
         place = np.where(real, split.offsets[rows][:, None] + time, 0)
@@ -108,10 +112,12 @@ class Buckets(Loader):
             forms=forms,
             characters=characters,
             character_lengths=character_lengths,
-            window=None
-            if part.carry == lengths.max()
-            else Window(part.begin == 0, part.carry, torch.from_numpy(lengths - part.begin), None),
+            window=None if part.carry == everyone.max() else self._window(lengths, part),
+            tokens=int((np.clip(everyone, part.counted, part.end) - part.counted).sum()),
         )
+
+    def _window(self, lengths: np.ndarray, part: Cut) -> Window:
+        return Window(part.begin == 0, part.carry, torch.from_numpy(lengths - part.begin), None)
 
     def _spelled(
         self, place: np.ndarray, real: np.ndarray

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
 
 from unroll.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of every batch a process reads, of all processes that train together.
+
+    Args:
+        rank: of this process.
+        world: number of processes.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of this process, next to each other; none where there are fewer rows than processes."""
+        return np.array_split(rows, self.world)[self.rank]
 
 
 class Loader(ABC):
@@ -13,6 +33,9 @@ class Loader(ABC):
 
     The length is that of the epoch that comes next, or is being read: epochs may differ. An epoch that was not read to
     its end begins anew when it is asked for again, unless a place in it was loaded.
+
+    Processes that train together read batches of the same number at the same time, each its share of the rows. One that
+    has no row in a batch gets a row of which nothing counts, so that all of them make the same steps.
     """
 
     tokens: int  # real tokens, or steps of real vectors, in one epoch

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from unroll.data.batch import Batch, Window
-from unroll.data.loader import Loader
+from unroll.data.loader import Loader, Share
 from unroll.data.prepared import Split
 from unroll.data.windows import cut, window_count
 from unroll.errors import BadInput
@@ -30,6 +30,7 @@ class Streams(Loader):
         stride: new steps s ≤ k of each window; None for k of them.
         reset: when the state is forgotten: at the beginning of every ``epoch``, there and wherever a ``document``
             begins, or ``never``, so that an epoch goes on with what the one before it left.
+        share: rows of this process.
 
     Shapes:
         each batch: inputs, targets, mask: [B, k], the last one shorter; the first ones too, if s < k
@@ -40,7 +41,7 @@ class Streams(Loader):
 
     def __init__(
         self, split: Split, streams: int, truncation_length: int | None, stride: int | None = None,
-        reset: Reset = "epoch",
+        reset: Reset = "epoch", share: Share = Share(),
     ) -> None:  # fmt: skip
         super().__init__()
         assert split.tokens is not None
@@ -54,14 +55,17 @@ class Streams(Loader):
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         shortest, longer = divmod(targets, streams)
         index = np.arange(streams)
-        self.starts = index * shortest + np.minimum(index, longer)  # [B]
-        self.sizes = np.where(index < longer, shortest + 1, shortest)  # [B]
+        starts = index * shortest + np.minimum(index, longer)  # [B]
+        self.all_sizes = np.where(index < longer, shortest + 1, shortest)  # [B] of all processes
+        self.starts, self.sizes = share.of(starts), share.of(self.all_sizes)
+        if not len(self.starts):
+            self.starts, self.sizes = starts[:1], np.zeros(1, np.int64)
 
     def __len__(self) -> int:
-        return window_count(int(self.sizes[0]), self.stride)
+        return window_count(int(self.all_sizes[0]), self.stride)
 
     def batch(self, number: int) -> Batch:
-        begin, counted, end, carry = cut(number, int(self.sizes[0]), self.truncation_length, self.stride)
+        begin, counted, end, carry = cut(number, int(self.all_sizes[0]), self.truncation_length, self.stride)
         lengths = np.minimum(self.sizes, end) - begin  # [B]
         steps = np.arange(end - begin)[None]  # [1, T]
         mask = torch.from_numpy((steps < lengths[:, None]) & (steps >= counted - begin))  # [B, T]
@@ -78,6 +82,7 @@ class Streams(Loader):
             characters=None,
             character_lengths=None,
             window=window,
+            tokens=int((np.clip(self.all_sizes, counted, end) - counted).sum()),
         )
 
     def _fresh(self, begin: int, end: int) -> torch.Tensor | None:

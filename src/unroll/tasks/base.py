@@ -86,7 +86,7 @@ class Task(LightningModule, ABC):
         known when the step is due, and ``unroll.training.gradients.Gradients`` puts it in the nominal one's place.
         """
         scores = self.scores(batch, evaluating=False)
-        self.tokens_seen += int(batch.mask.sum())
+        self.tokens_seen += batch.tokens
         total, count = (scores.losses * scores.mask).sum(), scores.mask.sum()
         self.count = self.count.to(count.device) + count
         self.tally = self.tally.to(count.device) + torch.stack([total.detach().double(), count.double()])

@@ -67,7 +67,7 @@ class Tagger(Task):
             return Scores(losses, mask, {}, None)
         told = self.output.best(features, batch.lengths)
         if self.spans is not None:
-            self.spans.update(told, batch.targets, batch.lengths)
+            self.spans.update(told, batch.targets, batch.mask.sum(dim=1))
         right = told == batch.targets.masked_fill(batch.targets < 0, -2)  # a label never seen in training: never right
         return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right)
 

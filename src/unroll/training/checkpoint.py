@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
+torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain
 LAST, PREVIOUS, IDENTITY = "last.ckpt", "previous.ckpt", "identity.json"
 
 
@@ -71,7 +73,7 @@ class Resume(Callback):
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint beside the last one, and put it in its place when it is whole."""
         last, written = self.folder / LAST, self.folder / f"{LAST}.part"
-        trainer.save_checkpoint(written)
+        trainer.save_checkpoint(written, weights_only=False)
         if trainer.is_global_zero:
             with written.open("rb") as file:
                 os.fsync(file.fileno())

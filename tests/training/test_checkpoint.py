@@ -1,0 +1,185 @@
+"""A run that was killed, wherever it was, and started again ends as one that never stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from unroll import experiment, preparation
+from unroll.config import Config
+from unroll.tasks import Task
+from unroll.training import checkpoint
+from unroll.training.callbacks import History
+from unroll.training.checkpoint import LAST, PREVIOUS, Resume
+
+Small = Callable[..., Config]
+OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3")
+RUNS: dict[str, tuple[str, ...]] = {
+    "LSTM with dropout": ("grammar", "lstm", "recurrent.dropout=0.3"),
+    "GRU, overlapping windows": ("grammar", "gru", "training.truncation_stride=3"),
+    "state never forgotten": ("grammar", "peephole", "training.state_reset=never"),
+    "accumulation": ("grammar", "lstm", "training.accumulate=2"),
+    "bf16": ("grammar", "lstm", "training.precision=bf16-mixed"),
+    "bucketed sequences": ("tagging", "bilstm-chars-crf", "recurrent.dropout=0.3", "recurrent.variational=true"),
+    "sequences in windows": ("tagging", "lstm", "training.truncation_length=2", "recurrent.weight_dropout=0.2"),
+    "early stopping": ("adding", "irnn", "training.patience=1"),
+    "momentum": ("adding", "lstm", "training.optimizer.name=sgd", "training.optimizer.momentum=0.9"),
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of a run may notice it."""
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def train(config: Config, out: Path) -> dict[str, bytes]:
+    experiment.train(config, preparation.prepared(config.data), out)
+    return results(out)
+
+
+def kill(config: Config, out: Path, monkeypatch: pytest.MonkeyPatch, place: type, method: str, call: int) -> None:
+    """Train until the ``call``-th call of a method, and end there."""
+    original, calls = getattr(place, method), iter(range(10_000))
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == call:
+            raise Killed
+        return original(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, method, counted)
+        # what a callback would still do after an exception, a killed process does not
+        patched.setattr(History, "on_exception", lambda *_: None)
+        with pytest.raises(Killed):
+            experiment.train(config, preparation.prepared(config.data), out)
+    assert not out.exists()
+
+
+PLACES = {  # a class, its method, and how many calls of it are let through
+    "before the first checkpoint": (Task, "training_step", 1),
+    "in an epoch": (Task, "training_step", 11),
+    "late": (Task, "training_step", 27),
+    "in a validation": (Task, "validation_step", 5),
+    "before a validation": (Task, "on_validation_epoch_start", 1),
+    "after a validation": (Task, "on_validation_epoch_end", 1),
+    "before the optimizer moves": (torch.optim.Optimizer, "zero_grad", 9),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", RUNS)
+def test_wherever_it_was_killed_a_run_ends_as_one_that_never_stopped(
+    name: str, place: str, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(*RUNS[name], *OFTEN)
+    expected = train(config, project / "whole")
+    kill(config, project / "killed", monkeypatch, *PLACES[place])
+    assert train(config, project / "killed") == expected
+    assert not list((project / "outputs" / "working").iterdir())
+
+
+def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small(*RUNS["LSTM with dropout"], *OFTEN)
+    expected = train(config, project / "whole")
+    for call in (3, 5, 2, 7, 4):
+        kill(config, project / "killed", monkeypatch, Task, "training_step", call)
+    assert train(config, project / "killed") == expected
+
+
+@pytest.fixture
+def killed(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Config, Path, dict[str, bytes]]]:
+    """A run that was killed in the middle, its working folder, and what it would have come to."""
+    config = small(*RUNS["LSTM with dropout"], *OFTEN)
+    expected = train(config, project / "whole")
+    kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
+    (working,) = (project / "outputs" / "working").iterdir()
+    yield config, working, expected
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(path, weights_only=True)
+    return found
+
+
+def test_the_last_two_checkpoints_are_kept(killed: tuple[Config, Path, dict[str, bytes]]) -> None:
+    _, working, _ = killed
+    last, previous = read(working / LAST), read(working / PREVIOUS)
+    assert last["global_step"] == previous["global_step"] + 1
+
+
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_truncated_checkpoint_gives_way_to_the_one_before_it(
+    size: int, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    content = (working / LAST).read_bytes()
+    (working / LAST).write_bytes(content[:size])
+    assert train(config, project / "killed") == expected
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_killed_while_a_checkpoint_is_written_the_one_before_it_is_there(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(*RUNS["LSTM with dropout"], *OFTEN)
+    expected = train(config, project / "whole")
+    save, calls = Trainer.save_checkpoint, iter(range(10_000))
+
+    def torn(self: Trainer, path: Path, **named: Any) -> None:
+        save(self, path, **named)
+        if next(calls) == 9:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "save_checkpoint", torn)
+        with pytest.raises(Killed):
+            train(config, project / "killed")
+    (working,) = (project / "outputs" / "working").iterdir()
+    assert read(working / LAST)["global_step"] == 9
+    assert train(config, project / "killed") == expected
+
+
+def test_a_checkpoint_of_another_run_is_not_used(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    for name in (LAST, PREVIOUS):
+        content = read(working / name)
+        content["identity"]["data"] = "0" * 64
+        torch.save(content, working / name)
+    assert train(config, project / "killed") == expected
+    assert "of other data" in capsys.readouterr().err
+
+
+def test_no_checkpoint_is_taken_where_a_validation_is_due_or_gradients_wait(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small("grammar", "lstm", "training.accumulate=2", *OFTEN)
+    taken: list[int] = []
+    monkeypatch.setattr(Resume, "save", lambda self, trainer: taken.append(trainer.fit_loop.epoch_loop.total_batch_idx + 1))
+    train(config, project / "whole")
+    assert taken
+    assert all(batch % 2 == 0 for batch in taken)
+
+
+def test_resuming_writes_no_point_twice(killed: tuple[Config, Path, dict[str, bytes]], project: Path) -> None:
+    config, _, expected = killed
+    rows = train(config, project / "killed")["history.csv"].decode().splitlines()
+    assert len(rows) == len({row.rsplit(",", 1)[0] for row in rows})
+    assert json.loads(expected["run.json"])["tokens"] >= 2000
+
+
+def test_what_a_checkpoint_belongs_to_is_compared_part_by_part() -> None:
+    one = checkpoint.Identity("s", "d", "c", "2.13")
+    assert one.differences(one) == []
+    assert one.differences(checkpoint.Identity("s", "x", "c", "2.12")) == ["data", "torch"]
