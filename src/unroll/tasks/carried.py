@@ -76,7 +76,7 @@ class CarriedState:
         return [[part.cpu() for part in state] for state in self.states.get(True, ())]
 
     def load(self, state: list[list[Tensor]]) -> None:
-        """Go on from what :meth:`plain` gave."""
+        """Go on from what :meth:`plain` gave, or from the rows of it that are this process's."""
         self.states.pop(True, None)
         self.loaded = state
 

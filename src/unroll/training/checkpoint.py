@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from unroll.training.distributed import gathered
 
 torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain
 LAST, PREVIOUS, IDENTITY = "last.ckpt", "previous.ckpt", "identity.json"
@@ -51,12 +52,12 @@ class Resume(Callback):
     ) -> None:
         self.folder, self.identity, self.seconds, self.clock = folder, identity, seconds, clock
         self.saved_at = clock()
-        self.random: dict[str, Any] | None = None
+        self.random: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.random is not None:
-            restore_random(self.random)
-            self.random = None
+        if trainer.global_rank < len(self.random):
+            restore_random(self.random[trainer.global_rank])
+        self.random = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -83,7 +84,7 @@ class Resume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["identity"] = asdict(self.identity)
-        checkpoint["random"] = random_states()
+        checkpoint["random"] = gathered(random_states())
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.random = checkpoint["random"]
