@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from unroll import __version__
-from unroll.errors import BadInput, no_such
+from unroll.errors import BadInput, ProcessLost, no_such
+from unroll.launching import launch, place
 
 EPILOG = """\
 SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
@@ -33,14 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.settings += rest
+    options.words = sys.argv[1:] if arguments is None else list(arguments)
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
-        _check_bytes(sys.argv[1:] if arguments is None else arguments)
+        _check_bytes(options.words)
         verb(options)
         sys.stdout.flush()
     except BadInput as error:
-        print(f"unroll: {error}", file=sys.stderr)
+        if place().local_rank == 0:  # what processes of one machine find wrong, one of them tells
+            print(f"unroll: {error}", file=sys.stderr)
         return 2
+    except ProcessLost as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
         return 130
@@ -122,11 +128,15 @@ def train(options: argparse.Namespace) -> None:
     settings.check_root()
     run = settings.load(options.config) if options.config else settings.compose(options.settings)
     folder = options.prepared or preparation.prepared(run.data)
+    if launch(run.training.devices, options.words):
+        return
     from unroll import experiment
 
     out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(run, folder)
     with _no_folder_left(out.parent):
-        figures = experiment.train(run, folder, out)
+        figures = experiment.train(run, folder, out, options.accept_code_change)
+    if place().rank > 0:
+        return
     best = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
     print(f"{out}  best validation: {best}")
 
@@ -284,6 +294,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--config", type=Path, metavar="FILE", help="resolved settings instead")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
+    sub.add_argument("--accept-code-change", action="store_true",
+                     help="go on from a checkpoint of other code; the run is tagged so")  # fmt: skip
 
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")

@@ -1,4 +1,4 @@
-"""The one exception for what a person can mend: a file, a row, a key, a flag."""
+"""The exceptions that end a command with a sentence: what a person can mend, and what befell another process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 class BadInput(ValueError):
     """One clear sentence that names the place and the remedy; the command line prints it and exits with 2."""
+
+
+class ProcessLost(RuntimeError):
+    """A process that trained together with this one has ended; the command line prints it and exits with 1."""
 
 
 def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:

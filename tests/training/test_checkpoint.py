@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.tasks import Task
 from unroll.training import checkpoint
-from unroll.training.callbacks import History
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume
 
 Small = Callable[..., Config]
@@ -57,8 +56,6 @@ def kill(config: Config, out: Path, monkeypatch: pytest.MonkeyPatch, place: type
 
     with monkeypatch.context() as patched:
         patched.setattr(place, method, counted)
-        # what a callback would still do after an exception, a killed process does not
-        patched.setattr(History, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             experiment.train(config, preparation.prepared(config.data), out)
     assert not out.exists()
@@ -96,13 +93,13 @@ def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypat
 
 
 @pytest.fixture
-def killed(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Config, Path, dict[str, bytes]]]:
+def killed(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Path, dict[str, bytes]]:
     """A run that was killed in the middle, its working folder, and what it would have come to."""
     config = small(*RUNS["LSTM with dropout"], *OFTEN)
     expected = train(config, project / "whole")
     kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
     (working,) = (project / "outputs" / "working").iterdir()
-    yield config, working, expected
+    return config, working, expected
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -166,7 +163,9 @@ def test_no_checkpoint_is_taken_where_a_validation_is_due_or_gradients_wait(
 ) -> None:
     config = small("grammar", "lstm", "training.accumulate=2", *OFTEN)
     taken: list[int] = []
-    monkeypatch.setattr(Resume, "save", lambda self, trainer: taken.append(trainer.fit_loop.epoch_loop.total_batch_idx + 1))
+    monkeypatch.setattr(
+        Resume, "save", lambda self, trainer: taken.append(trainer.fit_loop.epoch_loop.total_batch_idx + 1)
+    )
     train(config, project / "whole")
     assert taken
     assert all(batch % 2 == 0 for batch in taken)

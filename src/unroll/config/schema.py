@@ -83,7 +83,10 @@ class TrainingConfig(Section):
     dropped_steps: int = Field(
         ge=0, description="Steps in a row that may be left out, since loss or gradient are not finite, before it stops."
     )
-    precision: Literal["32", "bf16-mixed"] = Field(description="Numbers of the arithmetic.")
+    precision: Literal["32", "bf16-mixed", "16-mixed", "64", "auto"] = Field(
+        description="Numbers of the arithmetic; auto for the fastest that the machine has instructions for."
+    )
+    devices: int = Field(ge=1, description="Processes on each machine that train together, each with a GPU or threads.")
     checkpoint_seconds: float = Field(gt=0, description="Seconds between two checkpoints, from which a run goes on.")
     validations: int = Field(ge=1, description="Validations over the budget, evenly spaced in tokens.")
     patience: int | None = Field(description="Validations without improvement before stopping; null for never.")
@@ -106,6 +109,8 @@ class TrainingConfig(Section):
                 raise ValueError(f"training.{key} must be positive, or null for none")
         if sum(getattr(self, key) is not None for key in clips) > 1:
             raise ValueError(f"give one of {', '.join(f'training.{key}' for key in clips)}, and set the others to null")
+        if self.devices > self.batch_size:
+            raise ValueError("training.devices must be at most training.batch_size, which they share")
         if self.truncation_stride is not None and self.truncation_stride > (self.truncation_length or 0):
             raise ValueError("training.truncation_stride must be at most training.truncation_length")
         return self
@@ -152,6 +157,8 @@ class Config(Section):
                 f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one "
                 "direction, or task=cloze"
             )
+        if isinstance(arch, NgramConfig) and self.training.devices > 1:
+            raise ValueError(f"arch={arch.name} is counted in one process; set training.devices=1")
         if isinstance(arch, NgramConfig | FeedforwardConfig) and task != "language_model":
             raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
         if isinstance(arch, ConvolutionalConfig) and task not in ("tagger", "regressor"):
@@ -217,6 +224,8 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
     def digest(self) -> str:
-        """SHA-256 of what decides the result: everything but the tracking."""
-        content = self.model_dump(mode="json", exclude={"tracking"})
+        """SHA-256 of what decides the result: not the tracking, nor what a run that was stopped may go on with."""
+        content = self.model_dump(
+            mode="json", exclude={"tracking": True, "training": {"devices", "checkpoint_seconds"}}
+        )
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

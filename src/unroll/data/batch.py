@@ -15,6 +15,7 @@ class Window(NamedTuple):
     Args:
         first: whether it begins its sequences, so that no state may be carried into it.
         carry: steps after which the state is the one that the next window begins with.
+        rows: sequences B, or 0 where one stands for an empty share.
 
     Shapes:
         left: [B] steps that each sequence has from the beginning of this window on, 0 or less where it has ended
@@ -23,6 +24,7 @@ class Window(NamedTuple):
 
     first: bool
     carry: int
+    rows: int
     left: Tensor
     fresh: Tensor | None
 

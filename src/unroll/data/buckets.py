@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from unroll.data.batch import Batch, Window
-from unroll.data.loader import Loader, Share
+from unroll.data.loader import ALL, Loader, Share
 from unroll.data.prepared import Spelling, Split
 from unroll.data.windows import Cut, cut, window_count
 
@@ -35,7 +35,7 @@ class Buckets(Loader):
 
     def __init__(
         self, split: Split, batch_size: int, padding_index: int, seed: int | None,
-        truncation_length: int | None = None, stride: int | None = None, share: Share = Share(),
+        truncation_length: int | None = None, stride: int | None = None, share: Share = ALL,
     ) -> None:  # fmt: skip
         super().__init__()
         self.split, self.batch_size, self.padding_index, self.seed = split, batch_size, padding_index, seed
@@ -82,8 +82,8 @@ class Buckets(Loader):
 
     def _collate(self, rows: np.ndarray, part: Cut) -> Batch:
         split, everyone, rows = self.split, self.lengths[rows], self.share.of(rows)
-        lengths = self.lengths[rows]
-        if not len(rows):  # of some row of another process, nothing counts
+        lengths, count = self.lengths[rows], len(rows)
+        if not count:  # of some row of another process, nothing counts
             rows, lengths = np.zeros(1, np.int64), np.zeros(1, np.int64)
         time = np.arange(part.begin, part.end)[None]  # [1, T]
         real = time < lengths[:, None]  # [B, T]
@@ -112,12 +112,12 @@ class Buckets(Loader):
             forms=forms,
             characters=characters,
             character_lengths=character_lengths,
-            window=None if part.carry == everyone.max() else self._window(lengths, part),
+            window=None if part.carry == everyone.max() else self._window(lengths, part, count),
             tokens=int((np.clip(everyone, part.counted, part.end) - part.counted).sum()),
         )
 
-    def _window(self, lengths: np.ndarray, part: Cut) -> Window:
-        return Window(part.begin == 0, part.carry, torch.from_numpy(lengths - part.begin), None)
+    def _window(self, lengths: np.ndarray, part: Cut, rows: int) -> Window:
+        return Window(part.begin == 0, part.carry, rows, torch.from_numpy(lengths - part.begin), None)
 
     def _spelled(
         self, place: np.ndarray, real: np.ndarray

@@ -28,6 +28,9 @@ class Share:
         return np.array_split(rows, self.world)[self.rank]
 
 
+ALL = Share()
+
+
 class Loader(ABC):
     """Batches of a split, epoch after epoch, whose place is saved and loaded as Lightning asks for it.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from unroll.data.batch import Batch, Window
-from unroll.data.loader import Loader, Share
+from unroll.data.loader import ALL, Loader, Share
 from unroll.data.prepared import Split
 from unroll.data.windows import cut, window_count
 from unroll.errors import BadInput
@@ -41,7 +41,7 @@ class Streams(Loader):
 
     def __init__(
         self, split: Split, streams: int, truncation_length: int | None, stride: int | None = None,
-        reset: Reset = "epoch", share: Share = Share(),
+        reset: Reset = "epoch", share: Share = ALL,
     ) -> None:  # fmt: skip
         super().__init__()
         assert split.tokens is not None
@@ -58,7 +58,8 @@ class Streams(Loader):
         starts = index * shortest + np.minimum(index, longer)  # [B]
         self.all_sizes = np.where(index < longer, shortest + 1, shortest)  # [B] of all processes
         self.starts, self.sizes = share.of(starts), share.of(self.all_sizes)
-        if not len(self.starts):
+        self.rows = len(self.starts)
+        if not self.rows:
             self.starts, self.sizes = starts[:1], np.zeros(1, np.int64)
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class Streams(Loader):
         steps = np.arange(end - begin)[None]  # [1, T]
         mask = torch.from_numpy((steps < lengths[:, None]) & (steps >= counted - begin))  # [B, T]
         first = begin == 0 and (self.epoch == 0 or self.reset != "never")
-        window = Window(first, carry, torch.from_numpy(self.sizes - begin), self._fresh(begin, end))
+        window = Window(first, carry, self.rows, torch.from_numpy(self.sizes - begin), self._fresh(begin, end))
         return Batch(
             inputs=self._cut(self.split.tokens, begin, end, shift=0),
             targets=self._cut(self.split.tokens, begin, end, shift=1),

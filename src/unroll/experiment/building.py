@@ -23,8 +23,9 @@ from unroll.config.architectures import (
 )
 from unroll.data.batch import DataSpec
 from unroll.data.buckets import Buckets
+from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
-from unroll.data.streams import Streams
+from unroll.data.streams import Reset, Streams
 from unroll.errors import BadInput
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
@@ -54,6 +55,11 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
     Raises:
         BadInput: the data lacks what the task needs.
     """
+    task = _build_task(config, spec, vectors)
+    return task.double() if config.training.precision == "64" else task
+
+
+def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:
     settings, arch = config.training, config.arch
     optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
     parts: Parts = (spec, optimizer, settings.tokens)
@@ -173,26 +179,31 @@ def _build_language_task(config: Config, words: nn.Embedding | OneHot | None, pa
     return LanguageModel(RecurrentLanguageNetwork(encoder, output), *parts)
 
 
-def loaders(config: Config, spec: DataSpec, splits: dict[str, Split]) -> tuple[Streams | Buckets, Streams | Buckets]:
-    """Batches for training, and for validation."""
+def loaders(
+    config: Config, spec: DataSpec, splits: dict[str, Split], share: Share = ALL
+) -> tuple[Streams | Buckets, Streams | Buckets]:
+    """Batches for training, and for validation: of each, the rows of one process."""
     settings, train_split = config.training, splits["train"]
     loader: Streams | Buckets
     if config.task.name == "language_model":
         loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
-                         settings.state_reset)  # fmt: skip
+                         settings.state_reset, share)  # fmt: skip
     else:
         loader = Buckets(_read(config, train_split), settings.batch_size, spec.padding_index, config.seed,
-                         settings.truncation_length, settings.truncation_stride)  # fmt: skip
-    return loader, evaluation_loader(config, spec, splits["validation"])
+                         settings.truncation_length, settings.truncation_stride, share)  # fmt: skip
+    return loader, evaluation_loader(config, spec, splits["validation"], share)
 
 
-def evaluation_loader(config: Config, spec: DataSpec, split: Split) -> Streams | Buckets:
+def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share = ALL) -> Streams | Buckets:
     """Batches for validation and test: every token once, in one fixed order."""
     settings = config.training
     if config.task.name == "language_model":
         window = settings.truncation_length or EVALUATION_WINDOW
-        return Streams(split, settings.evaluation_streams, window, reset=settings.state_reset)
-    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None, settings.truncation_length)
+        # every evaluation begins anew: its figures must not depend on the one before it
+        reset: Reset = "document" if settings.state_reset == "document" else "epoch"
+        return Streams(split, settings.evaluation_streams, window, reset=reset, share=share)
+    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None, settings.truncation_length,
+                   share=share)  # fmt: skip
 
 
 def _read(config: Config, split: Split) -> Split:

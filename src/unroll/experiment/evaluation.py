@@ -16,11 +16,12 @@ from unroll.data.prepared import Split, open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task, evaluation_loader, loaders
+from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained
 from unroll.networks.ngram import KneserNey
 from unroll.outputs import write_text
 from unroll.tasks import Task
-from unroll.training.throughput import tokens_per_second
+from unroll.training.precision import as_precise
 
 SECONDS = 0.5  # for which the speed of a run is measured
 
@@ -94,7 +95,7 @@ def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
     task.on_validation_epoch_start()
     with torch.inference_mode():
         for index, batch in enumerate(loader):
-            task.validation_step(batch, index)
+            task.validation_step(as_precise(batch, task), index)
     return task.metrics()
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,135 +16,177 @@ from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
 from unroll.config import Config, NgramConfig
-from unroll.data.loader import Endless, Loader
-from unroll.data.prepared import Split, open_split
+from unroll.data.loader import Endless, Share
+from unroll.data.prepared import open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.trained import tensors
+from unroll.experiment.working import Working
+from unroll.history import HISTORY, HistoryFile
+from unroll.launching import place
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
-from unroll.tasks import LanguageModel, Task
+from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import code_digest, digest_of, environment, fingerprint, git_state
-from unroll.tracking.tracker import HISTORY, NullTracker, RunRecord, Status, Tracker
-from unroll.training.callbacks import Best, History, Interruption, whole_rows
+from unroll.tracking.tracker import NullTracker, RunRecord, Status, Tracker
+from unroll.training.callbacks import Best, History, Interruption
 from unroll.training.checkpoint import Identity, Resume, usable
+from unroll.training.distributed import Group, by_the_first, joined
 from unroll.training.gradients import Clipping, Gradients
+from unroll.training.precision import resolved
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # of the training curve between two validations
-WORKING = Path("outputs/working")  # folders of runs that are not finished
-COLUMNS = ["tokens", "metric", "value"]
 
 
-def train(config: Config, prepared: Path, out: Path) -> dict[str, float]:
+def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = False) -> dict[str, float]:
     """Train one run and write its folder: ``weights.safetensors``, settings, vocabulary, history, ``run.json``.
+
+    A run that was killed goes on from its last checkpoint, and ends as if it had not been. Where several processes
+    train together, the first one writes.
 
     Args:
         config: settings of the run.
         prepared: folder with ``fit/``.
         out: the run's folder, which appears whole or not at all.
+        accept_code_change: whether to go on from a checkpoint of other code, of which the run then tells.
 
     Returns:
-        The best validation's figures.
+        The best validation's figures; nothing in other processes than the first.
 
     Raises:
-        BadInput: data and settings do not fit each other.
+        BadInput: data and settings do not fit each other, or another process trains this run.
+        ProcessLost: a process that trains together with this one has ended.
     """
+    precision = resolved(config.training.precision)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
     torch.set_num_threads(config.training.threads)
-    seed_everything(config.seed, verbose=False)
-    vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
-    splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
-    loader, validation = loaders(config, vocabulary.spec, splits)
-    vectors = load_vectors(prepared / "fit") if vocabulary.vector_size else None
-    task = build_task(config, vocabulary.spec, vectors)
-    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), torch.__version__)
+    data = digest_of([prepared / "fit"])
+    identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
     mark = fingerprint(identity.settings, identity.data, identity.code)
-    working = working_folder(config, out, mark)
+    working = Working(config.name, out, mark, identity)
+    job = _Job(config, prepared, working, accept_code_change)
+    if place().rank > 0:
+        job.fit()
+        return {}
     tracker = build_tracker(config)
     status: Status = "KILLED"
     try:
         with whole(out, replaces="run.json") as folder:  # refuses a bad folder before the tracker hears of the run
-            working.mkdir(parents=True, exist_ok=True)
-            tracker.start(_record(config, mark, identity.data), working)
+            changed = working.adopt(accept_code_change)
+            with working.held():
+                tracker.start(_record(config, mark, data, changed), working.folder)
+                figures = job.fit()
             folder.mkdir()
-            figures = _fit(config, task, splits["train"], loader, validation, working, identity)
-            rows = [row[:3] for row in whole_rows(working / HISTORY)]
-            (folder / HISTORY).write_text("\n".join(map(",".join, [COLUMNS, *rows])) + "\n", encoding="utf-8")
-            (folder / "weights.safetensors").write_bytes(save(tensors(task)))
-            (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
-            (folder / "vocabulary.json").write_text(vocabulary.dumps(), encoding="utf-8")
-            parameters = sum(parameter.numel() for parameter in task.parameters())
-            record = {"fingerprint": mark, "vocabulary": vocabulary.digest, "parameters": parameters,
-                      "tokens": task.tokens_seen, "best": figures}  # fmt: skip
-            (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            HistoryFile(working.folder).publish(folder / HISTORY)
+            job.publish(folder, {"fingerprint": mark, **({"code_before": changed} if changed else {})}, figures)
         tracker.log_result(out)
         status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else status
         raise
     finally:
         sent = tracker.end(status)
-    if sent:
-        shutil.rmtree(working)
-    else:  # what MLflow did not take is still wanted, the checkpoints are not
-        for path in working.glob("*.ckpt"):
-            path.unlink()
+        working.tidy(finished=status == "FINISHED", sent=sent)
     return figures
 
 
-def working_folder(config: Config, out: Path, mark: str) -> Path:
-    """Folder of a run until it is finished: history, checkpoints, and how much of it was tracked.
+class _Job:
+    """A run's network and data in one process, and how they are brought together.
 
-    It lies outside of what DVC looks after, which deletes the outputs of a stage that was killed.
+    Args:
+        config: settings of the run.
+        prepared: folder with ``fit/``.
+        working: the run's folder until it is finished.
+        accept_code_change: whether a checkpoint of other code will do.
     """
-    place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
-    return WORKING / f"{config.name.replace('/', '-')}-{place}-{mark[:16]}"
 
+    def __init__(self, config: Config, prepared: Path, working: Working, accept_code_change: bool) -> None:
+        self.config, self.working, self.accept_code_change = config, working, accept_code_change
+        seed_everything(config.seed, verbose=False)
+        self.vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+        self.splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
+        vectors = load_vectors(prepared / "fit") if self.vocabulary.vector_size else None
+        self.task = build_task(config, self.vocabulary.spec, vectors)
 
-def _fit(
-    config: Config, task: Task, split: Split, loader: Loader, validation: Any, working: Path, identity: Identity
-) -> dict[str, float]:
-    """Train, by gradient or by counting, and leave the best validation's weights in the task."""
-    if isinstance(config.arch, NgramConfig):
+    def fit(self) -> dict[str, float]:
+        """Train, by gradient or by counting, leave the best validation's weights in the task, and judge those."""
+        if isinstance(self.config.arch, NgramConfig):
+            return self._count()
+        with joined() as group:
+            best = self._descend(group)
+        if group.rank > 0:
+            return {}
+        self.task.load_state_dict(best)
+        _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
+        return evaluate_task(self.task.cpu(), validation)
+
+    def _count(self) -> dict[str, float]:
+        task, split = self.task, self.splits["train"]
         assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey) and split.tokens is not None
         task.network.fit(split.tokens)
         task.tokens_seen = split.steps
+        _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
         figures = evaluate_task(task, validation)
-        now = int(time.time() * 1000)
-        rows = [f"{task.tokens_seen},val/{name},{value!r},{now}\n" for name, value in figures.items()]
-        (working / HISTORY).write_text("".join(rows), encoding="utf-8")
+        now = str(int(time.time() * 1000))
+        rows = [[str(task.tokens_seen), f"val/{name}", repr(value), now] for name, value in figures.items()]
+        HistoryFile(self.working.folder).replace(rows)
         return figures
-    settings = config.training
-    task.nominal = 2.0 ** round(math.log2(max(1, loader.targets // len(loader))))
-    batches = settings.tokens * len(loader) // (loader.tokens * settings.validations)
-    clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
-    gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
-                          settings.dropped_steps)  # fmt: skip
-    best = Best(task.monitor, task.mode)
-    with Interruption() as interruption:
-        trainer = build_trainer(
-            name=config.name,
-            monitor=task.monitor,
-            mode=task.mode,
-            steps_between_validations=max(1, batches),
-            accumulate=settings.accumulate,
-            precision=settings.precision,
-            patience=settings.patience,
-            callbacks=[
-                gradients, History(working / HISTORY, gradients, POINTS, batches), best, interruption,
-                Resume(working, identity, settings.checkpoint_seconds),
-            ],
-        )  # fmt: skip
-        try:
-            trainer.fit(task, Endless(loader), validation, ckpt_path=usable(working, identity), weights_only=True)
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from None
-    task.load_state_dict(best.weights)
-    return evaluate_task(task.cpu(), validation)
+
+    def _descend(self, group: Group) -> dict[str, torch.Tensor]:
+        """The weights of the best validation."""
+        config, settings, task = self.config, self.config.training, self.task
+        if group.world > settings.batch_size:
+            raise BadInput(f"{group.world} processes cannot share training.batch_size={settings.batch_size}; "
+                           "raise it, or use fewer of them.")  # fmt: skip
+        loader, validation = loaders(config, self.vocabulary.spec, self.splits, Share(group.rank, group.world))
+        task.nominal = 2.0 ** round(math.log2(max(1, loader.targets // len(loader))))
+        batches = max(1, settings.tokens * len(loader) // (loader.tokens * settings.validations))
+        clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
+        gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
+                              settings.dropped_steps)  # fmt: skip
+        folder, identity, best = self.working.folder, self.working.identity, Best(task.monitor, task.mode)
+        checkpoint = by_the_first(lambda: usable(folder, identity, self.accept_code_change))
+        if group.rank > 0:
+            torch.manual_seed(config.seed + group.rank)  # its dropout is its own
+        with Interruption() as interruption:
+            trainer = build_trainer(
+                name=config.name,
+                monitor=task.monitor,
+                mode=task.mode,
+                steps_between_validations=batches,
+                accumulate=settings.accumulate,
+                precision=settings.precision,
+                patience=settings.patience,
+                group=group,
+                callbacks=[
+                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, interruption,
+                    Resume(folder, identity, settings.checkpoint_seconds),
+                ],
+            )  # fmt: skip
+            try:
+                trainer.fit(task, Endless(loader), validation, ckpt_path=checkpoint, weights_only=True)
+            except SystemExit:  # Lightning's answer to Ctrl-C
+                raise KeyboardInterrupt from None
+            except RuntimeError:
+                if interruption.asked:  # another process heeded it first
+                    raise KeyboardInterrupt from None
+                raise
+        return best.weights
+
+    def publish(self, folder: Path, record: dict[str, Any], figures: dict[str, float]) -> None:
+        """Write what others need of the run."""
+        (folder / "weights.safetensors").write_bytes(save(tensors(self.task)))
+        (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
+        (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
+        parameters = sum(parameter.numel() for parameter in self.task.parameters())
+        record |= {"vocabulary": self.vocabulary.digest, "parameters": parameters, "tokens": self.task.tokens_seen,
+                   "best": figures}  # fmt: skip
+        (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def build_tracker(config: Config) -> Tracker:
@@ -171,9 +211,11 @@ def adhoc_name(config: Config, prepared: Path) -> str:
     return f"{config.name.replace('/', '-')}-{mark[:12]}"
 
 
-def _record(config: Config, mark: str, data: str) -> RunRecord:
+def _record(config: Config, mark: str, data: str, changed: str | None) -> RunRecord:
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
             "task": config.task.name, "fingerprint": mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
+    if changed:
+        tags["code_before"] = changed  # the run began with other code
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
     # texts and what is not set would only crowd a comparison of runs

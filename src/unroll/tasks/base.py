@@ -54,8 +54,7 @@ class Task(LightningModule, ABC):
         self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
-        # of training: how many places the loss of this optimizer step counts; sum and number since the last look
-        self.count, self.tally = torch.zeros(()), torch.zeros(2, dtype=torch.float64)
+        self.sums = torch.zeros(2, dtype=torch.float64)  # of losses in this optimizer step, and their number
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
         self.by_group = GroupedMean(len(spec.groups))
 
@@ -88,35 +87,26 @@ class Task(LightningModule, ABC):
         scores = self.scores(batch, evaluating=False)
         self.tokens_seen += batch.tokens
         total, count = (scores.losses * scores.mask).sum(), scores.mask.sum()
-        self.count = self.count.to(count.device) + count
-        self.tally = self.tally.to(count.device) + torch.stack([total.detach().double(), count.double()])
+        self.sums = self.sums.to(total.device) + torch.stack([total.detach().double(), count.double()])
         return total / self.nominal
 
-    def take_count(self) -> Tensor:
-        """Places that the loss has counted since the last call: those of one optimizer step."""
-        count, self.count = self.count, torch.zeros_like(self.count)
-        return count
-
-    def take_loss(self) -> Tensor:
-        """Sum of the losses since the last call, and their number."""
-        tally, self.tally = self.tally, torch.zeros_like(self.tally)
-        return tally
+    def take_sums(self) -> Tensor:
+        """Sum of the losses since the last call, and their number: of one optimizer step."""
+        sums, self.sums = self.sums, torch.zeros_like(self.sums)
+        return sums
 
     def forget(self) -> None:
         """After a step that was not finite: begin with a new state, unless the carried one is sound."""
         self.carried.forget_broken()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what training goes on from beside weights: place in the budget, carried state, sums."""
-        checkpoint["task"] = {
-            "tokens_seen": self.tokens_seen, "carried": self.carried.plain(), "tally": self.tally.cpu(),
-        }  # fmt: skip
+    def kept(self) -> dict[str, Any]:
+        """What training goes on from beside the weights: place in the budget, carried state."""
+        return {"tokens_seen": self.tokens_seen, "carried": self.carried.plain()}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there."""
-        kept = checkpoint["task"]
-        self.tokens_seen, self.tally = kept["tokens_seen"], kept["tally"]
-        self.carried.load(kept["carried"])
+    def go_on(self, kept: list[dict[str, Any]], rank: int, world: int) -> None:
+        """Go on from what every process kept, as one of another number of them."""
+        self.tokens_seen = kept[0]["tokens_seen"]
+        self.carried.load([part["carried"] for part in kept], rank, world)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the means."""

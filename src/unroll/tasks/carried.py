@@ -30,6 +30,7 @@ class CarriedState:
 
     def __init__(self) -> None:
         self.states: dict[bool, State] = {}  # by whether the network is in training
+        self.rows = 0  # of the training window that was read last
         self.loaded: list[list[Tensor]] = []  # of training, from a checkpoint, which holds nothing but tensors
 
     def read(self, network: Carrying, inputs: Tensor | Words, batch: Batch, training: bool) -> Tensor:
@@ -48,13 +49,9 @@ class CarriedState:
         """
         window, count, steps = batch.window, *batch.mask.shape
         assert window is not None
-        if self.loaded and training:
-            kinds = network.initial_state(count)
-            self.states[True] = tuple(
-                type(kind)(*(new.to(old) for new, old in zip(part, kind, strict=True)))
-                for kind, part in zip(kinds, self.loaded, strict=True)
-            )
-            self.loaded = []
+        if training:
+            self.rows = window.rows
+            self._take_loaded(network, count)
         if window.first or training not in self.states:
             self.states[training] = network.initial_state(count)
         state, parts = self.states[training], []
@@ -72,13 +69,28 @@ class CarriedState:
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def plain(self) -> list[list[Tensor]]:
-        """The state of training as lists of tensors."""
-        return [[part.cpu() for part in state] for state in self.states.get(True, ())]
+        """The state of training as lists of tensors, without the row that fills an empty share."""
+        return [[part[: self.rows].cpu() for part in state] for state in self.states.get(True, ())]
 
-    def load(self, state: list[list[Tensor]]) -> None:
-        """Go on from what :meth:`plain` gave, or from the rows of it that are this process's."""
+    def load(self, shares: list[list[list[Tensor]]], rank: int, world: int) -> None:
+        """Go on from what :meth:`plain` gave in every process, with the rows that are now this one's."""
         self.states.pop(True, None)
-        self.loaded = state
+        self.loaded = []
+        for states in zip(*shares, strict=True):
+            whole = [torch.cat(parts) for parts in zip(*states, strict=True)]
+            self.loaded.append([part.tensor_split(world)[rank] for part in whole])
+
+    def _take_loaded(self, network: Carrying, count: int) -> None:
+        """Make of loaded tensors a state of the network's kind."""
+        if not self.loaded:
+            return
+        first = network.initial_state(count)
+        if len(self.loaded[0][0]) == count:  # else this share is empty, and its state of no account
+            first = tuple(
+                type(kind)(*(new.to(old) for new, old in zip(part, kind, strict=True)))
+                for kind, part in zip(first, self.loaded, strict=True)
+            )
+        self.states[True], self.loaded = first, []
 
     def forget_broken(self) -> None:
         """Forget the state of training if a number of it is not finite."""

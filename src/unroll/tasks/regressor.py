@@ -13,7 +13,6 @@ from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
-from unroll.networks.readout import last
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 
 
@@ -55,7 +54,8 @@ class Regressor(Task):
         else:
             assert isinstance(self.encoder, SequenceEncoder)
             features = self.carried.read(self.encoder, batch.inputs, batch, self.training)
-            summary = last(features, batch.lengths)
+            width = self.encoder.recurrent.hidden_size
+            summary = self.encoder.readout(features, batch.lengths, width)
             ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
         errors = (self._predict(summary) - batch.targets) ** 2
         return Scores(errors, ends, {}, None)
@@ -66,7 +66,7 @@ class Regressor(Task):
         answers = []
         for line in lines:
             try:
-                steps = torch.tensor([parse_steps(line)])  # [1, T, I]
+                steps = torch.tensor([parse_steps(line)], dtype=self.head.weight.dtype)  # [1, T, I]
             except ValueError:
                 steps = torch.empty(1, 0, 0)
             if steps.shape[2] != self.spec.input_size:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import logging
 import os
@@ -19,9 +18,10 @@ from typing import Any
 from urllib.parse import urlparse
 
 from unroll.errors import BadInput
+from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import write_text
 from unroll.tracking import serve
-from unroll.tracking.tracker import HISTORY, MEMORY, RunRecord, Status
+from unroll.tracking.tracker import MEMORY, RunRecord, Status
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -57,6 +57,7 @@ class MLflowTracker:
         self.finished = threading.Event()
         self.sender = threading.Thread(target=self._send_until_finished, daemon=True)
         self.complete = True
+        self.spool: Spool | None = None
 
     def start(self, record: RunRecord, folder: Path) -> None:
         """Open the run with its settings, environment and dataset, or open it again."""
@@ -100,6 +101,8 @@ class MLflowTracker:
 
     def end(self, status: Status) -> bool:
         """Send what is left and close the run; a store that is gone costs nothing but the sending, done later."""
+        if self.spool is None:  # it was never opened
+            return True
         self.finished.set()
         if self.sender.is_alive():
             self.sender.join()
@@ -115,6 +118,7 @@ class MLflowTracker:
                 self._send()
 
     def _send(self) -> None:
+        assert self.spool is not None
         self.spool.send(lambda points: self.client.log_batch(self.run_id, points))
 
 
@@ -126,7 +130,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.history, self.memory = folder / HISTORY, folder / MEMORY
+        self.history, self.memory = HistoryFile(folder), folder / MEMORY
         kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
         self.uri, self.run_id, self.sent = kept.get("uri"), kept.get("run_id"), kept.get("sent", 0)
 
@@ -136,18 +140,12 @@ class Spool:
         self._note()
 
     def send(self, take: Callable[[list[Metric]], object]) -> None:
-        """Pass on what was not sent yet, in batches; each is noted when it was taken."""
-        if not self.history.exists():
-            return
-        with self.history.open("rb") as file:
-            file.seek(self.sent)
-            waiting = file.read()
-        lines = waiting[: waiting.rfind(b"\n") + 1].splitlines(keepends=True)
-        for begin in range(0, len(lines), BATCH):
-            part = lines[begin : begin + BATCH]
-            rows = csv.reader(line.decode() for line in part)
-            take([Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in rows])
-            self.sent += sum(map(len, part))
+        """Pass on the points that were not sent yet, in batches; each is noted when it was taken."""
+        rows = self.history.rows()
+        while self.sent < len(rows):
+            part = rows[self.sent : self.sent + BATCH]
+            take([Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part])
+            self.sent += len(part)
             self._note()
 
     def _note(self) -> None:

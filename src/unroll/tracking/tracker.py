@@ -34,7 +34,7 @@ class RunRecord:
     data_source: str
 
 
-HISTORY, MEMORY = "history.csv", "tracking.json"  # of a run's working folder: its points, and how far they were sent
+MEMORY = "tracking.json"  # of a run's working folder: to which run its points go, and how many were sent
 
 
 class Tracker(Protocol):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from unroll.tasks.base import Task
+from unroll.history import HistoryFile
 from unroll.training.gradients import Gradients
+from unroll.training.trainable import Trainable, trainable
 
 
 class TokenBudget(Callback):
@@ -25,9 +24,9 @@ class TokenBudget(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Task)
         if not trainer.fit_loop.epoch_loop._should_accumulate():  # no gradient is left behind
-            trainer.should_stop = trainer.should_stop or pl_module.tokens_seen >= pl_module.budget
+            module = trainable(pl_module)
+            trainer.should_stop = trainer.should_stop or module.tokens_seen >= module.budget
 
 
 class Interruption(Callback):
@@ -93,100 +92,70 @@ class Best(Callback):
 
 
 class History(Callback):
-    """Writes the curves on a token axis, as ``tokens, metric, value, milliseconds``: one line per point, flushed.
+    """Writes the curves on a token axis: one line per point, at once.
 
-    Sums are kept on the device and read once per point: reading them at every step would make the device wait. A run
-    that goes on from a checkpoint finds the points that it had written after it, and makes them anew: those are held
-    against what it makes, and stay as they are, so that a point is written once.
+    A run that goes on from a checkpoint finds the points that it had written after it, and makes them anew: those are
+    held against what it makes, and stay as they are, so that a point is written once.
 
     Args:
-        path: file to write.
-        gradients: whose measures are written too.
+        file: where they go; one process writes there.
+        gradients: measures the steps.
         points: points of the training curve between two validations.
         steps: batches between two validations.
     """
 
-    def __init__(self, path: Path, gradients: Gradients, points: int, steps: int) -> None:
-        self.path, self.gradients = path, gradients
+    def __init__(self, file: HistoryFile, gradients: Gradients, points: int, steps: int) -> None:
+        self.file, self.gradients = file, gradients
         self.every = max(1, steps // points)
         self.batches = self.rows = 0  # read since the last point; written
         self.ahead: list[list[str]] = []  # points that were written after the checkpoint
-        self.file: IO[str] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        kept = whole_rows(self.path)
-        self.ahead = kept[self.rows :]
-        self.file = self.path.open("w", encoding="utf-8", newline="")
-        self.out = csv.writer(self.file, lineterminator="\n")
-        self.out.writerows(kept)
-        self.file.flush()
+        if trainer.is_global_zero:
+            kept = self.file.rows()
+            self.ahead = kept[self.rows :]
+            self.file.replace(kept)  # without a line that was not written to its end
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.batches += 1
         if self.batches == self.every:
-            self._point(trainer, pl_module)
+            self._point(trainer, trainable(pl_module))
 
-    def _point(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
+    def _point(self, trainer: Trainer, module: Trainable) -> None:
         self.batches = 0
-        total, count = trainer.strategy.reduce(pl_module.take_loss(), reduce_op="sum").tolist()
-        if count:
+        measured = {f"train/{name}": value for name, value in self.gradients.take_measured().items()}
+        if measured:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            measured = {f"train/{name}": value for name, value in self.gradients.take_measured().items()}
-            self._write(pl_module, {"train/loss": total / count, "train/learning_rate": rate, **measured})
+            self._write(trainer, module, {**measured, "train/learning_rate": rate})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._point(trainer, pl_module)
+        module = trainable(pl_module)
+        self._point(trainer, module)
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self._write(pl_module, {name: value for name, value in figures.items() if name.startswith("val/")})
+        self._write(trainer, module, {name: value for name, value in figures.items() if name.startswith("val/")})
 
-    def _write(self, pl_module: LightningModule, values: dict[str, float]) -> None:
-        assert self.file is not None and isinstance(pl_module, Task)
-        now = int(time.time() * 1000)
+    def _write(self, trainer: Trainer, module: Trainable, values: dict[str, float]) -> None:
+        if not trainer.is_global_zero:
+            return
+        now = str(int(time.time() * 1000))
         for name, value in values.items():
             self.rows += 1
-            row = [str(pl_module.tokens_seen), name, repr(value)]
+            row = [str(module.tokens_seen), name, repr(value)]
+            if self.ahead and self.ahead[0][:3] != row:  # by other code, or on a device that is not deterministic
+                self.file.replace(self.file.rows()[: -len(self.ahead)])
+                self.ahead = []
             if self.ahead:
-                if self.ahead[0][:3] == row:
-                    self.ahead.pop(0)
-                    continue
-                self._cut()  # what is made now differs from what was made then, by other code
-            self.out.writerow([*row, now])
-        self.file.flush()
-
-    def _cut(self) -> None:
-        """Leave out the points that are not made again."""
-        assert self.file is not None
-        kept, self.ahead = whole_rows(self.path)[: self.rows - 1], []
-        self.file.seek(0)
-        self.file.truncate()
-        self.out.writerows(kept)
+                self.ahead.pop(0)
+            else:
+                self.file.append([[*row, now]])
 
     def state_dict(self) -> dict[str, Any]:
         return {"batches": self.batches, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.batches, self.rows = state_dict["batches"], state_dict["rows"]
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-
-def whole_rows(path: Path) -> list[list[str]]:
-    """Points of a history; a last line that was not written to its end is left out."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 class Lines(Callback):
@@ -195,29 +164,29 @@ class Lines(Callback):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start = time.perf_counter()
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
+        module = trainable(pl_module)
         seconds = time.perf_counter() - self.start
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") == 1}
         text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name.startswith("val/"))
-        rate = pl_module.tokens_seen / seconds
-        print(f"{self.name}  {pl_module.tokens_seen:,} tokens  {text}  {rate:,.0f} tokens/s", file=sys.stderr)
+        rate = (module.tokens_seen - self.begin) / seconds
+        print(f"{self.name}  {module.tokens_seen:,} tokens  {text}  {rate:,.0f} tokens/s", file=sys.stderr)
 
 
 class TokenBar(RichProgressBar):
     """Progress bar for a terminal, with tokens per second and the last validation."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        assert isinstance(pl_module, Task)
-        self.started = getattr(self, "started", None) or time.perf_counter()
-        rate = pl_module.tokens_seen / max(time.perf_counter() - self.started, 1e-9)
-        monitored = trainer.callback_metrics.get(pl_module.monitor)
-        share = min(1.0, pl_module.tokens_seen / pl_module.budget)
+        module, now = trainable(pl_module), time.perf_counter()
+        self.started = getattr(self, "started", None) or (now, module.tokens_seen)
+        rate = (module.tokens_seen - self.started[1]) / max(now - self.started[0], 1e-9)
+        monitored = trainer.callback_metrics.get(module.monitor)
+        share = min(1.0, module.tokens_seen / module.budget)
         shown: dict[str, Any] = {"budget": f"{share:.0%}", "tokens/s": f"{rate:,.0f}"}
-        return shown | ({} if monitored is None else {pl_module.monitor: f"{float(monitored):.4f}"})
+        return shown | ({} if monitored is None else {module.monitor: f"{float(monitored):.4f}"})
 
     def _get_train_description(self, current_epoch: int) -> str:
         # Lightning would tell the epoch of −2: the budget is in tokens, and how many epochs it takes is not set

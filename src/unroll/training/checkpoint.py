@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,10 +13,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+
 from unroll.training.distributed import gathered
+from unroll.training.trainable import trainable
 
 torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain
-LAST, PREVIOUS, IDENTITY = "last.ckpt", "previous.ckpt", "identity.json"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Identity:
 
 
 class Resume(Callback):
-    """Saves all that training goes on from, every so many seconds, and puts back the random states.
+    """Saves all that training goes on from, every so many seconds, and puts back what Lightning does not.
 
     No checkpoint is taken where a validation is due, which Lightning would leave out when it goes on from there, nor
     between batches whose gradients are being accumulated, which are in no checkpoint.
@@ -52,12 +53,18 @@ class Resume(Callback):
     ) -> None:
         self.folder, self.identity, self.seconds, self.clock = folder, identity, seconds, clock
         self.saved_at = clock()
-        self.random: list[dict[str, Any]] = []
+        self.kept: list[dict[str, Any]] = []  # of every process, from a checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_rank < len(self.random):
-            restore_random(self.random[trainer.global_rank])
-        self.random = []
+        if not self.kept:
+            return
+        if trainer.is_global_zero and len(self.kept) != trainer.world_size:
+            print(f"unroll: the run goes on in {trainer.world_size} processes; before there were {len(self.kept)}.",
+                  file=sys.stderr)  # fmt: skip
+        if trainer.global_rank < len(self.kept):
+            restore_random(self.kept[trainer.global_rank]["random"])
+        trainable(pl_module).go_on([part["module"] for part in self.kept], trainer.global_rank, trainer.world_size)
+        self.kept = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -67,7 +74,8 @@ class Resume(Callback):
         validation_due = (loop.total_batch_idx + 1) % trainer.val_check_batch == 0
         if validation_due or trainer.should_stop or loop._should_accumulate():
             return
-        if self.clock() - self.saved_at >= self.seconds:
+        # clocks differ, and all processes must agree
+        if trainer.strategy.reduce_boolean_decision(self.clock() - self.saved_at >= self.seconds, all=False):
             self.save(trainer)
             self.saved_at = self.clock()
 
@@ -84,10 +92,10 @@ class Resume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["identity"] = asdict(self.identity)
-        checkpoint["random"] = gathered(random_states())
+        checkpoint["kept"] = gathered({"random": random_states(), "module": trainable(pl_module).kept()})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self.random = checkpoint["random"]
+        self.kept = checkpoint["kept"]
 
 
 def random_states() -> dict[str, Any]:
@@ -102,29 +110,19 @@ def restore_random(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def usable(folder: Path, identity: Identity) -> Path | None:
+def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -> Path | None:
     """The last checkpoint in a folder that is whole and belongs to the run; the one before it if need be; or None."""
-    for name in (LAST, PREVIOUS):
-        path = folder / name
+    accepted = {"code", "torch"} if accept_code_change else set()
+    for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-            differences = Identity(**found["identity"]).differences(identity)
+            differences = [name for name in Identity(**found["identity"]).differences(identity) if name not in accepted]
             reason = f"it is of other {' and '.join(differences)}" if differences else ""
         except Exception as error:  # torch tells a damaged file in many ways
             reason = f"it is damaged ({' '.join(str(error).split())[:80]})"
         if not reason:
             return path
         print(f"unroll: {path} is not used: {reason}.", file=sys.stderr)
-    return None
-
-
-def unfinished(folder: Path, identity: Identity) -> tuple[Path, list[str]] | None:
-    """Another folder of an unfinished run of this name, and how it differs; None if there is none."""
-    for other in sorted(folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*")):
-        path = other / IDENTITY
-        if other != folder and path.exists() and (other / LAST).exists():
-            found = Identity(**json.loads(path.read_text(encoding="utf-8")))
-            return other, identity.differences(found)
     return None

@@ -2,57 +2,99 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import distributed
+
+from unroll.errors import BadInput, ProcessLost
+from unroll.launching import place
+
+T = TypeVar("T")
+# what gloo and NCCL say when the other end of a connection is gone; they have no class for it
+GONE = re.compile(r"connection (closed|reset|refused|was)|broken pipe|remote process|socket|timed out|NCCL", re.I)
 
 
-class Place(NamedTuple):
-    """Which process this is.
+class Group(NamedTuple):
+    """The processes of a run, as one of them sees them.
 
     Args:
-        rank: its number, from 0.
+        rank: of this process, from 0.
         world: how many there are.
         local: how many there are on this machine.
+        cluster: who started them; None for a process alone.
     """
 
     rank: int
     world: int
     local: int
+    cluster: ClusterEnvironment | None
 
 
-# what the launchers tell each process: rank, number of processes, and their number on a machine
-LAUNCHERS = (
-    ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),  # torchrun
-    ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"),
-)
+@contextlib.contextmanager
+def joined() -> Iterator[Group]:
+    """Join the processes that were started together, for as long as they train.
 
-
-def place() -> Place:
-    """Place of this process, as its launcher tells it; that of a process alone where there is none."""
-    for names in LAUNCHERS:
-        found = [os.environ.get(name, "") for name in names]
-        if all(text.isdigit() for text in found):
-            return Place(*map(int, found))
-    return Place(0, 1, 1)
-
-
-def launch(devices: int, arguments: Sequence[str]) -> None:
-    """Start the same command once per device under torchrun, in place of this process, unless that was done already."""
-    if devices == 1 or place().world > 1:
+    Raises:
+        ProcessLost: one of the others has ended.
+    """
+    here = place()
+    if here.world == 1:
+        yield Group(0, 1, 1, None)
         return
-    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}", "-m", "unroll.cli"]
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *command, *arguments])
+    # SLURM's requeueing is asked for with sbatch --requeue; a run goes on from its own checkpoints
+    cluster = SLURMEnvironment(auto_requeue=False) if here.slurm else TorchElasticEnvironment()
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(cluster.local_rank())
+        backend = "cpu:gloo,cuda:nccl"
+    with _lost_is_told():
+        address = f"tcp://{cluster.main_address}:{cluster.main_port}" if here.slurm else None
+        distributed.init_process_group(backend, address, rank=here.rank, world_size=here.world)
+        yield Group(here.rank, here.world, here.local, cluster)
+        distributed.destroy_process_group()  # not after an error, when the others may be gone
+
+
+@contextlib.contextmanager
+def _lost_is_told() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or GONE.search(str(error)):
+            reason = " ".join(str(error).split())[:160]
+            raise ProcessLost(
+                f"Another process of this run has ended ({reason}), so this one ends too; start the same command "
+                "again, and the run goes on from its last checkpoint."
+            ) from error
+        raise
+
+
+def by_the_first(make: Callable[[], T]) -> T:
+    """What the first process makes, given to all of them; and what it raises, if it is about bad input."""
+    if not distributed.is_initialized():
+        return make()
+    made: list[Any] = [None, None]
+    if distributed.get_rank() == 0:
+        try:
+            made[0] = make()
+        except BadInput as error:
+            made[1] = error
+    distributed.broadcast_object_list(made)
+    if made[1] is not None:
+        raise made[1]
+    return made[0]  # type: ignore[no-any-return]
 
 
 def gathered(value: Any) -> list[Any]:
     """What every process has, in the order of their ranks."""
-    if not torch.distributed.is_initialized():
+    if not distributed.is_initialized():
         return [value]
-    values: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(values, value)
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
     return values

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from unroll.errors import BadInput
-
-
-class Counted(Protocol):
-    """What a module tells of the step that its gradient is of."""
-
-    nominal: float
-    tokens_seen: int
-
-    def take_count(self) -> Tensor: ...
-
-    def forget(self) -> None: ...
+from unroll.training.trainable import Trainable, trainable
 
 
 @dataclass(frozen=True)
@@ -37,6 +28,17 @@ class Clipping:
     norm: float | None = None
     value: float | None = None
     parameter_norm: float | None = None
+
+
+class Step(NamedTuple):
+    """What is measured of a step: sum of the losses and their number, norms, whether it was clipped or dropped."""
+
+    loss: float
+    places: float
+    norm: float
+    clipped_norm: float
+    clipped: float
+    dropped: float
 
 
 class Gradients(Callback):
@@ -65,30 +67,27 @@ class Gradients(Callback):
     ) -> None:
         self.clipping, self.recurrent, self.l1, self.l2, self.patience = clipping, recurrent, l1, l2, patience
         self.dropped_in_a_row = 0
-        self.measured: list[Tensor] = []  # of each step: norm before and after clipping, clipped, dropped
+        self.steps: list[Step] = []  # since the last look
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        module: Counted = pl_module  # type: ignore[assignment]
+        module = trainable(pl_module)
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         gradients = [parameter.grad for parameter in found if parameter.grad is not None]
-        count = trainer.strategy.reduce(module.take_count(), reduce_op="sum")
-        if not int(count):  # a window without a target has nothing to learn from
-            optimizer.zero_grad()
-            return
+        sums = trainer.strategy.reduce(module.take_sums(), reduce_op="sum")  # [2]
         # ranks are averaged, and accumulated batches too
-        torch._foreach_mul_(gradients, module.nominal * trainer.world_size * trainer.accumulate_grad_batches / count)
+        averaged = trainer.world_size * trainer.accumulate_grad_batches
+        torch._foreach_mul_(gradients, module.nominal * averaged / sums[1].clamp(min=1))
         self._penalize()
-        before = total_norm(gradients)
-        if not bool(before.isfinite()):
+        norm = total_norm(gradients)
+        loss, count, before = torch.cat([sums, norm[None].double()]).tolist()  # the device is waited for this once
+        if not count:  # a window without a target has nothing to learn from
+            optimizer.zero_grad()
+        elif not math.isfinite(loss) or not math.isfinite(before):
             self._drop(module, optimizer)
-            return
-        self.dropped_in_a_row = 0
-        clipped = clip(gradients, before, self.clipping)
-        after = total_norm(gradients) if clipped is not None and self.clipping.norm is None else before
-        if self.clipping.norm is not None:
-            after = before.clamp(max=self.clipping.norm)
-        share = torch.zeros_like(before) if clipped is None else clipped.to(before.dtype)
-        self.measured.append(torch.stack([before, after, share, torch.zeros_like(before)]))
+        else:
+            self.dropped_in_a_row = 0
+            after, clipped = clip(gradients, norm, self.clipping)
+            self.steps.append(Step(loss, count, before, float(after), float(clipped), 0.0))
 
     def _penalize(self) -> None:
         for weight in self.recurrent:
@@ -97,12 +96,12 @@ class Gradients(Callback):
             if weight.grad is not None and self.l2:
                 weight.grad.add_(weight.detach(), alpha=self.l2)
 
-    def _drop(self, module: Counted, optimizer: Any) -> None:
+    def _drop(self, module: Trainable, optimizer: Any) -> None:
         """Leave out a step: an optimizer passes over parameters without a gradient."""
         optimizer.zero_grad()
         module.forget()
         self.dropped_in_a_row += 1
-        self.measured.append(torch.tensor([torch.nan, torch.nan, torch.nan, 1.0]))
+        self.steps.append(Step(0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
         if self.dropped_in_a_row > self.patience:
             raise BadInput(
                 f"The loss or its gradient was not finite in {self.dropped_in_a_row} steps in a row, after "
@@ -111,19 +110,19 @@ class Gradients(Callback):
 
     def take_measured(self) -> dict[str, float]:
         """Means over the steps since the last call, for the curves; nothing where there were none."""
-        if not self.measured:
+        if not self.steps:
             return {}
-        steps = torch.stack([step.cpu() for step in self.measured])
-        self.measured = []
-        names = ("gradient_norm", "gradient_norm_clipped", "clipped_share")
-        means = steps[:, :3].nanmean(dim=0).tolist()
-        return {**dict(zip(names, means, strict=True)), "dropped_steps": float(steps[:, 3].sum())}
+        loss, count, before, after, clipped, dropped = (math.fsum(column) for column in zip(*self.steps, strict=True))
+        taken, self.steps = len(self.steps) - dropped, []
+        means = {"loss": loss / count, "gradient_norm": before / taken, "gradient_norm_clipped": after / taken,
+                 "clipped_share": clipped / taken} if taken else {}  # fmt: skip
+        return {**means, "dropped_steps": dropped}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"dropped_in_a_row": self.dropped_in_a_row, "measured": [step.cpu() for step in self.measured]}
+        return {"dropped_in_a_row": self.dropped_in_a_row, "steps": [tuple(step) for step in self.steps]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.dropped_in_a_row, self.measured = state_dict["dropped_in_a_row"], list(state_dict["measured"])
+        self.dropped_in_a_row, self.steps = state_dict["dropped_in_a_row"], [Step(*s) for s in state_dict["steps"]]
 
 
 def total_norm(gradients: Sequence[Tensor]) -> Tensor:
@@ -132,7 +131,7 @@ def total_norm(gradients: Sequence[Tensor]) -> Tensor:
     return norm
 
 
-def clip(gradients: Sequence[Tensor], norm: Tensor, clipping: Clipping) -> Tensor | None:
+def clip(gradients: Sequence[Tensor], norm: Tensor, clipping: Clipping) -> tuple[Tensor, Tensor | bool]:
     """Make gradients no larger than they may be, in place.
 
     Args:
@@ -141,19 +140,19 @@ def clip(gradients: Sequence[Tensor], norm: Tensor, clipping: Clipping) -> Tenso
         clipping: the bound.
 
     Returns:
-        Whether any was too large; None where there is no bound.
+        The norm after it, and whether any was too large.
     """
     if clipping.norm is not None:
         torch._foreach_mul_(list(gradients), (clipping.norm / norm).clamp(max=1.0))
-        return norm > clipping.norm
+        return norm.clamp(max=clipping.norm), norm > clipping.norm
     if clipping.value is not None:
         largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
         for gradient in gradients:
             gradient.clamp_(-clipping.value, clipping.value)
-        return largest > clipping.value
+        return total_norm(gradients), largest > clipping.value
     if clipping.parameter_norm is not None:
         norms = torch.stack(torch._foreach_norm(list(gradients)))
         factors = (clipping.parameter_norm / norms).clamp(max=1.0)
         torch._foreach_mul_(list(gradients), list(factors.unbind(0)))
-        return (norms > clipping.parameter_norm).any()
-    return None
+        return total_norm(gradients), (norms > clipping.parameter_norm).any()
+    return norm, False

@@ -6,13 +6,16 @@ import logging
 import sys
 import warnings
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.strategies import DDPStrategy
 
 from unroll.training.callbacks import Lines, TokenBar, TokenBudget
+from unroll.training.distributed import Group
+from unroll.training.precision import plugin
 
 
 def build_trainer(
@@ -21,8 +24,9 @@ def build_trainer(
     mode: str,
     steps_between_validations: int,
     accumulate: int,
-    precision: Literal["32", "bf16-mixed"],
+    precision: str,
     patience: int | None,
+    group: Group,
     callbacks: list[Callback],
 ) -> Trainer:
     """Trainer that stops at the token budget.
@@ -33,26 +37,35 @@ def build_trainer(
         mode: ``min`` or ``max``.
         steps_between_validations: batches.
         accumulate: batches whose gradients make one step of the optimizer.
-        precision: ``32`` or ``bf16-mixed``.
+        precision: one of :data:`~unroll.training.precision.PRECISIONS`.
         patience: validations without improvement before stopping; None for never.
+        group: processes that train together.
         callbacks: further ones.
     """
     _quiet()
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
     progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(name)
+    plugins: list[Any] = [plugin(precision)]
+    strategy: Any = "auto"
+    if group.cluster is not None:
+        plugins.append(group.cluster)
+        # a learned first state has a gradient only in a window that begins with it
+        strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
-        devices=1,
-        precision=precision,
+        devices=group.local,
+        num_nodes=group.world // group.local,
+        strategy=strategy,
+        plugins=plugins,
         max_epochs=-1,
         val_check_interval=steps_between_validations,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         accumulate_grad_batches=accumulate,
         logger=False,
-        callbacks=[TokenBudget(), *stopping, *callbacks, progress],
-        enable_progress_bar=terminal,
+        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if group.rank == 0 else [])],
+        enable_progress_bar=terminal and group.rank == 0,
         enable_model_summary=False,
         enable_checkpointing=False,
         enable_autolog_hparams=False,
@@ -65,4 +78,8 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # lightning 2.6 asks torch 2.13 for a class that is on its way out
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*", FutureWarning)
+    # the means of a validation are the same in all processes, since they are made of sums over all
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")
+    # a learned first state is at times without a gradient, a batch of another network never
+    warnings.filterwarnings("ignore", ".*find_unused_parameters=True was specified.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -9,6 +9,7 @@ import torch
 
 from unroll.data.batch import Batch
 from unroll.tasks.base import Task
+from unroll.training.precision import as_precise, autocast
 
 WARM_UP = 3  # steps that are not counted
 
@@ -19,7 +20,7 @@ def tokens_per_second(task: Task, loader: Iterable[Batch], precision: str, secon
     Args:
         task: a fresh task; its weights are not moved.
         loader: training batches.
-        precision: ``32`` or ``bf16-mixed``.
+        precision: one of :data:`~unroll.training.precision.PRECISIONS`.
         seconds: for how long to measure.
     """
     start, tokens, elapsed = time.perf_counter(), 0, 0.0
@@ -27,8 +28,8 @@ def tokens_per_second(task: Task, loader: Iterable[Batch], precision: str, secon
         if index == WARM_UP:
             start, tokens = time.perf_counter(), 0
         task.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-            loss = task.training_step(batch, index)
+        with autocast(precision):
+            loss = task.training_step(as_precise(batch, task), index)
         torch.autograd.backward(loss)
         tokens += int(batch.mask.sum())
         elapsed = time.perf_counter() - start

@@ -1,0 +1,52 @@
+"""The curves of a run on disk: training writes them, and trackers pass them on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from unroll.outputs import write_text
+
+HISTORY = "history.csv"
+COLUMNS = ("tokens", "metric", "value")
+
+
+class HistoryFile:
+    """Points of a run as lines ``tokens, metric, value, milliseconds``, each written as soon as it is known.
+
+    A process may be killed while it writes: what is not a whole line is no point.
+
+    Args:
+        folder: where the run keeps it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / HISTORY
+
+    def rows(self) -> list[list[str]]:
+        """All points."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_text(encoding="utf-8")
+        return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+
+    def append(self, rows: Sequence[Sequence[str]]) -> None:
+        """Add points."""
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(_text(rows))
+
+    def replace(self, rows: Sequence[Sequence[str]]) -> None:
+        """Have these points and no others."""
+        write_text(self.path, _text(rows))
+
+    def publish(self, path: Path) -> None:
+        """Write the points with a header and without the time of day, which is another one in every run."""
+        path.write_text(_text([COLUMNS, *(row[: len(COLUMNS)] for row in self.rows())]), encoding="utf-8")
+
+
+def _text(rows: Sequence[Sequence[str]]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()

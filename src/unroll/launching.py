@@ -1,0 +1,110 @@
+"""One process per device: started by torchrun's engine, or by a launcher that has done so already."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from unroll.errors import BadInput, ProcessLost
+
+
+class Place(NamedTuple):
+    """Which process this is.
+
+    Args:
+        rank: its number among all, from 0.
+        world: how many there are.
+        local: how many there are on this machine.
+        local_rank: its number on this machine.
+        slurm: whether srun started it.
+    """
+
+    rank: int
+    world: int
+    local: int
+    local_rank: int
+    slurm: bool
+
+
+def place() -> Place:
+    """Place of this process, as torchrun or srun tells it; that of a process alone where there is no launcher."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return Place(*_numbers("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"), slurm=False)
+    if "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        if "SLURM_NTASKS_PER_NODE" not in os.environ:
+            raise BadInput("SLURM does not tell the processes per machine; give --ntasks-per-node, not --ntasks.")
+        return Place(*_numbers("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_LOCALID"), slurm=True)
+    return Place(0, 1, 1, 0, slurm=False)
+
+
+def _numbers(rank: str, world: str, local: str, local_rank: str) -> tuple[int, int, int, int]:
+    """What the launcher tells in these variables."""
+    return int(os.environ[rank]), int(os.environ[world]), int(os.environ[local]), int(os.environ[local_rank])
+
+
+def launch(devices: int, arguments: Sequence[str]) -> bool:
+    """Run this command in one process per device, unless a launcher did so.
+
+    Args:
+        devices: processes on this machine.
+        arguments: of the command, without its name.
+
+    Returns:
+        Whether it was run, so that nothing is left to be done.
+
+    Raises:
+        BadInput: a launcher started another number of processes.
+        ProcessLost: a process ended before its time.
+    """
+    here = place()
+    if here.world > 1 and here.local != devices:
+        raise BadInput(f"{here.local} processes were started on this machine, and training.devices={devices}; "
+                       "make the two alike.")  # fmt: skip
+    if here.world > 1 and not here.slurm:
+        _end_with_the_launcher()
+    if here.world > 1 or devices == 1:
+        return False
+    _run(devices, arguments)
+    return True
+
+
+def _end_with_the_launcher() -> None:
+    """Have this process killed when the one that started it is gone: nobody else would end it."""
+    import ctypes
+    import signal
+
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _run(devices: int, arguments: Sequence[str]) -> None:
+    import logging
+    import signal
+    import uuid
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "unroll.cli", *arguments)
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + error.sigval) from None
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode == 2:
+            raise SystemExit(2) from None  # it has said why
+        how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}"
+        raise ProcessLost(f"Process {rank} of {devices} ended with {how}, and so all have ended; start the same "
+                          "command again, and the run goes on from its last checkpoint.") from None  # fmt: skip
