@@ -94,7 +94,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.tokens=0"], ["training.tokens=0"]),
         (["experiment=tagging", "training.clip_norm=-2"], ["training.clip_norm", "positive"]),
         (["experiment=tagging", "training.optimizer.name=adm"], ["'adamw' or 'sgd'"]),
-        (["experiment=tagging", "training.precision=16"], ["'32' or 'bf16-mixed'"]),
+        (["experiment=tagging", "training.precision=16"], ["'32', 'bf16-mixed', '16-mixed', '64' or 'auto'"]),
         (["experiment=tagging", "arch.cell=lstmm"], ["arch.cell=lstmm", "coupled_lstm, gru, irnn, lstm, peep"]),
         (["experiment=tagging", "recurrent.dropout=1"], ["recurrent.dropout=1", "less than 1"]),
         (["experiment=recall", "arch=bilstm"], ["bilstm", "one direction"]),

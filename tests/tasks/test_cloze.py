@@ -48,7 +48,7 @@ def batch_of(which: list[int], total: int, garbage: int = 0) -> Batch:
     groups = torch.tensor([GROUPS[b] + [-1] * (total - LENGTHS[b]) for b in which])
     lengths = torch.tensor([LENGTHS[b] for b in which])
     mask = torch.arange(total) < lengths[:, None]
-    return Batch(inputs, inputs, lengths, mask, groups, None, None, None, None, True)
+    return Batch(inputs, inputs, lengths, mask, groups, None, None, None, None, None, int(mask.sum()))
 
 
 ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
@@ -63,7 +63,7 @@ def test_the_loss_of_a_step_is_the_mean_over_real_tokens_forward_and_backward(
     weights = list(task.parameters())
 
     def step(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        loss = task.training_step(batch, 0)
+        loss = task.training_step(batch, 0) * task.nominal / task.take_sums()[1]
         return loss, torch.autograd.grad(loss, weights)
 
     alone = [(n, *step(batch)) for n, batch in zip(LENGTHS, ALONE, strict=True)]

@@ -48,7 +48,7 @@ def batch_of(which: list[int], total: int, garbage: float = 0.0) -> Batch:
         inputs[row, : LENGTHS[b]] = draw(LENGTHS[b], INPUT, seed=50 + b)
     lengths, targets = (torch.tensor([values[b] for b in which]) for values in (LENGTHS, TARGETS))
     mask = torch.arange(total) < lengths[:, None]
-    return Batch(inputs, targets.double(), lengths, mask, None, None, None, None, None, True)
+    return Batch(inputs, targets.double(), lengths, mask, None, None, None, None, None, None, int(mask.sum()))
 
 
 ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
@@ -64,7 +64,7 @@ def test_the_loss_of_a_step_is_the_mean_over_sequences_forward_and_backward(
     weights = list(task.parameters())
 
     def step(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        loss = task.training_step(batch, 0)
+        loss = task.training_step(batch, 0) * task.nominal / task.take_sums()[1]
         return loss, torch.autograd.grad(loss, weights)
 
     alone = [step(batch) for batch in ALONE]

@@ -68,7 +68,7 @@ def batch_of(which: list[int], total: int, garbage: int = 0) -> Batch:
     lengths = torch.tensor([LENGTHS[b] for b in which])
     mask = torch.arange(total) < lengths[:, None]
     targets, groups = rows(TARGETS, -1), rows(GROUPS, -1)
-    return Batch(rows(TOKENS, garbage), targets, lengths, mask, groups, None, None, None, None, True)
+    return Batch(rows(TOKENS, garbage), targets, lengths, mask, groups, None, None, None, None, None, int(mask.sum()))
 
 
 EVERYONE = list(range(len(TOKENS)))
@@ -90,7 +90,7 @@ def test_the_loss_of_a_step_is_the_mean_over_real_tokens_forward_and_backward(
     weights, total = list(task.parameters()), sum(weight_of(batch, output) for batch in ALONE)
 
     def step(batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        loss = task.training_step(batch, 0)
+        loss = task.training_step(batch, 0) * task.nominal / task.take_sums()[1]
         return loss, torch.autograd.grad(loss, weights)
 
     alone = [(weight_of(batch, output), *step(batch)) for batch in ALONE]

@@ -163,6 +163,8 @@ class _Job:
                 precision=settings.precision,
                 patience=settings.patience,
                 group=group,
+                # a learned first state has one only in a window that begins with it
+                every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
                     gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, interruption,
                     Resume(folder, identity, settings.checkpoint_seconds),

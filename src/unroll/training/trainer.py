@@ -27,6 +27,7 @@ def build_trainer(
     precision: str,
     patience: int | None,
     group: Group,
+    every_weight: bool,
     callbacks: list[Callback],
 ) -> Trainer:
     """Trainer that stops at the token budget.
@@ -40,6 +41,7 @@ def build_trainer(
         precision: one of :data:`~unroll.training.precision.PRECISIONS`.
         patience: validations without improvement before stopping; None for never.
         group: processes that train together.
+        every_weight: whether all weights have a gradient in every batch.
         callbacks: further ones.
     """
     _quiet()
@@ -50,8 +52,7 @@ def build_trainer(
     strategy: Any = "auto"
     if group.cluster is not None:
         plugins.append(group.cluster)
-        # a learned first state has a gradient only in a window that begins with it
-        strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+        strategy = DDPStrategy(find_unused_parameters=not every_weight)
     return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=group.local,
@@ -80,6 +81,4 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*", FutureWarning)
     # the means of a validation are the same in all processes, since they are made of sums over all
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
-    # a learned first state is at times without a gradient, a batch of another network never
-    warnings.filterwarnings("ignore", ".*find_unused_parameters=True was specified.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
