@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from unroll.cells import PeepholeLSTMCell
 from unroll.errors import BadInput
 from unroll.training.optimizers import SCHEDULES, optimizer_factory
 
@@ -58,7 +59,7 @@ def test_no_step_is_lost_at_either_end(schedule: str) -> None:
 def test_an_optimizer_has_what_was_asked_for(name: str, kind: type) -> None:
     made = optimizer_factory(name, 0.5, 0.25, 0.75, "constant", 0.0)(nn.Linear(1, 1).parameters(), lambda: 0.0)
     assert type(made["optimizer"]) is kind
-    (group,) = made["optimizer"].param_groups
+    group, _ = made["optimizer"].param_groups
     assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
     assert group.get("momentum", 0.75) == 0.75
 
@@ -68,3 +69,17 @@ def test_unknown_names_list_the_choices() -> None:
         optimizer_factory("sgd", 1.0, 0.0, 0.0, "cosin", 0.0)
     with pytest.raises(BadInput, match="adamw or sgd"):
         optimizer_factory("adam", 1.0, 0.0, 0.0, "cosine", 0.0)(nn.Linear(1, 1).parameters(), lambda: 0.0)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_is_on_matrices_and_on_nothing_else(name: str) -> None:
+    cell = PeepholeLSTMCell(3, 4)
+    cell.normalize()
+    network = nn.ModuleDict({"cell": cell, "start": nn.ParameterList([nn.Parameter(torch.ones(4))])})
+    for weight in network.parameters():
+        nn.init.ones_(weight)
+        weight.grad = torch.zeros_like(weight)
+    made = optimizer_factory(name, 0.1, 0.5, 0.0, "constant", 0.0)(network.parameters(), lambda: 0.0)
+    made["optimizer"].step()
+    moved = {part for part, weight in network.named_parameters() if not torch.equal(weight, torch.ones_like(weight))}
+    assert moved == {"cell.weight_input", "cell.weight_recurrent"}

@@ -45,7 +45,9 @@ class OptimizerConfig(Section):
 
     name: Literal["adamw", "sgd"] = Field(description="The optimizer.")
     learning_rate: float = Field(gt=0, description="Step size at the peak of the schedule.")
-    weight_decay: float = Field(ge=0, description="Decoupled (AdamW) or L2 (SGD) weight decay.")
+    weight_decay: float = Field(
+        ge=0, description="Decoupled (AdamW) or L2 (SGD) decay of matrices; biases, gains and first states have none."
+    )
     momentum: float = Field(ge=0, lt=1, description="Momentum of SGD; 0 for AdamW, which has its own.")
 
     @model_validator(mode="after")
@@ -79,6 +81,10 @@ class TrainingConfig(Section):
     clip_parameter_norm: float | None = Field(description="Largest norm of each parameter's part of it; null for any.")
     recurrent_l1: float = Field(ge=0, description="Weight of the L1 penalty on the recurrent matrices.")
     recurrent_l2: float = Field(ge=0, description="Weight of the L2 penalty on the recurrent matrices.")
+    activation_regularization: float = Field(ge=0, description="Weight of the mean square of the last layer's outputs.")
+    temporal_activation_regularization: float = Field(
+        ge=0, description="Weight of the mean square of their change from step to step."
+    )
     accumulate: int = Field(ge=1, description="Batches whose gradients are summed for one step of the optimizer.")
     dropped_steps: int = Field(
         ge=0, description="Steps in a row that may be left out, since loss or gradient are not finite, before it stops."
@@ -152,6 +158,7 @@ class Config(Section):
             raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
         self._possible_network()
         self._possible_windows()
+        self._possible_penalties()
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
             raise ValueError(
                 f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one "
@@ -191,6 +198,21 @@ class Config(Section):
         if task == "regressor" and arch.readout not in ("final", "last"):
             raise ValueError(f"recurrent.readout={arch.readout} needs the whole sequence; set "
                              "training.truncation_length to null, or choose final")  # fmt: skip
+
+    def _possible_penalties(self) -> None:
+        """Refuse penalties on what is not there, or not seen whole."""
+        settings, recurrent = self.training, isinstance(self.arch, RecurrentConfig)
+        if (settings.recurrent_l1 or settings.recurrent_l2) and not recurrent:
+            raise ValueError(f"training.recurrent_l1 and recurrent_l2 need a recurrent network; arch={self.arch.name} "
+                             "is none; set them to 0")  # fmt: skip
+        if not (settings.activation_regularization or settings.temporal_activation_regularization):
+            return
+        if not recurrent or self.task.name == "cloze":
+            raise ValueError(f"training.activation_regularization and its temporal kind do not go with "
+                             f"arch={self.arch.name} and task={self.task.name}; set them to 0")  # fmt: skip
+        if self.task.name == "regressor" and settings.truncation_length is not None:
+            raise ValueError("training.activation_regularization of task=regressor is a mean over whole sequences; set "
+                             "training.truncation_length to null")  # fmt: skip
 
     def _possible_network(self) -> None:
         """Refuse parts of a network that do not go with the task, the data or each other."""

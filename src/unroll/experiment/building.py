@@ -37,6 +37,7 @@ from unroll.networks.language import ClozeNetwork, LanguageNetwork, RecurrentLan
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
+from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.base import OptimizerFactory
 from unroll.training.optimizers import optimizer_factory
 
@@ -56,6 +57,10 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
         BadInput: the data lacks what the task needs.
     """
     task = _build_task(config, spec, vectors)
+    alpha, beta = config.training.activation_regularization, config.training.temporal_activation_regularization
+    if alpha or beta:
+        (encoder,) = (part for part in task.modules() if isinstance(part, SequenceEncoder))
+        task.activation = ActivationPenalty(encoder.output_dropout, alpha, beta)
     return task.double() if config.training.precision == "64" else task
 
 

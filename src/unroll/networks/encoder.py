@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,7 +32,8 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         if readout not in READOUTS:
             raise no_such("readout", readout, READOUTS)
-        self.inputs, self.recurrent, self.dropout, self.readout = inputs, recurrent, dropout, READOUTS[readout]
+        self.inputs, self.recurrent, self.readout = inputs, recurrent, READOUTS[readout]
+        self.dropout, self.output_dropout = dropout, copy.deepcopy(dropout)  # apart, so that each can be watched
         self.output_size = recurrent.output_size
 
     def initial_state(self, batch_size: int) -> State:
@@ -40,7 +42,7 @@ class SequenceEncoder(nn.Module):
 
     def outputs(self, inputs: Any, lengths: Tensor) -> Tensor:
         """Features of every step, each sequence read from the first state."""
-        features: Tensor = self.dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
+        features: Tensor = self.output_dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
         return features
 
     def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
@@ -50,4 +52,4 @@ class SequenceEncoder(nn.Module):
     def forward(self, inputs: Any, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step and the final state, from a given state."""
         features, final = self.recurrent(self.dropout(self.inputs(inputs)), lengths, state)
-        return self.dropout(features), final
+        return self.output_dropout(features), final

@@ -120,5 +120,5 @@ class ClozeNetwork(nn.Module):
         else:
             before = recurrent.initial_state(len(read))[-1][0].to(read)
             around = torch.cat([before[:, None], read[:, :-1]], dim=1)  # [h→(t−1)]
-        logits: Tensor = self.output(self.encoder.dropout(around))
+        logits: Tensor = self.output(self.encoder.output_dropout(around))
         return logits

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
+from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.carried import CarriedState
 from unroll.tasks.metrics import GroupedMean, TokenMean
 
@@ -42,6 +43,7 @@ class Task(LightningModule, ABC):
         optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
         budget: tokens to be read in training.
 
+    ``activation`` is a penalty that is added to the loss of training, None for none.
     ``nominal`` is about how many places the loss of one batch counts; it keeps the size of a loss near that of a mean.
     """
 
@@ -54,6 +56,7 @@ class Task(LightningModule, ABC):
         self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
+        self.activation: ActivationPenalty | None = None
         self.sums = torch.zeros(2, dtype=torch.float64)  # of losses in this optimizer step, and their number
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
         self.by_group = GroupedMean(len(spec.groups))
@@ -88,7 +91,15 @@ class Task(LightningModule, ABC):
         self.tokens_seen += batch.tokens
         total, count = (scores.losses * scores.mask).sum(), scores.mask.sum()
         self.sums = self.sums.to(total.device) + torch.stack([total.detach().double(), count.double()])
-        return total / self.nominal
+        return (total + self._penalty(scores, batch)) / self.nominal
+
+    def _penalty(self, scores: Scores, batch: Batch) -> Tensor | float:
+        """What activations cost, as a sum over what the loss counts."""
+        if self.activation is None:
+            return 0.0
+        places, steps = scores.mask.view(len(batch.mask), -1).sum(dim=1), batch.mask.sum(dim=1)  # [B]
+        weights = batch.mask * (places / steps.clamp(min=1))[:, None]  # 1, or where a sequence has one loss 1 / T
+        return self.activation.take(weights, batch.window and batch.window.fresh)
 
     def take_sums(self) -> Tensor:
         """Sum of the losses since the last call, and their number: of one optimizer step."""

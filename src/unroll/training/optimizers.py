@@ -27,7 +27,7 @@ def optimizer_factory(
     Args:
         name: ``adamw`` (Loshchilov and Hutter 2019) or ``sgd``.
         learning_rate: at the peak of the schedule.
-        weight_decay: decoupled for AdamW, L2 for SGD.
+        weight_decay: decoupled for AdamW, L2 for SGD; see :func:`decayed`.
         momentum: of SGD.
         schedule: ``constant``, ``linear`` or ``cosine``, over what the warm-up leaves of the budget.
         warmup: share of the budget over which the rate rises from 0, in [0, 1).
@@ -46,13 +46,25 @@ def optimizer_factory(
 
     def make(parameters: Iterator[nn.Parameter], progress: Callable[[], float]) -> dict[str, Any]:
         optimizer: Optimizer
+        groups = decayed(parameters, weight_decay)
         if name == "adamw":
-            optimizer = AdamW(parameters, learning_rate, weight_decay=weight_decay)
+            optimizer = AdamW(groups, learning_rate)
         elif name == "sgd":
-            optimizer = SGD(parameters, learning_rate, momentum, weight_decay=weight_decay)
+            optimizer = SGD(groups, learning_rate, momentum)
         else:
             raise BadInput(f"There is no optimizer {name!r}; choose adamw or sgd.")
         scheduler = LambdaLR(optimizer, lambda _: factor(progress()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     return make
+
+
+def decayed(parameters: Iterator[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Groups of parameters with and without decay.
+
+    Matrices decay. Vectors do not: biases, gains of normalised layers, peepholes and learned first states have no
+    products to keep small, and a decayed bias is a skewed threshold.
+    """
+    kept = list(parameters)
+    matrices, vectors = ([p for p in kept if (p.dim() > 1) == wanted] for wanted in (True, False))
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
