@@ -141,6 +141,13 @@ def train(options: argparse.Namespace) -> None:
     print(f"{out}  best validation: {best}")
 
 
+def sync(options: argparse.Namespace) -> None:
+    """Send MLflow what it has not taken of a run, since its server was gone."""
+    from unroll.experiment import sync as send
+
+    print(send(options.run))
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the runs of an experiment on the test split."""
     from unroll import config as settings
@@ -296,6 +303,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
     sub.add_argument("--accept-code-change", action="store_true",
                      help="go on from a checkpoint of other code; the run is tagged so")  # fmt: skip
+
+    sub = add(sync)
+    sub.add_argument("run", type=Path, metavar="RUN", help="a run, or the folder of one below outputs/working")
 
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")

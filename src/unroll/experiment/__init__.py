@@ -2,10 +2,11 @@
 
 from unroll.experiment.building import build_task, evaluation_loader, loaders
 from unroll.experiment.evaluation import evaluate, evaluate_task
+from unroll.experiment.tracked import sync
 from unroll.experiment.trained import Trained, tensors
 from unroll.experiment.training import adhoc_name, train
 
 __all__ = [
-    "Trained", "adhoc_name", "build_task", "evaluate", "evaluate_task", "evaluation_loader", "loaders", "tensors",
-    "train",
+    "Trained", "adhoc_name", "build_task", "evaluate", "evaluate_task", "evaluation_loader", "loaders", "sync",
+    "tensors", "train",
 ]  # fmt: skip

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
@@ -23,6 +20,7 @@ from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
+from unroll.experiment.tracked import build_tracker, record_of
 from unroll.experiment.trained import tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
@@ -31,8 +29,8 @@ from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
 from unroll.tasks import LanguageModel
-from unroll.tracking.provenance import code_digest, digest_of, environment, fingerprint, git_state
-from unroll.tracking.tracker import NullTracker, RunRecord, Status, Tracker
+from unroll.tracking.provenance import code_digest, digest_of, fingerprint
+from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, History, Interruption
 from unroll.training.checkpoint import Identity, Resume, usable
 from unroll.training.distributed import Group, by_the_first, joined
@@ -79,7 +77,7 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
         with whole(out, replaces="run.json") as folder:  # refuses a bad folder before the tracker hears of the run
             changed = working.adopt(accept_code_change)
             with working.held():
-                tracker.start(_record(config, mark, data, changed), working.folder)
+                tracker.start(record_of(config, mark, data, changed), working.folder)
                 figures = job.fit()
             folder.mkdir()
             HistoryFile(working.folder).publish(folder / HISTORY)
@@ -191,16 +189,6 @@ class _Job:
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def build_tracker(config: Config) -> Tracker:
-    """Tracker by name."""
-    if config.tracking.name == "none":
-        return NullTracker()
-    from unroll.tracking.mlflow import MLflowTracker
-
-    assert config.tracking.uri is not None  # checked with the settings
-    return MLflowTracker(config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model)
-
-
 def adhoc_name(config: Config, prepared: Path) -> str:
     """Folder of a run outside the pipeline: ``<experiment>-<arch>-<seed>-<fingerprint>``.
 
@@ -211,30 +199,3 @@ def adhoc_name(config: Config, prepared: Path) -> str:
         raise BadInput(f"{prepared} is no prepared corpus; write one with unroll prepare --out FOLDER.")
     mark = fingerprint(config.digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"
-
-
-def _record(config: Config, mark: str, data: str, changed: str | None) -> RunRecord:
-    tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
-            "task": config.task.name, "fingerprint": mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
-    if changed:
-        tags["code_before"] = changed  # the run began with other code
-    if stage := os.environ.get("DVC_STAGE"):
-        tags["dvc.stage"] = stage
-    # texts and what is not set would only crowd a comparison of runs
-    texts = {"title", "sources", "licence", "citation", "generator"}
-    given = config.model_dump(mode="json", exclude={"data": texts, "tracking": True}, exclude_none=True)
-    params = dict(flatten(given))
-    return RunRecord(
-        experiment=config.experiment, name=config.name, params=params, tags=tags, config=config.dump(),
-        environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
-        data_source=config.data.train,
-    )  # fmt: skip
-
-
-def flatten(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Nested settings as dotted keys."""
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -26,14 +26,21 @@ from unroll.tracking.tracker import MEMORY, RunRecord, Status
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# a server that does not answer is asked again by the sender: MLflow's own patience, minutes, would be waited for
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking.context.registry import resolve_tags
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it is started again
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # a server that is down is told of once
 
 BATCH = 1_000  # points that MLflow takes in one call
 PAUSE = 1.0  # seconds between two sendings
@@ -56,70 +63,74 @@ class MLflowTracker:
         self.uri, self.system_metrics, self.with_model = uri, system_metrics, log_model
         self.finished = threading.Event()
         self.sender = threading.Thread(target=self._send_until_finished, daemon=True)
-        self.complete = True
+        self.monitor: SystemMetricsMonitor | None = None
         self.spool: Spool | None = None
 
     def start(self, record: RunRecord, folder: Path) -> None:
         """Open the run with its settings, environment and dataset, or open it again."""
-        open_store(self.uri)
-        self.client, self.spool = MlflowClient(), Spool(folder)
-        mlflow.set_experiment(record.experiment)
-        mlflow.set_system_metrics_sampling_interval(2)
-        known = self._known(self.spool.run_id)
-        run = mlflow.start_run(
-            run_id=known, run_name=record.name, tags=record.tags, log_system_metrics=self.system_metrics
-        )
-        self.run_id = run.info.run_id
-        if known is None:
-            self.spool.begin(self.uri, self.run_id)
-            params = [Param(key, value) for key, value in record.params.items()]
-            for begin in range(0, len(params), 100):
-                self.client.log_batch(self.run_id, params=params[begin : begin + 100])
-            mlflow.log_text(record.config, "config.yaml")
-            mlflow.log_text(record.environment, "environment.yaml")
-            mlflow.log_input(_dataset(record), context="training")
+        spool = Spool(folder)
+        try:
+            open_store(self.uri)
+            self._open(record, spool)
+        except (BadInput, MlflowException) as error:
+            if spool.run_id is None:
+                raise
+            print(f"unroll: {error} The run goes on, and is sent when MLflow takes it.", file=sys.stderr)
+        self.spool = spool
         self.sender.start()
 
-    def _known(self, run_id: str | None) -> str | None:
-        """The run that was opened before, if the store still has it."""
-        if run_id is None:
-            return None
-        try:
-            alive = self.client.get_run(run_id).info.lifecycle_stage == "active"
-        except MlflowException:
-            return None
-        return run_id if alive else None
+    def _open(self, record: RunRecord, spool: Spool) -> None:
+        """By the client alone: MLflow's notion of an active run is one per process, and outlives an error."""
+        client = MlflowClient(self.uri)
+        if spool.is_known():
+            client.update_run(spool.run_id, status="RUNNING")
+            client.log_batch(spool.run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
+            return
+        experiment = mlflow.set_experiment(record.experiment).experiment_id
+        run_id = client.create_run(experiment, tags=resolve_tags(record.tags), run_name=record.name).info.run_id
+        spool.begin(self.uri, run_id)
+        params = [Param(key, value) for key, value in record.params.items()]
+        for begin in range(0, len(params), 100):
+            client.log_batch(run_id, params=params[begin : begin + 100])
+        client.log_text(run_id, record.config, "config.yaml")
+        client.log_text(run_id, record.environment, "environment.yaml")
+        client.log_inputs(run_id, [DatasetInput(_dataset(record), [InputTag("mlflow.data.context", "training")])])
 
     def log_result(self, folder: Path) -> None:
         """Log the run's history, and its model as a pyfunc that takes lines of text."""
-        self.complete = False
+        assert self.spool is not None
         with _forgiving("MLflow did not take the model of this run"):
-            mlflow.log_artifact(str(folder / HISTORY))
-            if self.with_model:
-                serve.log_model(folder)
-            self.complete = True
+            self.spool.send_result(folder, self.with_model)
 
     def end(self, status: Status) -> bool:
         """Send what is left and close the run; a store that is gone costs nothing but the sending, done later."""
         if self.spool is None:  # it was never opened
             return True
         self.finished.set()
-        if self.sender.is_alive():
-            self.sender.join()
+        self.sender.join()
+        if self.monitor is not None:
+            self.monitor.finish()
         with _forgiving("MLflow did not take all of this run"):
-            self._send()
-            mlflow.end_run(status)
-            return self.complete
+            self.spool.send()
+            self.spool.end(status)
+            return self.spool.has_result or status != "FINISHED"
         return False
 
     def _send_until_finished(self) -> None:
+        assert self.spool is not None
         while not self.finished.wait(PAUSE):
             with contextlib.suppress(Exception):  # the points stay where they are, and are tried again
-                self._send()
+                self.spool.send()
+                self._watch()
 
-    def _send(self) -> None:
-        assert self.spool is not None
-        self.spool.send(lambda points: self.client.log_batch(self.run_id, points))
+    def _watch(self) -> None:
+        """Measure processor and memory, again if MLflow's monitor gave up when the store was gone."""
+        assert self.spool is not None and self.spool.run_id is not None
+        alive = any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
+        if self.system_metrics and not alive:
+            again = self.monitor is not None or self.spool.sent > 0
+            self.monitor = SystemMetricsMonitor(self.spool.run_id, sampling_interval=2, resume_logging=again)
+            self.monitor.start()
 
 
 class Spool:
@@ -132,24 +143,83 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.history, self.memory = HistoryFile(folder), folder / MEMORY
         kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
-        self.uri, self.run_id, self.sent = kept.get("uri"), kept.get("run_id"), kept.get("sent", 0)
+        self.uri: str = kept.get("uri", "")
+        self.run_id: str | None = kept.get("run_id")
+        self.sent: int = kept.get("sent", 0)
+        self.has_result: bool = kept.get("has_result", False)
+
+    @property
+    def client(self) -> MlflowClient:
+        """The store, if it is there by now."""
+        return MlflowClient(self.uri)
+
+    def is_known(self) -> bool:
+        """Whether the store has the run to which the points go."""
+        if self.run_id is None:
+            return False
+        try:
+            return bool(self.client.get_run(self.run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
     def begin(self, uri: str, run_id: str) -> None:
         """Note the run that the points go to, which has none yet."""
-        self.uri, self.run_id, self.sent = uri, run_id, 0
+        self.uri, self.run_id, self.sent, self.has_result = uri, run_id, 0, False
         self._note()
 
-    def send(self, take: Callable[[list[Metric]], object]) -> None:
+    def send(self) -> None:
         """Pass on the points that were not sent yet, in batches; each is noted when it was taken."""
+        assert self.run_id is not None
         rows = self.history.rows()
         while self.sent < len(rows):
             part = rows[self.sent : self.sent + BATCH]
-            take([Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part])
+            points = [Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part]
+            self.client.log_batch(self.run_id, points)
             self.sent += len(part)
             self._note()
 
+    def send_result(self, folder: Path, with_model: bool) -> None:
+        """Pass on what a finished run has beside its points."""
+        assert self.run_id is not None
+        self.client.log_artifact(self.run_id, str(folder / HISTORY))
+        if with_model:
+            serve.log_model(folder, self.run_id)
+        self.has_result = True
+        self._note()
+
+    def end(self, status: Status) -> None:
+        """Close the run."""
+        self.client.set_terminated(self.run_id, status)
+
     def _note(self) -> None:
-        write_text(self.memory, json.dumps({"uri": self.uri, "run_id": self.run_id, "sent": self.sent}) + "\n")
+        kept = {"uri": self.uri, "run_id": self.run_id, "sent": self.sent, "has_result": self.has_result}
+        write_text(self.memory, json.dumps(kept) + "\n")
+
+
+def send_rest(working: Path, run: Path | None, with_model: bool) -> int:
+    """Send what MLflow has not taken of a run, and tell how many points that were.
+
+    Args:
+        working: folder with the run's spool.
+        run: its folder, if it is finished.
+        with_model: whether its model is sent too.
+
+    Raises:
+        BadInput: the store cannot be opened, or has no such run.
+    """
+    spool = Spool(working)
+    open_store(spool.uri)
+    if not spool.is_known():
+        raise BadInput(f"{spool.uri} has no run {spool.run_id} any more; delete {working}, or put the store back.")
+    before = spool.sent
+    spool.send()
+    if run is not None:
+        if not spool.has_result:
+            spool.send_result(run, with_model)
+        spool.end("FINISHED")
+    return spool.sent - before
 
 
 @contextlib.contextmanager
@@ -248,10 +318,10 @@ def serve_ui(uri: str, port: int) -> None:
         raise BadInput(f"MLflow's server ended with status {code}; is port {port} in use? Choose another with --port.")
 
 
-def _dataset(record: RunRecord) -> mlflow.data.dataset.Dataset:
+def _dataset(record: RunRecord) -> Dataset:
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.data.sources import LocalArtifactDatasetSource
 
-    return MetaDataset(
-        LocalArtifactDatasetSource(record.data_source), name=record.data_name, digest=record.data_digest[:36]
-    )
+    source = LocalArtifactDatasetSource(record.data_source)
+    told = MetaDataset(source, name=record.data_name, digest=record.data_digest[:36]).to_dict()
+    return Dataset(**{key: told.get(key) for key in ("name", "digest", "source_type", "source", "schema", "profile")})

@@ -13,13 +13,13 @@ from unroll.tracking.provenance import PACKAGES
 SETTINGS: dict[str, Any] = {"length": int, "temperature": float, "seed": int}  # of a continuation
 
 
-def log_model(folder: Path) -> None:
-    """Log a finished run to the open MLflow run, so that any MLflow server can load it where this package is.
+def log_model(folder: Path, run_id: str) -> None:
+    """Log a finished run to its MLflow run, so that any MLflow server can load it where this package is.
 
     Not by ``mlflow.pyfunc.log_model``: that looks through every installed package to compare versions, which takes
     longer than all the rest.
     """
-    Model.log(artifact_path=None, name="model", flavor=_Flavor, flavor_name="unroll", run=folder)
+    Model.log(artifact_path=None, name="model", flavor=_Flavor, flavor_name="unroll", run_id=run_id, run=folder)
 
 
 class _Flavor:

@@ -1,0 +1,291 @@
+"""What MLflow has of a run, whatever befalls its server or the run: every point once, in one run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.cli import main
+from unroll.config import Config
+from unroll.errors import BadInput
+from unroll.history import HistoryFile
+from unroll.tasks import Task
+from unroll.tracking import serve
+
+Small = Callable[..., Config]
+OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3")
+Points = Counter[tuple[int, str, float]]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def settings(small: Small, uri: str, *overrides: str) -> Config:
+    return small("tagging", "lstm", "tracking=mlflow", f"tracking.uri={uri}", "tracking.system_metrics=false",
+                 "tracking.log_model=false", *overrides)  # fmt: skip
+
+
+def train(config: Config, out: Path) -> None:
+    experiment.train(config, preparation.prepared(config.data), out)
+
+
+def written(out: Path) -> Points:
+    lines = (out / "history.csv").read_text(encoding="utf-8").splitlines()[1:]
+    return Counter((int(step), name, float(value)) for step, name, value in (line.split(",") for line in lines))
+
+
+def tracked(uri: str) -> tuple[Any, Points]:
+    """The one run of a store, and its points."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    names = [name for name in run.data.metrics if not name.startswith(("system/", "test/"))]
+    points = [point for name in names for point in client.get_metric_history(run.info.run_id, name)]
+    return run, Counter((point.step, point.key, point.value) for point in points)
+
+
+def kill(config: Config, out: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    step, calls = Task.training_step, iter(range(10_000))
+
+    def counted(self: Task, *arguments: Any) -> Any:
+        if next(calls) == call:
+            raise Killed
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "training_step", counted)
+        with pytest.raises(Killed):
+            train(config, out)
+
+
+def test_a_run_that_was_killed_goes_on_as_the_same_run(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = settings(small, store, *OFTEN), project / "run"
+    for call in (20, 30, 5):
+        kill(config, out, monkeypatch, call)
+    train(config, out)
+    run, points = tracked(store)
+    assert run.info.status == "FINISHED"
+    assert points == written(out)
+    assert max(points.values()) == 1
+
+
+def gone(*_: object, **__: object) -> None:
+    raise OSError("the store is gone")
+
+
+def test_what_a_store_did_not_take_stays_and_is_sent_later(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unroll.tracking.mlflow import Spool
+
+    config, out = settings(small, store, "tracking.log_model=true"), project / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "send", gone)
+        patched.setattr(Spool, "send_result", gone)
+        train(config, out)
+    assert "the run's folder has it" in capsys.readouterr().err
+    (working,) = (project / "outputs" / "working").iterdir()
+    assert not list(working.glob("*.ckpt"))
+    assert tracked(store)[1] == Counter()
+
+    assert main(["sync", "run"]) == 0
+    run, points = tracked(store)
+    assert capsys.readouterr().out == f"run: sent {sum(points.values())} points.\n"
+    assert points == written(out)
+    assert run.info.status == "FINISHED"
+    assert run.outputs.model_outputs
+    assert not list((project / "outputs" / "working").iterdir())
+    assert main(["sync", "run"]) == 0
+    assert capsys.readouterr().out == "run: MLflow has all of it.\n"
+    assert tracked(store)[1] == points
+
+
+def test_a_model_that_was_not_taken_is_sent_later(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = settings(small, store, "tracking.log_model=true"), project / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(serve, "log_model", gone)
+        train(config, out)
+    assert tracked(store)[0].outputs.model_outputs == []
+    experiment.sync(out)
+    assert len(tracked(store)[0].outputs.model_outputs) == 1
+
+
+def test_the_points_of_a_run_that_is_not_finished_can_be_sent(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.tracking.mlflow import MLflowTracker
+
+    config, out = settings(small, store, *OFTEN), project / "run"
+    monkeypatch.setattr(MLflowTracker, "_send_until_finished", lambda _: None)
+    monkeypatch.setattr(MLflowTracker, "end", lambda *_: False)
+    kill(config, out, monkeypatch, 20)
+    (working,) = (project / "outputs" / "working").iterdir()
+    count = len(HistoryFile(working).rows())
+    assert experiment.sync(working).endswith(f"sent {count} points.")
+    assert sum(tracked(store)[1].values()) == count > 0
+    assert working.exists()
+
+
+def test_a_run_goes_on_while_its_server_is_away(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = settings(small, store, *OFTEN), project / "run"
+    kill(config, out, monkeypatch, 20)
+
+    def away(_: str) -> None:
+        raise BadInput("MLflow's store cannot be opened.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unroll.tracking.mlflow.open_store", away)
+        train(config, out)
+    assert "cannot be opened. The run goes on" in capsys.readouterr().err
+    run, points = tracked(store)
+    assert points == written(out)
+    assert run.info.status == "FINISHED"
+
+
+def test_sync_refuses_what_is_no_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sync", "conf"]) == 2
+    assert "conf is no run" in capsys.readouterr().err
+
+
+def test_sync_refuses_a_store_that_has_forgotten_the_run(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    from unroll.tracking.mlflow import Spool
+
+    config, out = settings(small, store), project / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "send_result", gone)
+        train(config, out)
+    MlflowClient(store).delete_run(tracked(store)[0].info.run_id)
+    capsys.readouterr()
+    assert main(["sync", "run"]) == 2
+    assert "has no run" in capsys.readouterr().err
+    assert list((project / "outputs" / "working").iterdir())
+
+
+class Server:
+    """MLflow's own server on loopback, which can be stopped, started again, and made to hang."""
+
+    def __init__(self, store: str, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1",
+                        "--artifacts-destination", str(folder), "--port", str(self.port)]  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.process = subprocess.Popen(self.command, start_new_session=True, env=environment,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        for _ in range(240):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
+                return
+            time.sleep(0.25)
+        pytest.fail("the server did not come up")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(store: str, project: Path) -> Iterator[Server]:
+    made = Server(store, project / "mlruns")
+    yield made
+    made.stop()
+
+
+def command(config: Config, out: str) -> subprocess.Popen[str]:
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    line = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", out]
+    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+
+
+def points_of(project: Path) -> int:
+    return sum(len(HistoryFile(folder).rows()) for folder in (project / "outputs" / "working").glob("*"))
+
+
+def wait_for(project: Path, count: int) -> None:
+    """Until a run has written so many points."""
+    deadline = time.monotonic() + 120
+    while points_of(project) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+LONG = ("training.tokens=400000", "training.validations=40", "tracking.log_model=true", "tracking.system_metrics=true")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_stopped_slow_and_started_again_loses_and_doubles_nothing(
+    small: Small, project: Path, store: str, server: Server
+) -> None:
+    server.start()
+    run = command(settings(small, server.uri, *LONG), "run")
+    wait_for(project, 100)
+    server.stop()
+    wait_for(project, 300)
+    server.start()
+    wait_for(project, points_of(project) + 100)
+    server.signal(signal.SIGSTOP)  # it takes requests, and does not answer
+    time.sleep(4)
+    server.signal(signal.SIGCONT)
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, errors
+    found, points = tracked(store)
+    assert points == written(project / "run")
+    assert found.info.status == "FINISHED"
+    assert found.outputs.model_outputs
+    assert not list((project / "outputs" / "working").iterdir())
+
+
+@pytest.mark.slow
+def test_what_a_server_missed_that_never_came_back_is_sent_by_sync(
+    small: Small, project: Path, store: str, server: Server
+) -> None:
+    server.start()
+    run = command(settings(small, server.uri, *LONG), "run")
+    wait_for(project, 200)
+    server.stop()
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, errors
+    assert "MLflow did not take all of this run" in errors
+    assert sum(tracked(store)[1].values()) < sum(written(project / "run").values())
+    assert main(["sync", "run"]) == 2  # it is still away
+    server.start()
+    assert main(["sync", "run"]) == 0
+    found, points = tracked(store)
+    assert points == written(project / "run")
+    assert found.info.status == "FINISHED"
+    assert found.outputs.model_outputs
