@@ -72,16 +72,41 @@ PLACES = {  # a class, its method, and how many calls of it are let through
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", RUNS)
+PAIRS = [  # every run and every place comes in the quick tier, every pair in the slow one
+    pytest.param(name, place, marks=[] if j == i % len(PLACES) else pytest.mark.slow)
+    for i, name in enumerate(RUNS)
+    for j, place in enumerate(PLACES)
+]
+
+
+@pytest.mark.parametrize(("name", "place"), PAIRS)
 def test_wherever_it_was_killed_a_run_ends_as_one_that_never_stopped(
     name: str, place: str, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small(*RUNS[name], *OFTEN)
-    expected = train(config, project / "whole")
+    with monkeypatch.context() as patched:
+        counted = count_steps(patched)
+        expected = train(config, project / "whole")
+        expected_steps = len(counted)
     kill(config, project / "killed", monkeypatch, *PLACES[place])
+    steps = count_steps(monkeypatch)
     assert train(config, project / "killed") == expected
+    if place != "before the first checkpoint":
+        assert 0 < len(steps) < expected_steps  # it did go on, and did not begin anew
     assert not list((project / "outputs" / "working").iterdir())
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Gets an element for every training step from now on."""
+    step: Any = Task.training_step
+    steps: list[int] = []
+
+    def counted(self: Task, batch: Any, index: int) -> Any:
+        steps.append(index)
+        return step(self, batch, index)
+
+    monkeypatch.setattr(Task, "training_step", counted)
+    return steps
 
 
 def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
