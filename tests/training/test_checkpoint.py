@@ -13,7 +13,10 @@ from lightning.pytorch import Trainer
 
 from unroll import experiment, preparation
 from unroll.config import Config
+from unroll.errors import BadInput
+from unroll.experiment.working import Working
 from unroll.tasks import Task
+from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training import checkpoint
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume
 
@@ -207,3 +210,94 @@ def test_what_a_checkpoint_belongs_to_is_compared_part_by_part() -> None:
     one = checkpoint.Identity("s", "d", "c", "2.13")
     assert one.differences(one) == []
     assert one.differences(checkpoint.Identity("s", "x", "c", "2.12")) == ["data", "torch"]
+
+
+def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a file of the package had been changed."""
+    monkeypatch.setattr("unroll.experiment.training.code_digest", lambda: "c" * 64)
+
+
+def test_after_a_change_of_code_a_run_begins_anew_and_says_so(
+    killed: tuple[Config, Path, dict[str, bytes]],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, working, expected = killed
+    other_code(monkeypatch)
+    found = train(config, project / "killed")
+    said = capsys.readouterr().err
+    assert f"{working.relative_to(project)} has a checkpoint of other code, so the run begins anew; to go on" in said
+    assert "--accept-code-change" in said
+    assert found["weights.safetensors"] == expected["weights.safetensors"]
+    assert not list((project / "outputs" / "working").iterdir())  # nothing is left of the other code's
+
+
+def test_a_change_of_code_can_be_accepted_and_the_run_tells_of_it(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, expected = killed
+    before = code_digest()
+    other_code(monkeypatch)
+    steps = count_steps(monkeypatch)
+    experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
+    found = results(project / "killed")
+    assert steps[0] == 20
+    assert found["weights.safetensors"] == expected["weights.safetensors"]
+    assert json.loads(found["run.json"])["code_before"] == before
+    assert "code_before" not in json.loads(expected["run.json"])
+
+
+def test_other_settings_of_the_same_output_begin_anew_whatever_is_accepted(
+    killed: tuple[Config, Path, dict[str, bytes]], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small(*RUNS["LSTM with dropout"], *OFTEN, "training.clip_norm=0.5")
+    experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
+    said = capsys.readouterr().err
+    assert "has a checkpoint of other settings, so the run begins anew.\n" in said
+
+
+def test_a_run_of_other_settings_elsewhere_is_left_alone(
+    killed: tuple[Config, Path, dict[str, bytes]], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    train(small(*RUNS["LSTM with dropout"], *OFTEN, "training.clip_norm=0.5"), project / "other")
+    assert "begins anew" not in capsys.readouterr().err
+    assert (working / LAST).exists()
+    assert train(config, project / "killed") == expected
+
+
+def test_two_processes_do_not_train_the_same_run(small: Small, project: Path) -> None:
+    config = small("grammar", "lstm")
+    prepared = preparation.prepared(config.data)
+    identity = checkpoint.Identity(
+        config.digest(), digest_of([prepared / "fit"]), code_digest(), str(torch.__version__)
+    )
+    mark = fingerprint(identity.settings, identity.data, identity.code)
+    with Working(config.name, project / "run", mark, identity).held():
+        with pytest.raises(BadInput, match="Another process is training this run"):
+            train(config, project / "run")
+    assert train(config, project / "run")
+
+
+def test_a_run_that_cannot_be_helped_leaves_its_checkpoint(small: Small, project: Path) -> None:
+    config = small("grammar", "lstm", *OFTEN, "training.optimizer.name=sgd", "training.optimizer.learning_rate=1e30",
+                   "training.clip_norm=null", "training.dropped_steps=3", "training.schedule=constant",
+                   "training.warmup=0")  # fmt: skip
+    with pytest.raises(BadInput, match="not finite in 4 steps in a row"):
+        train(config, project / "run")
+    (working,) = (project / "outputs" / "working").iterdir()
+    kept = read(working / LAST)
+    assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
+    assert not (project / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
+def test_a_foreign_file_is_told_and_passed_over(
+    content: bytes, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    for name in (LAST, PREVIOUS):
+        (working / name).write_bytes(content)
+    assert train(config, project / "killed") == expected
+    assert capsys.readouterr().err.count("is not used: it is damaged") == 2
