@@ -15,7 +15,7 @@ side_by_side = xargs -r -P $(JOBS) -n 3 dvc --wait-for-lock repro -s
 embedded = $(basename $(notdir $(shell grep -l '^generator: [a-z]' conf/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: setup repro paper test check ui report clean help
+.PHONY: setup repro paper test check soak ui report clean help
 
 setup: .venv/ready  ## make the virtual environment from requirements.lock
 .venv/ready: requirements.lock pyproject.toml
@@ -45,6 +45,9 @@ test: setup  ## run the default tests
 
 check: setup  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy
+
+soak: setup  ## kill runs 25 times at random, and compare what they come to with runs that were left alone
+	@python benchmarks/soak.py
 
 ui: setup  ## serve the runs in MLflow's UI on localhost
 	@unroll ui

@@ -6,10 +6,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from documents import readme_block
 
@@ -196,3 +199,34 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(form: str, seeds:
     assert yaml.safe_load(experiment)["question"] in html
     assert len(list((folder / "outputs" / "runs" / "mine").iterdir())) == 2 * seeds
     assert html.count("<svg") == 2
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[bytes]) -> Path:
+    """Working folder of a run that has written a checkpoint."""
+    deadline, begin = time.monotonic() + 120, time.time()
+    pattern = "outputs/working/*/previous.ckpt"
+    while not (found := [path for path in folder.glob(pattern) if path.stat().st_mtime > begin]):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    return found[0].parent
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_was_killed_goes_on_where_it_was(pipeline: Path, tmp_path: Path) -> None:
+    path = pipeline / "conf" / "experiment" / "tagging.yaml"
+    text = path.read_text(encoding="utf-8").replace("tokens: 4000", "tokens: 60000, checkpoint_seconds: 0.1")
+    path.write_text(text, encoding="utf-8")
+    whole = shutil.copytree(pipeline, tmp_path / "whole", symlinks=True)
+    dvc(whole, "repro")
+    for _ in range(2):
+        killed = subprocess.Popen(["dvc", "repro"], cwd=pipeline, env=ENVIRONMENT, start_new_session=True,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        working = wait_for_checkpoint(pipeline, killed)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    reached = torch.load(working / "last.ckpt", weights_only=True)["global_step"]
+    assert reached > 0
+    dvc(pipeline, "repro")
+    assert digests(pipeline) == digests(whole)
+    assert not list((pipeline / "outputs" / "working").iterdir())

@@ -270,13 +270,11 @@ def test_a_run_of_other_settings_elsewhere_is_left_alone(
 def test_two_processes_do_not_train_the_same_run(small: Small, project: Path) -> None:
     config = small("grammar", "lstm")
     prepared = preparation.prepared(config.data)
-    identity = checkpoint.Identity(
-        config.digest(), digest_of([prepared / "fit"]), code_digest(), str(torch.__version__)
-    )
-    mark = fingerprint(identity.settings, identity.data, identity.code)
-    with Working(config.name, project / "run", mark, identity).held():
-        with pytest.raises(BadInput, match="Another process is training this run"):
-            train(config, project / "run")
+    parts = (config.digest(), digest_of([prepared / "fit"]), code_digest())
+    identity = checkpoint.Identity(*parts, str(torch.__version__))
+    held = Working(config.name, project / "run", fingerprint(*parts), identity).held()
+    with held, pytest.raises(BadInput, match="Another process is training this run"):
+        train(config, project / "run")
     assert train(config, project / "run")
 
 
