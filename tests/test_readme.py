@@ -1,4 +1,4 @@
-"""Every command that README.md shows is run: the quick ones here, those of minutes under `slow`."""
+"""Every command that README.md and docs/training.md show is run: the quick ones here, those of minutes under `slow`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from unroll import experiment, preparation
 from unroll.config import Config, compose
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "docs" / "training.md"]
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 QUICK = [command for command in COMMANDS if command.startswith("unroll ")]
 LONG = [command for command in COMMANDS if command.startswith("make ")]
@@ -55,7 +57,7 @@ def test_files_that_the_page_links_are_there() -> None:
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "repro", "paper", "test", "check", "ui", "report", "clean", "help"):
+    for target in ("setup", "repro", "paper", "test", "check", "soak", "ui", "report", "clean", "help"):
         assert f"make {target} " in told
 
 
