@@ -240,7 +240,7 @@ def test_data_add_makes_a_corpus_of_ones_own(project: Path, capsys: pytest.Captu
     assert main(["prepare", "experiment=grammar", "data=mine", "data.probe=null", "data.contrast=null"]) == 0
     capsys.readouterr()
     message = refused(capsys, "train", "experiment=grammar", "--prepared", "data/mine")
-    assert "data/mine is no prepared corpus" in message
+    assert "data/mine/fit/vocabulary.json is missing: that is no prepared corpus" in message
     assert "delete conf/data/mine.yaml and data/mine." in refused(capsys, "data", "add", "mine.txt")
     assert "does not exist" in refused(capsys, "data", "add", "absent.txt")
     Path("mine.xyz").write_text("a", encoding="utf-8")

@@ -203,6 +203,7 @@ def children(process: int) -> list[int]:
     return [int(child) for child in listed if b"unroll.cli" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 def test_the_command_starts_its_processes_ends_with_them_and_goes_on(small: Small, project: Path) -> None:
     config = small("grammar", "lstm", "training.devices=2", "training.tokens=10000", "training.validations=4",
                    "training.checkpoint_seconds=0.2", "recurrent.dropout=0.1")  # fmt: skip

@@ -195,7 +195,6 @@ def adhoc_name(config: Config, prepared: Path) -> str:
     Raises:
         BadInput: there is no prepared data.
     """
-    if not (prepared / "fit").is_dir():
-        raise BadInput(f"{prepared} is no prepared corpus; write one with unroll prepare --out FOLDER.")
+    Vocabulary.load(prepared / "fit" / "vocabulary.json")  # refuses what is no prepared corpus
     mark = fingerprint(config.digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

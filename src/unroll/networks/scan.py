@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,37 +33,33 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tenso
         BadInput: a sequence is empty, or the state is not of these sequences.
         NotImplementedError: a second derivative is asked for where the first is by hand.
     """
-    ragged = _is_ragged(inputs, lengths, state)
-    way = _way(cell, inputs)
-    if way == "kernel":
-        assert isinstance(cell, KernelCell)
-        output, final = cell.fused(inputs, state)
-        if not ragged:
-            return output, final
-        if cell.bounded or bool(output.isfinite().all()):
-            return output, cell.final_state(inputs, output, lengths, state)
-    elif way == "derivative":
-        assert isinstance(cell, DerivedCell)
-        states = by_derivative(cell, inputs, state)
-        return states[0], type(state)(*(last_step(part, lengths) for part in states))
-    return by_steps(cell, inputs, state, lengths if ragged else None)
+    output, final = _read(cell, inputs, lengths, state)
+    return output, final()
 
 
 def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
     """The output of every step alone: :func:`scan` without what only the final state of ragged sequences costs."""
+    return _read(cell, inputs, lengths, state)[0]
+
+
+def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Callable[[], Any]]:
+    """The output of every step, and what makes the final state."""
     ragged = _is_ragged(inputs, lengths, state)
     way = _way(cell, inputs)
     if way == "kernel":
         assert isinstance(cell, KernelCell)
-        output: Tensor = cell.fused(inputs, state)[0]
+        output, after = cell.fused(inputs, state)
+        if not ragged:
+            return output, lambda: after
         # what overflows in the padding would make zero gradients there NaN; the plain loop stands still in it
-        if not ragged or cell.bounded or bool(output.isfinite().all()):
-            return output
+        if cell.bounded or bool(output.isfinite().all()):
+            return output, lambda: cell.final_state(inputs, output, lengths, state)
     elif way == "derivative":
         assert isinstance(cell, DerivedCell)
-        made: Tensor = by_derivative(cell, inputs, state)[0]
-        return made
-    return by_steps(cell, inputs, state, lengths if ragged else None)[0]
+        states = by_derivative(cell, inputs, state)
+        return states[0], lambda: type(state)(*(last_step(part, lengths) for part in states))
+    output, after = by_steps(cell, inputs, state, lengths if ragged else None)
+    return output, lambda: after
 
 
 def _way(cell: Cell, inputs: Tensor) -> str:
