@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
     precision = resolved(config.training.precision)
     config = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
     torch.set_num_threads(config.training.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
     data = digest_of([prepared / "fit"])
     identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
     mark = fingerprint(identity.settings, identity.data, identity.code)

@@ -59,6 +59,7 @@ def build_trainer(
         num_nodes=group.world // group.local,
         strategy=strategy,
         plugins=plugins,
+        deterministic="warn" if torch.cuda.is_available() else None,  # on a CPU everything is
         max_epochs=-1,
         val_check_interval=steps_between_validations,
         check_val_every_n_epoch=None,
