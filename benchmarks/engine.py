@@ -117,23 +117,24 @@ def checkpoint() -> None:
 
 
 def ranks(rounds: int) -> None:
-    for precision in ("32", "bf16-mixed"):
+    for precision, rows in (("32", 32), ("bf16-mixed", 32), ("bf16-mixed", 64)):
         speeds: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for world in (1, 2):
                 command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone",
-                           f"--nproc-per-node={world}", __file__, "child", "--precision", precision]  # fmt: skip
+                           f"--nproc-per-node={world}", __file__, "child", "--precision", precision,
+                           "--rows", str(rows if world == 2 else 32)]  # fmt: skip
                 environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
                 done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
                 speeds[world].append(json.loads(done.stdout.splitlines()[-1]))
         one, two = (statistics.median(speeds[world]) for world in (1, 2))
         ratios = [b / a for a, b in zip(speeds[1], speeds[2], strict=True)]
-        print(f"{precision}: one process {one:,.0f} tokens/s, two {two:,.0f}: ratio {two / one:.2f} "
+        print(f"{precision}, B 32 in one process, {rows} in two: one {one:,.0f} tokens/s, two {two:,.0f}: ratio {two / one:.2f} "
               f"({min(ratios):.2f}–{max(ratios):.2f})")  # fmt: skip
 
 
-def child(precision: str) -> None:
-    config = settings("training.threads=1", f"training.precision={precision}")
+def child(precision: str, rows: int) -> None:
+    config = settings("training.threads=1", f"training.precision={precision}", f"training.batch_size={rows}")
     times = train(config, corpus(characters(1_000_000)), 25)
     assert config.training.truncation_length is not None
     if os.environ["RANK"] == "0":
@@ -172,10 +173,11 @@ def main() -> None:
     parser.add_argument("what", choices=["checkpoint", "ranks", "memory", "child", "stream"])
     parser.add_argument("path", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--precision", help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.what == "child":
-        child(options.precision)
+        child(options.precision, options.rows)
     elif options.what == "stream":
         stream(options.path)
     elif options.what == "ranks":

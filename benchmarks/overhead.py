@@ -22,12 +22,17 @@ from torch.nn import functional as F
 
 from unroll import preparation
 from unroll.config import Config, compose
+from unroll.data.loader import Endless
 from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.training import POINTS
-from unroll.tracking.tracker import NullTracker
+from unroll.history import HistoryFile
+from unroll.networks.recurrent import recurrent_matrices
 from unroll.training.callbacks import History
+from unroll.training.checkpoint import Identity, Resume
+from unroll.training.distributed import joined
+from unroll.training.gradients import Clipping, Gradients
 from unroll.training.trainer import build_trainer
 
 CASES = {
@@ -59,15 +64,20 @@ def framework(config: Config, prepared: Path, steps: int) -> float:
     splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
     torch.manual_seed(0)
     task, loader, clock = build_task(config, spec), loaders(config, spec, splits)[0], Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer, _ = build_trainer(
-            name="benchmark", monitor=task.monitor, mode=task.mode, steps_between_validations=10**9,
-            clip_norm=config.training.clip_norm, precision=config.training.precision, patience=None,
-            scratch=Path(folder), callbacks=[clock, History(Path(folder) / "h.csv", NullTracker(), POINTS, steps)],
+    task.nominal = 1024.0
+    gradients = Gradients(Clipping(config.training.clip_norm), recurrent_matrices(task), 0.0, 0.0, 3)
+    with tempfile.TemporaryDirectory() as folder, joined() as group:
+        trainer = build_trainer(
+            name="benchmark", monitor=task.monitor, mode=task.mode, steps_between_validations=10**9, accumulate=1,
+            precision=config.training.precision, patience=None, group=group, every_weight=True,
+            callbacks=[
+                gradients, clock, History(HistoryFile(Path(folder)), gradients, POINTS, steps),
+                Resume(Path(folder), Identity("s", "d", "c", "t"), config.training.checkpoint_seconds),
+            ],
         )  # fmt: skip
         trainer.fit_loop.epoch_loop.max_steps = steps
         trainer.limit_val_batches = 0
-        trainer.fit(task, loader)
+        trainer.fit(task, Endless(loader))
     return per_step(clock.times)
 
 
