@@ -129,8 +129,8 @@ def ranks(rounds: int) -> None:
                 speeds[world].append(json.loads(done.stdout.splitlines()[-1]))
         one, two = (statistics.median(speeds[world]) for world in (1, 2))
         ratios = [b / a for a, b in zip(speeds[1], speeds[2], strict=True)]
-        print(f"{precision}, B 32 in one process, {rows} in two: one {one:,.0f} tokens/s, two {two:,.0f}: ratio {two / one:.2f} "
-              f"({min(ratios):.2f}–{max(ratios):.2f})")  # fmt: skip
+        print(f"{precision}, B 32 in one process, {rows} in two: one {one:,.0f} tokens/s, two {two:,.0f}: "
+              f"ratio {two / one:.2f} ({min(ratios):.2f}–{max(ratios):.2f})")  # fmt: skip
 
 
 def child(precision: str, rows: int) -> None:

@@ -3,9 +3,9 @@
     python benchmarks/outage.py [--rounds N]
 
 The server is MLflow's own, on loopback, on SQLite. In the quiet rounds it answers; in the others it is killed when a
-fifth of the points are written, started again at three fifths, and made to hang for three seconds at four fifths. That
-it starts keeps a core busy for seconds, so in the quiet rounds a second server, which nobody asks, starts just then. The
-time is that between the first and the last point of a run, in which nothing but training happens; every point must
+fifth of the points are written, started again at three fifths, and made to hang for three seconds at four fifths. Its
+start keeps a core busy for seconds, so in the quiet rounds a second server, which nobody asks, is started just then.
+The time is that between the first and the last point of a run, in which nothing but training happens; every point must
 arrive once.
 """
 
