@@ -154,6 +154,7 @@ def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> 
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == same.read_bytes()
 
 
+@pytest.mark.slow
 def test_forced_again_every_output_has_the_same_hash(pipeline: Path) -> None:
     before = digests(pipeline)
     assert len(before) == 7  # configs, fit, test, two runs, metrics, comparison

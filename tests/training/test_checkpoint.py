@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from unroll.training import checkpoint
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume
 
 Small = Callable[..., Config]
-OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3")
+OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3", "training.tokens=1000")
 RUNS: dict[str, tuple[str, ...]] = {
     "LSTM with dropout": ("grammar", "lstm", "recurrent.dropout=0.3"),
     "GRU, overlapping windows": ("grammar", "gru", "training.truncation_stride=3"),
@@ -33,6 +34,12 @@ RUNS: dict[str, tuple[str, ...]] = {
     "early stopping": ("adding", "irnn", "training.patience=1"),
     "momentum": ("adding", "lstm", "training.optimizer.name=sgd", "training.optimizer.momentum=0.9"),
 }
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint at every step need not wait for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 class Killed(BaseException):
@@ -203,7 +210,7 @@ def test_resuming_writes_no_point_twice(killed: tuple[Config, Path, dict[str, by
     config, _, expected = killed
     rows = train(config, project / "killed")["history.csv"].decode().splitlines()
     assert len(rows) == len({row.rsplit(",", 1)[0] for row in rows})
-    assert json.loads(expected["run.json"])["tokens"] >= 2000
+    assert json.loads(expected["run.json"])["tokens"] >= 1000
 
 
 def test_what_a_checkpoint_belongs_to_is_compared_part_by_part() -> None:

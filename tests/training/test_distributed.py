@@ -48,6 +48,12 @@ TASKS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint at every step need not wait for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 def train(config: Config, out: Path) -> None:
     experiment.train(config, preparation.prepared(config.data), out)
 
