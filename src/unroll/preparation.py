@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -54,13 +55,18 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
     Raises:
         BadInput: a file is missing or bad.
     """
-    obtain(data)
     if out is not None:
+        obtain(data)
         prepare(corpus_of(data), out)
         return out
-    target = CACHE / f"{data.name}-{_key(data)[:16]}"
-    if not target.exists():
-        prepare(corpus_of(data), target)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{data.name}.lock").open("w") as lock:
+        # processes that start together, on several machines too, would take from each other what they have just read
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        obtain(data)
+        target = CACHE / f"{data.name}-{_key(data)[:16]}"
+        if not target.exists():
+            prepare(corpus_of(data), target)
     return target
 
 
