@@ -16,7 +16,7 @@ class Place(NamedTuple):
     Args:
         rank: its number among all, from 0.
         world: how many there are.
-        local: how many there are on this machine.
+        local: how many there are on this machine; 0 where srun does not tell.
         local_rank: its number on this machine.
         slurm: whether srun started it.
     """
@@ -32,16 +32,15 @@ def place() -> Place:
     """Place of this process, as torchrun or srun tells it; that of a process alone where there is no launcher."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return Place(*_numbers("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"), slurm=False)
+    # a script of sbatch has the number of tasks too, but no step: it is alone, until it says srun
     if "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
-        if "SLURM_NTASKS_PER_NODE" not in os.environ:
-            raise BadInput("SLURM does not tell the processes per machine; give --ntasks-per-node, not --ntasks.")
         return Place(*_numbers("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_LOCALID"), slurm=True)
     return Place(0, 1, 1, 0, slurm=False)
 
 
 def _numbers(rank: str, world: str, local: str, local_rank: str) -> tuple[int, int, int, int]:
     """What the launcher tells in these variables."""
-    return int(os.environ[rank]), int(os.environ[world]), int(os.environ[local]), int(os.environ[local_rank])
+    return int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local, 0)), int(os.environ[local_rank])
 
 
 def launch(devices: int, arguments: Sequence[str]) -> bool:
@@ -55,10 +54,15 @@ def launch(devices: int, arguments: Sequence[str]) -> bool:
         Whether it was run, so that nothing is left to be done.
 
     Raises:
-        BadInput: a launcher started another number of processes.
+        BadInput: a launcher started another number of processes, or does not tell how many; or a shell.
         ProcessLost: a process ended before its time.
     """
     here = place()
+    if here.local == 0:
+        raise BadInput("SLURM does not tell the processes per machine; give --ntasks-per-node, not --ntasks.")
+    if here.slurm and "SLURM_PTY_PORT" in os.environ:  # in a shell of it, one would wait for the others for ever
+        raise BadInput(f"srun --pty started {here.world} tasks, of which one has the terminal; leave out --pty, or "
+                       "take a shell with --ntasks=1.")  # fmt: skip
     if here.world > 1 and here.local != devices:
         raise BadInput(f"{here.local} processes were started on this machine, and training.devices={devices}; "
                        "make the two alike.")  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,8 +19,11 @@ from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
 
 T = TypeVar("T")
+SRUN = ".*`srun` command is available.*"  # what Lightning warns of wherever SLURM is installed
 # what gloo and NCCL say when the other end of a connection is gone; they have no class for it
-GONE = re.compile(r"connection (closed|reset|refused|was)|broken pipe|remote process|socket|timed out|NCCL", re.I)
+GONE = re.compile(
+    r"connection (closed|reset|refused|was)|(read|write) error|broken pipe|remote process|socket|timed out|NCCL", re.I
+)
 
 
 class Group(NamedTuple):
@@ -48,8 +53,12 @@ def joined() -> Iterator[Group]:
     if here.world == 1:
         yield Group(0, 1, 1, None)
         return
-    # SLURM's requeueing is asked for with sbatch --requeue; a run goes on from its own checkpoints
-    cluster = SLURMEnvironment(auto_requeue=False) if here.slurm else TorchElasticEnvironment()
+    # where this is not set, Lightning shares the machine's cores out, and the sums would depend on it
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", SRUN)
+        # SLURM's requeueing is asked for with sbatch --requeue; a run goes on from its own checkpoints
+        cluster = SLURMEnvironment(auto_requeue=False) if here.slurm else TorchElasticEnvironment()
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(cluster.local_rank())
@@ -67,7 +76,8 @@ def _lost_is_told() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or GONE.search(str(error)):
-            reason = " ".join(str(error).split())[:160]
+            said = re.sub(r"^\[\S+:\d+\] ", "", " ".join(str(error).split()))  # without the place in gloo's code
+            reason = said.split(". ")[0][:160]
             raise ProcessLost(
                 f"Another process of this run has ended ({reason}), so this one ends too; start the same command "
                 "again, and the run goes on from its last checkpoint."

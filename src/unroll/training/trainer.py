@@ -9,12 +9,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 
 from unroll.training.callbacks import Lines, TokenBar, TokenBudget
-from unroll.training.distributed import Group
+from unroll.training.distributed import SRUN, Group
 from unroll.training.precision import plugin
 
 
@@ -48,10 +49,10 @@ def build_trainer(
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
     progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(name)
-    plugins: list[Any] = [plugin(precision)]
+    # a process alone is told so: in a job of SLURM, Lightning would take its signals and write checkpoints of its own
+    plugins: list[Any] = [plugin(precision), group.cluster or LightningEnvironment()]
     strategy: Any = "auto"
     if group.cluster is not None:
-        plugins.append(group.cluster)
         strategy = DDPStrategy(find_unused_parameters=not every_weight)
     return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
@@ -78,6 +79,7 @@ def _quiet() -> None:
     """Silence what Lightning says to everybody: tips, and advice on workers that do not exist here."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", SRUN)
     # lightning 2.6 asks torch 2.13 for a class that is on its way out
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*", FutureWarning)
     # the means of a validation are the same in all processes, since they are made of sums over all
