@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
+        if place().local_rank == 0:
+            print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
         print(f"unroll: this needs the package {error.name}: pip install 'unroll[all]'", file=sys.stderr)
