@@ -13,6 +13,7 @@ import torch
 
 from unroll.data.batch import Batch
 from unroll.data.buckets import Buckets
+from unroll.data.loader import Share
 from unroll.data.prepared import Spelling, Split
 from unroll.data.readers import READERS
 
@@ -157,6 +158,16 @@ def test_in_evaluation_every_batch_has_the_same_table_of_the_whole_split() -> No
     assert len(batches[0].characters) == 50
     found = torch.cat([batch.forms[batch.mask] for batch in batches[: len(loader)] if batch.forms is not None])
     assert sorted(found.tolist()) == sorted(split.spelling.forms.tolist())
+
+
+def test_a_share_without_a_word_has_one_form_that_no_place_refers_to() -> None:
+    split, _ = spelled([3, 5], 50)
+    for window in (None, 2):  # in the last window of two only one sequence is left
+        *_, batch = Buckets(split, 2, PADDING, 0, window, share=Share(2, 3) if window is None else Share(0, 2))
+        assert not batch.mask.any()
+        assert batch.characters is not None and batch.character_lengths is not None and batch.forms is not None
+        assert len(batch.characters) == len(batch.character_lengths) == 1
+        assert (batch.forms == -1).all()
 
 
 def test_words_that_are_not_spelled_give_none() -> None:

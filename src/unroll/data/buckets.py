@@ -131,6 +131,8 @@ class Buckets(Loader):
         if self.table is not None:
             return torch.from_numpy(forms), *self.table
         distinct, forms[real] = np.unique(forms[real], return_inverse=True)
+        if not len(distinct):  # a share without a row has no word, and what spells must have one
+            distinct = np.zeros(1, np.int64)
         return torch.from_numpy(forms), *_rows(spelling, distinct, self.padding_index)
 
 
