@@ -27,12 +27,14 @@ class Scores(NamedTuple):
         mask: places that the loss counts.
         measures: name → (values, mask) of whatever else is averaged in evaluation.
         probed: values of the probed tokens, averaged by group; None where the task has none.
+        told: in evaluation, what is told of each place: labels or numbers; None where the losses say it all.
     """
 
     losses: Tensor
     mask: Tensor
     measures: dict[str, tuple[Tensor, Tensor]]
     probed: Tensor | None
+    told: Tensor | None = None
 
 
 class Task(LightningModule, ABC):

@@ -49,8 +49,9 @@ class Cloze(Task):
         losses = F.cross_entropy(logits.transpose(1, 2), batch.inputs, reduction="none")
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
-        right = logits.argmax(dim=-1) == batch.inputs
-        return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right)
+        told = logits.argmax(dim=-1)
+        right = told == batch.inputs
+        return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right, told)
 
     @torch.inference_mode()
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:

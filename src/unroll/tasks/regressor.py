@@ -57,8 +57,8 @@ class Regressor(Task):
             width = self.encoder.recurrent.hidden_size
             summary = self.encoder.readout(features, batch.lengths, width)
             ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
-        errors = (self._predict(summary) - batch.targets) ** 2
-        return Scores(errors, ends, {}, None)
+        told = self._predict(summary)
+        return Scores((told - batch.targets) ** 2, ends, {}, None, told)
 
     @torch.inference_mode()
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:

@@ -69,7 +69,7 @@ class Tagger(Task):
         if self.spans is not None:
             self.spans.update(told, batch.targets, batch.mask.sum(dim=1))
         right = told == batch.targets.masked_fill(batch.targets < 0, -2)  # a label never seen in training: never right
-        return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right)
+        return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right, told)
 
     def _inputs(self, batch: Batch, evaluating: bool) -> Tensor | Words:
         """Tokens, with their spelling where the encoder reads it: that of a split's forms once in an evaluation."""
