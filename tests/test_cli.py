@@ -57,7 +57,8 @@ def test_text_that_is_not_utf_8_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
-    "verb", ["config", "data", "prepare", "train", "evaluate", "compare", "report", "predict", "generate", "ui"]
+    "verb",
+    ["config", "data", "prepare", "train", "evaluate", "certify", "compare", "report", "predict", "generate", "ui"],
 )
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from unroll import __version__
-from unroll.errors import BadInput, ProcessLost, no_such
+from unroll.errors import BadInput, NotCertified, ProcessLost, no_such
 from unroll.launching import launch, place
 
 EPILOG = """\
@@ -22,7 +23,7 @@ unroll config --explain tells what there is. RUN is the folder of a trained run.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 if it went well, 2 on bad input, 130 after Ctrl-C."""
+    """Run one verb; 0 if it went well, 1 if a run is not certified, 2 on bad input, 130 after Ctrl-C."""
     # imports make a million objects that stay: to look for garbage among them as often as is usual takes a quarter of
     # the time to the first step, and to take them apart at the end takes longer than a second
     gc.set_threshold(100_000)
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if place().local_rank == 0:  # what processes of one machine find wrong, one of them tells
             print(f"unroll: {error}", file=sys.stderr)
         return 2
-    except ProcessLost as error:
+    except (ProcessLost, NotCertified) as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -171,6 +172,36 @@ def evaluate(options: argparse.Namespace) -> None:
         print(
             f"{run:14} {result['split']}  " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items())
         )
+
+
+def certify(options: argparse.Namespace) -> None:
+    """Check on a run's own data that batches, padding, order, ranks and windows do not change its numbers."""
+    from unroll import config as settings
+    from unroll import preparation
+    from unroll.certificate import certify as check
+    from unroll.experiment import Trained
+
+    folder = options.prepared
+    if folder is None:
+        run = Trained.load(options.run)  # refuses what is no run
+        settings.check_root()
+        folder = preparation.prepared(run.config.data)
+    certificate = check(options.run, folder, options.out)
+    for found in certificate["checks"]:
+        print(_found(found))
+    failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
+    if failed:
+        raise NotCertified(f"{options.run} is not certified: its numbers depend on what they must not, by "
+                           f"{', '.join(failed)}; mend the code of its network, task or data.")  # fmt: skip
+
+
+def _found(found: dict[str, Any]) -> str:
+    """One line on a check."""
+    name = f"{found['check']:13} {found.get('dtype', ''):9}"
+    if "not_applicable" in found:
+        return f"{name} not applicable: {found['not_applicable']}"
+    verdict = "passed" if found["passed"] else "FAILED"
+    return f"{name} {verdict}  worst deviation {found['deviation']:.1e} ({found['of']}), allowed {found['tolerance']:g}"
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -316,6 +347,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     sub.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
     sub.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
+
+    sub = add(certify)
+    sub.add_argument("run", type=Path, metavar="RUN")
+    sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    sub.add_argument("--out", type=Path, metavar="FILE",
+                     help="the certificate (outputs/certificates/<experiment>-<arch>-<seed>.json)")  # fmt: skip
 
     sub = add(compare)
     sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")

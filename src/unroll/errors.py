@@ -1,4 +1,4 @@
-"""The exceptions that end a command with a sentence: what a person can mend, and what befell another process."""
+"""The exceptions that end a command with a sentence: what a person can mend, and what went wrong without them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class BadInput(ValueError):
 
 class ProcessLost(RuntimeError):
     """A process that trained together with this one has ended; the command line prints it and exits with 1."""
+
+
+class NotCertified(RuntimeError):
+    """A run's numbers depend on what they must not; the command line prints it and exits with 1."""
 
 
 def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:

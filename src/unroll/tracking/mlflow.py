@@ -223,13 +223,13 @@ def send_rest(working: Path, run: Path | None, with_model: bool) -> int:
 
 
 @contextlib.contextmanager
-def _forgiving(loss: str) -> Iterator[None]:
-    """Tell what a store that is gone has cost, and go on: the run's folder has it all."""
+def _forgiving(loss: str, kept: str = "the run's folder has it") -> Iterator[None]:
+    """Tell what a store that is gone has cost, and go on: there are files that have it all."""
     try:
         yield
     except Exception as error:  # whatever the store's driver raises
         reason = " ".join(str(error).split())[:160]
-        print(f"unroll: {loss} ({reason}); the run's folder has it.", file=sys.stderr)
+        print(f"unroll: {loss} ({reason}); {kept}.", file=sys.stderr)
 
 
 def open_store(uri: str) -> None:
@@ -272,15 +272,35 @@ def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
     with _forgiving("MLflow did not take the figures of the evaluation"):
         open_store(uri)
         client = MlflowClient()
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         now = int(time.time() * 1000)
         for fingerprint, result in results.items():
-            wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
-            for run in client.search_runs(experiments, wanted, max_results=1):
+            for run_id in _finished(client, fingerprint):
                 split = result["split"]
                 figures = {_allowed(f"{split}/{name}"): value for name, value in result["test"].items()}
                 points = [Metric(name, value, now, result["tokens"]) for name, value in figures.items()]
-                client.log_batch(run.info.run_id, points)
+                client.log_batch(run_id, points)
+
+
+def log_certificate(uri: str, certificate: dict[str, Any]) -> None:
+    """Add a certificate to the finished run that has its fingerprint, where there is one, and a tag that sums it up.
+
+    Args:
+        uri: tracking URI.
+        certificate: what ``certify`` found.
+    """
+    with _forgiving("MLflow did not take the certificate", "the file has it"):
+        open_store(uri)
+        client = MlflowClient()
+        for run_id in _finished(client, certificate["fingerprint"]):
+            client.log_text(run_id, json.dumps(certificate, indent=1) + "\n", "certificate.json")
+            client.set_tag(run_id, "certified", "yes" if certificate["certified"] else "no")
+
+
+def _finished(client: MlflowClient, fingerprint: str) -> list[str]:
+    """The finished run that has a fingerprint, the newest if there are several; none if there is none."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
+    return [run.info.run_id for run in client.search_runs(experiments, wanted, max_results=1)]
 
 
 def _allowed(name: str) -> str:

@@ -1,0 +1,107 @@
+"""What must not change a result: each check reads the same sequences in two ways, which ought to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from unroll.certificate.reading import ROWS, Reader, Reading
+from unroll.certificate.sample import BATCH, Sample, first_steps, in_one_window, masked, padded, rows
+from unroll.config import Config, NgramConfig
+from unroll.config import check as check_settings
+from unroll.data.batch import Batch
+from unroll.data.loader import Share
+from unroll.errors import BadInput
+
+Pairs = Iterator[tuple[Reading, Reading]]  # what was found, and what it must be
+CUTS = ((2, 1), (7, 3), (16, 16))  # steps k of a window, and how many of them are new
+
+
+def batch_size(reader: Reader, sample: Sample) -> Pairs:
+    """Rows side by side, some at a time, and each alone."""
+    expected = reader.read([sample.evaluation(sample.count)])
+    for size in (4, 2, 1):
+        if sample.is_text:  # the streams of fewer rows would be other ones
+            parts = -(-sample.count // size)
+            yield reader.read([sample.evaluation(sample.count, Share(part, parts)) for part in range(parts)]), expected
+        else:
+            yield reader.read([sample.evaluation(size)]), expected
+
+
+def padding(reader: Reader, sample: Sample) -> Pairs:
+    """More padding, and other content in all of it."""
+    batch, is_tagger = sample.whole(), sample.config.task.name == "tagger"
+    expected = _all(reader, batch)
+    for draw in (None, torch.Generator().manual_seed(0)):
+        yield _all(reader, padded(batch, 9, sample.spec, is_tagger, draw)), expected
+
+
+def order(reader: Reader, sample: Sample) -> Pairs:
+    """Rows in the opposite order."""
+    batch = sample.whole()
+    last_first = torch.arange(len(batch.mask)).flip(0)
+    found = _all(reader, rows(batch, last_first))
+    for name in ROWS & found.keys():
+        found[name].reverse()
+    yield found, _all(reader, batch)
+
+
+def rank_split(reader: Reader, sample: Sample) -> Pairs:
+    """Rows shared among two processes, and three, as in training: some shares are smaller, some are empty."""
+    size = min(BATCH, sample.count)
+    expected = reader.step([sample.training(size, sample.window)])
+    for world in (2, 3):
+        shares = [sample.training(size, sample.window, Share(rank, world)) for rank in range(world)]
+        yield reader.step(shares), expected
+
+
+def masked_alone(reader: Reader, sample: Sample) -> Pairs:
+    """Sequences whose tails are masked off, and as much of each as is left, alone."""
+    batch = sample.whole()
+    part = torch.arange(1, len(batch.lengths) + 1)
+    lengths = (batch.lengths * part).div(len(part), rounding_mode="trunc").clamp(min=1)
+    together = masked(batch, lengths)
+    alone = [[first_steps(rows(together, torch.tensor([row])), int(lengths[row]))] for row in range(len(part))]
+    yield reader.read([[together]]), reader.read(alone)
+
+
+def state_carry(reader: Reader, sample: Sample) -> Pairs:
+    """Windows, some of which overlap, and one pass: losses, and the state behind the last step."""
+    batch = sample.whole()
+    expected = reader.read([[in_one_window(batch)]])
+    if batch.window is None:
+        yield reader.read([[batch]]), expected
+    for window in (*CUTS, sample.window):
+        if window is not None:
+            yield reader.read([sample.training(sample.count, window)]), expected
+
+
+def _all(reader: Reader, batch: Batch) -> Reading:
+    """What evaluation makes of a batch, and what training does."""
+    return reader.read([[batch]]) | (reader.step([[batch]]) if reader.learns else {})
+
+
+CHECKS: dict[str, Callable[[Reader, Sample], Pairs]] = {
+    check.__name__: check for check in (batch_size, padding, order, rank_split, masked_alone, state_carry)
+}
+
+
+def not_applicable(name: str, config: Config) -> str | None:
+    """Why a run cannot be checked so; None if it can."""
+    arch = config.arch
+    if name == "rank_split" and isinstance(arch, NgramConfig):
+        return f"arch={arch.name} is counted in one process, without a gradient"
+    if name == "state_carry" and not _reads_windows(config):
+        return f"arch={arch.name} with task={config.task.name} reads its sequences whole"
+    return None
+
+
+def _reads_windows(config: Config) -> bool:
+    """Whether the settings would let sequences be cut."""
+    training = {**config.training.model_dump(), "truncation_length": 2, "truncation_stride": 1}
+    try:
+        check_settings({**config.model_dump(), "training": training}, config.name)
+    except BadInput:
+        return False
+    return True
