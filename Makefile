@@ -32,6 +32,7 @@ repro: setup  ## run the whole course on embedded data, and write the report
 	  dvc repro -s resolve; \
 	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
 	  $(stale) | { grep ^train- || true; } | $(side_by_side); \
+  $(stale) | { grep ^certify- || true; } | $(side_by_side); \
 	  dvc repro; \
 	else echo "Data and pipelines are up to date."; fi
 	@echo "The report: outputs/report/index.html    The runs: make ui"

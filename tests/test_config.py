@@ -176,6 +176,15 @@ def test_a_course_whose_lists_are_none_is_refused(tmp_path: Path) -> None:
         config.course(path)
 
 
+def test_only_runs_of_its_chapter_are_certified(tmp_path: Path) -> None:
+    path, grid = tmp_path / "course.yaml", "experiments: [adding], archs: [lstm, gru], seeds: [0]"
+    path.write_text(f"memory: {{{grid}}}", encoding="utf-8")
+    assert config.course(path)["memory"]["certified"] == []
+    path.write_text(f"memory: {{{grid}, certified: [lstm-0, gru-1]}}", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"no run of chapter memory.*'gru-1' \(did you mean gru-0\?\); choose"):
+        config.course(path)
+
+
 def test_a_file_of_a_group_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CONF, tmp_path / "conf")
     path = tmp_path / "conf" / "experiment" / "tagging.yaml"

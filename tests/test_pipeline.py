@@ -44,7 +44,7 @@ def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
                                             if copy is shutil.copytree else {}))  # fmt: skip
-    empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": []}
+    empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": [], "certified": []}
     course = dict.fromkeys(("cells", "memory", "language", "tagging", "own"), empty) | grid
     (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
     settings = folder / "conf" / "config.yaml"
@@ -72,7 +72,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline on a corpus of its own, run to its end."""
     folder = small_project(
         tmp_path_factory.mktemp("pipeline"),
-        {"tagging": {"experiments": ["tagging"], "archs": ["rnn", "bilstm"], "seeds": [0]}},
+        {"tagging": {"experiments": ["tagging"], "archs": ["rnn", "bilstm"], "seeds": [0], "certified": ["rnn-0"]}},
     )
     (folder / "data" / "grammar").mkdir(parents=True)
     for split in ("train", "validation", "test"):
@@ -128,6 +128,12 @@ def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
     assert stale(pipeline) == {"compare", "report"}
 
 
+def test_code_of_the_certificate_edited_certifies_alone(pipeline: Path) -> None:
+    path = pipeline / "src" / "unroll" / "certificate" / "checks.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+    assert stale(pipeline) == {"certify-tagging@tagging-rnn-0"}
+
+
 def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
     (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT * 2, encoding="utf-8")
     dvc(pipeline, "repro", "-q", "-s", "prepare-tagging@tagging")
@@ -157,7 +163,7 @@ def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_forced_again_every_output_has_the_same_hash(pipeline: Path) -> None:
     before = digests(pipeline)
-    assert len(before) == 7  # configs, fit, test, two runs, metrics, comparison
+    assert len(before) == 8  # configs, fit, test, two runs, metrics, certificate, comparison
     dvc(pipeline, "repro", "-q", "--force")
     assert digests(pipeline) == before
 
@@ -181,7 +187,7 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(form: str, seeds:
     assert len(own["seeds"]) == 5
     if form == "txt":  # as the page's last paragraph says
         experiment = experiment.replace("tagger", "language_model")
-        own["archs"] = ["lstm", "ngram"]
+        own["archs"], own["certified"] = ["lstm", "ngram"], ["lstm-0"]
     folder = small_project(tmp_path, {"own": {**own, "seeds": own["seeds"][:seeds]}})
     (folder / "my-treebank").mkdir()
     own_corpus(folder / "my-treebank", CONTENT)
@@ -200,6 +206,7 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(form: str, seeds:
     assert yaml.safe_load(experiment)["question"] in html
     assert len(list((folder / "outputs" / "runs" / "mine").iterdir())) == 2 * seeds
     assert html.count("<svg") == 2
+    assert f'id="certificate-mine-{own["certified"][0]}"' in html
 
 
 def wait_for_checkpoint(folder: Path, process: subprocess.Popen[bytes]) -> Path:

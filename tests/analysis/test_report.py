@@ -13,6 +13,7 @@ import pytest
 from unroll.analysis import comparison, report
 from unroll.analysis.report import write_report
 from unroll.config import course
+from unroll.errors import BadInput
 
 ARCHS = ["lstm", "gru"]
 COURSE: dict[str, dict[str, list[Any]]] = {
@@ -102,6 +103,56 @@ def test_the_same_figures_give_the_same_bytes(outputs: Path) -> None:
 
 def test_a_chapter_without_experiments_is_left_out(outputs: Path) -> None:
     assert 'id="own"' not in page(outputs)
+
+
+def finding(check: str, dtype: str, deviation: float) -> dict[str, Any]:
+    tolerance = {"float64": 1e-10, "float32": 1e-3}[dtype]
+    return {"check": check, "dtype": dtype, "deviation": deviation, "of": "losses", "tolerance": tolerance,
+            "passed": deviation <= tolerance}  # fmt: skip
+
+
+def certified(outputs: Path, deviation: float) -> str:
+    """The page with a certificate in which padding deviates so much."""
+    checks: list[dict[str, Any]] = [{"check": "state_carry", "not_applicable": "arch=gru <reads> all"}]
+    for dtype, usual in (("float64", 2e-16), ("float32", 3e-7)):
+        checks += [finding("batch_size", dtype, usual), finding("padding", dtype, deviation)]
+    content = {"run": "tags/gru-0", "fingerprint": "f", "rows": 11, "tokens": 1234, "checks": checks,
+               "certified": all(check.get("passed", True) for check in checks)}  # fmt: skip
+    (outputs / "certificates").mkdir(exist_ok=True)
+    (outputs / "certificates" / "tags-gru-0.json").write_text(json.dumps(content), encoding="utf-8")
+    chapters = {**COURSE, "tagging": {**COURSE["tagging"], "certified": ["gru-0"]}}
+    return write_report(chapters, ABOUT, outputs, outputs / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_certificate_stands_in_its_chapter(outputs: Path) -> None:
+    html = certified(outputs, 0.0)
+    part = html.split('id="certificate-tags-gru-0"')[1].split("</section>")[0]
+    assert html.index('id="tags"') < html.index('id="certificate-tags-gru-0"')
+    assert "certificate · tags/gru-0 · 1,234 tokens" in part
+    assert "float64 (at most 1e-10)" in part
+    assert "float32 (at most 0.001)" in part
+    rows = {row.split("</td>")[0].split(">")[-1]: row for row in part.split("<tr>")[2:]}
+    assert "<td>2.0e-16</td><td>3.0e-07</td>" in rows["batch size"]
+    assert "<td>0</td><td>0</td>" in rows["padding"]
+    assert "holds" in rows["padding"]
+    assert "<td>–</td><td>–</td>" in rows["state carry"]
+    assert "holds" not in rows["state carry"]
+    assert "state carry: not applicable, since arch=gru &lt;reads&gt; all." in part
+    assert "FAIL" not in part
+    assert "certificate" not in html.split("</style>")[1].split('id="tagging"')[0]
+
+
+def test_a_certificate_that_failed_is_told_plainly(outputs: Path) -> None:
+    part = certified(outputs, 1e-5).split('id="certificate-tags-gru-0"')[1].split("</section>")[0]
+    assert "This run is NOT certified. Its numbers depend on what they must not: padding." in part
+    assert "FAILS in float64<" in part
+    assert "do not depend" not in part
+
+
+def test_a_certificate_that_is_missing_is_bad_input(outputs: Path) -> None:
+    chapters = {**COURSE, "tagging": {**COURSE["tagging"], "certified": ["lstm-0"]}}
+    with pytest.raises(BadInput, match=r"tags-lstm-0\.json does not exist; run unroll certify"):
+        write_report(chapters, ABOUT, outputs, outputs / "report.html")
 
 
 @pytest.mark.browser

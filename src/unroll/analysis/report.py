@@ -11,6 +11,14 @@ from unroll.errors import BadInput
 from unroll.outputs import write_text
 
 Chapters = dict[str, dict[str, list[Any]]]
+CHECKS = {
+    "batch_size": "read beside other sequences, or alone",
+    "padding": "with more padding, and anything in it",
+    "order": "rows of a batch in another order",
+    "rank_split": "a step shared among two processes, or three",
+    "masked_alone": "a tail masked off, or not there at all",
+    "state_carry": "in windows that pass the state on, or in one pass",
+}
 
 
 def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path) -> Path:
@@ -19,11 +27,11 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     Args:
         chapters: the course: experiments, archs and seeds of each chapter.
         about: ``question``, ``data`` and ``probe`` of each experiment.
-        outputs: folder with ``metrics``, ``comparison``, ``runs`` and ``costs``.
+        outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``.
         out: HTML file.
 
     Raises:
-        BadInput: figures are missing.
+        BadInput: figures or certificates are missing.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -45,12 +53,50 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     environment.filters["figure"] = _figure
     page = environment.get_template("report.html.j2").render(
         chapters=sections,
+        certificates={chapter: _certificates(chapters[chapter], outputs) for chapter in sections},
         targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
     )
     write_text(out, page)
     return out
+
+
+def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
+    """What was found of each run of a chapter that is certified, a row per check."""
+    found = []
+    for name in [f"{experiment}-{run}" for experiment in grid["experiments"] for run in grid.get("certified", [])]:
+        path = outputs / "certificates" / f"{name}.json"
+        if not path.exists():
+            raise BadInput(f"{path} does not exist; run unroll certify, or make repro.")
+        found.append(_certificate(json.loads(path.read_text(encoding="utf-8"))))
+    return found
+
+
+def _certificate(content: dict[str, Any]) -> dict[str, Any]:
+    """A certificate as a table: checks down, numbers of the arithmetic across."""
+    checks = content["checks"]
+    tolerances = {check["dtype"]: check["tolerance"] for check in checks if "tolerance" in check}
+    rows: list[dict[str, Any]] = []
+    for name in CHECKS:
+        mine = {check.get("dtype"): check for check in checks if check["check"] == name}
+        failed = [dtype for dtype in tolerances if not mine.get(dtype, {}).get("passed", True)]
+        verdict = f"FAILS in {' and '.join(failed)}" if failed else "holds" if tolerances.keys() & mine else ""
+        rows.append({
+            "name": name.replace("_", " "), "meaning": CHECKS[name], "verdict": verdict,
+            "deviations": [_small(mine[dtype]["deviation"]) if dtype in mine else "–" for dtype in tolerances],
+        })  # fmt: skip
+    return {
+        "run": content["run"], "certified": content["certified"], "tolerances": tolerances, "rows": rows,
+        "failed": [row["name"] for row in rows if row["verdict"].startswith("FAILS")], "tokens": content["tokens"],
+        "left_out": {check["check"].replace("_", " "): check["not_applicable"] for check in checks
+                     if "not_applicable" in check},
+    }  # fmt: skip
+
+
+def _small(value: float) -> str:
+    """A deviation, of which the size alone matters."""
+    return f"{value:.1e}" if value else "0"
 
 
 def _section(

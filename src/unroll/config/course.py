@@ -8,24 +8,30 @@ from typing import Any
 
 from unroll.config.compose import CONF, check, compose, dump_data, question, read
 from unroll.config.schema import Config
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 from unroll.outputs import whole
 
 Chapters = dict[str, dict[str, list[Any]]]
 
 
 def course(path: Path = CONF / "course.yaml") -> Chapters:
-    """Chapters of the course, each with its experiments, archs and seeds, in order.
+    """Chapters of the course, each with its experiments, archs and seeds, and the runs that are certified, in order.
 
     Raises:
-        BadInput: the file is missing or has another shape.
+        BadInput: the file is missing or has another shape, or a run that is to be certified is none of the chapter's.
     """
     content = read(path)
     for chapter, grid in content.items():
-        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds"}:
-            raise BadInput(f"{path}: chapter {chapter!r} needs the three lists experiments, archs and seeds.")
+        if not isinstance(grid, dict) or {*grid, "certified"} != {"experiments", "archs", "seeds", "certified"}:
+            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have "
+                           "certified.")  # fmt: skip
+        grid.setdefault("certified", [])
         if not all(isinstance(names, list) for names in grid.values()):
             raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")
+        runs = [f"{arch}-{seed}" for arch in grid["archs"] for seed in grid["seeds"]]
+        for run in grid["certified"]:
+            if run not in runs:
+                raise no_such(f"run of chapter {chapter} to be certified,", run, runs)
         if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
             raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
     chapters: Chapters = content
