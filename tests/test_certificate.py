@@ -26,7 +26,7 @@ from unroll.tasks import Task
 from unroll.tasks.carried import CarriedState
 
 Small = Callable[..., Config]
-WHOLE = "reads its sequences whole"
+WHOLE = "let no sequence be cut into windows"
 BRIEFLY = "training.tokens=200"  # a certificate asks for numbers, not for good ones
 
 
@@ -207,7 +207,7 @@ def test_the_command_prints_a_line_per_check_and_writes_the_same_bytes_again(
     assert content["fingerprint"] == json.loads((run / "run.json").read_text(encoding="utf-8"))["fingerprint"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * len(content["checks"]) == 2 * 11
-    assert "not applicable: arch=bilstm with task=tagger reads its sequences whole" in lines[0]
+    assert "not applicable: its settings (arch=bilstm, task=tagger) let no sequence be cut" in lines[0]
     assert "passed  worst deviation" in lines[1]
 
 

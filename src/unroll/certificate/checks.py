@@ -93,7 +93,7 @@ def not_applicable(name: str, config: Config) -> str | None:
     if name == "rank_split" and isinstance(arch, NgramConfig):
         return f"arch={arch.name} is counted in one process, without a gradient"
     if name == "state_carry" and not _reads_windows(config):
-        return f"arch={arch.name} with task={config.task.name} reads its sequences whole"
+        return f"its settings (arch={arch.name}, task={config.task.name}) let no sequence be cut into windows"
     return None
 
 

@@ -28,7 +28,7 @@ class Sample:
     Args:
         config: settings of the run.
         spec: sizes that the data decides.
-        split: what the sequences are taken from, at most 100 steps of each, or 502 tokens of a text.
+        split: what the sequences are taken from, at most 100 steps of each, or 503 tokens of a text.
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
