@@ -128,6 +128,7 @@ def port() -> int:
     raise AssertionError("no port is free")
 
 
+@pytest.mark.slow
 def test_two_tasks_of_srun_train_what_one_process_trains(small: Small, project: Path) -> None:
     config = small("grammar", "lstm", "training.devices=2", "training.threads=2")
     (project / "run.yaml").write_text(config.dump())
