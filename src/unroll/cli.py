@@ -147,7 +147,7 @@ def sync(options: argparse.Namespace) -> None:
     """Send MLflow what it has not taken of a run, since its server was gone."""
     from unroll.experiment import sync as send
 
-    print(send(options.run))
+    print(send(options.run, options.uri))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -338,6 +338,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(sync)
     sub.add_argument("run", type=Path, metavar="RUN", help="a run, or the folder of one below outputs/working")
+    sub.add_argument("--uri", help="MLflow's store, if it has moved")
 
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,6 +22,7 @@ from unroll import experiment, preparation
 from unroll.cli import main
 from unroll.config import Config
 from unroll.errors import BadInput
+from unroll.experiment.working import locked
 from unroll.history import HistoryFile
 from unroll.tasks import Task
 from unroll.tracking import serve
@@ -113,7 +115,7 @@ def test_what_a_store_did_not_take_stays_and_is_sent_later(
     assert run.outputs.model_outputs
     assert not list((project / "outputs" / "working").iterdir())
     assert main(["sync", "run"]) == 0
-    assert capsys.readouterr().out == "run: MLflow has all of it.\n"
+    assert capsys.readouterr().out == "run: there is nothing left to send.\n"
     assert tracked(store)[1] == points
 
 
@@ -161,6 +163,120 @@ def test_a_run_goes_on_while_its_server_is_away(
     run, points = tracked(store)
     assert points == written(out)
     assert run.info.status == "FINISHED"
+
+
+def test_what_is_said_of_a_run_is_said_once_the_store_takes_it(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    config, out = settings(small, store), project / "run"
+    take, calls = MlflowClient.log_batch, iter(range(10_000))
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        if next(calls) < 1:
+            raise OSError("the store is gone")
+        return take(*arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", late)
+    train(config, out)
+    run, points = tracked(store)
+    assert run.data.params["training.batch_size"] == "4"
+    assert run.inputs.dataset_inputs
+    assert "config.yaml" in {file.path for file in MlflowClient(store).list_artifacts(run.info.run_id)}
+    assert points == written(out)
+
+
+def test_a_run_that_was_made_just_before_a_kill_is_found_again(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    config, out = settings(small, store), project / "run"
+    make = MlflowClient.create_run
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        make(*arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "create_run", killed)
+        with pytest.raises(Killed):
+            train(config, out)
+    train(config, out)
+    run, points = tracked(store)
+    assert run.info.status == "FINISHED"
+    assert points == written(out)
+
+
+def test_a_run_that_goes_on_in_another_way_sends_what_is_new(small: Small, project: Path, store: str) -> None:
+    from unroll.tracking.mlflow import Spool
+
+    class Store:
+        points: ClassVar[list[Any]] = []
+
+        def log_batch(self, run_id: str, points: list[Any]) -> None:
+            self.points.extend(points)
+
+    class Loose(Spool):
+        client = Store()  # type: ignore[assignment]
+
+    history = HistoryFile(project)
+    old = [[str(step), "train/loss", str(float(step)), str(1000 + step)] for step in range(10)]
+    history.append(old)
+    spool = Loose(project)
+    spool.run_id = "run"
+    spool.send()
+    new = [[str(step), "train/loss", str(step + 0.5), str(2000 + step)] for step in range(6, 14)]
+    history.replace([*old[:6], *new])
+    again = Loose(project)
+    again.send()
+    again.send()
+    assert [(point.step, point.value) for point in Store.points[10:]] == [(step, step + 0.5) for step in range(6, 14)]
+
+
+def test_another_store_gets_the_run_with_all_of_its_points(
+    small: Small, project: Path, store: str, golden_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(golden_store, project / "mlruns" / "other.db")
+    other = f"sqlite:///{project}/mlruns/other.db"
+    kill(settings(small, store, *OFTEN), project / "run", monkeypatch, 20)
+    train(settings(small, other, *OFTEN), project / "run")
+    run, points = tracked(other)
+    assert points == written(project / "run")
+    assert run.data.params
+    assert run.info.status == "FINISHED"
+
+
+def test_sync_leaves_alone_what_is_being_trained_and_what_is_another_run(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = project / "run"
+    train(settings(small, store, *OFTEN), out)
+    kill(settings(small, store, *OFTEN, "training.clip_norm=0.5"), out, monkeypatch, 20)
+    (working,) = (project / "outputs" / "working").iterdir()
+    capsys.readouterr()
+    assert main(["sync", "run"]) == 0
+    assert capsys.readouterr().out == "run: there is nothing left to send.\n"
+    assert (working / "last.ckpt").exists()
+    with locked(working):
+        assert main(["sync", str(working)]) == 2
+    assert "is being trained" in capsys.readouterr().err
+
+
+def test_a_later_run_leaves_what_an_earlier_one_has_still_to_send(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.tracking.mlflow import Spool
+
+    config = settings(small, store)
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "send", gone)
+        train(config, project / "one")
+    monkeypatch.setattr("unroll.experiment.training.code_digest", lambda: "c" * 64)
+    train(config, project / "two")
+    assert experiment.sync(project / "one").endswith("points.")
+    assert not list((project / "outputs" / "working").iterdir())
 
 
 def test_sync_refuses_what_is_no_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
-from unroll.experiment.working import Working
+from unroll.experiment.working import Working, has_checkpoint, locked
 from unroll.tasks import Task
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training import checkpoint
@@ -251,8 +253,46 @@ def test_a_change_of_code_can_be_accepted_and_the_run_tells_of_it(
     found = results(project / "killed")
     assert steps[0] == 20
     assert found["weights.safetensors"] == expected["weights.safetensors"]
-    assert json.loads(found["run.json"])["code_before"] == before
-    assert "code_before" not in json.loads(expected["run.json"])
+    assert json.loads(found["run.json"])["went_on_from"] == {"code": before}
+    assert "went_on_from" not in json.loads(expected["run.json"])
+
+
+def test_what_a_run_went_on_from_is_told_however_often_it_is_killed(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, _ = killed
+    before = code_digest()
+    other_code(monkeypatch)
+    prepared, step, calls = preparation.prepared(config.data), Task.training_step, iter(range(10_000))
+
+    def counted(self: Task, *arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise Killed
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "training_step", counted)
+        with pytest.raises(Killed):
+            experiment.train(config, prepared, project / "killed", accept_code_change=True)
+    assert json.loads(train(config, project / "killed")["run.json"])["went_on_from"] == {"code": before}
+
+
+def test_another_torch_is_a_change_of_code(
+    killed: tuple[Config, Path, dict[str, bytes]],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, working, expected = killed
+    version = str(torch.__version__)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
+    assert "of other torch; to go on from it all the same, use --accept-code-change" in capsys.readouterr().err
+    assert has_checkpoint(working)
+    experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
+    found = results(project / "killed")
+    assert found["weights.safetensors"] == expected["weights.safetensors"]
+    assert json.loads(found["run.json"])["went_on_from"] == {"torch": version}
 
 
 def test_other_settings_of_the_same_output_begin_anew_whatever_is_accepted(
@@ -280,8 +320,10 @@ def test_two_processes_do_not_train_the_same_run(small: Small, project: Path) ->
     parts = (config.digest(), digest_of([prepared / "fit"]), code_digest())
     identity = checkpoint.Identity(*parts, str(torch.__version__))
     held = Working(config.name, project / "run", fingerprint(*parts), identity).held()
-    with held, pytest.raises(BadInput, match="Another process is training this run"):
-        train(config, project / "run")
+    with held:
+        with pytest.raises(BadInput, match="Another process is training this run"):
+            train(config, project / "run")
+        assert list(Path("outputs/working").glob("*/identity.json"))  # what the first one works with is still there
     assert train(config, project / "run")
 
 
@@ -295,6 +337,42 @@ def test_a_run_that_cannot_be_helped_leaves_its_checkpoint(small: Small, project
     kept = read(working / LAST)
     assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
     assert not (project / "run").exists()
+
+
+def test_a_run_by_other_code_leaves_one_alone_that_is_being_trained(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, working, _ = killed
+    other_code(monkeypatch)
+    with locked(working):
+        experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
+    assert (working / LAST).exists()
+    assert "went_on_from" not in json.loads((project / "killed" / "run.json").read_text())
+
+
+def test_the_previous_checkpoint_is_enough(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, working, expected = killed
+    (working / LAST).unlink()  # as between the two renames of a save
+    kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
+    assert (working / PREVIOUS).exists()
+    steps = count_steps(monkeypatch)
+    assert train(config, project / "killed") == expected
+    assert steps[0] == 19
+
+
+def test_a_run_in_fp16_goes_on_with_its_scaler(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, which has the arithmetic of it for some cells, though nobody is to train so."""
+    monkeypatch.setattr("unroll.experiment.training.resolved", lambda precision: precision)
+    scaler = partial(torch.amp.GradScaler, "cpu", init_scale=2.0**20, growth_interval=5)
+    monkeypatch.setattr("unroll.training.trainer.plugin", lambda name: MixedPrecision(name, "cpu", scaler()))
+    config = small("grammar", "gru", "training.precision=16-mixed", *OFTEN)
+    expected = train(config, project / "whole")
+    kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
+    (working,) = (project / "outputs" / "working").iterdir()
+    assert read(working / LAST)["MixedPrecision"]["scale"] < 2.0**20  # it has overflowed, and been lowered
+    assert train(config, project / "killed") == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])

@@ -12,7 +12,7 @@ import yaml
 
 from unroll.config import Config, load
 from unroll.errors import BadInput
-from unroll.experiment.working import working_of
+from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import MEMORY, NullTracker, RunRecord, Tracker
 
@@ -27,42 +27,46 @@ def build_tracker(config: Config) -> Tracker:
     return MLflowTracker(config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model)
 
 
-def sync(run: Path) -> str:
+def sync(run: Path, uri: str | None = None) -> str:
     """Send MLflow what it has not taken of a run, and tell what that was.
 
     Args:
         run: the run's folder, or that of a run that is not finished, below outputs/working.
+        uri: of the store, if it has moved.
 
     Raises:
-        BadInput: there is no such run, or MLflow cannot be reached or has forgotten the run.
+        BadInput: there is no such run, it is being trained, or MLflow cannot be reached or has forgotten the run.
     """
+    if not (run / "run.json").exists() and not (run / OWNER).exists():
+        raise BadInput(f"{run} is no run; name a folder that unroll train wrote.")
     working = working_of(run)
     if working is None or not (working / MEMORY).exists():
-        if not (run / "run.json").exists():
-            raise BadInput(f"{run} is no run; name a folder that unroll train wrote.")
-        return f"{run}: MLflow has all of it."
-    from unroll.tracking.mlflow import send_rest
+        return f"{run}: there is nothing left to send."
+    finished = None if working == run else run
+    with locked(working) as free:
+        if not free:
+            raise BadInput(f"{working} is being trained, and sends by itself; wait for it.")
+        from unroll.tracking.mlflow import send_rest
 
-    finished = run if (run / "run.json").exists() else None
-    points = send_rest(working, finished, finished is not None and load(run / "config.yaml").tracking.log_model)
-    if finished:
-        shutil.rmtree(working)
+        with_model = finished is not None and load(run / "config.yaml").tracking.log_model
+        points = send_rest(working, finished, uri, with_model)
+        if finished:
+            shutil.rmtree(working)
     return f"{run}: sent {points} points."
 
 
-def record_of(config: Config, mark: str, data: str, changed: str | None) -> RunRecord:
+def record_of(config: Config, working: Working) -> RunRecord:
     """What a tracker is told of a run before it starts.
 
     Args:
         config: settings of the run.
-        mark: its fingerprint.
-        data: digest of its data.
-        changed: digest of the code that it began with, if that was another; else None.
+        working: its folder until it is finished, which knows what else it is.
     """
+    data = working.identity.data
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
-            "task": config.task.name, "fingerprint": mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
-    if changed:
-        tags["code_before"] = changed  # the run began with other code
+            "task": config.task.name, "fingerprint": working.mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
+    # what the run began with, if that was other code or another torch
+    tags |= {f"went_on_from.{name}": value for name, value in working.before.items()}
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
     # texts and what is not set would only crowd a comparison of runs

@@ -7,8 +7,8 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import seed_everything
 from safetensors.torch import save
@@ -25,7 +25,6 @@ from unroll.experiment.tracked import build_tracker, record_of
 from unroll.experiment.trained import tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
-from unroll.launching import place
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
@@ -34,7 +33,7 @@ from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, History, Interruption
 from unroll.training.checkpoint import Identity, Resume, usable
-from unroll.training.distributed import Group, by_the_first, joined
+from unroll.training.distributed import Group, by_the_first, joined, leave
 from unroll.training.gradients import Clipping, Gradients
 from unroll.training.precision import resolved
 from unroll.training.trainer import build_trainer
@@ -61,29 +60,36 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
         BadInput: data and settings do not fit each other, or another process trains this run.
         ProcessLost: a process that trains together with this one has ended.
     """
-    precision = resolved(config.training.precision)
-    config = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
-    torch.set_num_threads(config.training.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
-    data = digest_of([prepared / "fit"])
-    identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
-    mark = fingerprint(identity.settings, identity.data, identity.code)
-    working = Working(config.name, out, mark, identity)
-    job = _Job(config, prepared, working, accept_code_change)
-    if place().rank > 0:
-        job.fit()
-        return {}
-    tracker = build_tracker(config)
+    torch.set_num_threads(config.training.threads)
+    with joined() as group:
+        config = by_the_first(lambda: with_precision(config))
+        data = digest_of([prepared / "fit"])
+        identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
+        mark = fingerprint(identity.settings, identity.data, identity.code)
+        job = _Job(config, prepared, group)
+        working = Working(config.name, out, mark, identity)
+        if group.rank > 0:
+            job.fit(working, None)
+            return {}
+        with working.held():
+            return _lead(job, working, out, accept_code_change)
+
+
+def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
+    """What the first process does: it looks for a checkpoint, trains with the others, writes and tracks."""
+    tracker, folder = build_tracker(job.config), working.folder
     status: Status = "KILLED"
     try:
-        with whole(out, replaces="run.json") as folder:  # refuses a bad folder before the tracker hears of the run
-            changed = working.adopt(accept_code_change)
-            with working.held():
-                tracker.start(record_of(config, mark, data, changed), working.folder)
-                figures = job.fit()
-            folder.mkdir()
-            HistoryFile(working.folder).publish(folder / HISTORY)
-            job.publish(folder, {"fingerprint": mark, **({"code_before": changed} if changed else {})}, figures)
+        with whole(out, replaces="run.json") as written:  # refuses a bad folder before the tracker hears of the run
+            working.adopt(accept_code_change)
+            found = usable(folder, working.identity, accept_code_change)
+            working.went_on_from(found.before if found else {})
+            tracker.start(record_of(job.config, working), folder)
+            figures = job.fit(working, found and found.path)
+            written.mkdir()
+            HistoryFile(folder).publish(written / HISTORY)
+            job.publish(written, working, figures)
         tracker.log_result(out)
         status = "FINISHED"
     except BaseException as error:
@@ -95,37 +101,42 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
     return figures
 
 
+def with_precision(config: Config) -> Config:
+    """Settings whose precision is that of this machine, where they leave it to the machine."""
+    precision = resolved(config.training.precision)
+    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
+
+
 class _Job:
     """A run's network and data in one process, and how they are brought together.
 
     Args:
         config: settings of the run.
         prepared: folder with ``fit/``.
-        working: the run's folder until it is finished.
-        accept_code_change: whether a checkpoint of other code will do.
+        group: processes that train together.
     """
 
-    def __init__(self, config: Config, prepared: Path, working: Working, accept_code_change: bool) -> None:
-        self.config, self.working, self.accept_code_change = config, working, accept_code_change
+    def __init__(self, config: Config, prepared: Path, group: Group) -> None:
+        self.config, self.group = config, group
         seed_everything(config.seed, verbose=False)
         self.vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
         self.splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
         vectors = load_vectors(prepared / "fit") if self.vocabulary.vector_size else None
         self.task = build_task(config, self.vocabulary.spec, vectors)
 
-    def fit(self) -> dict[str, float]:
+    def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
         """Train, by gradient or by counting, leave the best validation's weights in the task, and judge those."""
         if isinstance(self.config.arch, NgramConfig):
-            return self._count()
-        with joined() as group:
-            best = self._descend(group)
-        if group.rank > 0:
+            return self._count(working.folder)
+        best = self._descend(working, checkpoint)
+        leave()  # the first process judges alone
+        if self.group.rank > 0:
             return {}
         self.task.load_state_dict(best)
         _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
         return evaluate_task(self.task.cpu(), validation)
 
-    def _count(self) -> dict[str, float]:
+    def _count(self, folder: Path) -> dict[str, float]:
         task, split = self.task, self.splits["train"]
         assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey) and split.tokens is not None
         task.network.fit(split.tokens)
@@ -134,12 +145,12 @@ class _Job:
         figures = evaluate_task(task, validation)
         now = str(int(time.time() * 1000))
         rows = [[str(task.tokens_seen), f"val/{name}", repr(value), now] for name, value in figures.items()]
-        HistoryFile(self.working.folder).replace(rows)
+        HistoryFile(folder).replace(rows)
         return figures
 
-    def _descend(self, group: Group) -> dict[str, torch.Tensor]:
+    def _descend(self, working: Working, checkpoint: Path | None) -> dict[str, torch.Tensor]:
         """The weights of the best validation."""
-        config, settings, task = self.config, self.config.training, self.task
+        config, settings, task, group = self.config, self.config.training, self.task, self.group
         if group.world > settings.batch_size:
             raise BadInput(f"{group.world} processes cannot share training.batch_size={settings.batch_size}; "
                            "raise it, or use fewer of them.")  # fmt: skip
@@ -149,10 +160,10 @@ class _Job:
         clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
         gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
                               settings.dropped_steps)  # fmt: skip
-        folder, identity, best = self.working.folder, self.working.identity, Best(task.monitor, task.mode)
-        checkpoint = by_the_first(lambda: usable(folder, identity, self.accept_code_change))
-        if group.rank > 0:
-            torch.manual_seed(config.seed + group.rank)  # its dropout is its own
+        folder, best = working.folder, Best(task.monitor, task.mode)
+        checkpoint = by_the_first(lambda: checkpoint)
+        if group.rank > 0:  # its dropout is its own, and that of no other seed's first process
+            torch.manual_seed(int(np.random.SeedSequence([config.seed, group.rank]).generate_state(1, np.uint64)[0]))
         with Interruption() as interruption:
             trainer = build_trainer(
                 name=config.name,
@@ -167,7 +178,7 @@ class _Job:
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
                     gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, interruption,
-                    Resume(folder, identity, settings.checkpoint_seconds),
+                    Resume(folder, working.identity, settings.checkpoint_seconds),
                 ],
             )  # fmt: skip
             try:
@@ -180,14 +191,16 @@ class _Job:
                 raise
         return best.weights
 
-    def publish(self, folder: Path, record: dict[str, Any], figures: dict[str, float]) -> None:
+    def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
         """Write what others need of the run."""
         (folder / "weights.safetensors").write_bytes(save(tensors(self.task)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
         parameters = sum(parameter.numel() for parameter in self.task.parameters())
-        record |= {"vocabulary": self.vocabulary.digest, "parameters": parameters, "tokens": self.task.tokens_seen,
-                   "best": figures}  # fmt: skip
+        record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest, "parameters": parameters,
+                  "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures}  # fmt: skip
+        if working.before:
+            record["went_on_from"] = working.before
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
@@ -198,5 +211,5 @@ def adhoc_name(config: Config, prepared: Path) -> str:
         BadInput: there is no prepared data.
     """
     Vocabulary.load(prepared / "fit" / "vocabulary.json")  # refuses what is no prepared corpus
-    mark = fingerprint(config.digest(), digest_of([prepared / "fit"]), code_digest())
+    mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

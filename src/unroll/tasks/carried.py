@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from unroll.data.batch import Batch, Window
 from unroll.networks.embedding import Words
@@ -36,7 +37,8 @@ class CarriedState:
     def read(self, network: Carrying, inputs: Tensor | Words, batch: Batch, training: bool) -> Tensor:
         """Features of every step of a window, and the state behind it kept for the next one.
 
-        A window is read in one piece unless its state is wanted, or is to be forgotten by some rows, in its middle.
+        A window is read in one piece unless its state is wanted, or is to be forgotten by some rows, in its middle;
+        each piece has a locked dropout of its own.
 
         Args:
             network: reads some steps from a given state.
@@ -55,15 +57,16 @@ class CarriedState:
         if window.first or training not in self.states:
             self.states[training] = network.initial_state(count)
         state, parts = self.states[training], []
-        for begin, end in pairwise(_cuts(window, steps)):
-            if begin == window.carry:
-                self.states[training] = detach(state)
-            if window.fresh is not None:
-                state = where(window.fresh[:, begin], network.initial_state(count), state)
-            lengths = (window.left - begin).clamp(max=end - begin)
-            features, after = network(_steps(inputs, begin, end), lengths.clamp(min=1), state)
-            state = where(lengths > 0, after, state)  # where a sequence has ended, it stands still
-            parts.append(features)
+        with parametrize.cached():  # one dropout of a weight for the whole window
+            for begin, end in pairwise(_cuts(window, steps)):
+                if begin == window.carry:
+                    self.states[training] = detach(state)
+                if window.fresh is not None:
+                    state = where(window.fresh[:, begin], network.initial_state(count), state)
+                lengths = (window.left - begin).clamp(max=end - begin)
+                features, after = network(_steps(inputs, begin, end), lengths.clamp(min=1), state)
+                state = where(lengths > 0, after, state)  # where a sequence has ended, it stands still
+                parts.append(features)
         if window.carry == steps:
             self.states[training] = detach(state)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
@@ -93,9 +96,13 @@ class CarriedState:
         self.states[True], self.loaded = first, []
 
     def forget_broken(self) -> None:
-        """Forget the state of training if a number of it is not finite."""
-        if not all(bool(part.isfinite().all()) for state in self.states.get(True, ()) for part in state):
-            del self.states[True]
+        """Have the sequences begin anew whose state of training is not finite; the others go on."""
+        state = self.states.get(True)
+        if state is None:
+            return
+        rows = torch.stack([part.flatten(1).isfinite().all(dim=1) for kind in state for part in kind]).all(dim=0)
+        nothing = tuple(type(kind)(*(torch.zeros_like(part) for part in kind)) for kind in state)
+        self.states[True] = where(rows, state, nothing)
 
 
 def _cuts(window: Window, steps: int) -> list[int]:

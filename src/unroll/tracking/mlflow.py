@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -71,30 +73,14 @@ class MLflowTracker:
         spool = Spool(folder)
         try:
             open_store(self.uri)
-            self._open(record, spool)
-        except (BadInput, MlflowException) as error:
+            spool.open(self.uri, record)
+        except Exception as error:  # whatever the store's driver raises
             if spool.run_id is None:
                 raise
-            print(f"unroll: {error} The run goes on, and is sent when MLflow takes it.", file=sys.stderr)
+            reason = " ".join(str(error).split())[:200]
+            print(f"unroll: {reason} The run goes on, and is sent when MLflow takes it.", file=sys.stderr)
         self.spool = spool
         self.sender.start()
-
-    def _open(self, record: RunRecord, spool: Spool) -> None:
-        """By the client alone: MLflow's notion of an active run is one per process, and outlives an error."""
-        client = MlflowClient(self.uri)
-        if spool.is_known():
-            client.update_run(spool.run_id, status="RUNNING")
-            client.log_batch(spool.run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
-            return
-        experiment = mlflow.set_experiment(record.experiment).experiment_id
-        run_id = client.create_run(experiment, tags=resolve_tags(record.tags), run_name=record.name).info.run_id
-        spool.begin(self.uri, run_id)
-        params = [Param(key, value) for key, value in record.params.items()]
-        for begin in range(0, len(params), 100):
-            client.log_batch(run_id, params=params[begin : begin + 100])
-        client.log_text(run_id, record.config, "config.yaml")
-        client.log_text(run_id, record.environment, "environment.yaml")
-        client.log_inputs(run_id, [DatasetInput(_dataset(record), [InputTag("mlflow.data.context", "training")])])
 
     def log_result(self, folder: Path) -> None:
         """Log the run's history, and its model as a pyfunc that takes lines of text."""
@@ -145,7 +131,10 @@ class Spool:
         kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
         self.uri: str = kept.get("uri", "")
         self.run_id: str | None = kept.get("run_id")
+        self.key: str = kept.get("key", "")  # by which a run is found that was made just before a kill
+        self.record = RunRecord(**kept["record"]) if kept.get("record") else None  # until the store has taken it
         self.sent: int = kept.get("sent", 0)
+        self.last: int = kept.get("last", 0)  # when the last point that was sent was written, in milliseconds
         self.has_result: bool = kept.get("has_result", False)
 
     @property
@@ -164,20 +153,58 @@ class Spool:
                 raise
             return False
 
-    def begin(self, uri: str, run_id: str) -> None:
-        """Note the run that the points go to, which has none yet."""
-        self.uri, self.run_id, self.sent, self.has_result = uri, run_id, 0, False
+    def open(self, uri: str, record: RunRecord) -> None:
+        """Open the run, or open it again; in another store than before it begins anew, with all of its points.
+
+        By the client alone: MLflow's notion of an active run is one per process, and outlives an error.
+        """
+        if self.uri == uri and self.is_known():
+            self.client.update_run(self.run_id, status="RUNNING")
+            self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
+        else:
+            if self.uri != uri or self.run_id is not None:
+                self.uri, self.run_id, self.key = uri, None, uuid.uuid4().hex
+                self._note()
+            self.run_id = self._made(record)
+            self.record, self.sent, self.last, self.has_result = record, 0, 0, False
+            self._note()
+        self._describe()
+
+    def _made(self, record: RunRecord) -> str:
+        """A run that was made for this spool, or a new one."""
+        experiment = mlflow.set_experiment(record.experiment).experiment_id
+        for run in self.client.search_runs([experiment], f"tags.`unroll.spool` = '{self.key}'", max_results=1):
+            return str(run.info.run_id)
+        tags = resolve_tags({**record.tags, "unroll.spool": self.key})
+        return str(self.client.create_run(experiment, tags=tags, run_name=record.name).info.run_id)
+
+    def _describe(self) -> None:
+        """Log settings, environment and dataset, until the store has taken them."""
+        if self.record is None:
+            return
+        record, client = self.record, self.client
+        params = [Param(key, value) for key, value in record.params.items()]
+        for begin in range(0, len(params), 100):
+            client.log_batch(self.run_id, params=params[begin : begin + 100])
+        client.log_text(self.run_id, record.config, "config.yaml")
+        client.log_text(self.run_id, record.environment, "environment.yaml")
+        client.log_inputs(self.run_id, [DatasetInput(_dataset(record), [InputTag("mlflow.data.context", "training")])])
+        self.record = None
         self._note()
 
     def send(self) -> None:
-        """Pass on the points that were not sent yet, in batches; each is noted when it was taken."""
+        """Pass on what was not sent yet, points in batches; each is noted when it was taken."""
         assert self.run_id is not None
+        self._describe()
         rows = self.history.rows()
+        if self.sent and (self.sent > len(rows) or int(rows[self.sent - 1][3]) != self.last):
+            # a run that went on in another way than before has cut its history: what is newer than the rest is new
+            self.sent = sum(int(now) <= self.last for *_, now in rows)
         while self.sent < len(rows):
             part = rows[self.sent : self.sent + BATCH]
             points = [Metric(_allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part]
             self.client.log_batch(self.run_id, points)
-            self.sent += len(part)
+            self.sent, self.last = self.sent + len(part), int(part[-1][3])
             self._note()
 
     def send_result(self, folder: Path, with_model: bool) -> None:
@@ -194,22 +221,25 @@ class Spool:
         self.client.set_terminated(self.run_id, status)
 
     def _note(self) -> None:
-        kept = {"uri": self.uri, "run_id": self.run_id, "sent": self.sent, "has_result": self.has_result}
+        kept = {"uri": self.uri, "run_id": self.run_id, "key": self.key, "sent": self.sent, "last": self.last,
+                "has_result": self.has_result, "record": asdict(self.record) if self.record else None}  # fmt: skip
         write_text(self.memory, json.dumps(kept) + "\n")
 
 
-def send_rest(working: Path, run: Path | None, with_model: bool) -> int:
+def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
     """Send what MLflow has not taken of a run, and tell how many points that were.
 
     Args:
         working: folder with the run's spool.
         run: its folder, if it is finished.
+        uri: of the store, if it has moved.
         with_model: whether its model is sent too.
 
     Raises:
         BadInput: the store cannot be opened, or has no such run.
     """
     spool = Spool(working)
+    spool.uri = uri or spool.uri
     open_store(spool.uri)
     if not spool.is_known():
         raise BadInput(f"{spool.uri} has no run {spool.run_id} any more; delete {working}, or put the store back.")

@@ -10,7 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
-CODE = ("cells", "networks", "data", "tasks", "training", "experiment")  # what a trained model depends on
+CODE = (
+    "cells",
+    "networks",
+    "data",
+    "tasks",
+    "training",
+    "experiment",
+    "history.py",
+    "launching.py",
+)  # what a trained model depends on
 
 
 def digest_of(paths: Sequence[Path]) -> str:

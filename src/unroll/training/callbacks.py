@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -80,8 +81,10 @@ class Best(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics[self.monitor])
-        if self.value is None or (value < self.value if self.mode == "min" else value > self.value):
-            self.value = value
+        known = self.value
+        better = math.isfinite(value) and (known is None or (value < known if self.mode == "min" else value > known))
+        if better or not self.weights:
+            self.value = value if math.isfinite(value) else None
             self.weights = {name: part.detach().cpu().clone() for name, part in pl_module.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:

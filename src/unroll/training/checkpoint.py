@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -110,19 +110,27 @@ def restore_random(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -> Path | None:
+class Found(NamedTuple):
+    """A checkpoint to go on from, and what differs of its identity: name → value of then."""
+
+    path: Path
+    before: dict[str, str]
+
+
+def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -> Found | None:
     """The last checkpoint in a folder that is whole and belongs to the run; the one before it if need be; or None."""
     accepted = {"code", "torch"} if accept_code_change else set()
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-            differences = [name for name in Identity(**found["identity"]).differences(identity) if name not in accepted]
-            reason = f"it is of other {' and '.join(differences)}" if differences else ""
+            found = Identity(**torch.load(path, map_location="cpu", weights_only=True)["identity"])
         except Exception as error:  # torch tells a damaged file in many ways
-            reason = f"it is damaged ({' '.join(str(error).split())[:80]})"
-        if not reason:
-            return path
-        print(f"unroll: {path} is not used: {reason}.", file=sys.stderr)
+            print(f"unroll: {path} is not used: it is damaged ({' '.join(str(error).split())[:80]}).", file=sys.stderr)
+            continue
+        differences = found.differences(identity)
+        if set(differences) <= accepted:
+            return Found(path, {name: getattr(found, name) for name in differences})
+        hint = "; to go on from it all the same, use --accept-code-change" * (set(differences) <= {"code", "torch"})
+        print(f"unroll: {path} is not used: it is of other {' and '.join(differences)}{hint}.", file=sys.stderr)
     return None

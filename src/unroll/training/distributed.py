@@ -22,7 +22,7 @@ T = TypeVar("T")
 SRUN = ".*`srun` command is available.*"  # what Lightning warns of wherever SLURM is installed
 # what gloo and NCCL say when the other end of a connection is gone; they have no class for it
 GONE = re.compile(
-    r"connection (closed|reset|refused|was)|(read|write) error|broken pipe|remote process|socket|timed out|NCCL", re.I
+    r"connection (closed|reset|refused|was)|(read|write) error|broken pipe|remote process|timed out", re.I
 )
 
 
@@ -48,6 +48,7 @@ def joined() -> Iterator[Group]:
 
     Raises:
         ProcessLost: one of the others has ended.
+        BadInput: there are more processes than GPUs.
     """
     here = place()
     if here.world == 1:
@@ -61,13 +62,22 @@ def joined() -> Iterator[Group]:
         cluster = SLURMEnvironment(auto_requeue=False) if here.slurm else TorchElasticEnvironment()
     backend = "gloo"
     if torch.cuda.is_available():
+        if here.local > torch.cuda.device_count():
+            raise BadInput(f"This machine has {torch.cuda.device_count()} GPUs for {here.local} processes; lower "
+                           "training.devices.")  # fmt: skip
         torch.cuda.set_device(cluster.local_rank())
         backend = "cpu:gloo,cuda:nccl"
     with _lost_is_told():
         address = f"tcp://{cluster.main_address}:{cluster.main_port}" if here.slurm else None
         distributed.init_process_group(backend, address, rank=here.rank, world_size=here.world)
         yield Group(here.rank, here.world, here.local, cluster)
-        distributed.destroy_process_group()  # not after an error, when the others may be gone
+        leave()  # not after an error, when the others may be gone
+
+
+def leave() -> None:
+    """Leave the processes that were joined; what this one does from here on, it does alone."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
@@ -75,8 +85,9 @@ def _lost_is_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, distributed.DistError) or GONE.search(str(error)):
-            said = re.sub(r"^\[\S+:\d+\] ", "", " ".join(str(error).split()))  # without the place in gloo's code
+        lost = isinstance(error, distributed.DistError) and "InvalidUsage" not in str(error)  # NCCL's for own mistakes
+        if lost or GONE.search(str(error)):
+            said = re.sub(r"\[\S+:\d+\] ", "", " ".join(str(error).split()))  # without the places in gloo's code
             reason = said.split(". ")[0][:160]
             raise ProcessLost(
                 f"Another process of this run has ended ({reason}), so this one ends too; start the same command "
