@@ -171,7 +171,7 @@ def test_a_course_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_a_course_whose_lists_are_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "course.yaml"
-    path.write_text("memory: {experiments: [adding], archs: [lstm], seeds: 3}", encoding="utf-8")
+    path.write_text("memory: {experiments: [adding], archs: [lstm], seeds: 3, certified: []}", encoding="utf-8")
     with pytest.raises(BadInput, match=r"memory.*as lists"):
         config.course(path)
 
