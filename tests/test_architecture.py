@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "experiment": {"config", "data", "networks", "tasks", "training", "tracking", "cells"},
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},
     "analysis": set(),
-    "cli": {"config", "preparation", "experiment", "certificate", "analysis", "data", "tracking", "__init__"},
+    "tuning": {"config", "preparation", "data", "networks", "cells", "experiment", "tracking"},
+    "cli": {"config", "preparation", "experiment", "certificate", "analysis", "tuning", "data", "tracking", "__init__"},
     "__init__": set(),
 }  # fmt: skip
 
@@ -68,7 +69,10 @@ def test_the_check_of_imports_sees_a_breach() -> None:
     assert "tasks" not in MAY_IMPORT["networks"]
 
 
-@pytest.mark.parametrize(("library", "only"), [("mlflow", {"mlflow.py", "serve.py"}), ("hydra", {"compose.py"})])
+@pytest.mark.parametrize(
+    ("library", "only"),
+    [("mlflow", {"mlflow.py", "parent.py", "serve.py"}), ("hydra", {"compose.py"}), ("optuna", {"study.py"})],
+)
 def test_a_library_has_one_door(library: str, only: set[str]) -> None:
     users = set()
     for path in modules():

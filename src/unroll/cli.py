@@ -228,6 +228,23 @@ def report(options: argparse.Namespace) -> None:
     print(write_report(chapters, settings.about(chapters), options.outputs, options.out))
 
 
+def tune(options: argparse.Namespace) -> None:
+    """Work at a study: try what it asks for, until nothing is left."""
+    from unroll import config as settings
+    from unroll.analysis.study import draw_study
+    from unroll.tuning.tune import tune as work
+
+    if options.workers < 1:
+        raise BadInput("--workers must be a number from 1 on.")
+    if options.config and options.settings:
+        raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
+    settings.check_root()
+    study = settings.load_study(options.config) if options.config else settings.compose_study_from(options.settings)
+    out = options.out or Path("outputs/studies") / study.study.name
+    print(work(study, options.workers, options.prepared, out, draw_study))
+    print(out)
+
+
 def predict(options: argparse.Namespace) -> None:
     """Tag sentences, or tell a number for each series."""
     from unroll.experiment import Trained
@@ -366,6 +383,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))
     sub.add_argument("--outputs", type=Path, metavar="FOLDER", default=Path("outputs"))
     sub.add_argument("--out", type=Path, metavar="FILE", default=Path("outputs/report/index.html"))
+
+    sub = add(tune)
+    settings(sub)
+    sub.add_argument("--config", type=Path, metavar="FILE", help="a resolved study instead")
+    sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
+    sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/studies/NAME)")
 
     sub = add(predict)
     sub.add_argument("run", type=Path, metavar="RUN")

@@ -43,12 +43,13 @@ def _numbers(rank: str, world: str, local: str, local_rank: str) -> tuple[int, i
     return int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local, 0)), int(os.environ[local_rank])
 
 
-def launch(devices: int, arguments: Sequence[str]) -> bool:
+def launch(devices: int, arguments: Sequence[str], module: str = "unroll.cli") -> bool:
     """Run this command in one process per device, unless a launcher did so.
 
     Args:
         devices: processes on this machine.
         arguments: of the command, without its name.
+        module: which the command is.
 
     Returns:
         Whether it was run, so that nothing is left to be done.
@@ -67,14 +68,14 @@ def launch(devices: int, arguments: Sequence[str]) -> bool:
         raise BadInput(f"{here.local} processes were started on this machine, and training.devices={devices}; "
                        "make the two alike.")  # fmt: skip
     if here.world > 1 and not here.slurm:
-        _end_with_the_launcher()
+        end_with_the_launcher()
     if here.world > 1 or devices == 1:
         return False
-    _run(devices, arguments)
+    _run(devices, [module, *arguments])
     return True
 
 
-def _end_with_the_launcher() -> None:
+def end_with_the_launcher() -> None:
     """Have this process killed when the one that started it is gone: nobody else would end it."""
     import ctypes
     import signal
@@ -101,7 +102,7 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
         rdzv_endpoint="localhost:0", max_restarts=0,
     )  # fmt: skip
     try:
-        elastic_launch(config, sys.executable)("-m", "unroll.cli", *arguments)
+        elastic_launch(config, sys.executable)("-m", *arguments)
     except SignalException as error:
         # after Ctrl-C the processes say so themselves
         raise SystemExit(128 + error.sigval) from None

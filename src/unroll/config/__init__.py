@@ -19,8 +19,11 @@ from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
 from unroll.config.explanation import explain, sections
 from unroll.config.schema import Config
+from unroll.config.study import StudyConfig, StudySettings, compose_study, compose_study_from, load_study, studies
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "about", "check", "check_root", "complete_data", "compose",
-    "corpora", "course", "dump_data", "explain", "grid", "load", "load_data", "resolve", "sections",
+    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "about", "check", "check_root",
+    "complete_data", "compose", "compose_study",
+    "compose_study_from", "corpora", "course", "dump_data", "explain", "grid", "load",
+    "load_data", "load_study", "resolve", "sections", "studies",
 ]  # fmt: skip

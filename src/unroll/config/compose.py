@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
@@ -17,9 +17,10 @@ from unroll.errors import BadInput, nearest, no_such
 
 CONF = Path("conf")
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
+S = TypeVar("S", bound=BaseModel)
 TAGS = {  # by which pydantic names a choice of sections
     "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
-    "softmax", "crf", "feedback", "cnn", "bilstm",
+    "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
 }  # fmt: skip
 
 
@@ -32,6 +33,25 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
 
     Raises:
         BadInput: an unknown key or choice, an impossible value or pair.
+    """
+    run = finished(unfinished(overrides, conf), " ".join(overrides))
+    ignored = [override for override in overrides if override.startswith("recurrent.")]
+    if ignored and isinstance(run.arch, NgramConfig):
+        raise BadInput(
+            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
+        )
+    return run
+
+
+def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
+    """Compose the settings of one run, in which others may be set before they are checked.
+
+    Args:
+        overrides: Hydra overrides.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: an unknown key or choice.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -54,16 +74,23 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         raise BadInput(_first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
     settings = {str(key): value for key, value in content.items()}
-    settings["arch"] = _with_shared(settings["arch"], settings.pop("recurrent"), " ".join(overrides))
     settings["experiment"] = chosen["experiment"]
     settings.pop("question")  # asked by the experiment; a run is the same whatever the words
-    run = check(settings, " ".join(overrides))
-    ignored = [override for override in overrides if override.startswith("recurrent.")]
-    if ignored and isinstance(run.arch, NgramConfig):
-        raise BadInput(
-            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
-        )
-    return run
+    return settings
+
+
+def finished(settings: dict[str, Any], origin: str) -> Config:
+    """Check composed settings.
+
+    Args:
+        settings: those of :func:`unfinished`.
+        origin: where they come from, for messages.
+
+    Raises:
+        BadInput: an impossible value or pair.
+    """
+    arch = _with_shared(settings["arch"], settings["recurrent"], origin)
+    return check({**{key: value for key, value in settings.items() if key != "recurrent"}, "arch": arch}, origin)
 
 
 def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str) -> dict[str, Any]:
@@ -75,7 +102,7 @@ def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str) -> d
     try:
         SharedConfig.model_validate(shared)
     except ValidationError as error:
-        raise BadInput(_explain_error(error, origin, "recurrent.")) from None
+        raise BadInput(_explain_error(error, origin, Config, "recurrent.")) from None
     network = NETWORKS.get(str(arch.get("network")))
     known = network.model_fields if network else {}
     return {key: value for key, value in shared.items() if key in known} | arch
@@ -132,7 +159,7 @@ def complete_data(content: dict[str, Any], origin: str, conf: Path = CONF) -> Da
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
     """
-    return _check_data({**read(conf / "config.yaml")["data"], **content}, origin)
+    return check_section(DataConfig, {**read(conf / "config.yaml")["data"], **content}, origin)
 
 
 def dump_data(data: DataConfig) -> str:
@@ -146,7 +173,7 @@ def load_data(path: Path) -> DataConfig:
     Raises:
         BadInput: the file is missing or holds what is not allowed.
     """
-    return _check_data(read(path), str(path))
+    return check_section(DataConfig, read(path), str(path))
 
 
 def check(content: dict[str, Any], origin: str) -> Config:
@@ -155,10 +182,19 @@ def check(content: dict[str, Any], origin: str) -> Config:
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
     """
+    return check_section(Config, content, origin)
+
+
+def check_section(kind: type[S], content: Any, origin: str) -> S:
+    """Check plain settings of one kind.
+
+    Raises:
+        BadInput: with one sentence for the first thing that is wrong.
+    """
     try:
-        return Config.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise BadInput(_explain_error(error, origin)) from None
+        raise BadInput(_explain_error(error, origin, kind)) from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -178,13 +214,6 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
     return content
-
-
-def _check_data(content: Any, origin: str) -> DataConfig:
-    try:
-        return DataConfig.model_validate(content)
-    except ValidationError as error:
-        raise BadInput(_explain_error(error, origin)) from None
 
 
 def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
@@ -222,13 +251,13 @@ def _first_sentence(message: str, overrides: Sequence[str]) -> str:
     return f"{line}; mend the settings ({' '.join(overrides)})."
 
 
-def _explain_error(error: ValidationError, origin: str, prefix: str = "") -> str:
+def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], prefix: str = "") -> str:
     """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
-        siblings = [name for name in keys() if name.rpartition(".")[0] == key.rpartition(".")[0]]
+        siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
         return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."

@@ -12,24 +12,25 @@ from unroll.config.architectures import SharedConfig
 from unroll.config.schema import Config
 
 
-def explain() -> str:
+def explain(kind: type[BaseModel] = Config) -> str:
     """Every field with its type and its sentence, a line each."""
     lines = []
-    shared: tuple[str, type[BaseModel]] = ("recurrent", SharedConfig)
-    for name, model in [*sections(Config, ""), shared]:
+    shared: list[tuple[str, type[BaseModel]]] = [("recurrent", SharedConfig)] if kind is Config else []
+    for name, model in [*sections(kind, ""), *shared]:
         lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
         for key, field in fields(name, model):
-            kind = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
-            if "Config" not in kind:
-                lines.append(f"  {name + '.' if name else ''}{key} ({kind}): {field.description}")
+            shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
+            if "Config" not in shape:
+                lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}")
     return "\n".join(lines)
 
 
-def keys() -> Iterator[str]:
+def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
     """Dotted name of every setting."""
-    for name, model in sections(Config, ""):
+    for name, model in sections(kind, ""):
         yield from (f"{name}.{key}".lstrip(".") for key, _ in fields(name, model))
-    yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
+    if kind is Config:
+        yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
 
 
 def fields(name: str, model: type[BaseModel]) -> list[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -15,6 +15,21 @@ from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import MEMORY, NullTracker, RunRecord, Tracker
+
+
+class Trial(Protocol):
+    """What a run is of a study, and who is told how it goes.
+
+    Args:
+        name: of the run, for the tracker.
+        tags: further ones.
+    """
+
+    name: str
+    tags: dict[str, str]
+
+    def report(self, tokens: int, value: float, speed: float) -> bool:
+        """Hear of a validation; whether the run is to end here."""
 
 
 def build_tracker(config: Config) -> Tracker:
@@ -55,11 +70,12 @@ def sync(run: Path, uri: str | None = None) -> str:
     return f"{run}: sent {points} points."
 
 
-def record_of(config: Config, working: Working) -> RunRecord:
+def record_of(config: Config, working: Working, trial: Trial | None = None) -> RunRecord:
     """What a tracker is told of a run before it starts.
 
     Args:
         config: settings of the run.
+        trial: what it is of a study; None for nothing.
         working: its folder until it is finished, which knows what else it is.
     """
     data = working.identity.data
@@ -74,7 +90,8 @@ def record_of(config: Config, working: Working) -> RunRecord:
     given = config.model_dump(mode="json", exclude={"data": texts, "tracking": True}, exclude_none=True)
     params = dict(flatten(given))
     return RunRecord(
-        experiment=config.experiment, name=config.name, params=params, tags=tags, config=config.dump(),
+        experiment=config.experiment, name=trial.name if trial else config.name, params=params,
+        tags=tags | (trial.tags if trial else {}), config=config.dump(),
         environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
         data_source=config.data.train,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
-from unroll.experiment.tracked import build_tracker, record_of
+from unroll.experiment.tracked import Trial, build_tracker, record_of
 from unroll.experiment.trained import tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
@@ -31,7 +31,7 @@ from unroll.outputs import whole
 from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.tracking.tracker import Status
-from unroll.training.callbacks import Best, History, Interruption
+from unroll.training.callbacks import Best, History, Interruption, Watched
 from unroll.training.checkpoint import Identity, Resume, usable
 from unroll.training.distributed import Group, by_the_first, joined, leave
 from unroll.training.gradients import Clipping, Gradients
@@ -41,7 +41,13 @@ from unroll.training.trainer import build_trainer
 POINTS = 10  # of the training curve between two validations
 
 
-def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = False) -> dict[str, float]:
+class Pruned(Exception):
+    """A trial that was ended early, since others do better."""
+
+
+def train(
+    config: Config, prepared: Path, out: Path, accept_code_change: bool = False, trial: Trial | None = None
+) -> dict[str, float]:
     """Train one run and write its folder: ``weights.safetensors``, settings, vocabulary, history, ``run.json``.
 
     A run that was killed goes on from its last checkpoint, and ends as if it had not been. Where several processes
@@ -52,11 +58,13 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
         prepared: folder with ``fit/``.
         out: the run's folder, which appears whole or not at all.
         accept_code_change: whether to go on from a checkpoint of other code, of which the run then tells.
+        trial: what the run is of a study; None for nothing.
 
     Returns:
         The best validation's figures; nothing in other processes than the first.
 
     Raises:
+        Pruned: the study has ended the trial; there is no folder of it.
         BadInput: data and settings do not fit each other, or another process trains this run.
         ProcessLost: a process that trains together with this one has ended.
     """
@@ -67,7 +75,7 @@ def train(config: Config, prepared: Path, out: Path, accept_code_change: bool = 
         data = digest_of([prepared / "fit"])
         identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
         mark = fingerprint(identity.settings, identity.data, identity.code)
-        job = _Job(config, prepared, group)
+        job = _Job(config, prepared, group, trial)
         working = Working(config.name, out, mark, identity)
         if group.rank > 0:
             job.fit(working, None)
@@ -80,24 +88,29 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
     """What the first process does: it looks for a checkpoint, trains with the others, writes and tracks."""
     tracker, folder = build_tracker(job.config), working.folder
     status: Status = "KILLED"
+    tags: dict[str, str] = {}
     try:
         with whole(out, replaces="run.json") as written:  # refuses a bad folder before the tracker hears of the run
             working.adopt(accept_code_change)
             found = usable(folder, working.identity, accept_code_change)
             working.went_on_from(found.before if found else {})
-            tracker.start(record_of(job.config, working), folder)
+            tracker.start(record_of(job.config, working, job.trial), folder)
             figures = job.fit(working, found and found.path)
             written.mkdir()
             HistoryFile(folder).publish(written / HISTORY)
             job.publish(written, working, figures)
         tracker.log_result(out)
         status = "FINISHED"
+    except Pruned:
+        tags = {"pruned": "yes"}
+        raise
     except BaseException as error:
-        status = "FAILED" if isinstance(error, Exception) else status
+        if isinstance(error, Exception):
+            status, tags = "FAILED", {"error": str(error)}
         raise
     finally:
-        sent = tracker.end(status)
-        working.tidy(finished=status == "FINISHED", sent=sent)
+        sent = tracker.end(status, tags)
+        working.tidy(finished=status == "FINISHED" or "pruned" in tags, sent=sent)
     return figures
 
 
@@ -114,10 +127,11 @@ class _Job:
         config: settings of the run.
         prepared: folder with ``fit/``.
         group: processes that train together.
+        trial: what the run is of a study; None for nothing.
     """
 
-    def __init__(self, config: Config, prepared: Path, group: Group) -> None:
-        self.config, self.group = config, group
+    def __init__(self, config: Config, prepared: Path, group: Group, trial: Trial | None) -> None:
+        self.config, self.group, self.trial = config, group, trial
         seed_everything(config.seed, verbose=False)
         self.vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
         self.splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
@@ -161,12 +175,13 @@ class _Job:
         gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
                               settings.dropped_steps)  # fmt: skip
         folder, best = working.folder, Best(task.monitor, task.mode)
+        watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         checkpoint = by_the_first(lambda: checkpoint)
         if group.rank > 0:  # its dropout is its own, and that of no other seed's first process
             torch.manual_seed(int(np.random.SeedSequence([config.seed, group.rank]).generate_state(1, np.uint64)[0]))
         with Interruption() as interruption:
             trainer = build_trainer(
-                name=config.name,
+                name=None if self.trial else config.name,
                 monitor=task.monitor,
                 mode=task.mode,
                 steps_between_validations=batches,
@@ -177,7 +192,7 @@ class _Job:
                 # a learned first state has one only in a window that begins with it
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
-                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, interruption,
+                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, interruption,
                     Resume(folder, working.identity, settings.checkpoint_seconds),
                 ],
             )  # fmt: skip
@@ -189,6 +204,8 @@ class _Job:
                 if interruption.asked:  # another process heeded it first
                     raise KeyboardInterrupt from None
                 raise
+        if any(watcher.ended for watcher in watched):
+            raise Pruned
         return best.weights
 
     def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:

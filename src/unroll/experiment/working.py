@@ -24,6 +24,10 @@ OWNER = "identity.json"
 ACCEPTABLE = {"code", "torch"}  # what may differ where a change of code is accepted
 
 
+class Busy(BadInput):
+    """Another process trains this run."""
+
+
 class Working:
     """Folder of one run, found again by the same command: by name, place of the output, settings, data and code.
 
@@ -46,12 +50,12 @@ class Working:
         """Make the folder, and keep other processes from it.
 
         Raises:
-            BadInput: another process is at it.
+            Busy: another process is at it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder) as free:
             if not free:
-                raise BadInput(f"Another process is training this run (it holds {self.folder}); wait for it.")
+                raise Busy(f"Another process is training this run (it holds {self.folder}); wait for it.")
             self.before = _owner(self.folder).get("before", {})
             self._write(finished=False)
             yield

@@ -44,6 +44,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it is started again
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # a server that is down is told of once
 
+TAG = 5_000  # characters that MLflow takes in a tag
 BATCH = 1_000  # points that MLflow takes in one call
 PAUSE = 1.0  # seconds between two sendings
 
@@ -88,7 +89,7 @@ class MLflowTracker:
         with _forgiving("MLflow did not take the model of this run"):
             self.spool.send_result(folder, self.with_model)
 
-    def end(self, status: Status) -> bool:
+    def end(self, status: Status, tags: dict[str, str]) -> bool:
         """Send what is left and close the run; a store that is gone costs nothing but the sending, done later."""
         if self.spool is None:  # it was never opened
             return True
@@ -98,7 +99,7 @@ class MLflowTracker:
             self.monitor.finish()
         with _forgiving("MLflow did not take all of this run"):
             self.spool.send()
-            self.spool.end(status)
+            self.spool.end(status, tags)
             return self.spool.has_result or status != "FINISHED"
         return False
 
@@ -216,8 +217,11 @@ class Spool:
         self.has_result = True
         self._note()
 
-    def end(self, status: Status) -> None:
+    def end(self, status: Status, tags: dict[str, str]) -> None:
         """Close the run."""
+        assert self.run_id is not None
+        if tags:
+            self.client.log_batch(self.run_id, tags=[RunTag(key, value[:TAG]) for key, value in tags.items()])
         self.client.set_terminated(self.run_id, status)
 
     def _note(self) -> None:
@@ -248,7 +252,7 @@ def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool
     if run is not None:
         if not spool.has_result:
             spool.send_result(run, with_model)
-        spool.end("FINISHED")
+        spool.end("FINISHED", {})
     return spool.sent - before
 
 

@@ -46,8 +46,8 @@ class Tracker(Protocol):
     def log_result(self, folder: Path) -> None:
         """Log the finished run's folder, and its model if that is asked for."""
 
-    def end(self, status: Status) -> bool:
-        """Close the run; whatever is still unsent goes out first. Whether all of it has gone."""
+    def end(self, status: Status, tags: dict[str, str]) -> bool:
+        """Close the run with how it ended; whatever is still unsent goes out first. Whether all of it has gone."""
 
 
 class NullTracker:
@@ -59,6 +59,6 @@ class NullTracker:
     def log_result(self, folder: Path) -> None:
         """Do nothing."""
 
-    def end(self, status: Status) -> bool:
+    def end(self, status: Status, tags: dict[str, str]) -> bool:
         """Do nothing."""
         return True

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -159,6 +160,35 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.batches, self.rows = state_dict["batches"], state_dict["rows"]
+
+
+class Watched(Callback):
+    """Tells someone of every validation, and ends training in all processes if he says so.
+
+    Args:
+        validations: over the budget, evenly spaced; a validation is told at the tokens that its number stands for, from
+            which those that were read differ by less than a batch, so that runs of unlike batches can be compared.
+        report: told tokens, the monitored figure and the tokens per second so far, in the first process.
+        everywhere: gives all processes what the first one makes.
+    """
+
+    def __init__(
+        self, validations: int, report: Callable[[int, float, float], bool],
+        everywhere: Callable[[Callable[[], bool]], bool],
+    ) -> None:  # fmt: skip
+        self.validations, self.report, self.everywhere = validations, report, everywhere
+        self.ended = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module = trainable(pl_module)
+        number = round(module.tokens_seen * self.validations / module.budget)
+        speed = (module.tokens_seen - self.begin) / (time.perf_counter() - self.start)
+        value = float(trainer.callback_metrics[module.monitor])
+        self.ended = self.everywhere(lambda: self.report(number * module.budget // self.validations, value, speed))
+        trainer.should_stop = trainer.should_stop or self.ended
 
 
 class Lines(Callback):

@@ -20,7 +20,7 @@ from unroll.training.precision import plugin
 
 
 def build_trainer(
-    name: str,
+    name: str | None,
     monitor: str,
     mode: str,
     steps_between_validations: int,
@@ -34,7 +34,7 @@ def build_trainer(
     """Trainer that stops at the token budget.
 
     Args:
-        name: of the run, for the lines on the terminal.
+        name: of the run, for the lines on the terminal; None for none.
         monitor: metric by which a validation is better.
         mode: ``min`` or ``max``.
         steps_between_validations: batches.
@@ -46,9 +46,10 @@ def build_trainer(
         callbacks: further ones.
     """
     _quiet()
-    terminal = sys.stderr.isatty() and find_spec("rich") is not None
+    told = name is not None and group.rank == 0
+    terminal = told and sys.stderr.isatty() and find_spec("rich") is not None
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
-    progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(name)
+    progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(str(name))
     # a process alone is told so: in a job of SLURM, Lightning would take its signals and write checkpoints of its own
     plugins: list[Any] = [plugin(precision), group.cluster or LightningEnvironment()]
     strategy: Any = "auto"
@@ -67,8 +68,8 @@ def build_trainer(
         num_sanity_val_steps=0,
         accumulate_grad_batches=accumulate,
         logger=False,
-        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if group.rank == 0 else [])],
-        enable_progress_bar=terminal and group.rank == 0,
+        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if told else [])],
+        enable_progress_bar=terminal,
         enable_model_summary=False,
         enable_checkpointing=False,
         enable_autolog_hparams=False,

@@ -1,0 +1,360 @@
+"""Settings of a study: which runs it may try, how many, and by which means it chooses them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from unroll.config.compose import CONF, GROUPS, check_root, check_section, finished, read, unfinished
+from unroll.config.explanation import keys
+from unroll.config.schema import Config
+from unroll.config.section import Section
+from unroll.errors import BadInput, nearest, no_such
+
+Value = str | int | float | bool | None
+UNSEARCHED = {  # what all trials must have in common, and why
+    "training": "trials are compared at an equal budget of tokens, which it has",
+    "training.tokens": "trials are compared at an equal budget of tokens",
+    "training.validations": "trials are compared at equal numbers of tokens, which are those of their validations",
+    "training.devices": "it changes no result",
+    "training.checkpoint_seconds": "it changes no result",
+    "experiment": "a study asks of one experiment",
+}
+
+
+class ChoiceConfig(Section):
+    """One of several values."""
+
+    choices: list[Value] = Field(min_length=1, description="The values.")
+    when: dict[str, Value | list[Value]] = Field(
+        default={}, description="Other keys of the space and the value, or values, with which this one is searched."
+    )
+
+    @field_validator("choices")
+    @classmethod
+    def _distinct(cls, values: list[Value]) -> list[Value]:
+        if len({json.dumps(value) for value in values}) < len(values):
+            raise ValueError("a value is there twice")
+        return values
+
+
+class RangeConfig(Section):
+    """A number between two others."""
+
+    low: int | float = Field(description="The least.")
+    high: int | float = Field(description="The greatest.")
+    log: bool = Field(default=False, description="Whether it is searched by its logarithm.")
+    step: int | float | None = Field(default=None, description="Between neighbours; null for any number.")
+    when: dict[str, Value | list[Value]] = Field(
+        default={}, description="Other keys of the space and the value, or values, with which this one is searched."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> RangeConfig:
+        if self.low > self.high:
+            raise ValueError(f"low={self.low} is above high={self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log: true needs a positive low, not {self.low}")
+        if self.log and self.step is not None:
+            raise ValueError("step does not go with log: true")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step={self.step} must be positive")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
+
+
+def _kind(content: Any) -> str:
+    return "choices" if isinstance(content, ChoiceConfig) or (isinstance(content, dict) and "choices" in content) else (
+        "range")  # fmt: skip
+
+
+Dimension = Annotated[
+    Annotated[ChoiceConfig, Tag("choices")] | Annotated[RangeConfig, Tag("range")], Discriminator(_kind)
+]
+
+
+class SamplerConfig(Section):
+    """How the next trial is chosen."""
+
+    name: Literal["tpe", "random", "grid", "gp", "qmc"] = Field(
+        description="Tree-structured Parzen estimator, at random, every point once, Gaussian process, or quasi-random."
+    )
+
+
+class PrunerConfig(Section):
+    """Which trials end before their budget is spent."""
+
+    name: Literal["median", "hyperband", "none"] = Field(
+        description="Those below the median of the others at as many tokens, the worse ones of brackets, or none."
+    )
+    startup_trials: int = Field(ge=0, description="Trials that the median waits for.")
+    warmup: float = Field(ge=0, lt=1, description="Share of the budget of tokens before which the median ends none.")
+    reduction: int = Field(ge=2, description="Of how many trials Hyperband lets one go on.")
+
+
+class ConstraintsConfig(Section):
+    """What a trial may cost; one that costs more is not trained."""
+
+    parameters: int | None = Field(description="Most parameters of a network; null for any.")
+    memory: int | None = Field(description="Most megabytes that training holds, by a formula; null for any.")
+
+
+class RetrainConfig(Section):
+    """What is trained anew, on seeds that the study has not seen."""
+
+    seeds: list[int] = Field(description="Seeds of the best run of each arch.")
+
+
+class StudyConfig(Section):
+    """All settings of one study."""
+
+    name: str = Field(description="Name of the study: that of its file.")
+    question: str = Field(min_length=1, description="What it asks, in words.")
+    experiment: str = Field(description="The experiment whose settings its trials begin with.")
+    settings: dict[str, Value] = Field(description="Settings of every trial, as on the command line.")
+    space: dict[str, Dimension] = Field(description="Keys that are searched, with their choices or range.")
+    trials: int | None = Field(description="Number of trials; null for all points of a grid.")
+    balanced: str | None = Field(description="Key of which every choice gets as many trials; null for none.")
+    match: Literal["parameters", "flops"] | None = Field(
+        description="In what all archs cost as much as the first one, by their hidden sizes; null for nothing."
+    )
+    constraints: ConstraintsConfig = Field(description="What a trial may cost.")
+    sampler: SamplerConfig = Field(description="How the next trial is chosen.")
+    pruner: PrunerConfig = Field(description="Which trials end early.")
+    seed: int = Field(ge=0, lt=2**32, description="Seed of the choices; that of the networks is the setting seed.")
+    storage: str = Field(description="Optuna's database, such as sqlite:///studies/optuna.db.")
+    heartbeat: int = Field(ge=1, description="Seconds after which a worker says again that it is at its trial.")
+    grace: int = Field(ge=2, description="Seconds without a word after which a trial is taken over by another worker.")
+    retries: int = Field(ge=0, description="Times that a trial is taken over before it is given up.")
+    retrain: RetrainConfig = Field(description="What is trained anew.")
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _lists(cls, content: Any) -> Any:
+        """A list is short for its choices."""
+        if not isinstance(content, dict):
+            return content
+        return {key: {"choices": value} if isinstance(value, list) else value for key, value in content.items()}
+
+    @model_validator(mode="after")
+    def _possible(self) -> StudyConfig:
+        if not self.space:
+            raise ValueError("space is empty; name a key and its choices, such as arch: [lstm, gru]")
+        for key, reason in UNSEARCHED.items():
+            if key in self.space:
+                raise ValueError(f"{key} cannot be searched: {reason}")
+        for key in self.space:
+            if key in self.settings:
+                raise ValueError(f"{key} is in space and in settings; leave it out of one")
+            if key.partition(".")[0] in ("tracking", "question"):
+                raise ValueError(f"{key} cannot be searched: it changes no result")
+            self._check_when(key, (key,))
+        self._check_number()
+        if self.grace <= self.heartbeat:
+            raise ValueError(f"grace={self.grace} must be longer than heartbeat={self.heartbeat}")
+        return self
+
+    def _check_when(self, key: str, path: tuple[str, ...]) -> None:
+        """Refuse conditions that can never hold."""
+        for other, wanted in self.space[key].when.items():
+            if other in path:
+                raise ValueError(f"{' and '.join(path)} are searched when each other; drop a condition")
+            if other not in self.space:
+                raise ValueError(f"{key} is searched when {other}, which is no key of the space"
+                                 f"{nearest(other, self.space)}")  # fmt: skip
+            dimension = self.space[other]
+            if isinstance(dimension, RangeConfig):
+                raise ValueError(f"{key} is searched when {other}, which is a range; a condition needs choices")
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if value not in dimension.choices:
+                    raise ValueError(f"{key} is searched when {other}={value}, which is no choice of it")
+            self._check_when(other, (*path, other))
+
+    def _check_number(self) -> None:
+        """Refuse a number of trials that does not go with the rest."""
+        if self.sampler.name == "grid":
+            if any(isinstance(part, RangeConfig) and part.step is None for part in self.space.values()):
+                raise ValueError("sampler=grid needs choices, or ranges with a step")
+            if self.trials is not None or self.balanced is not None:
+                raise ValueError("sampler=grid tries every point once; set trials and balanced to null")
+        elif self.trials is None or self.trials < 1:
+            raise ValueError("trials must be a number from 1 on")
+        if self.balanced is None:
+            return
+        dimension = self.space.get(self.balanced)
+        if not isinstance(dimension, ChoiceConfig) or dimension.when:
+            raise ValueError(f"balanced={self.balanced} is no key of the space that always has choices")
+        assert self.trials is not None
+        if self.trials % len(dimension.choices):
+            raise ValueError(f"trials={self.trials} cannot be shared out evenly among the {len(dimension.choices)} "
+                             f"choices of {self.balanced}")  # fmt: skip
+
+
+class StudySettings(NamedTuple):
+    """A study with all that its trials are made of, so that it needs no other file.
+
+    Args:
+        study: its settings.
+        bases: composed settings by what is chosen of the groups, such as ``arch=lstm``: a trial's other values are set
+            in them.
+    """
+
+    study: StudyConfig
+    bases: dict[str, dict[str, Any]]
+
+    def run(self, values: dict[str, Value]) -> Config:
+        """Settings of the run of a trial.
+
+        Args:
+            values: of keys of the space.
+
+        Raises:
+            BadInput: an impossible value or pair.
+        """
+        given = {**self.study.settings, **values}
+        settings = copy.deepcopy(self.bases[_groups(given)])
+        for key, value in given.items():
+            if key not in GROUPS:
+                _set(settings, key, value)
+        settings["experiment"] = self.study.name  # by which runs are grouped and named
+        return finished(settings, f"study={self.study.name} {told(values)}".strip())
+
+    def digest(self, data: str, code: str) -> str:
+        """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""
+        left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain"}
+        bases = {groups: {key: value for key, value in settings.items() if key != "tracking"}
+                 for groups, settings in self.bases.items()}  # fmt: skip
+        content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), bases], sort_keys=True)
+        return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
+
+    def dump(self) -> str:
+        """Plain YAML from which the same settings are read again."""
+        content = {"study": self.study.model_dump(mode="json"), "bases": self.bases}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def told(values: dict[str, Any]) -> str:
+    """Values as on the command line."""
+    return " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def load_study(path: Path) -> StudySettings:
+    """Read what :meth:`StudySettings.dump` wrote.
+
+    Raises:
+        BadInput: the file is missing or holds what is not allowed.
+    """
+    content = read(path)
+    if set(content) != {"study", "bases"} or not isinstance(content["bases"], dict):
+        raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
+    return StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
+
+
+def studies(conf: Path = CONF) -> list[str]:
+    """Names of the studies that have a file."""
+    return sorted(path.stem for path in (conf / "study").glob("*.yaml"))
+
+
+def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path = CONF) -> StudySettings:
+    """Settings of a study: those of its file, the others as ``conf/study.yaml`` has them.
+
+    Args:
+        name: of the study.
+        overrides: settings that differ, by their dotted keys; those that are none of a study's are of its trials.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: there is no such study, or a setting is wrong or missing.
+    """
+    check_root(conf)
+    if name not in studies(conf):
+        raise no_such("study", name, studies(conf))
+    path = conf / "study" / f"{name}.yaml"
+    content = _merged(read(conf / "study.yaml"), read(path))
+    for key, value in (overrides or {}).items():
+        section, _, rest = key.partition(".")
+        if section not in StudyConfig.model_fields:
+            content["settings"] = {**content["settings"], key: value}
+        elif not rest:
+            content[section] = value
+        elif isinstance(content.get(section), dict):
+            content[section] = {**content[section], rest: value}
+        else:
+            raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
+    study = check_section(StudyConfig, {**content, "name": name}, str(path))
+    _check_keys(study, str(path))
+    bases = {}
+    for choice in _group_choices(study):
+        given = {**study.settings, **choice}
+        origin = [f"experiment={study.experiment}", *(f"{key}={given[key]}" for key in given if key in GROUPS)]
+        bases[_groups(given)] = unfinished(origin, conf)
+    return StudySettings(study, bases)
+
+
+def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings:
+    """Settings of a study from the command line: ``study=NAME``, and ``key=value`` of its own or of its trials.
+
+    Raises:
+        BadInput: no study is named, a word is no setting, or a setting is wrong.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise BadInput(f"{word!r} is no setting; write key=value, such as trials=20.")
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadInput(f"{word!r}: what follows = is no value; quote it.") from None
+    check_root(conf)
+    if "study" not in given:
+        raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")
+    return compose_study(str(given.pop("study")), given, conf)
+
+
+def _check_keys(study: StudyConfig, origin: str) -> None:
+    known = [*keys(), *GROUPS]
+    for key in [*study.space, *study.settings]:
+        if key not in known and not key.startswith("arch.cell_arguments."):
+            raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
+                           "see unroll config --explain.")  # fmt: skip
+
+
+def _group_choices(study: StudyConfig) -> list[dict[str, Value]]:
+    """Every combination of what the space lets choose of the groups."""
+    parts = study.space.items()
+    groups = {key: part.choices for key, part in parts if key in GROUPS and isinstance(part, ChoiceConfig)}
+    return [dict(zip(groups, chosen, strict=True)) for chosen in itertools.product(*groups.values())]
+
+
+def _groups(given: dict[str, Value]) -> str:
+    return told({key: given[key] for key in sorted(GROUPS) if key in given}) or "-"
+
+
+def _set(settings: dict[str, Any], key: str, value: Value) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        settings = settings.setdefault(section, {})
+    settings[last] = value
+
+
+def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Defaults, but for what is given; sections key by key."""
+    sections = {"constraints", "sampler", "pruner", "retrain"}
+    merged = defaults | given
+    for key in sections & given.keys():
+        if isinstance(given[key], dict):
+            merged[key] = defaults[key] | given[key]
+    return merged

@@ -1,0 +1,66 @@
+"""The MLflow run of a study, under which those of its trials stand."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.tracking.context.registry import resolve_tags
+
+from unroll.tracking.mlflow import open_store
+
+PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run
+
+
+def open_parent(uri: str, experiment: str, name: str, params: dict[str, str], tags: dict[str, str]) -> str:
+    """Identifier of the run of a study, which is found by its name, or made.
+
+    Args:
+        uri: tracking URI.
+        experiment: group of the run.
+        name: of the study, with its digest.
+        params: the space, a key each.
+        tags: what it is found by.
+
+    Raises:
+        BadInput: the store cannot be opened.
+    """
+    open_store(uri)
+    client, group = MlflowClient(uri), mlflow.set_experiment(experiment).experiment_id
+    for run in client.search_runs([group], f"tags.`unroll.study` = '{name}'", max_results=1):
+        client.update_run(run.info.run_id, status="RUNNING")
+        return str(run.info.run_id)
+    run = client.create_run(group, tags=resolve_tags({**tags, "unroll.study": name}), run_name=name)
+    client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
+    return str(run.info.run_id)
+
+
+def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[str, str], folder: Path) -> None:
+    """Log what came of a study, with the files of a folder, and end it; no run under it is left open.
+
+    Args:
+        uri: tracking URI.
+        run_id: of the study.
+        figures: best value, numbers of trials, importances.
+        tags: what is told of it.
+        folder: with its trials, best settings and figures.
+    """
+    open_store(uri)
+    client, now = MlflowClient(uri), int(time.time() * 1000)
+    for child in children(client, run_id):
+        if child.info.status == "RUNNING":  # its worker was killed, and another machine took the trial over
+            client.set_tag(child.info.run_id, "lost", "yes")
+            client.set_terminated(child.info.run_id, "KILLED")
+    client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in figures.items()],
+                     tags=[RunTag(key, value) for key, value in tags.items()])  # fmt: skip
+    client.log_artifacts(run_id, str(folder))
+    client.set_terminated(run_id, "FINISHED")
+
+
+def children(client: MlflowClient, run_id: str) -> list[Run]:
+    """The runs under one."""
+    group = client.get_run(run_id).info.experiment_id
+    return list(client.search_runs([group], f"tags.`{PARENT}` = '{run_id}'", max_results=10_000))

@@ -1,0 +1,102 @@
+"""What everybody who works at a study must know, and agree on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from unroll import preparation
+from unroll.config import Config, StudyConfig, StudySettings
+from unroll.data.batch import DataSpec
+from unroll.data.vocabulary import Vocabulary
+from unroll.tracking.provenance import code_digest, digest_of
+from unroll.tuning.space import Space
+from unroll.tuning.study import Budget, Study
+
+STUDIES = Path("studies")  # databases of Optuna, and the runs of trials
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study as a worker gets it.
+
+    Args:
+        settings: of the study.
+        name: with the digest of all that decides its result.
+        prepared: folder with ``fit/``; None for those of the cache.
+        parent: its run in MLflow; None where nothing is tracked.
+    """
+
+    settings: StudySettings
+    name: str
+    prepared: str | None
+    parent: str | None
+
+    def dumps(self) -> str:
+        """As text, for a process's argument."""
+        return json.dumps({"study": self.settings.study.model_dump(mode="json"), "bases": self.settings.bases,
+                           "name": self.name, "prepared": self.prepared, "parent": self.parent})  # fmt: skip
+
+    @classmethod
+    def loads(cls, text: str) -> Job:
+        """From text."""
+        content = json.loads(text)
+        settings = StudySettings(StudyConfig.model_validate(content["study"]), content["bases"])
+        return cls(settings, content["name"], content["prepared"], content["parent"])
+
+    @cached_property
+    def space(self) -> Space:
+        """Its space."""
+        return Space(self.settings, self.spec_of)
+
+    @cached_property
+    def first(self) -> Config:
+        """A run of the study: what all have in common is as in this one."""
+        return self.settings.run(next(self.space.corners()))
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """Prepared data by its settings."""
+        return {}
+
+    def prepared_for(self, config: Config) -> Path:
+        """Folder with ``fit/`` for a run."""
+        if self.prepared is not None:
+            return Path(self.prepared)
+        key = config.data.model_dump_json()
+        if key not in self.folders:
+            self.folders[key] = preparation.prepared(config.data)
+        return self.folders[key]
+
+    def spec_of(self, config: Config) -> DataSpec:
+        """Sizes of the data of a run."""
+        return Vocabulary.load(self.prepared_for(config) / "fit" / "vocabulary.json").spec
+
+    @property
+    def folder(self) -> Path:
+        """Where the runs of its trials are."""
+        return STUDIES / self.name
+
+    def open(self) -> Study:
+        """The study in its database."""
+        budget = Budget(self.first.training.tokens, self.first.training.validations)
+        return Study(self.settings.study, self.name, judged(self.first)[1], self.space.slots(), budget)
+
+
+def judged(config: Config) -> tuple[str, bool]:
+    """Figure by which validations of a run are judged, and whether a greater one is better: its task's."""
+    if config.task.name == "tagger":
+        return ("f1" if config.data.scheme else "accuracy"), True
+    return "loss", False
+
+
+def full_name(settings: StudySettings, data: Path) -> str:
+    """Name of a study with the digest of its space, data, code and budget.
+
+    Args:
+        settings: of the study.
+        data: prepared folder of its experiment.
+    """
+    return f"{settings.study.name}-{settings.digest(digest_of([data / 'fit']), code_digest())[:12]}"

@@ -1,0 +1,166 @@
+"""What came of a study: every trial, the best of each arch, the front of quality against cost, importances."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unroll.config import Config
+from unroll.errors import BadInput
+from unroll.outputs import whole
+from unroll.tuning.job import Job, judged
+from unroll.tuning.study import Slot, Study
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a study.
+
+    Args:
+        name: with its digest.
+        metric: figure by which trials are judged, of their best validations.
+        maximize: whether a greater one is better.
+        slots: every trial.
+        best: settings of the best trial of each arch.
+        importances: how much of the quality each key decides.
+        seconds: from the first trial's start to the last one's end, summed over trials.
+    """
+
+    name: str
+    metric: str
+    maximize: bool
+    slots: list[Slot]
+    best: dict[str, tuple[Slot, Config]]
+    importances: dict[str, float]
+
+    def figures(self) -> dict[str, float]:
+        """For MLflow: the best value of each arch, numbers of trials, importances."""
+        trials = {f"trials/{state.lower()}": float(count) for state, count in states(self.slots).items()}
+        best = {f"best/{arch}": slot.value for arch, (slot, _) in self.best.items() if slot.value is not None}
+        return {**trials, **best, **{f"importance/{key}": share for key, share in self.importances.items()}}
+
+    def told(self) -> str:
+        """The best of each arch, a line each."""
+        complete, pruned, failed = states(self.slots).values()
+        lines = [f"{self.name}: {complete} trials complete, {pruned} pruned, {failed} failed"]
+        for arch, (slot, _) in self.best.items():
+            values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
+            lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
+        return "\n".join(lines)
+
+
+def results_of(job: Job, study: Study) -> Result:
+    """Read what came of a study.
+
+    Raises:
+        BadInput: no trial is complete.
+    """
+    metric, maximize = judged(job.first)
+    slots = study.slots()
+    best: dict[str, tuple[Slot, Config]] = {}
+    for slot in sorted(complete(slots), key=lambda slot: (-1 if maximize else 1) * (slot.value or 0.0)):
+        config = job.space.run(slot.values)
+        best.setdefault(config.arch.name, (slot, config))
+    if not best:
+        errors = [slot.notes["error"] for slot in slots if "error" in slot.notes]
+        raise BadInput(f"No trial of {job.name} is complete" + (f"; the last one: {errors[-1]}" if errors else "."))
+    return Result(job.name, metric, maximize, slots, best, study.importances())
+
+
+def states(slots: Sequence[Slot]) -> dict[str, int]:
+    """How many trials ended in which way."""
+    return {state: sum(slot.state == state for slot in slots) for state in ("COMPLETE", "PRUNED", "FAIL")}
+
+
+def complete(slots: Sequence[Slot]) -> list[Slot]:
+    """Trials that spent their budget."""
+    return [slot for slot in slots if slot.state == "COMPLETE" and slot.value is not None]
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the Pareto front: of the points than which none is as good in both, and better in one.
+
+    Args:
+        points: quality and cost, both the less the better.
+    """
+    return [
+        index for index, (quality, cost) in enumerate(points)
+        if not any(q <= quality and c <= cost and (q, c) != (quality, cost) for q, c in points)
+    ]  # fmt: skip
+
+
+def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], None]) -> None:
+    """Write ``trials.csv``, ``study.json``, ``best-<arch>.yaml`` and the settings of what is to be trained anew.
+
+    Args:
+        job: the study.
+        result: what came of it.
+        out: folder to write.
+        draw: adds figures to it.
+    """
+    rows = [_row(slot) for slot in result.slots]
+    _mark_fronts(rows, result)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole(out, replaces="study.json") as folder:
+        folder.mkdir()
+        (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
+        (folder / "study.json").write_text(json.dumps(_told(job, result), indent=1) + "\n", encoding="utf-8")
+        for arch, (_, config) in result.best.items():
+            (folder / f"best-{arch}.yaml").write_text(config.dump(), encoding="utf-8")
+            for seed in job.settings.study.retrain.seeds:
+                anew = config.model_copy(update={"seed": seed})
+                (folder / f"{arch}-{seed}.yaml").write_text(anew.dump(), encoding="utf-8")
+        draw(folder)
+
+
+def _told(job: Job, result: Result) -> dict[str, Any]:
+    study = job.settings.study
+    return {
+        "name": result.name, "question": study.question, "experiment": study.experiment, "metric": result.metric,
+        "mode": "max" if result.maximize else "min", "tokens": job.first.training.tokens,
+        "validations": job.first.training.validations, "match": study.match,
+        "space": {key: part.model_dump(mode="json", exclude_defaults=True) for key, part in study.space.items()},
+        "sampler": study.sampler.name, "pruner": study.pruner.name,
+        "states": states(result.slots),
+        "best": {arch: {"trial": slot.number, "value": slot.value, "values": slot.values,
+                        "parameters": slot.notes["parameters"]} for arch, (slot, _) in result.best.items()},
+        "importances": result.importances,
+        "reports": {slot.number: {str(tokens): value for tokens, value in slot.reports.items()}
+                    for slot in result.slots},
+    }  # fmt: skip
+
+
+def _row(slot: Slot) -> dict[str, Any]:
+    """A trial as a row of ``trials.csv``."""
+    notes = slot.notes
+    figures = {f"val/{name}": value for name, value in notes.get("figures", {}).items()}
+    return {"trial": slot.number, "state": slot.state, **slot.values, "value": slot.value,
+            "seconds": None if slot.seconds is None else round(slot.seconds, 2),
+            **{key: notes.get(key) for key in ("tokens", "tokens_per_second", "parameters", "flops", "hidden_size")},
+            "error": notes.get("error"), **figures}  # fmt: skip
+
+
+def _mark_fronts(rows: list[dict[str, Any]], result: Result) -> None:
+    """Mark the rows that no other beats in quality and parameters, or in quality and time per token."""
+    sign = -1 if result.maximize else 1
+    done = [row for row in rows if row["state"] == "COMPLETE"]
+    for row in rows:
+        row["front_parameters"] = row["front_time"] = 0
+    for index in front([(sign * row["value"], row["parameters"]) for row in done]):
+        done[index]["front_parameters"] = 1
+    timed = [row for row in done if row["tokens_per_second"]]
+    for index in front([(sign * row["value"], 1 / row["tokens_per_second"]) for row in timed]):
+        timed[index]["front_time"] = 1
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

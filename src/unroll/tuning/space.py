@@ -1,0 +1,163 @@
+"""The space of a study: which values go together, and the settings of the run that they make."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from unroll.config import Config, StudyConfig, StudySettings
+from unroll.config.study import ChoiceConfig, RangeConfig, told
+from unroll.data.batch import DataSpec
+from unroll.errors import BadInput
+from unroll.tuning.cost import flops, memory, parameters
+from unroll.tuning.matching import matched
+
+Values = dict[str, Any]
+MANY = 4_096  # corners that are checked one by one; of more, those of every two keys
+MEGABYTE = 10**6
+
+
+class Suggests(Protocol):
+    """What the space asks of a trial of Optuna."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float: ...
+
+
+class Space:
+    """Keys that are searched, and the runs that their values make.
+
+    Args:
+        settings: of the study.
+        spec: sizes of the data of a run, for costs.
+    """
+
+    def __init__(self, settings: StudySettings, spec: Callable[[Config], DataSpec]) -> None:
+        self.settings, self.study, self.spec = settings, settings.study, spec
+        self.order = _ordered(self.study)
+
+    def is_active(self, key: str, values: Values) -> bool:
+        """Whether a key is searched with these values of others."""
+        return all(
+            other in values and values[other] in (wanted if isinstance(wanted, list) else [wanted])
+            for other, wanted in self.study.space[key].when.items()
+        )
+
+    def suggested(self, trial: Suggests) -> Values:
+        """Values of a trial."""
+        values: Values = {}
+        for key in self.order:
+            if self.is_active(key, values):
+                values[key] = _suggest(trial, key, self.study.space[key])
+        return values
+
+    def slots(self) -> list[Values]:
+        """What is set of every trial before it is chosen: all of a point of a grid, the choice that is balanced."""
+        study = self.study
+        if study.sampler.name == "grid":
+            return list(self._combinations({key: _points(study.space[key]) for key in self.order}))
+        assert study.trials is not None
+        if study.balanced is None:
+            return [{}] * study.trials
+        dimension = study.space[study.balanced]
+        assert isinstance(dimension, ChoiceConfig)
+        return [{study.balanced: value} for _, value in zip(range(study.trials), itertools.cycle(dimension.choices))]
+
+    def corners(self) -> Iterator[Values]:
+        """Every choice with every end of every range; of many keys, those of every two, the others at their first."""
+        ends = {key: _ends(self.study.space[key]) for key in self.order}
+        if _count(ends) <= MANY:
+            yield from self._combinations(ends)
+            return
+        for pair in itertools.combinations(self.order, 2):
+            yield from self._combinations({key: ends[key] if key in pair else ends[key][:1] for key in self.order})
+
+    def _combinations(self, points: dict[str, list[Any]], values: Values | None = None) -> Iterator[Values]:
+        values = values or {}
+        rest = [key for key in self.order if key not in values and self.is_active(key, values)]
+        if not rest:
+            yield values
+            return
+        for value in points[rest[0]]:
+            yield from self._combinations(points, {**values, rest[0]: value})
+
+    def check(self) -> None:
+        """Compose and check every corner.
+
+        Raises:
+            BadInput: one is impossible, or all cost more than they may.
+        """
+        excesses = []
+        for corner in self.corners():
+            try:
+                excesses.append(self.excess(self.run(corner)))
+            except BadInput as error:
+                raise BadInput(f"study={self.study.name} cannot try {told(corner)}: {error}") from None
+        if all(excesses):
+            raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
+                           f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
+
+    def run(self, values: Values) -> Config:
+        """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
+
+        Raises:
+            BadInput: an impossible value or pair.
+        """
+        config = self.settings.run(values)
+        archs = self.study.space.get("arch")
+        if self.study.match is None or not isinstance(archs, ChoiceConfig) or values["arch"] == archs.choices[0]:
+            return config
+        measure = parameters if self.study.match == "parameters" else flops
+        kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
+        reference = self.settings.run({**kept, "arch": archs.choices[0]})
+        return matched(config, self.spec(config), self.study.match, measure(reference, self.spec(reference)))
+
+    def excess(self, config: Config) -> str | None:
+        """In words, by what a run costs more than it may; None if it does not."""
+        limits, spec = self.study.constraints, self.spec(config)
+        if limits.parameters is not None and (count := parameters(config, spec)) > limits.parameters:
+            return f"{count:,} parameters, {limits.parameters:,} allowed"
+        if limits.memory is not None and (size := memory(config, spec) / MEGABYTE) > limits.memory:
+            return f"{size:,.0f} MB of memory, {limits.memory:,} allowed"
+        return None
+
+
+def _ordered(study: StudyConfig) -> list[str]:
+    """Keys such that each comes after those of its conditions, which have no circle."""
+    order: list[str] = []
+    while len(order) < len(study.space):
+        order += [key for key, part in study.space.items() if key not in order and set(part.when) <= set(order)]
+    return order
+
+
+def _suggest(trial: Suggests, key: str, dimension: ChoiceConfig | RangeConfig) -> Any:
+    if isinstance(dimension, ChoiceConfig):
+        return trial.suggest_categorical(key, dimension.choices)
+    if dimension.whole:
+        low, high, step = int(dimension.low), int(dimension.high), int(dimension.step or 1)
+        return trial.suggest_int(key, low, high, step=step, log=dimension.log)
+    return trial.suggest_float(key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+
+
+def _ends(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
+    if isinstance(dimension, ChoiceConfig):
+        return list(dimension.choices)
+    return [dimension.low] if dimension.low == dimension.high else [dimension.low, dimension.high]
+
+
+def _points(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
+    """Every value of a grid."""
+    if isinstance(dimension, ChoiceConfig):
+        return list(dimension.choices)
+    assert dimension.step is not None  # checked with the settings
+    count = int((dimension.high - dimension.low) / dimension.step + 1e-9) + 1
+    return [dimension.low + index * dimension.step for index in range(count)]
+
+
+def _count(points: dict[str, list[Any]]) -> int:
+    count = 1
+    for values in points.values():
+        count *= len(values)
+    return count

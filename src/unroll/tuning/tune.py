@@ -1,0 +1,221 @@
+"""A study from its first trial to its last: workers are started and watched, and what they found is written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from unroll.config import StudySettings
+from unroll.errors import BadInput, ProcessLost
+from unroll.launching import place
+from unroll.tuning.job import Job, full_name, judged
+from unroll.tuning.results import Result, results_of, write_results
+from unroll.tuning.study import Slot, Study
+
+POLL = 0.5  # seconds between two looks at the workers
+CLOSED = "closed"  # noted of a study whose run in MLflow has all that came of it
+
+
+def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path, draw: Callable[[Path], None]) -> str:
+    """Work at a study until nothing is left, and write what came of it.
+
+    Started again, it goes on where it was stopped, and adds nothing to a study that is finished. Started on several
+    machines with one database, all of them work at the same study.
+
+    Args:
+        settings: of the study.
+        workers: processes on this machine that each train one trial at a time.
+        prepared: folder with ``fit/`` for all trials; None for those of the cache.
+        out: folder for trials, best settings and figures.
+        draw: adds figures to a folder that has the rest.
+
+    Returns:
+        What was found, in words.
+
+    Raises:
+        BadInput: the space is impossible, or the database cannot be had.
+        ProcessLost: all workers have ended, and something is left to be done.
+    """
+    if place().world > 1:
+        raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
+    job = _job(settings, prepared)
+    study = job.open()
+    if study.left():
+        job.space.check()
+        _tell_of_others(job, study)
+        study.refill()
+        job = replace(job, parent=_parent(job, study))
+        _work(job, study, workers)
+    result = results_of(job, study)
+    write_results(job, result, out, draw)
+    _close(job, study, result, out)
+    return result.told()
+
+
+def _job(settings: StudySettings, prepared: Path | None) -> Job:
+    unnamed = Job(settings, "", None if prepared is None else str(prepared), None)
+    searched = [key for key in settings.study.space if key.partition(".")[0] in ("data", "task")]
+    if prepared is not None and searched:
+        raise BadInput(f"study={settings.study.name} searches {searched[0]}, which one prepared folder cannot serve; "
+                       "leave out --prepared.")  # fmt: skip
+    return Job(settings, full_name(settings, unnamed.prepared_for(unnamed.first)), unnamed.prepared, None)
+
+
+def _tell_of_others(job: Job, study: Study) -> None:
+    """Say so where the study was another one before, whose trials are none of this one's."""
+    if study.slots():
+        return
+    for other in study.others(f"{job.settings.study.name}-"):
+        print(f"unroll: {other} in {job.settings.study.storage} is of another space, budget, data or code; its trials "
+              f"stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
+
+
+def _parent(job: Job, study: Study) -> str | None:
+    """The study's run in MLflow."""
+    tracking = job.first.tracking
+    if tracking.name == "none":
+        return None
+    from unroll.tracking.parent import open_parent
+    from unroll.tracking.provenance import git_state
+
+    assert tracking.uri is not None  # checked with the settings
+    uri, config = tracking.uri, job.settings.study
+    params = {f"space.{key}": str(part.model_dump(exclude_defaults=True)) for key, part in config.space.items()}
+    params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
+               "tokens": str(job.first.training.tokens)}  # fmt: skip
+    tags = {"study": config.name, "optuna.storage": config.storage.partition("@")[2] or config.storage, **git_state()}
+    return study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+
+
+def _close(job: Job, study: Study, result: Result, out: Path) -> None:
+    """End the study's run in MLflow, unless that was done."""
+    tracking = job.first.tracking
+    key = f"mlflow {tracking.uri}"
+    if tracking.name == "none" or key not in study.notes() or CLOSED in study.notes():
+        return
+    from unroll.tracking.parent import close_parent
+
+    assert tracking.uri is not None
+    close_parent(tracking.uri, study.notes()[key], result.figures(), {"best": result.told()}, out)
+    study.note(CLOSED, lambda: "yes")
+
+
+def _work(job: Job, study: Study, workers: int) -> None:
+    """Start the workers, show how they come on, and wait until nothing is left.
+
+    Raises:
+        ProcessLost: all workers have ended before that.
+        BadInput: a worker has said what is wrong.
+    """
+    progress = Progress(study, judged(job.first)[0])
+    with _started(job, workers) as running:
+        while any(process.poll() is None for process in running):
+            progress.show()
+            time.sleep(POLL)
+        progress.show()
+        codes = [process.returncode for process in running]
+    if study.left():
+        if 2 in codes:
+            raise BadInput(f"a worker of {job.name} could not go on, as it says above; start the same command again.")
+        if 130 in codes:
+            raise KeyboardInterrupt
+        raise ProcessLost(f"All {workers} workers of {job.name} have ended ({', '.join(map(str, codes))}); start the "
+                          "same command again, and the study goes on.")  # fmt: skip
+
+
+@contextlib.contextmanager
+def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this."""
+    cores = sorted(os.sched_getaffinity(0))
+    running = []
+    try:
+        for number in range(workers):
+            command = [sys.executable, "-m", "unroll.tuning.worker", job.dumps()]
+            process = subprocess.Popen(command, env=os.environ | _gpus(number, job.first.training.devices))
+            share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, share or cores)
+            running.append(process)
+        yield running
+    finally:
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait()
+
+
+def _gpus(worker: int, devices: int) -> dict[str, str]:
+    """The GPUs of a worker; none are named where there are none."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+    mine = [named[(worker * devices + number) % count] for number in range(devices)] if count else []
+    return {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
+
+
+class Progress:
+    """Trials done, the best of them, and the time left: a line that is written over on a terminal, else one per trial.
+
+    Args:
+        study: that is shown.
+        metric: by which it is judged.
+    """
+
+    def __init__(self, study: Study, metric: str) -> None:
+        self.study, self.metric = study, metric
+        self.start, self.before = time.monotonic(), len(_done(study.slots()))
+        self.shown = self.before
+        self.terminal = sys.stderr.isatty()
+
+    def show(self) -> None:
+        """Show what is new."""
+        slots = self.study.slots()
+        done = _done(slots)
+        if not self.terminal and len(done) == self.shown:
+            return
+        self.shown = len(done)
+        line = self.line(slots, time.monotonic() - self.start)
+        over = self.terminal and len(done) < len(slots)  # the next one is written over this one
+        print(f"\r\x1b[K{line}" if self.terminal else line, end="" if over else "\n", file=sys.stderr, flush=True)
+
+    def line(self, slots: list[Slot], seconds: float) -> str:
+        """All of it in one line.
+
+        Args:
+            slots: as they stand.
+            seconds: since the workers were started.
+        """
+        done = _done(slots)
+        pruned, failed = (sum(slot.state == state for slot in done) for state in ("PRUNED", "FAIL"))
+        parts = [f"{len(done)}/{len(self.study.presets)} trials", f"{pruned} pruned" if pruned else "",
+                 f"{failed} failed" if failed else "", self._best(done)]  # fmt: skip
+        here = len(done) - self.before
+        if here and len(done) < len(slots):
+            left = round(seconds / here * (len(slots) - len(done)))
+            parts.append(f"about {left // 60}:{left % 60:02} left")
+        return f"{self.study.name}  " + "  ".join(part for part in parts if part)
+
+    def _best(self, done: list[Slot]) -> str:
+        complete = [slot for slot in done if slot.state == "COMPLETE" and slot.value is not None]
+        if not complete:
+            return ""
+        best = (max if self.study.maximize else min)(complete, key=lambda slot: slot.value or 0.0)
+        return f"best {self.metric} {best.value:.4f} ({' '.join(_short(*item) for item in best.values.items())})"
+
+
+def _short(key: str, value: object) -> str:
+    told = f"{value:.3g}" if isinstance(value, float) else value
+    return f"{key.rpartition('.')[2]}={told}"
+
+
+def _done(slots: list[Slot]) -> list[Slot]:
+    return [slot for slot in slots if slot.state not in ("RUNNING", "WAITING")]
