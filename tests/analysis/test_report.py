@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from unroll.analysis import comparison, report
+from unroll.analysis import comparison
+from unroll.analysis.page import figure
 from unroll.analysis.report import write_report
 from unroll.config import course
 from unroll.errors import BadInput
@@ -182,4 +183,4 @@ def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
 
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
-    assert report._figure(-0.00001, 0.99) == "0.0000"
+    assert figure(-0.00001, 0.99) == "0.0000"
