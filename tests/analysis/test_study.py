@@ -41,7 +41,8 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
     accuracies = {f"val/accuracy/{distance}": 0.5 for distance in DISTANCES} if state == "COMPLETE" else {}
     return {"trial": number, "state": state, "arch": arch, TRUNCATION: k, "training.optimizer.learning_rate": 0.01,
             "recurrent.dropout": 0.1 if arch == "lstm" else None, "value": value, "tokens_per_second": 9000 + number,
-            "parameters": 1000 + (arch == "gru"), **accuracies, "front_parameters": 0, "front_time": 0, **others}  # fmt: skip
+            "parameters": 1000 + (arch == "gru"), **accuracies, "front_parameters": 0, "front_time": 0,
+            **others}  # fmt: skip
 
 
 def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told: Any) -> Path:
@@ -69,14 +70,23 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def search(path: Path) -> Path:
     """A search: eight complete trials, of which two are on a front, two ended early, and one failed."""
     rows = [row(n, ARCHS[n % 2], KS[n % 3], 0.6 - 0.01 * n, front_time=int(n in (0, 7)), front_parameters=int(n == 6))
             for n in range(8)]  # fmt: skip
     rows += [row(n, ARCHS[n % 2], 48, 0.9, "PRUNED") for n in (8, 9)]
     failed = {**row(10, "gru", 6, 0.0, "FAIL"), "value": "", "tokens_per_second": "", "parameters": ""}
-    return write(tmp_path / "lstm-vs-gru", [*rows, failed])
+    return write(path / "lstm-vs-gru", [*rows, failed])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return search(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return drawn(search(tmp_path_factory.mktemp("figures")))
 
 
 def drawn(folder: Path) -> dict[str, str]:
@@ -90,10 +100,9 @@ def points(figure: str, group: str) -> int:
     return sum(part.split("\n  </g>\n")[0].split('<g id="')[0].count("<use ") for part in parts)
 
 
-def test_every_figure_is_drawn_and_the_same_trials_give_the_same_bytes(folder: Path) -> None:
-    first = drawn(folder)
-    assert first.keys() == FIGURES
-    assert drawn(folder) == first
+def test_every_figure_is_drawn_and_the_same_trials_give_the_same_bytes(folder: Path, figures: dict[str, str]) -> None:
+    assert figures.keys() == FIGURES
+    assert drawn(folder) == figures
 
 
 @pytest.mark.parametrize(
@@ -115,30 +124,32 @@ def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row
     assert drawn(write(folder.parent / "other", rows, **change)).keys() == FIGURES - missing
 
 
-def test_every_trial_is_a_point_of_the_history_unless_it_failed(folder: Path) -> None:
-    history = drawn(folder)["history"]
+def test_every_trial_is_a_point_of_the_history_unless_it_failed(figures: dict[str, str]) -> None:
+    history = figures["history"]
     assert [points(history, f"{state}-{arch}") for state in ("complete", "pruned") for arch in ARCHS] == [4, 4, 1, 1]
 
 
-def test_pruned_trials_are_hollow_and_complete_ones_filled(folder: Path) -> None:
-    history = drawn(folder)["history"]
-    assert "fill: none" in history.split('id="pruned-lstm"')[1].split("<use ")[0]
-    assert "fill: none" not in history.split('id="complete-lstm"')[1].split("<use ")[0]
+def test_pruned_trials_are_hollow_and_complete_ones_filled(figures: dict[str, str]) -> None:
+    history = figures["history"]
+    colour = re.search(r"stroke: (#\w+)", history.split('id="complete-lstm"')[1])
+    assert colour
+    for group, is_filled in (("complete-lstm", True), ("pruned-lstm", False)):
+        assert (f"fill: {colour[1]}" in history.split(f'id="{group}"')[1].split("</g>")[0]) == is_filled
 
 
 @pytest.mark.parametrize("cost", ["parameters", "time"])
-def test_every_complete_trial_is_a_point_against_its_cost(folder: Path, cost: str) -> None:
-    figure = drawn(folder)[f"front-{cost}"]
+def test_every_complete_trial_is_a_point_against_its_cost(figures: dict[str, str], cost: str) -> None:
+    figure = figures[f"front-{cost}"]
     assert [points(figure, f"trials-{arch}") for arch in ARCHS] == [4, 4]
     assert 'id="front"' in figure
 
 
-def test_the_expected_best_has_a_point_for_every_number_of_complete_trials(folder: Path) -> None:
-    assert [points(drawn(folder)["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [4, 4]
+def test_the_expected_best_has_a_point_for_every_number_of_complete_trials(figures: dict[str, str]) -> None:
+    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [4, 4]
 
 
-def test_a_cell_of_the_map_has_its_best_and_its_number_of_trials(folder: Path) -> None:
-    figure = drawn(folder)["map"]
+def test_a_cell_of_the_map_has_its_best_and_its_number_of_trials(figures: dict[str, str]) -> None:
+    figure = figures["map"]
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", figure)
     # lstm has trials 0, 2, 4 and 6: k is 6, 18, 12 and 6 again, with the best figure of all
     assert texts.count("0.540") == 1
@@ -206,13 +217,14 @@ def test_a_cliff_is_told_with_its_size_over_every_distance(tmp_path: Path) -> No
 def test_an_even_slope_is_no_cliff(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(slope))
     assert set(kinds(falls(found), "gru").values()) == {"slope"}
-    assert sentences(found)[1].startswith("gru: no cliff, but a slope: accuracy falls with k step by step, by 0.")
+    assert re.match(r"gru: no evidence of a cliff: accuracy falls with k, but no single step takes more than half "
+                    r"of it for sure: 0\.\d\d ± 0\.\d\d over 8 words", sentences(found)[1])  # fmt: skip
 
 
 def test_without_a_fall_there_is_no_cliff(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(flat))
     assert set(kinds(falls(found), "lstm").values()) == {"none"}
-    assert sentences(found)[0].startswith("lstm: no cliff: no evidence that accuracy falls with k below the distance: ")
+    assert sentences(found)[0].startswith("lstm: no evidence of a cliff: no evidence that accuracy falls with k b")
 
 
 def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -> None:
@@ -225,13 +237,13 @@ def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -
 def test_a_rise_is_told_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(lambda k, distance: 1 - cliff(k, distance)))
     assert set(kinds(falls(found), "lstm").values()) == {"rise"}
-    assert "no cliff: with k below the distance accuracy rises by 0." in sentences(found)[0]
+    assert "no evidence of a cliff: with k below the distance accuracy rises by 0." in sentences(found)[0]
 
 
 def test_runs_that_do_not_vary_need_no_test(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(cliff, noise=0.0))
-    assert "a cliff: with k below the distance accuracy falls by 0.70 ± 0.00 over 8 words (on every run alike)" in (
-        sentences(found)[0]
+    assert (
+        "a cliff: with k below the distance accuracy falls by 0.70 ± 0.00 over 8 words (on every" in sentences(found)[0]
     )
     assert set(kinds(falls(study(tmp_path / "flat", grid(flat, noise=0.0))), "lstm").values()) == {"none"}
 
@@ -243,16 +255,16 @@ def test_too_few_runs_tell_nothing(tmp_path: Path) -> None:
     rows = [trial for trial in grid(cliff, seeds=2) if trial[TRUNCATION] < 30]
     found = study(tmp_path / "reach", rows)
     assert kinds(falls(found), "lstm")[36] == "untold"
-    assert sentences(found)[0].endswith("; too few runs tell over 36 words.")
+    assert sentences(found)[0].endswith("; too few runs tell over 26 and 36 words.")
 
 
 @pytest.mark.parametrize("accuracy", [flat, slope])
 def test_luck_is_seldom_told_as_a_cliff(tmp_path: Path, accuracy: Callable[[float, int], float]) -> None:
     wrong = 0
-    for seed in range(40):
-        found = study(tmp_path / "reach", grid(accuracy, noise=0.1, seeds=3, seed=seed))
-        wrong += sum(": a cliff: " in sentence for sentence in sentences(found))
-    assert wrong <= 4  # of 80 sentences; 5 in a hundred at most, by Holm
+    for seed in range(20):
+        found = falls(study(tmp_path / "reach", grid(accuracy, noise=0.1, seeds=3, seed=seed)))
+        wrong += any(fall.kind in ("cliff", "elsewhere") for fall in found)
+    assert wrong <= 2  # 5 in a hundred, of studies with any at all
 
 
 def test_all_steps_fall_short_of_no_distance(tmp_path: Path) -> None:
@@ -285,7 +297,8 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert "11 trials of 100,000 tokens and 5 validations each, chosen by a tree-structured Parzen estimator: " in html
     assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are such that all have as many" in html
     assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, by its logarithm</td>' in html
-    assert '<td class="words">0 to 0.4 by 0.1 (where arch=lstm)</td><td>0.1</td><td></td>' in html
+    # gru, which is not searched for dropout, is the better one
+    assert '<td class="words">0 to 0.4 by 0.1 (where arch=lstm)</td><td></td><td>0.1</td>' in html
     assert html.count("<svg") == len(FIGURES)
     assert "<li>lstm: " in html
     assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in html
@@ -298,8 +311,8 @@ def test_the_page_opens_without_network_and_is_the_same_each_time(folder: Path) 
     assert page(folder) == html
 
 
-def test_every_figure_has_a_name_for_those_who_do_not_see_it(folder: Path) -> None:
-    for figure in drawn(folder).values():
+def test_every_figure_has_a_name_for_those_who_do_not_see_it(figures: dict[str, str]) -> None:
+    for figure in figures.values():
         assert re.search(r"<svg[^>]*>\s*<title>[^<]+</title>", figure)
 
 
@@ -341,7 +354,7 @@ def test_in_the_report_the_study_comes_before_what_was_trained_anew(tmp_path: Pa
 def test_the_commands_of_a_study_begin_with_it(tmp_path: Path, folder: Path) -> None:
     commands = reported(tmp_path, folder).split("<pre>")[1]
     outputs = tmp_path / "outputs"
-    assert f"unroll tune study=lstm-vs-gru --prepared {outputs}/prepared/recall --out {outputs}/studies/lstm" in commands
+    assert f"unroll tune study=lstm-vs-gru --prepared {outputs}/prepared/recall --out {outputs}/studies/" in commands
     assert f"unroll train --config {outputs}/studies/lstm-vs-gru/$arch-$seed.yaml" in commands
     assert "experiment=" not in commands  # its name is none of an experiment
 
@@ -354,7 +367,7 @@ def test_an_architecture_has_one_colour_in_the_report(tmp_path: Path, folder: Pa
     assert dots.pop() in history
 
 
-@pytest.mark.parametrize("name", ["study.json", "trials.csv", "best-lstm.yaml"])
+@pytest.mark.parametrize("name", ["study.json", "trials.csv", "best-gru.yaml"])
 def test_a_file_that_is_missing_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BadInput, match=rf"{re.escape(str(folder))}.*{name} does not exist; run unroll tune"):
@@ -364,7 +377,7 @@ def test_a_file_that_is_missing_is_named(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [("study.json", "{"), ("study.json", "[]"), ("study.json", "{}"), ("trials.csv", "trial\n0\n"),
-     ("trials.csv", "trial,state,arch,value\n0,COMPLETE,rnn,1\n"), ("best-lstm.yaml", "a: [")],
+     ("trials.csv", "trial,state,arch,value\n0,COMPLETE,rnn,1\n"), ("best-gru.yaml", "a: [")],
 )  # fmt: skip
 def test_a_folder_of_something_else_is_bad_input(folder: Path, name: str, content: str) -> None:
     (folder / name).write_text(content, encoding="utf-8")

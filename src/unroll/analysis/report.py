@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.comparison import Results, by_arch, load_costs, load_results
+from unroll.analysis.comparison import Results, by_arch, load_results
+from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.page import write_page
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
@@ -57,6 +58,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
+        searched=any(section["study"] for part in sections.values() for section in part),
     )  # fmt: skip
 
 
@@ -114,14 +116,15 @@ def _section(
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
-    speeds = load_costs(outputs / "costs" / f"{name}.json")
+    costs = {row["arch"]: row for row in compare_speeds(name, load_costs(outputs / "costs" / f"{name}.json"))}
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
         figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
-        "colours": palette, "speeds": speeds, "figures": figures,
+        "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [row["verdict"] for row in mine if row["verdict"]],
+        "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
         "further": _further(results, mine), "commands": _commands(name, results, outputs, study), "study": study,
     }  # fmt: skip
 
@@ -131,7 +134,8 @@ def _commands(name: str, results: Results, outputs: Path, study: dict[str, Any] 
     archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
     prepared = f"{outputs}/prepared/{study['experiment'] if study else name}"
     first = f"unroll tune study={name} --prepared {prepared} --out {outputs}/studies/{name}\n" if study else ""
-    apart = f"unroll train experiment={name} arch={next(iter(archs))} seed=0    # one run apart, with settings of your own"
+    arch = next(iter(archs))
+    apart = f"\nunroll train experiment={name} arch={arch} seed=0    # one run apart, with settings of your own"
     return (
         f"{first}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
         f"  unroll train --config {outputs}/{'studies' if study else 'configs'}/{name}/$arch-$seed.yaml "
@@ -140,7 +144,7 @@ def _commands(name: str, results: Results, outputs: Path, study: dict[str, Any] 
         f"unroll evaluate {outputs}/runs/{name} --prepared {prepared} "
         f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
         f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}"
-        + ("" if study else f"\n{apart}")
+        f"{'' if study else apart}"
     )
 
 

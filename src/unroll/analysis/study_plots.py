@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from unroll.analysis.comparison import digits
-from unroll.analysis.plots import FAINT, INK, as_svg, by_logarithm, label_below
+from unroll.analysis.plots import INK, as_svg, by_logarithm, label_below
 from unroll.analysis.reach import UNITS, Samples, distances, samples
 from unroll.analysis.trials import TRUNCATION, Study, Trial
 from unroll.analysis.verdict import expected_best
