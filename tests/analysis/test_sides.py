@@ -86,7 +86,7 @@ def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
                        "positive where lstm is better",
         "improvement": "P = 0.00 that a run of lstm is better than one of gru",
         "p": "< 0.001 (welch)",
-        "equivalence": "p = < 0.001 that they differ by 20 or more",
+        "p of a margin": "< 0.001 that they differ by 20 or more",
         "seeds needed": "about 2 of each, for a power of 0.8 at this difference",
         "best of 2": f"lstm {expected_best(LSTM, True)[1]:.2f}, gru {expected_best(GRU, True)[1]:.2f} "
                      "expected on validation",

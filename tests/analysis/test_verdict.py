@@ -301,11 +301,12 @@ def test_among_equal_architectures_none_is_called_better_more_often_than_the_lev
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The best is chosen by the figures that judge it: corrected over its own comparisons alone, this fails.
-    monkeypatch.setattr(judgement, "seeds_needed", lambda *_: None)
+    for size in ("seeds_needed", "hedges", "improvement"):  # which take time, and decide nothing
+        monkeypatch.setattr(judgement, size, lambda *_: None)
     monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels calls it each time that it corrects
     random, false = np.random.default_rng(6), 0
     for _ in range(1000):
-        samples = {arch: random.normal(size=5).tolist() for arch in ("rnn", "lstm", "gru", "irnn")}
+        samples = {arch: random.normal(size=20).tolist() for arch in ("rnn", "irnn", "lstm", "gru", "coupled", "cnn")}
         best = max(samples, key=lambda arch: fmean(samples[arch]))
         judged = judge_against(best, samples, lower=False)
         false += any("is better" in sentence(best, arch, found, 2) for arch, found in judged.items())
@@ -409,6 +410,14 @@ def test_more_seeds_are_needed_than_there_are_where_there_is_no_evidence(monkeyp
         for judged in judge_against(best, samples, lower=False).values():
             assert judged.p is not None
             assert judged.p < 0.05 or judged.needed is None or judged.needed > count
+
+
+def test_the_seeds_needed_are_for_a_level_that_holds_over_all_comparisons() -> None:
+    assert judge(A, B, False, comparisons=21).needed == seeds_needed(A, B, "welch", 0.05 / 21)
+    assert judge(A, B, False).needed == seeds_needed(A, B, "welch", 0.05) != judge(A, B, False, comparisons=21).needed
+    samples = {"a": A, "b": B, "c": FAR}
+    assert judge_against("c", samples, lower=False)["a"] == replace(
+        judge(FAR, A, False, comparisons=3), p=holm([welch(A, B).p, welch(A, FAR).p, welch(B, FAR).p])[1])  # fmt: skip
 
 
 def test_equivalence_within_a_margin_is_a_result_too() -> None:
