@@ -185,7 +185,7 @@ def test_runs_of_one_side_differ_in_seeds_alone() -> None:
     good = str(run("good", 0, 1.0))
     run("mixed/a", 0, 1.0)
     run("mixed/b", 1, 1.0, "gru")
-    assert "mixed has runs of gru, lstm; name those of one, such as 'mixed/gru-*'" in refused("mixed", good)
+    assert "mixed has runs of gru, lstm; name those of one, such as 'mixed/gru-[0-9]*'" in refused("mixed", good)
     run("twice/a", 3, 1.0)
     run("twice/b", 3, 1.0)
     assert "twice/b is a second run of seed 3" in refused("twice", good)
