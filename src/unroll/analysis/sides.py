@@ -109,7 +109,7 @@ def _of_runs(text: str) -> Side:
     (config, facts), archs = runs[0], sorted({config["arch"]["name"] for config, _ in runs})
     if len(archs) > 1:
         raise BadInput(f"{text} has runs of {', '.join(archs)}; name those of one, such as '{folders[0].parent}/"
-                       f"{archs[0]}-*'.")  # fmt: skip
+                       f"{archs[0]}-[0-9]*'.")  # fmt: skip
     figures: dict[int, dict[str, float]] = {}
     for folder, (other, found) in zip(folders, runs, strict=True):
         if _but_for_the_seed(other) != _but_for_the_seed(config):

@@ -10,6 +10,7 @@ from unroll.analysis.comparison import digits
 from unroll.analysis.costs import load_costs
 from unroll.analysis.sides import Side, read_side
 from unroll.analysis.verdict import (
+    POWER,
     SPEED,
     Interval,
     Judgement,
@@ -96,9 +97,10 @@ def _quality(
     if judged.p is not None:
         yield "p", f"{p_value(judged.p)} ({judged.test})"
     if judged.equivalence is not None:
-        yield "equivalence", f"p = {p_value(judged.equivalence)} that they differ by {judged.margin:g} or more"
+        yield "p of a margin", f"{p_value(judged.equivalence)} that they differ by {judged.margin:g} or more"
     if judged.p is not None and judged.needed:
-        yield "seeds needed", f"about {judged.needed:,} of each, for a power of 0.8 at this difference"
+        by = " of Welch's test" if judged.test == "permutation" else ""
+        yield "seeds needed", f"about {judged.needed:,} of each, for a power of {POWER:g}{by} at this difference"
     yield from _best(names, sides, metric, judged.lower, decimals)
 
 

@@ -17,7 +17,7 @@ from unroll.analysis.verdict.difference import (
     t_interval,
     welch,
 )
-from unroll.analysis.verdict.effect import Effect, expected_best, hedges, improvement, seeds_needed
+from unroll.analysis.verdict.effect import POWER, Effect, expected_best, hedges, improvement, seeds_needed
 from unroll.analysis.verdict.judgement import (
     QUALITY,
     SPEED,
@@ -30,7 +30,7 @@ from unroll.analysis.verdict.judgement import (
 )
 
 __all__ = [
-    "FEWEST", "QUALITY", "SPEED", "Difference", "Effect", "Interval", "Judgement", "Test", "Words", "equivalence",
-    "expected_best", "hedges", "holm", "improvement", "judge", "judge_against", "p_value", "paired",
+    "FEWEST", "POWER", "QUALITY", "SPEED", "Difference", "Effect", "Interval", "Judgement", "Test", "Words",
+    "equivalence", "expected_best", "hedges", "holm", "improvement", "judge", "judge_against", "p_value", "paired",
     "permutation", "seeds_needed", "sentence", "smallest_p", "t_interval", "welch",
 ]  # fmt: skip
