@@ -124,6 +124,20 @@ def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row
     assert drawn(write(folder.parent / "other", rows, **change)).keys() == FIGURES - missing
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_study_of_a_trial_or_two_can_be_drawn(tmp_path: Path, count: int) -> None:
+    rows = [row(n, "lstm", 6, 0.5 + n, front_time=1, front_parameters=1) for n in range(count)]
+    rest = {"importances", "expected-best"} if count == 1 else {"importances"}
+    assert drawn(write(tmp_path / "small", rows, importances={})).keys() == FIGURES - rest
+    assert "too few runs to tell whether there is a cliff" in page(tmp_path / "small")
+
+
+def test_where_more_is_better_the_best_is_the_greatest(tmp_path: Path) -> None:
+    rows = [row(n, "lstm", 6, value, front_time=1) for n, value in enumerate((0.25, 0.75, 0.5))]
+    path = write(tmp_path / "f1", rows, metric="f1", mode="max", importances={})
+    assert re.findall(r"<text[^>]*>(0\.\d\d\d)</text>", drawn(path)["map"]) == ["0.750"]
+
+
 def test_every_trial_is_a_point_of_the_history_unless_it_failed(figures: dict[str, str]) -> None:
     history = figures["history"]
     assert [points(history, f"{state}-{arch}") for state in ("complete", "pruned") for arch in ARCHS] == [4, 4, 1, 1]

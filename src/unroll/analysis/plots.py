@@ -124,13 +124,13 @@ def thousands(value: float, _: Any) -> str:
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def label_below(figure: Figure, axes: Axes) -> None:
+def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
     """A legend with one entry per architecture, below the axes, where no curve runs through it."""
     handles: dict[str, Any] = {}
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
         handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9,
-                  handlelength=1.4)  # fmt: skip
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False,
+                  fontsize=9, handlelength=1.4)  # fmt: skip
 
 
 def as_svg(figure: Figure) -> str:

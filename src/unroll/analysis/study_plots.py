@@ -26,6 +26,7 @@ SOFT, SHADE = "#5d5a52", "#f3efe6"
 SHADES = LinearSegmentedColormap.from_list("ink", (SHADE, "#44403c"))
 WIDE_RANGE = 4  # from the best figure to the worst; beyond it the ordinate is logarithmic
 ACROSS = 5  # panels in a row
+COLUMNS = 3  # of a legend
 
 
 def figures(study: Study, palette: Palette) -> dict[str, str]:
@@ -35,8 +36,9 @@ def figures(study: Study, palette: Palette) -> dict[str, str]:
         drawn["history"] = history(study, palette)
     if study.told["importances"]:
         drawn["importances"] = importances(study)
-    if study.choices("arch") and study.choices(TRUNCATION):
-        drawn["map"] = heat_map(study)
+    cells = _cells(study)
+    if any(map(any, cells)):
+        drawn["map"] = heat_map(study, cells)
     for cost in COSTS:
         if any(cost in trial.fronts for trial in study.trials):
             drawn[f"front-{cost}"] = front(study, palette, cost)
@@ -61,7 +63,7 @@ def history(study: Study, palette: Palette) -> str:
     _scale(axes, study)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlabel="trial", title=f"validation {study.metric}, every trial")
-    label_below(figure, axes)
+    label_below(figure, axes, COLUMNS)
     return as_svg(figure)
 
 
@@ -91,15 +93,20 @@ def importances(study: Study) -> str:
     return as_svg(figure)
 
 
-def heat_map(study: Study) -> str:
+def _cells(study: Study) -> list[list[list[float]]]:
+    """Figures of all complete trials by architecture and k, where both were chosen."""
+    return [[[trial.value for trial in study.complete(arch)
+              if TRUNCATION in trial.values and trial.values[TRUNCATION] == k and trial.value is not None]
+             for k in study.choices(TRUNCATION)] for arch in study.choices("arch")]  # fmt: skip
+
+
+def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
     """The best figure of every architecture with every k, and of how many complete trials it is the best."""
-    archs, reaches = study.archs, study.choices(TRUNCATION)
-    cells = [[[t.value for t in study.complete(arch) if t.values.get(TRUNCATION, ...) == k and t.value is not None]
-              for k in reaches] for arch in archs]  # fmt: skip
+    archs, reaches = study.choices("arch"), study.choices(TRUNCATION)
     best = [[study.best(values) if values else math.nan for values in row] for row in cells]
     known = [value for row in best for value in row if not math.isnan(value)]
     low, high = min(known), max(known)
-    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    figure, axes = plt.subplots(figsize=(SIZE[0], max(SIZE[1], 0.9 + 0.45 * len(archs))), layout="constrained")
     axes.pcolormesh(best, cmap=SHADES.reversed() if study.lower else SHADES, vmin=low, vmax=high, edgecolor="#fffefb",
                     linewidth=3)  # fmt: skip
     for row, values in enumerate(cells):
@@ -120,10 +127,10 @@ def heat_map(study: Study) -> str:
 def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: str) -> None:
     """A cell's figure, and below it how many trials it is of."""
     text = f"{value:.{min(digits(value), 3)}f}" if trials else "–"
-    axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=9.5)
+    axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=8.5)
     if trials:
-        axes.annotate(f"{trials} trial{'s' * (trials > 1)}", (x, y), xytext=(0, -12), textcoords="offset points",
-                      ha="center", va="center", color=colour, fontsize=7, alpha=0.8)  # fmt: skip
+        axes.annotate(f"{trials} trial{'s' * (trials > 1)}", (x, y), xytext=(0, -10), textcoords="offset points",
+                      ha="center", va="center", color=colour, fontsize=6.5, alpha=0.8)  # fmt: skip
 
 
 def _parameters(trial: Trial) -> float | None:
@@ -160,7 +167,7 @@ def front(study: Study, palette: Palette, cost: str) -> str:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.set(xlabel=label, title=f"validation {study.metric} by {name}")
-    label_below(figure, axes)
+    label_below(figure, axes, COLUMNS)
     return as_svg(figure)
 
 
@@ -174,7 +181,7 @@ def expected(study: Study, palette: Palette) -> str:
                   gid=f"best-of-{arch}")  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set(xlabel="complete trials", title=f"expected best validation {study.metric}")
-    label_below(figure, axes)
+    label_below(figure, axes, COLUMNS)
     return as_svg(figure)
 
 
