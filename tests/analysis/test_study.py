@@ -248,6 +248,12 @@ def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -
     assert "between k = 24 and 36)" in sentences(found)[0]
 
 
+def test_a_fall_at_one_k_below_every_greater_distance_is_none_at_the_distance(tmp_path: Path) -> None:
+    found = study(tmp_path / "reach", grid(lambda k, distance: 0.9 if k > 20 else 0.2))
+    assert kinds(falls(found), "lstm") == dict.fromkeys(DISTANCES, "elsewhere")
+    assert sentences(found)[0].startswith("lstm: a cliff, but not at the distance: accuracy falls at another k, by 0.")
+
+
 def test_a_rise_is_told_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(lambda k, distance: 1 - cliff(k, distance)))
     assert set(kinds(falls(found), "lstm").values()) == {"rise"}

@@ -27,10 +27,10 @@ def draw_study(folder: Path) -> None:
     Raises:
         BadInput: the folder holds something else.
     """
-    from unroll.analysis import plots, study_plots
+    from unroll.analysis import plots
 
     study = load_study(folder)
-    for name, figure in study_plots.figures(study, plots.colours([study.archs])).items():
+    for name, figure in _figures(study, plots.colours([study.archs])).items():
         write_text(folder / f"{name}.svg", figure)
 
 
@@ -41,12 +41,10 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
         study: see :func:`~unroll.analysis.trials.load_study`.
         palette: colour of every architecture.
     """
-    from unroll.analysis import study_plots
-
     return {
         "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
         "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
-        "figures": study_plots.figures(study, palette), "sentences": sentences(study), "confounded": _confounded(study),
+        "figures": _figures(study, palette), "sentences": sentences(study), "confounded": _confounded(study),
     }  # fmt: skip
 
 
@@ -64,6 +62,28 @@ def write_study_page(folder: Path, out: Path) -> Path:
 
     study = load_study(folder)
     return write_page("study_page.html.j2", out, study=study_part(study, plots.colours([study.archs])))
+
+
+def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
+    """Every figure that a study has something to show in, by name."""
+    from unroll.analysis import study_plots, truncation_plots
+
+    drawn: dict[str, str] = {}
+    if any(study.complete(arch) for arch in study.archs):
+        drawn["history"] = study_plots.history(study, palette)
+    if study.told["importances"]:
+        drawn["importances"] = study_plots.importances(study)
+    cells = truncation_plots.cells_of(study)
+    if any(map(any, cells)):
+        drawn["map"] = truncation_plots.heat_map(study, cells)
+    for cost in study_plots.COSTS:
+        if any(cost in trial.fronts for trial in study.trials):
+            drawn[f"front-{cost}"] = study_plots.front(study, palette, cost)
+    if any(len(study.complete(arch)) > 1 for arch in study.archs):
+        drawn["expected-best"] = study_plots.expected(study, palette)
+    if distances(study):
+        drawn["reach"] = truncation_plots.reach(study, palette)
+    return drawn
 
 
 def _effort(told: dict[str, Any]) -> str:
