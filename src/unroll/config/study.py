@@ -97,7 +97,8 @@ class PrunerConfig(Section):
     """Which trials end before their budget is spent."""
 
     name: Literal["median", "hyperband", "none"] = Field(
-        description="Those below the median of the others at as many tokens, the worse ones of brackets, or none."
+        description="Those below the median of the others at as many tokens, of the same choice of balanced where "
+        "there is one; the worse ones of brackets; or none."
     )
     startup_trials: int = Field(ge=0, description="Trials that the median waits for.")
     warmup: float = Field(ge=0, lt=1, description="Share of the budget of tokens before which the median ends none.")
@@ -193,6 +194,9 @@ class StudyConfig(Section):
             raise ValueError("trials must be a number from 1 on")
         if self.balanced is None:
             return
+        if self.pruner.name == "hyperband":
+            raise ValueError(f"pruner=hyperband would hold the choices of balanced={self.balanced} against each other; "
+                             "choose median, which does not, or none")  # fmt: skip
         dimension = self.space.get(self.balanced)
         if not isinstance(dimension, ChoiceConfig) or dimension.when:
             raise ValueError(f"balanced={self.balanced} is no key of the space that always has choices")
@@ -230,6 +234,14 @@ class StudySettings(NamedTuple):
                 _set(settings, key, value)
         settings["experiment"] = self.study.name  # by which runs are grouped and named
         return finished(settings, f"study={self.study.name} {told(values)}".strip())
+
+    def first(self) -> Config:
+        """A run of the study: what all of them have in common is as in this one."""
+        values: dict[str, Value] = {}
+        for key, part in self.study.space.items():
+            if not part.when:
+                values[key] = part.choices[0] if isinstance(part, ChoiceConfig) else part.low
+        return self.run(values)
 
     def digest(self, data: str, code: str) -> str:
         """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""

@@ -53,8 +53,8 @@ class Job:
 
     @cached_property
     def first(self) -> Config:
-        """A run of the study: what all have in common is as in this one."""
-        return self.settings.run(next(self.space.corners()))
+        """A run of the study: what all of them have in common is as in this one."""
+        return self.settings.first()
 
     @cached_property
     def folders(self) -> dict[str, Path]:
