@@ -99,13 +99,17 @@ class Space:
             raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
                            f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
 
-    def run(self, values: Values) -> Config:
+    def run(self, values: Values, anew: bool = False) -> Config:
         """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
+
+        Args:
+            values: of the trial.
+            anew: whether it is one that is trained anew.
 
         Raises:
             BadInput: an impossible value or pair.
         """
-        config = self.settings.run(values)
+        config = self.settings.run(values, anew)
         archs = self.study.space.get("arch")
         if self.study.match is None or not isinstance(archs, ChoiceConfig) or values["arch"] == archs.choices[0]:
             return config
