@@ -1,0 +1,1 @@
+"""Tuning: which settings serve best, at equal cost."""
