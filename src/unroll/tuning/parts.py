@@ -36,7 +36,7 @@ class Cost:
     Args:
         parameters: entries of its weights.
         products: entries of the matrices that one token is multiplied by.
-        kept: about how many numbers of one token wait for the backward pass.
+        kept: about how many numbers of one token are held when a step holds most.
     """
 
     parameters: int = 0
