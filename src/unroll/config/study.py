@@ -116,7 +116,9 @@ class RetrainConfig(Section):
     """What is trained anew, on seeds that the study has not seen."""
 
     seeds: list[int] = Field(description="Seeds of the best run of each arch.")
-    settings: dict[str, Value] = Field(description="Settings that differ from those of a trial, such as a longer budget.")
+    settings: dict[str, Value] = Field(
+        description="Settings that differ from those of a trial, such as a longer budget."
+    )
 
 
 class StudyConfig(Section):
