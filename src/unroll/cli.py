@@ -221,6 +221,13 @@ def compare(options: argparse.Namespace) -> None:
     print(compare_all(files, options.costs, options.out, options.targets))
 
 
+def verdict(options: argparse.Namespace) -> None:
+    """Judge two sides: which is better, by how much, how sure that is, or how many seeds would tell."""
+    from unroll.analysis.telling import tell
+
+    print(tell(options.a, options.b, options.metric, options.margin, options.test, options.costs))
+
+
 def report(options: argparse.Namespace) -> None:
     """Write one page to read: questions, tables, figures, verdicts."""
     from unroll import config as settings
@@ -380,6 +387,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
     sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
     sub.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
+
+    sub = add(verdict)
+    sides = "FILE:ARCH of what evaluate wrote, or a run, a folder of runs or a pattern in quotes: their validation"
+    sub.add_argument("a", metavar="RUNS_A", help=sides)
+    sub.add_argument("b", metavar="RUNS_B", help="the same")
+    sub.add_argument("--metric", metavar="NAME", help="compare by this one (the experiment's own)")
+    sub.add_argument("--margin", type=float, metavar="M", help="call them equivalent if they differ by less than this")
+    sub.add_argument("--test", choices=["welch", "permutation", "paired"], default="welch",
+                     help="welch; permutation; or paired by seed, from 8 pairs on (welch)")  # fmt: skip
+    sub.add_argument("--costs", type=Path, metavar="FOLDER", help="judge the speeds measured there, too")
 
     sub = add(report)
     sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.comparison import Results, by_arch, digits, load_costs, load_results
+from unroll.analysis.comparison import Results, by_arch, digits, load_results
+from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.verdict import p_value
 from unroll.errors import BadInput
 from unroll.outputs import write_text
 
@@ -50,7 +52,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         if grid["experiments"]
     }
     environment = Environment(loader=PackageLoader("unroll", "analysis"), autoescape=True, trim_blocks=True)
-    environment.filters["figure"] = _figure
+    environment.filters.update({"figure": _figure, "p": p_value})
     page = environment.get_template("report.html.j2").render(
         chapters=sections,
         certificates={chapter: _certificates(chapters[chapter], outputs) for chapter in sections},
@@ -113,14 +115,15 @@ def _section(
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
-    speeds = load_costs(outputs / "costs" / f"{name}.json")
+    costs = {row["arch"]: row for row in compare_speeds(name, load_costs(outputs / "costs" / f"{name}.json"))}
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
         figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
-        "colours": palette, "speeds": speeds, "figures": figures,
+        "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [row["verdict"] for row in mine if row["verdict"]],
+        "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
         "further": _further(results, mine), "commands": _commands(name, results, outputs),
     }  # fmt: skip
 
