@@ -15,7 +15,7 @@ side_by_side = xargs -r -P $(JOBS) -n 3 dvc --wait-for-lock repro -s
 embedded = $(basename $(notdir $(shell grep -l '^generator: [a-z]' conf/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: setup repro paper test check soak ui report clean help
+.PHONY: setup repro study paper test check soak ui report clean help
 
 setup: .venv/ready  ## make the virtual environment from requirements.lock
 .venv/ready: requirements.lock pyproject.toml
@@ -31,11 +31,17 @@ repro: setup  ## run the whole course on embedded data, and write the report
 	@if [ -n "$$($(stale))" ]; then \
 	  dvc repro -s resolve; \
 	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
-	  $(stale) | { grep ^train- || true; } | $(side_by_side); \
-  $(stale) | { grep ^certify- || true; } | $(side_by_side); \
+	  $(stale) | { grep ^train- | grep -v ^train-tuned || true; } | $(side_by_side); \
+	  $(stale) | { grep ^tune@ || true; } | xargs -r -n 1 dvc --wait-for-lock repro -s; \
+	  $(stale) | { grep ^train-tuned || true; } | $(side_by_side); \
+	  $(stale) | { grep ^certify- || true; } | $(side_by_side); \
 	  dvc repro; \
 	else echo "Data and pipelines are up to date."; fi
 	@echo "The report: outputs/report/index.html    The runs: make ui"
+
+study: setup  ## try every window length of each cell, at every distance of the recall corpus
+	@unroll tune study=reach --workers $(JOBS)
+	@echo "The page: outputs/studies/reach/index.html    The runs: make ui"
 
 paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder or URL that has them)
 	@dvc repro paper/dvc.yaml

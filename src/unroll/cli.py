@@ -73,6 +73,8 @@ def config(options: argparse.Namespace) -> None:
         raise BadInput("--out goes with --course, and settings do not.")
     if options.explain:
         print(settings.explain())
+        print("\nA study, in conf/study/NAME.yaml:\n")
+        print(settings.explain(settings.StudyConfig))
     elif options.course:
         settings.resolve(options.course, options.out or Path("outputs/configs"))
     else:

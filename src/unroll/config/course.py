@@ -8,6 +8,7 @@ from typing import Any
 
 from unroll.config.compose import CONF, check, compose, dump_data, question, read
 from unroll.config.schema import Config
+from unroll.config.study import ChoiceConfig, StudyConfig, compose_study, studies
 from unroll.errors import BadInput, no_such
 from unroll.outputs import whole
 
@@ -22,8 +23,10 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     """
     content = read(path)
     for chapter, grid in content.items():
-        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds", "certified"}:
-            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs, seeds and certified.")
+        if not isinstance(grid, dict) or {"experiments", "archs", "seeds"} != grid.keys() - {"certified"}:
+            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have "
+                           "certified.")  # fmt: skip
+        grid.setdefault("certified", [])
         if not all(isinstance(names, list) for names in grid.values()):
             raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")
         runs = [f"{arch}-{seed}" for arch in grid["archs"] for seed in grid["seeds"]]
@@ -32,8 +35,21 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
                 raise no_such(f"run of chapter {chapter} to be certified,", run, runs)
         if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
             raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
+        for name in set(grid["experiments"]) & set(studies()):
+            _check_study(compose_study(name).study, grid, f"{path}: chapter {chapter!r}")
     chapters: Chapters = content
     return chapters
+
+
+def _check_study(study: StudyConfig, grid: dict[str, list[Any]], place: str) -> None:
+    """Refuse a chapter that trains anew what its study does not write."""
+    searched = study.space.get("arch")
+    archs = searched.choices if isinstance(searched, ChoiceConfig) else [study.settings.get("arch")]
+    if set(grid["archs"]) != set(archs):
+        raise BadInput(f"{place} has archs {grid['archs']}, and study={study.name} searches {archs}; make them alike.")
+    if grid["seeds"] != study.retrain.seeds:
+        raise BadInput(f"{place} has seeds {grid['seeds']}, and study={study.name} retrain.seeds "
+                       f"{study.retrain.seeds}; make them alike.")  # fmt: skip
 
 
 def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
@@ -47,6 +63,8 @@ def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
 def resolve(path: Path, out: Path) -> None:
     """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and ``data.yaml`` of its data.
 
+    Of a study, whose runs are not known yet, ``study.yaml`` is written instead.
+
     Args:
         path: the course.
         out: folder to write.
@@ -54,7 +72,15 @@ def resolve(path: Path, out: Path) -> None:
     composed: dict[tuple[str, str], Config] = {}
     with whole(out, replaces="*/data.yaml") as folder:
         folder.mkdir()
-        for experiment, arch, seed in grid(course(path)):
+        chapters = course(path)
+        for study in [name for chapter in chapters.values() for name in chapter["experiments"] if name in studies()]:
+            (folder / study).mkdir()
+            settings = compose_study(study)
+            (folder / study / "study.yaml").write_text(settings.dump(), encoding="utf-8")
+            (folder / study / "data.yaml").write_text(dump_data(settings.first().data), encoding="utf-8")
+        for experiment, arch, seed in grid(chapters):
+            if experiment in studies():
+                continue
             if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
                 composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
             run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
@@ -69,6 +95,11 @@ def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
     found = {}
     for grid in chapters.values():
         for name in grid["experiments"]:
+            if name in studies():
+                study = compose_study(name)
+                data = study.first().data
+                found[name] = {"question": study.study.question, "data": data.title, "probe": data.probe}
+                continue
             run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
             found[name] = {"question": question(name), "data": run.data.title, "probe": run.data.probe}
     return found

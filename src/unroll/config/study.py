@@ -97,7 +97,8 @@ class PrunerConfig(Section):
     """Which trials end before their budget is spent."""
 
     name: Literal["median", "hyperband", "none"] = Field(
-        description="Those below the median of the others at as many tokens, the worse ones of brackets, or none."
+        description="Those below the median of the others at as many tokens, of the same choice of balanced where "
+        "there is one; the worse ones of brackets; or none."
     )
     startup_trials: int = Field(ge=0, description="Trials that the median waits for.")
     warmup: float = Field(ge=0, lt=1, description="Share of the budget of tokens before which the median ends none.")
@@ -115,6 +116,9 @@ class RetrainConfig(Section):
     """What is trained anew, on seeds that the study has not seen."""
 
     seeds: list[int] = Field(description="Seeds of the best run of each arch.")
+    settings: dict[str, Value] = Field(
+        description="Settings that differ from those of a trial, such as a longer budget."
+    )
 
 
 class StudyConfig(Section):
@@ -193,6 +197,9 @@ class StudyConfig(Section):
             raise ValueError("trials must be a number from 1 on")
         if self.balanced is None:
             return
+        if self.pruner.name == "hyperband":
+            raise ValueError(f"pruner=hyperband would hold the choices of balanced={self.balanced} against each other; "
+                             "choose median, which does not, or none")  # fmt: skip
         dimension = self.space.get(self.balanced)
         if not isinstance(dimension, ChoiceConfig) or dimension.when:
             raise ValueError(f"balanced={self.balanced} is no key of the space that always has choices")
@@ -214,22 +221,31 @@ class StudySettings(NamedTuple):
     study: StudyConfig
     bases: dict[str, dict[str, Any]]
 
-    def run(self, values: dict[str, Value]) -> Config:
+    def run(self, values: dict[str, Value], anew: bool = False) -> Config:
         """Settings of the run of a trial.
 
         Args:
             values: of keys of the space.
+            anew: whether it is one that is trained anew.
 
         Raises:
             BadInput: an impossible value or pair.
         """
-        given = {**self.study.settings, **values}
+        given = {**self.study.settings, **values, **(self.study.retrain.settings if anew else {})}
         settings = copy.deepcopy(self.bases[_groups(given)])
         for key, value in given.items():
             if key not in GROUPS:
                 _set(settings, key, value)
         settings["experiment"] = self.study.name  # by which runs are grouped and named
         return finished(settings, f"study={self.study.name} {told(values)}".strip())
+
+    def first(self) -> Config:
+        """A run of the study: what all of them have in common is as in this one."""
+        values: dict[str, Value] = {}
+        for key, part in self.study.space.items():
+            if not part.when:
+                values[key] = part.choices[0] if isinstance(part, ChoiceConfig) else part.low
+        return self.run(values)
 
     def digest(self, data: str, code: str) -> str:
         """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""
@@ -326,7 +342,10 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
 
 def _check_keys(study: StudyConfig, origin: str) -> None:
     known = [*keys(), *GROUPS]
-    for key in [*study.space, *study.settings]:
+    for key in study.retrain.settings:
+        if key in GROUPS:
+            raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
+    for key in [*study.space, *study.settings, *study.retrain.settings]:
         if key not in known and not key.startswith("arch.cell_arguments."):
             raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
                            "see unroll config --explain.")  # fmt: skip

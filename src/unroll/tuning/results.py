@@ -114,10 +114,11 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         folder.mkdir()
         (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
         (folder / "study.json").write_text(json.dumps(_told(job, result), indent=1) + "\n", encoding="utf-8")
-        for arch, (_, config) in result.best.items():
+        for arch, (slot, config) in result.best.items():
             (folder / f"best-{arch}.yaml").write_text(config.dump(), encoding="utf-8")
+            again = job.space.run(slot.values, anew=True)
             for seed in job.settings.study.retrain.seeds:
-                anew = config.model_copy(update={"seed": seed})
+                anew = again.model_copy(update={"seed": seed})
                 (folder / f"{arch}-{seed}.yaml").write_text(anew.dump(), encoding="utf-8")
         draw(folder)
 
