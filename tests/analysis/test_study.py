@@ -315,7 +315,7 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     html = page(folder)
     assert "Which &lt;one&gt;?" in html
     assert "11 trials of 100,000 tokens and 5 validations each, chosen by a tree-structured Parzen estimator: " in html
-    assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are such that all have as many" in html
+    assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are those with which all come" in html
     assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, by its logarithm</td>' in html
     # gru, which is not searched for dropout, is the better one
     assert '<td class="words">0 to 0.4 by 0.1 (where arch=lstm)</td><td></td><td>0.1</td>' in html
@@ -374,7 +374,7 @@ def test_in_the_report_the_study_comes_before_what_was_trained_anew(tmp_path: Pa
 def test_the_commands_of_a_study_begin_with_it(tmp_path: Path, folder: Path) -> None:
     commands = reported(tmp_path, folder).split("<pre>")[1]
     outputs = tmp_path / "outputs"
-    assert f"unroll tune study=lstm-vs-gru --prepared {outputs}/prepared/recall --out {outputs}/studies/" in commands
+    assert f"unroll tune --config {outputs}/configs/lstm-vs-gru/study.yaml --prepared {outputs}/prepared/l" in commands
     assert f"unroll train --config {outputs}/studies/lstm-vs-gru/$arch-$seed.yaml" in commands
     assert "experiment=" not in commands  # its name is none of an experiment
 

@@ -125,26 +125,27 @@ def _section(
         "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [row["verdict"] for row in mine if row["verdict"]],
         "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
-        "further": _further(results, mine), "commands": _commands(name, results, outputs, study), "study": study,
+        "further": _further(results, mine), "study": study,
+        "commands": _commands(name, results, outputs, is_study=study is not None),
     }  # fmt: skip
 
 
-def _commands(name: str, results: Results, outputs: Path, study: dict[str, Any] | None) -> str:
+def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str:
     """What makes the figures of an experiment again from its prepared data, run by run; and one run apart."""
     archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
-    prepared = f"{outputs}/prepared/{study['experiment'] if study else name}"
-    first = f"unroll tune study={name} --prepared {prepared} --out {outputs}/studies/{name}\n" if study else ""
+    prepared = f"--prepared {outputs}/prepared/{name}"
+    first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
     arch = next(iter(archs))
     apart = f"\nunroll train experiment={name} arch={arch} seed=0    # one run apart, with settings of your own"
     return (
-        f"{first}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
-        f"  unroll train --config {outputs}/{'studies' if study else 'configs'}/{name}/$arch-$seed.yaml "
-        f"--prepared {prepared} --out {outputs}/runs/{name}/$arch-$seed\n"
+        f"{first if is_study else ''}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
+        f"  unroll train --config {outputs}/{'studies' if is_study else 'configs'}/{name}/$arch-$seed.yaml "
+        f"{prepared} --out {outputs}/runs/{name}/$arch-$seed\n"
         "done; done\n"
-        f"unroll evaluate {outputs}/runs/{name} --prepared {prepared} "
+        f"unroll evaluate {outputs}/runs/{name} {prepared} "
         f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
         f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}"
-        f"{'' if study else apart}"
+        f"{'' if is_study else apart}"
     )
 
 

@@ -90,7 +90,9 @@ def _effort(told: dict[str, Any]) -> str:
     """What the study has spent, and how."""
     states, pruner = told["states"], PRUNERS[told["pruner"]]
     ends = [(states["COMPLETE"], "complete"), (states["PRUNED"], f"ended early {pruner}"), (states["FAIL"], "failed")]
-    matched = f" Hidden sizes are such that all have as many {told['match']}." if told["match"] else ""
+    archs = told["space"].get("arch", {}).get("choices", [])
+    matched = (f" Hidden sizes are those with which all come to as many {told['match']} as {archs[0]}."
+               if told["match"] and len(archs) > 1 else "")  # fmt: skip
     validations = f"{told['validations']} validation{'s' * (told['validations'] > 1)}"
     return (f"{sum(states.values())} trials of {told['tokens']:,} tokens and {validations} each, "
             f"{SAMPLERS[told['sampler']]}: {', '.join(f'{count} {end}' for count, end in ends if count)}."
