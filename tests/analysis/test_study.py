@@ -41,7 +41,8 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
     accuracies = {f"val/accuracy/{distance}": 0.5 for distance in DISTANCES} if state == "COMPLETE" else {}
     return {"trial": number, "state": state, "arch": arch, TRUNCATION: k, "training.optimizer.learning_rate": 0.01,
             "recurrent.dropout": 0.1 if arch == "lstm" else None, "value": value, "tokens_per_second": 9000 + number,
-            "parameters": 1000 + (arch == "gru"), **accuracies, "front_parameters": 0, "front_time": 0,
+            "parameters": 1000 + (arch == "gru"), **accuracies, "hidden_size": 64 + number,
+            "front_parameters": 0, "front_time": 0,
             **others}  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def search(path: Path) -> Path:
     rows = [row(n, ARCHS[n % 2], KS[n % 3], 0.6 - 0.01 * n, front_time=int(n in (0, 7)), front_parameters=int(n == 6))
             for n in range(8)]  # fmt: skip
     rows += [row(n, ARCHS[n % 2], 48, 0.9, "PRUNED") for n in (8, 9)]
-    failed = {**row(10, "gru", 6, 0.0, "FAIL"), "value": "", "tokens_per_second": "", "parameters": ""}
+    failed = row(10, "gru", 6, 0.0, "FAIL") | dict.fromkeys(("value", "tokens_per_second", "parameters", "hidden_size"))
     return write(path / "lstm-vs-gru", [*rows, failed])
 
 
@@ -319,6 +320,7 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, by its logarithm</td>' in html
     # gru, which is not searched for dropout, is the better one
     assert '<td class="words">0 to 0.4 by 0.1 (where arch=lstm)</td><td></td><td>0.1</td>' in html
+    assert '<td>hidden size, matched</td><td class="words"></td><td>71</td><td>70</td>' in html
     assert html.count("<svg") == len(FIGURES)
     assert "<li>lstm: " in html
     assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in html

@@ -105,6 +105,9 @@ def _rows(study: Study) -> list[dict[str, Any]]:
     rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key))
                                                               for trial in best.values()]}
             for key, part in study.told["space"].items() if key != "arch"]  # fmt: skip
+    if study.told["match"]:
+        sizes = {trial.number: trial.hidden_size for trial in study.trials}
+        rows.append({"key": "hidden size, matched", "best": [_plain(sizes[trial["trial"]]) for trial in best.values()]})
     rows.append({"key": "parameters", "best": [f"{trial['parameters']:,}" for trial in best.values()]})
     decimals = digits(next(iter(best.values()))["value"])
     rows.append({"key": f"validation {study.metric}", "is_result": True,

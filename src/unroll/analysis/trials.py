@@ -28,6 +28,7 @@ class Trial:
         values: of the keys that were searched in it.
         value: best validation figure, of a pruned trial the last one; None where there was none.
         parameters: of its network; None where it was not built.
+        hidden_size: of its network, as it was trained; None where it has none, or was not built.
         tokens_per_second: in training, as the trial saw it; None where it did not come so far.
         accuracies: at the probed tokens of each group, on validation.
         fronts: costs, ``parameters`` and ``time``, at which no other trial is better and as cheap.
@@ -39,6 +40,7 @@ class Trial:
     values: dict[str, Any]
     value: float | None
     parameters: int | None
+    hidden_size: int | None
     tokens_per_second: float | None
     accuracies: dict[str, float]
     fronts: set[str]
@@ -120,6 +122,7 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
         number=int(row["trial"]), state=row["state"], arch=str(values.get("arch", archs[0])), values=values,
         value=_number(row["value"]),
         parameters=int(row["parameters"]) if row["parameters"] else None,
+        hidden_size=int(row["hidden_size"]) if row["hidden_size"] else None,
         tokens_per_second=_number(row["tokens_per_second"]) or None,
         accuracies={key.removeprefix(prefix): float(text) for key, text in row.items()
                     if key.startswith(prefix) and text},

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from unroll.analysis.comparison import digits
 from unroll.analysis.plots import INK, as_svg
@@ -74,7 +75,8 @@ def reach(study: Study, palette: Palette) -> str:
             lane = (place + 0.5) / len(study.archs) - 0.5, 1 / len(study.archs)
             _points(axes, samples(study, arch, distance), reaches, lane, palette[arch], f"{distance}-{arch}")
         short = sum(k is not None and k < distance for k in reaches)
-        shade = axes.axvspan(-0.6, short - 0.5, color=SHADE, linewidth=0, zorder=0)
+        if short:
+            axes.axvspan(-0.6, short - 0.5, color=SHADE, linewidth=0, zorder=0)
         axes.set_xticks(range(len(reaches)), [_steps(k) for k in reaches])
         axes.set(title=f"over {distance} {UNITS[study.probe or '']}", xlim=(-0.6, len(reaches) - 0.4))
     for axes in grid.flat[len(panels) :]:
@@ -83,10 +85,11 @@ def reach(study: Study, palette: Palette) -> str:
         axes.set(ylabel="validation accuracy", ylim=(-0.03, 1.03))
     for axes in grid[-1]:
         axes.set_xlabel("truncation length k")
-    handles = [Line2D([], [], marker="o", markersize=4, color=palette[arch], label=arch) for arch in study.archs]
-    shade.set_label("k below the distance")
-    figure.legend(handles=[*handles, shade], loc="outside lower center", ncols=len(handles) + 1, frameon=False,
-                  fontsize=9)  # fmt: skip
+    handles: list[Any] = [
+        Line2D([], [], marker="o", markersize=4, color=palette[arch], label=arch) for arch in study.archs
+    ]
+    handles.append(Patch(color=SHADE, label="k below the distance"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     return as_svg(figure)
 
 
