@@ -240,7 +240,7 @@ def report(options: argparse.Namespace) -> None:
 def tune(options: argparse.Namespace) -> None:
     """Work at a study: try what it asks for, until nothing is left."""
     from unroll import config as settings
-    from unroll.analysis.study import draw_study
+    from unroll.analysis.study import draw_study, write_study_page
     from unroll.tuning.tune import tune as work
 
     if options.workers < 1:
@@ -250,8 +250,13 @@ def tune(options: argparse.Namespace) -> None:
     settings.check_root()
     study = settings.load_study(options.config) if options.config else settings.compose_study_from(options.settings)
     out = options.out or Path("outputs/studies") / study.study.name
-    print(work(study, options.workers, options.prepared, out, draw_study))
-    print(out)
+
+    def draw(folder: Path) -> None:
+        draw_study(folder)
+        write_study_page(folder, folder / "index.html")
+
+    print(work(study, options.workers, options.prepared, out, draw))
+    print(out / "index.html")
 
 
 def predict(options: argparse.Namespace) -> None:

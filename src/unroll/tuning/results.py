@@ -123,6 +123,12 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         draw(folder)
 
 
+def is_written(out: Path, name: str) -> bool:
+    """Whether a folder has what came of a study already."""
+    path = out / "study.json"
+    return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("name") == name
+
+
 def _told(job: Job, result: Result) -> dict[str, Any]:
     study = job.settings.study
     return {
