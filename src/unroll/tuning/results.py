@@ -123,10 +123,11 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         draw(folder)
 
 
-def is_written(out: Path, name: str) -> bool:
-    """Whether a folder has what came of a study already."""
+def is_written(job: Job, out: Path) -> bool:
+    """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
     path = out / "study.json"
-    return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("name") == name
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return (told.get("name"), told.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
 
 
 def _told(job: Job, result: Result) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _told(job: Job, result: Result) -> dict[str, Any]:
         "mode": "max" if result.maximize else "min", "tokens": job.first.training.tokens,
         "validations": job.first.training.validations, "match": study.match,
         "space": {key: part.model_dump(mode="json", exclude_defaults=True) for key, part in study.space.items()},
-        "sampler": study.sampler.name, "pruner": study.pruner.name,
+        "sampler": study.sampler.name, "pruner": study.pruner.name, "retrain": study.retrain.model_dump(mode="json"),
         "states": states(result.slots),
         "best": {arch: {"trial": slot.number, "value": slot.value, "values": slot.values,
                         "parameters": slot.notes["parameters"]} for arch, (slot, _) in result.best.items()},

@@ -53,7 +53,7 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
-    elif is_written(out, job.name):
+    elif is_written(job, out):
         return results_of(job, study).told()
     result = results_of(job, study)
     write_results(job, result, out, draw)
