@@ -6,7 +6,7 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -249,16 +249,30 @@ class StudySettings(NamedTuple):
 
     def digest(self, data: str, code: str) -> str:
         """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""
-        left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain"}
-        bases = {groups: {key: value for key, value in settings.items() if key != "tracking"}
-                 for groups, settings in self.bases.items()}  # fmt: skip
-        content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), bases], sort_keys=True)
+        left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain", "settings"}
+        given = {key: value for key, value in self.study.settings.items() if not _is_neutral(key)}
+        bases = [{key: value for key, value in _dotted(settings) if not _is_neutral(key)}
+                 for settings in self.bases.values()]  # fmt: skip
+        content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), given, bases], sort_keys=True)
         return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
 
     def dump(self) -> str:
         """Plain YAML from which the same settings are read again."""
         content = {"study": self.study.model_dump(mode="json"), "bases": self.bases}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _is_neutral(key: str) -> bool:
+    """Whether a setting changes no result."""
+    return key.partition(".")[0] == "tracking" or key in ("training.devices", "training.checkpoint_seconds")
+
+
+def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def told(values: dict[str, Any]) -> str:

@@ -1,0 +1,141 @@
+"""What came of a study: fronts, the best of each arch, and what is trained anew."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unroll.config import StudySettings, compose, compose_study, load, load_study
+from unroll.data.batch import DataSpec
+from unroll.experiment import build_task
+from unroll.tuning.job import Job, judged
+from unroll.tuning.results import Result, front, is_written, write_results
+from unroll.tuning.study import Slot
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_a_point_of_the_front_is_beaten_by_none_in_both() -> None:
+    points = [(1.0, 5.0), (2.0, 1.0), (2.0, 2.0), (0.5, 9.0), (3.0, 0.5), (1.0, 6.0)]
+    assert front(points) == [0, 1, 3, 4]
+    assert front([]) == []
+    assert front([(1.0, 1.0), (1.0, 1.0)]) == [0, 1]  # neither beats the other
+
+
+def test_every_point_off_the_front_is_beaten_by_one_on_it() -> None:
+    points = [(float(a * 7 % 11), float(a * 5 % 13)) for a in range(40)]
+    on = front(points)
+    for index, (quality, cost) in enumerate(points):
+        beaten = any(points[i][0] <= quality and points[i][1] <= cost and points[i] != (quality, cost) for i in on)
+        assert beaten == (index not in on)
+
+
+@pytest.mark.parametrize("words", [["experiment=adding"], ["experiment=grammar"], ["experiment=tagging"],
+                                   ["experiment=grammar", "task=cloze"], ["experiment=wnut17"]])  # fmt: skip
+def test_a_study_judges_by_what_its_task_monitors(words: list[str]) -> None:
+    config = compose(words)
+    labels = ("O", "B-X", "I-X") if config.task.name == "tagger" else ()
+    words = 0 if config.task.name == "regressor" else 7
+    spec = DataSpec(vocabulary_size=words, labels=labels, input_size=0 if words else 2, padding_index=0,
+                    unknown_index=1, groups=(), unit=config.data.unit, character_count=0, vector_size=0,
+                    scheme=config.data.scheme)  # fmt: skip
+    task = build_task(config, spec)
+    metric, maximize = judged(config)
+    assert (f"val/{metric}", "max" if maximize else "min") == (task.monitor, task.mode)
+
+
+def slot(number: int, arch: str, value: float | None, state: str = "COMPLETE", **notes: Any) -> Slot:
+    values = {"arch": arch, "training.truncation_length": 16, "training.optimizer.learning_rate": 0.01,
+              "recurrent.hidden_size": 32}  # fmt: skip
+    known = {"parameters": 100 + number, "tokens_per_second": 1000, **notes}
+    return Slot(number, state, values, value, {30_000: 1.0}, known, 2.0)
+
+
+def job_of(settings: StudySettings) -> Job:
+    return Job(settings, "lstm-vs-gru-0123", None, None)
+
+
+def unmatched(**differences: Any) -> StudySettings:
+    return compose_study("lstm-vs-gru", {"match": None, **differences})
+
+
+def result_of(job: Job, slots: list[Slot], maximize: bool = False) -> Result:
+    best = {
+        arch: next((s, job.space.run(s.values)) for s in slots if s.values["arch"] == arch) for arch in ("lstm", "gru")
+    }
+    return Result(job.name, "loss", maximize, slots, best, {"arch": 1.0})
+
+
+def test_the_best_of_each_is_trained_anew_on_fresh_seeds_and_with_its_own_budget(tmp_path: Path) -> None:
+    job = job_of(unmatched(**{"retrain.seeds": [7, 8], "retrain.settings": {"training.tokens": 999_000}}))
+    result = result_of(job, [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)])
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    for arch, seed in itertools.product(("lstm", "gru"), (7, 8)):
+        anew = load(tmp_path / "out" / f"{arch}-{seed}.yaml")
+        assert (anew.arch.name, anew.seed, anew.training.tokens) == (arch, seed, 999_000)
+        assert anew.training.truncation_length == 16
+        assert anew.name == f"lstm-vs-gru/{arch}-{seed}"
+    assert load(tmp_path / "out" / "best-gru.yaml").training.tokens == 150_000
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_fronts_are_marked_by_the_direction_of_the_figure(maximize: bool, tmp_path: Path) -> None:
+    job = job_of(unmatched())
+    slots = [slot(0, "lstm", 0.5), slot(1, "gru", 0.4), slot(2, "gru", 0.9, "PRUNED"), slot(3, "gru", None, "FAIL")]
+    write_results(job, result_of(job, slots, maximize), tmp_path / "out", lambda folder: None)
+    with (tmp_path / "out" / "trials.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # the first one has fewer parameters, so it is beaten by none; the other one is on the front if it is better
+    assert [row["front_parameters"] for row in rows] == ["1", "0" if maximize else "1", "0", "0"]
+
+
+def test_what_is_written_is_written_anew_for_other_seeds_only(tmp_path: Path) -> None:
+    job = job_of(unmatched())
+    result = result_of(job, [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)])
+    assert not is_written(job, tmp_path / "out")
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    assert is_written(job, tmp_path / "out")
+    assert not is_written(job_of(unmatched(**{"retrain.seeds": [1]})), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2
+
+
+def test_a_resolved_study_is_read_again_and_makes_the_same_runs(tmp_path: Path) -> None:
+    for name in ("lstm-vs-gru", "reach", "tinyshakespeare-lstm-vs-gru", "brown-lstm-vs-gru"):
+        settings = compose_study(name)
+        (tmp_path / "study.yaml").write_text(settings.dump(), encoding="utf-8")
+        again = load_study(tmp_path / "study.yaml")
+        assert again == settings
+        assert again.digest("data", "code") == settings.digest("data", "code")
+        assert yaml.safe_load(again.first().dump()) == yaml.safe_load(settings.first().dump())
+
+
+def test_the_name_of_a_study_depends_on_all_that_decides_its_trials_and_on_nothing_else() -> None:
+    same: list[dict[str, Any]] = [
+        {},
+        {"storage": "sqlite:///x.db"},
+        {"heartbeat": 1},
+        {"retrain.seeds": [1]},
+        {"tracking": "none"},
+    ]
+    other: list[dict[str, Any]] = [
+        {"trials": 4},
+        {"training.tokens": 1000},
+        {"sampler.name": "random"},
+        {"match": None},
+    ]
+    digests = {compose_study("lstm-vs-gru", given).digest("d", "c") for given in same}
+    assert len(digests) == 1
+    digests |= {compose_study("lstm-vs-gru", given).digest("d", "c") for given in other}
+    digests |= {compose_study("lstm-vs-gru").digest(data, code) for data, code in (("e", "c"), ("d", "e"))}
+    assert len(digests) == 1 + len(other) + 2
