@@ -15,6 +15,7 @@ from pathlib import Path
 from unroll.config import StudySettings
 from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
+from unroll.tuning.database import shown
 from unroll.tuning.job import Job, full_name, judged
 from unroll.tuning.results import Result, results_of, write_results
 from unroll.tuning.study import Slot, Study
@@ -73,8 +74,8 @@ def _tell_of_others(job: Job, study: Study) -> None:
     if study.slots():
         return
     for other in study.others(f"{job.settings.study.name}-"):
-        print(f"unroll: {other} in {job.settings.study.storage} is of another space, budget, data or code; its trials "
-              f"stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
+        print(f"unroll: {other} in {shown(job.settings.study.storage)} is of another space, budget, data or code; its "
+              f"trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
@@ -90,7 +91,7 @@ def _parent(job: Job, study: Study) -> str | None:
     params = {f"space.{key}": str(part.model_dump(exclude_defaults=True)) for key, part in config.space.items()}
     params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
                "tokens": str(job.first.training.tokens)}  # fmt: skip
-    tags = {"study": config.name, "optuna.storage": config.storage.partition("@")[2] or config.storage, **git_state()}
+    tags = {"study": config.name, "optuna.storage": shown(config.storage), **git_state()}
     return study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
 
 
@@ -137,7 +138,7 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     running = []
     try:
         for number in range(workers):
-            command = [sys.executable, "-m", "unroll.tuning.worker", job.dumps()]
+            command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid()), job.dumps()]
             process = subprocess.Popen(command, env=os.environ | _gpus(number, job.first.training.devices))
             share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
             with contextlib.suppress(ProcessLookupError):
