@@ -18,8 +18,9 @@ import pytest
 from studying import die, forget, job_of, killed, write_study
 
 from unroll.config import Config
-from unroll.experiment import Busy, finished, train
+from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.working import WORKING
+from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 from unroll.tuning.claim import Claim
 from unroll.tuning.database import DatabaseGone
@@ -88,8 +89,8 @@ def test_an_interrupted_trial_waits_for_another_worker(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Claim, step, interrupt)
+    monkeypatch.setattr(Claim, step, interrupt)
+    with pytest.raises(KeyboardInterrupt):
         attempt(job, study)
     assert study.slots()[0].state == "WAITING"
 
@@ -113,7 +114,7 @@ def test_a_trial_that_ends_in_no_number_fails_and_says_so(tiny: Callable[..., tu
     job, study = tiny(settings={**write_study().study.settings, **EXPLODES}, space={"seed": [0]}, trials=1)
     slot = attempt(job, study)
     assert slot.state == "FAIL"
-    assert slot.notes["error"].startswith("BadInput: the best validation loss is nan")
+    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 steps in a row")
 
 
 def test_what_cannot_be_reached_by_the_test_split_is_trained_without_it(
@@ -177,8 +178,11 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     (folder,) = WORKING.iterdir()
     assert (folder / "last.ckpt").exists()
     monkeypatch.setattr(Claim, "report", report)
+    found = []
+    monkeypatch.setattr(training, "usable", lambda *rest: found.append(usable(*rest)) or found[-1])
     attempt(job, study)
     again = attempt(job, study)
+    assert [checkpoint is not None for checkpoint in found] == [False, True]  # the other trial has none
     assert list(again.reports) == [200, 400, 600, 800]
     config = job.space.run(again.values)
     assert again.value == train(config, job.prepared_for(config), Path("alone"))["loss"]
@@ -192,8 +196,8 @@ def test_a_database_that_is_gone_ends_the_worker_and_fails_no_trial(
     def gone(*_: Any) -> None:
         raise DatabaseGone("Optuna's database is gone.")
 
-    with monkeypatch.context() as patch, pytest.raises(DatabaseGone):
-        patch.setattr(Claim, "report", gone)
+    monkeypatch.setattr(Claim, "report", gone)
+    with pytest.raises(DatabaseGone):
         attempt(job, study)
     assert study.slots()[0].state == "RUNNING"
     (folder,) = WORKING.iterdir()
@@ -319,7 +323,7 @@ def test_what_is_wrong_with_a_trial_of_two_processes_ends_it_and_not_the_worker(
     assert process.returncode == 0, errors
     (slot,) = study.slots()
     assert (slot.state, len(study.study.trials)) == ("FAIL", 1), errors
-    assert slot.notes["error"].startswith("BadInput: the best validation loss is nan")
+    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 steps in a row")
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def _working(config: Config, prepared: Path, out: Path) -> Working:
 
 def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
     """What the first process does: it looks for a checkpoint, trains with the others, writes and tracks."""
-    tracker, folder = build_tracker(job.config), working.folder
+    tracker, folder = build_tracker(job.config, job.trial), working.folder
     status: Status = "KILLED"
     tags: dict[str, str] = {}
     try:

@@ -1,8 +1,8 @@
 """A process that tries what a study asks for, one trial after the other, until nothing is left.
 
-``python -m unroll.tuning.worker LAUNCHER JOB``, LAUNCHER being the number of the process that starts it; ``unroll tune``
-starts as many as it was told. A trial that trains in several processes is one of these: the worker asks, and starts
-them with what it was told.
+``python -m unroll.tuning.worker LAUNCHER JOB``, LAUNCHER being the number of the process that starts it; ``unroll
+tune`` starts as many as it was told. A trial that trains in several processes is one of these: the worker asks, and
+starts them with what it was told.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _telling(claim: Claim) -> Iterator[None]:
     except (Busy, ProcessLost, Suspended):
         raise
     except Exception as error:  # whatever one network does to itself
-        claim.note(error=f"{type(error).__name__}: {error}"[:500])
+        told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+        claim.note(error=told[:500])
         claim.tell("FAIL")
 
 
