@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from postgresql import PostgreSQL, serving
 from studying import complete, job_of, open_study, write_study
 
 from unroll.config import Config
+from unroll.tuning.study import Study
 
 pytestmark = pytest.mark.postgres
 Small = Callable[..., Config]
@@ -38,11 +40,18 @@ def children(process: int) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-def check_whole(settings: Any, store: str, count: int) -> None:
+@contextlib.contextmanager
+def closing(study: Study) -> Iterator[Study]:
+    """A study whose connections are closed afterwards, as a process's are when it ends."""
+    yield study
+    study.storage.remove_session()
+    study.storage.engine.dispose()
+
+
+def check_whole(study: Study, store: str, count: int) -> None:
     """Every trial is there once, in Optuna and in MLflow."""
     import mlflow
 
-    study = job_of(settings).open()
     slots = study.slots()
     assert not study.left()
     assert [slot.number for slot in slots] == list(range(count))
@@ -65,15 +74,15 @@ def tracked(store: str) -> dict[str, Any]:
 def test_forty_trials_survive_two_workers_and_the_server_that_are_killed(
     server: PostgreSQL, small: Small, store: str
 ) -> None:
-    settings = {**write_study().study.settings, **tracked(store)}
-    study = write_study(settings=settings, trials=40, storage=server.uri, heartbeat=2, grace=6,
+    common = {**write_study().study.settings, **tracked(store)}
+    settings = write_study(settings=common, trials=40, storage=server.uri, heartbeat=2, grace=6,
                         pruner={"name": "median", "warmup": 0.0})  # fmt: skip
     moments, victims = random.Random(0), 2
     command = begin("--workers", "4")
-    job = job_of(study)
-    while sum(slot.state == "COMPLETE" for slot in job.open().slots()) < 3:
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.5)
+    with closing(job_of(settings).open()) as study:
+        while sum(slot.state == "COMPLETE" for slot in study.slots()) < 3:
+            assert command.poll() is None, command.communicate()
+            time.sleep(0.5)
     for _ in range(victims):
         time.sleep(moments.uniform(0, 3))
         os.kill(moments.choice(children(command.pid)), signal.SIGKILL)
@@ -83,16 +92,18 @@ def test_forty_trials_survive_two_workers_and_the_server_that_are_killed(
     server.start()
     told = command.communicate(timeout=240)[0]
     assert command.returncode == 0, told
-    check_whole(study, store, 40)
+    with closing(job_of(settings).open()) as study:
+        check_whole(study, store, 40)
 
 
 def test_two_commands_on_one_server_work_at_one_study(server: PostgreSQL, small: Small, store: str) -> None:
-    settings = {**write_study().study.settings, **tracked(store)}
-    study = write_study(settings=settings, trials=6, storage=server.uri, seed=1)
-    commands = [begin("seed=1", "--out", f"outputs/studies/{name}") for name in ("one", "other")]
+    common = {**write_study().study.settings, **tracked(store)}
+    settings = write_study(settings=common, trials=6, storage=server.uri)
+    commands = [begin("--out", f"outputs/studies/{name}") for name in ("one", "other")]
     told = [command.communicate(timeout=120)[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0], told
-    check_whole(study, store, 6)
+    with closing(job_of(settings).open()) as study:
+        check_whole(study, store, 6)
     assert Path("outputs/studies/one/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
 
 
@@ -100,20 +111,20 @@ def test_whoever_works_at_once_on_a_server_gets_another_trial(server: PostgreSQL
     from multiprocessing import get_context
 
     def work() -> None:
-        study = open_study(server.uri, trials=30, seed=2)
-        while study.left():
-            study.refill()
-            claim = study.claim()
-            if claim is not None:
-                complete(claim)
+        with closing(open_study(server.uri, trials=30)) as study:
+            while study.left():
+                study.refill()
+                claim = study.claim()
+                if claim is not None:
+                    complete(claim)
 
     processes = [get_context("fork").Process(target=work) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    study = open_study(server.uri, trials=30, seed=2)
     assert [process.exitcode for process in processes] == [0] * 4
-    assert [slot.state for slot in study.slots()] == ["COMPLETE"] * 30
-    assert len(study.study.trials) == 30
-    assert len({slot.values["x"] for slot in study.slots()}) == 30
+    with closing(open_study(server.uri, trials=30)) as study:
+        assert [slot.state for slot in study.slots()] == ["COMPLETE"] * 30
+        assert len(study.study.trials) == 30
+        assert len({slot.values["x"] for slot in study.slots()}) == 30
