@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,10 +56,8 @@ def test_text_that_is_not_utf_8_is_refused_with_its_place(
     assert "Argument 3 is not UTF-8" in refused(capsys, "predict", str(tagger), "caf\udce9")
 
 
-@pytest.mark.parametrize(
-    "verb",
-    ["config", "data", "prepare", "train", "evaluate", "certify", "compare", "report", "predict", "generate", "ui"],
-)
+@pytest.mark.parametrize("verb", ["config", "data", "prepare", "train", "evaluate", "certify", "compare", "verdict",
+                                  "report", "predict", "generate", "ui"])  # fmt: skip
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main([verb, "--help"])
@@ -344,3 +342,56 @@ def test_compare_and_report_name_what_is_missing(project: Path, capsys: pytest.C
     assert "comparison.json" in refused(capsys, "report")
     Path("bad.json").write_text("{}", encoding="utf-8")
     assert "not written by unroll evaluate" in refused(capsys, "compare", "bad.json")
+
+
+def test_verdict_judges_figures_and_runs(
+    tagger: Path, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    trained(small("tagging", "lstm", "seed=3"), tagger.parent / "lstm-3")
+    options = ["--prepared", str(prepared), "--out", "m/tagging.json", "--costs", "costs"]
+    assert main(["evaluate", str(tagger.parent), *options]) == 0
+    capsys.readouterr()
+    sides = ["m/tagging.json:bilstm", "m/tagging.json:lstm"]
+    assert main(["verdict", *sides, "--costs", "costs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tagging: test accuracy")
+    assert "too few seeds for Welch's test, which needs 2 of each." in lines[-2]
+    assert "tokens/s" in lines[-1]
+    runs = ["runs/tagging/bi*", "runs/tagging/lstm-3"]
+    assert main(["verdict", *runs, "--metric", "loss", "--test", "permutation"]) == 0
+    assert capsys.readouterr().out.startswith("tagging: validation loss")
+    assert "has runs of bilstm, lstm" in refused(capsys, "verdict", "runs/tagging", sides[0])
+    assert "their split is test and validation" in refused(capsys, "verdict", sides[0], runs[1])
+    assert "--margin" in refused(capsys, "verdict", *sides, "--margin", "-1")
+    assert "has seeds 0 and runs/tagging/lstm-3 3" in refused(capsys, "verdict", *runs, "--test", "paired")
+    for wrong in ([], [sides[0]], [*sides, "--test", "bootstrap"], [*sides, "--margin", "much"], [*sides, "x=1"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["verdict", *wrong])
+        assert stop.value.code == 2
+
+
+def test_costs_are_measured_several_times_each_in_turn(
+    tagger: Path, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.experiment import evaluation
+
+    trained(small("tagging", "lstm"), tagger.parent / "lstm-0")
+    order: list[str] = []
+    throughput = evaluation.throughput
+
+    def told(run: experiment.Trained, split: object) -> Iterator[float]:
+        for speed in throughput(run, split):
+            order.append(run.config.arch.name)
+            yield speed
+
+    monkeypatch.setattr(evaluation, "throughput", told)
+    monkeypatch.setattr(evaluation, "SECONDS", 0.001)
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    options = ["--prepared", str(prepared), "--out", "t.json", "--costs", "costs"]
+    assert main(["evaluate", str(tagger.parent), *options]) == 0
+    costs = json.loads(Path("costs/t.json").read_text(encoding="utf-8"))
+    assert list(costs) == ["bilstm", "lstm"]
+    assert all(len(cost["tokens_per_second"]) == evaluation.ROUNDS >= 5 for cost in costs.values())
+    assert all(speed > 0 for cost in costs.values() for speed in cost["tokens_per_second"])
+    assert order == ["bilstm", "lstm"] * evaluation.ROUNDS

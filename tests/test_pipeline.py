@@ -45,7 +45,7 @@ def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
         copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
                                             if copy is shutil.copytree else {}))  # fmt: skip
     empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": [], "certified": []}
-    course = dict.fromkeys(("cells", "memory", "language", "tagging", "own"), empty) | grid
+    course = dict.fromkeys(("cells", "memory", "language", "tagging", "tuning", "own"), empty) | grid
     (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
     settings = folder / "conf" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("tracking: mlflow", "tracking: none"), "utf-8")

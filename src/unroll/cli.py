@@ -73,6 +73,8 @@ def config(options: argparse.Namespace) -> None:
         raise BadInput("--out goes with --course, and settings do not.")
     if options.explain:
         print(settings.explain())
+        print("\nA study, in conf/study/NAME.yaml:\n")
+        print(settings.explain(settings.StudyConfig))
     elif options.course:
         settings.resolve(options.course, options.out or Path("outputs/configs"))
     else:
@@ -219,6 +221,13 @@ def compare(options: argparse.Namespace) -> None:
     print(compare_all(files, options.costs, options.out, options.targets))
 
 
+def verdict(options: argparse.Namespace) -> None:
+    """Judge two sides: which is better, by how much, how sure that is, or how many seeds would tell."""
+    from unroll.analysis.telling import tell
+
+    print(tell(options.a, options.b, options.metric, options.margin, options.test, options.costs))
+
+
 def report(options: argparse.Namespace) -> None:
     """Write one page to read: questions, tables, figures, verdicts."""
     from unroll import config as settings
@@ -231,7 +240,7 @@ def report(options: argparse.Namespace) -> None:
 def tune(options: argparse.Namespace) -> None:
     """Work at a study: try what it asks for, until nothing is left."""
     from unroll import config as settings
-    from unroll.analysis.study import draw_study
+    from unroll.analysis.study import draw_study, write_study_page
     from unroll.tuning.tune import tune as work
 
     if options.workers < 1:
@@ -241,8 +250,13 @@ def tune(options: argparse.Namespace) -> None:
     settings.check_root()
     study = settings.load_study(options.config) if options.config else settings.compose_study_from(options.settings)
     out = options.out or Path("outputs/studies") / study.study.name
-    print(work(study, options.workers, options.prepared, out, draw_study))
-    print(out)
+
+    def draw(folder: Path) -> None:
+        draw_study(folder)
+        write_study_page(folder, folder / "index.html")
+
+    print(work(study, options.workers, options.prepared, out, draw))
+    print(out / "index.html")
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -378,6 +392,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
     sub.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
     sub.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
+
+    sub = add(verdict)
+    sides = "FILE:ARCH of what evaluate wrote, or a run, a folder of runs or a pattern in quotes: their validation"
+    sub.add_argument("a", metavar="RUNS_A", help=sides)
+    sub.add_argument("b", metavar="RUNS_B", help="the same")
+    sub.add_argument("--metric", metavar="NAME", help="compare by this one (the experiment's own)")
+    sub.add_argument("--margin", type=float, metavar="M", help="call them equivalent if they differ by less than this")
+    sub.add_argument("--test", choices=["welch", "permutation", "paired"], default="welch",
+                     help="welch; permutation; or paired by seed, from 8 pairs on (welch)")  # fmt: skip
+    sub.add_argument("--costs", type=Path, metavar="FOLDER", help="judge the speeds measured there, too")
 
     sub = add(report)
     sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from unroll.analysis.comparison import check_targets, compare, compare_all, digits, load_results
-from unroll.analysis.verdict import t_interval, welch
+from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.verdict import judge, t_interval, welch
 from unroll.errors import BadInput
 
 FIGURES = {"rnn": [3.0, 3.2, 3.1], "lstm": [2.0, 2.1, 2.05], "gru": [2.1, 2.2, 2.0]}
@@ -59,16 +60,28 @@ def test_rows_come_best_first_with_their_difference_to_the_best(mode: str, order
         assert difference.p is not None
         assert row["p_holm"] >= difference.p
         assert row["verdict"].count(order[0]) == row["verdict"].count(row["arch"]) == 1
+        judged = judge(FIGURES[order[0]], FIGURES[row["arch"]], mode == "min", comparisons=3)
+        assert judged.effect is not None
+        assert row["effect_size"] == judged.effect.size > 0  # of the best over this one
+        assert row["probability_of_improvement"] == judged.improvement > 0.5
+        assert row["seeds_needed"] == judged.needed
+        assert row["p_holm"] < 0.05 or f"{row['seeds_needed']} seeds of each would be needed" in row["verdict"]
 
 
-def test_p_values_are_corrected_over_the_experiment() -> None:
-    raw = {arch: welch(FIGURES[arch], FIGURES["lstm"]).p for arch in ("gru", "rnn")}
-    rows = {row["arch"]: row for row in compare("a", results(FIGURES, "min"))}
-    assert raw["rnn"] is not None
-    assert rows["rnn"]["p_holm"] == pytest.approx(2 * raw["rnn"])  # the smaller of two
-    assert rows["gru"]["p_holm"] == pytest.approx(raw["gru"])
-    assert "lstm is better than rnn" in rows["rnn"]["verdict"]
-    assert "No evidence of a difference" in rows["gru"]["verdict"]
+def test_p_values_are_corrected_over_all_pairs_of_the_experiment() -> None:
+    # the best was chosen by the same figures: over its own two comparisons alone, gru's p would be doubled
+    gru, lstm, others = (welch(FIGURES[a], FIGURES[b]).p for a, b in (("gru", "rnn"), ("lstm", "rnn"), ("gru", "lstm")))
+    assert gru is not None
+    assert lstm is not None
+    assert others is not None
+    assert gru < lstm < others
+    rows = {row["arch"]: row for row in compare("a", results(FIGURES, "max"))}
+    assert rows["gru"]["p_holm"] == pytest.approx(3 * gru)
+    assert rows["lstm"]["p_holm"] == pytest.approx(max(3 * gru, 2 * lstm))
+    assert "rnn is better than gru" in rows["gru"]["verdict"]
+    close = {row["arch"]: row for row in compare("a", results(FIGURES, "min"))}["gru"]
+    assert close["p_holm"] == pytest.approx(others)  # the largest of three
+    assert "No evidence of a difference" in close["verdict"]
 
 
 def test_one_seed_is_compared_without_a_test() -> None:
@@ -105,12 +118,47 @@ def test_speeds_go_beside_the_outs_and_never_into_them(tmp_path: Path) -> None:
     metrics = stored(tmp_path / "metrics", a=results(FIGURES, "min"))
     compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    stored(tmp_path / "cost", a={"lstm": {"tokens_per_second": 1999.6}})
+    stored(tmp_path / "cost", a=costs(lstm=[1999.6, 2009.6, 1989.6], gru=[1000.0, 1010.0, 990.0]))
     text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert "2,000 tokens/s" in text
+    half = t_interval([990.0, 1000.0, 1010.0]).half_width
+    assert half is not None
+    assert f"2,000 ± {half:.0f} tokens/s" in text
+    apart = welch([0.0, 10, 20], [0.0, 10, 20]).half_width
+    faster = f"lstm is faster than gru by 1,000 ± {apart:.0f} tokens/s (p < 0.001)."
+    assert faster in text
     with (tmp_path / "cost" / "comparison.csv").open(newline="") as file:
-        assert list(csv.DictReader(file)) == [{"experiment": "a", "arch": "lstm", "tokens_per_second": "2000"}]
+        rows = list(csv.DictReader(file))
+    assert [(row["arch"], row["tokens_per_second"], row["measurements"]) for row in rows] == [
+        ("lstm", "2000", "3"), ("gru", "1000", "3")]  # fmt: skip
+    assert [row["verdict"] for row in rows] == ["", faster]
+
+
+def costs(**speeds: list[float]) -> dict[str, dict[str, Any]]:
+    """What ``evaluate --costs`` writes."""
+    return {arch: {"tokens_per_second": values} for arch, values in speeds.items()}
+
+
+def test_speeds_too_few_or_alike_are_told_in_their_own_words(tmp_path: Path) -> None:
+    (once,) = stored(tmp_path, a=costs(lstm=[2000.0], gru=[1000.0]))
+    lstm, gru = compare_speeds("a", load_costs(once))
+    assert lstm["half_width"] is lstm["verdict"] is gru["p_holm"] is None
+    assert "differ by 1,000 tokens/s; too few measurements for Welch's test" in gru["verdict"]
+    near = compare_speeds("a", {"lstm": [10.0, 30.0, 20.0], "gru": [11.0, 28.0, 20.0]})[1]["verdict"]
+    assert near.startswith("No evidence of a difference between lstm and gru (0 ± ")
+    assert "measurements of each would be needed" in near
+    assert compare_speeds("a", {}) == []
+
+
+@pytest.mark.parametrize("content", [3, [], {"lstm": {"tokens_per_second": 3.0}}, {"lstm": {"tokens_per_second": []}},
+                                     {"lstm": {"tokens_per_second": [0.0]}}, {"lstm": 3},
+                                     {"lstm": {"tokens_per_second": ["fast"]}},
+                                     {"lstm": {"tokens_per_second": [float("nan")]}}])  # fmt: skip
+def test_costs_of_another_form_are_named(content: Any, tmp_path: Path) -> None:
+    (path,) = stored(tmp_path, a=content)
+    with pytest.raises(BadInput, match="remove it, and measure anew") as caught:
+        load_costs(path)
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from unroll.analysis import comparison, report
+from unroll.analysis import comparison
+from unroll.analysis.page import number
 from unroll.analysis.report import write_report
 from unroll.config import course
 from unroll.errors import BadInput
@@ -88,6 +89,27 @@ def test_one_seed_has_no_columns_for_spread_and_test(outputs: Path) -> None:
     assert html.count("<th>± 95 %</th>") == html.count("<th>p (Holm)</th>") == 1
     rows = html.split('id="tags"')[1].split("</table>")[0].split("<tr")[1:]
     assert {row.count("<td>") + row.count("<th>") for row in rows} == {rows[0].count("<th>")}
+
+
+def test_speeds_stand_in_the_table_and_their_verdicts_beside_those_of_quality(outputs: Path) -> None:
+    assert '<ul class="verdicts speed">' not in page(outputs)
+    (outputs / "costs").mkdir()
+    speeds = {"lstm": {"tokens_per_second": [5000.0, 5100, 4900]}, "gru": {"tokens_per_second": [3000.0, 3100, 2900]}}
+    (outputs / "costs" / "tags.json").write_text(json.dumps(speeds), encoding="utf-8")
+    html = page(outputs)
+    assert html.count('<ul class="verdicts speed">') == 1
+    section = html.split('id="tags"')[1].split("</section>")[0]
+    assert "<td>5,000 ± 248</td>" in section
+    assert "<li>lstm is faster than gru by 2,000 ± 227 tokens/s (p &lt; 0.001).</li>" in section
+
+
+def test_effect_size_and_probability_stand_beside_p(outputs: Path) -> None:
+    rows = json.loads((outputs / "comparison" / "comparison.json").read_text(encoding="utf-8"))
+    html = page(outputs)
+    assert html.count("<th>g</th><th>P</th><th>p (Holm)</th>") == 2
+    for row in rows[1::2]:
+        figures = f"<td>{row['effect_size']:.1f}</td><td>{row['probability_of_improvement']:.2f}</td>"
+        assert figures in html
 
 
 def test_the_page_opens_without_network(outputs: Path) -> None:
@@ -182,4 +204,4 @@ def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
 
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
-    assert report._figure(-0.00001, 0.99) == "0.0000"
+    assert number(-0.00001, 0.99) == "0.0000"

@@ -84,7 +84,7 @@ def test_double_precision_holds_from_training_to_use(
     prepared = preparation.prepared(run.config.data)
     judged = experiment.evaluate([project / "run"], prepared, None, project / "costs" / "speed.json")["run"]
     assert judged["validation"] == figures
-    assert json.loads((project / "costs" / "speed.json").read_text())[arch]["tokens_per_second"] > 0
+    assert min(json.loads((project / "costs" / "speed.json").read_text())[arch]["tokens_per_second"]) > 0
 
 
 def test_fp16_without_a_gpu_is_refused_rather_than_replaced(small: Small, project: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from unroll.analysis.verdict import holm, sentence, t_interval, welch
+from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.verdict import judge_against, sentence, t_interval
 from unroll.errors import BadInput
 from unroll.outputs import whole, write_text
 
@@ -50,6 +51,8 @@ def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
 def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     """One row per architecture, best first, with its difference to the best.
 
+    Effect size and probability of improvement are those of the best over the architecture of the row.
+
     Args:
         experiment: its name.
         results: figures of its runs.
@@ -62,19 +65,21 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     # an arch of which a seed diverged has no mean, and comes last
     order = sorted(values, key=lambda arch: (math.isnan(fmean(values[arch])), sign * fmean(values[arch])))
     best = order[0]
-    differences = {arch: welch(values[arch], values[best]) for arch in order[1:]}
-    corrected = dict(zip(differences, holm([d.p for d in differences.values()]), strict=True))
+    judgements = judge_against(best, values, lower)
     rows = []
     for arch in order:
-        interval, difference, p = t_interval(values[arch]), differences.get(arch), corrected.get(arch)
+        interval, judged = t_interval(values[arch]), judgements.get(arch)
         rows.append({
             "experiment": experiment, "arch": arch, "split": first["split"], "metric": metric,
             "seeds": len(values[arch]),
             "mean": interval.mean, "half_width": interval.half_width,
             "parameters": groups[arch][0]["parameters"], "tokens": round(fmean(run["tokens"] for run in groups[arch])),
-            "difference_to_best": difference and difference.mean,
-            "difference_half_width": difference and difference.half_width, "p_holm": p,
-            "verdict": difference and sentence(best, arch, difference, p, digits(interval.mean)),
+            "difference_to_best": judged and 0.0 - judged.difference.mean,
+            "difference_half_width": judged and judged.difference.half_width,
+            "effect_size": judged and judged.effect and judged.effect.size,
+            "probability_of_improvement": judged and judged.improvement,
+            "p_holm": judged and judged.p, "seeds_needed": judged and judged.needed,
+            "verdict": judged and sentence(best, arch, judged, digits(interval.mean)),
         })  # fmt: skip
     return rows
 
@@ -140,33 +145,16 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     results = {path.stem: load_results(path) for path in metrics}
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, results) if targets else []
-    speeds = {name: load_costs(costs / f"{name}.json") for name in results}
+    cost_rows = [row for name in results for row in compare_speeds(name, load_costs(costs / f"{name}.json"))]
     with whole(out, replaces="comparison.json") as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if checks:
             (folder / "targets.json").write_text(json.dumps(checks, indent=1) + "\n", encoding="utf-8")
-    cost_rows = [{"experiment": name, "arch": arch, "tokens_per_second": round(speed)}
-                 for name, of_arch in speeds.items() for arch, speed in of_arch.items()]  # fmt: skip
     if cost_rows:
         write_text(costs / "comparison.csv", _csv(cost_rows))
-    return _table(rows, speeds, checks)
-
-
-def load_costs(path: Path) -> dict[str, float]:
-    """Measured tokens per second of each architecture; empty where nothing was measured.
-
-    Raises:
-        BadInput: the file is something else.
-    """
-    if not path.exists():
-        return {}
-    try:
-        costs = json.loads(path.read_text(encoding="utf-8"))
-        return {arch: float(cost["tokens_per_second"]) for arch, cost in costs.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it.") from None
+    return _table(rows, cost_rows, checks)
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
@@ -177,19 +165,28 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _table(rows: list[dict[str, Any]], speeds: dict[str, dict[str, float]], checks: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: list[dict[str, Any]]) -> str:
+    costs = {(row["experiment"], row["arch"]): row for row in cost_rows}
     lines = []
-    for number, row in enumerate(rows):
-        if number == 0 or rows[number - 1]["experiment"] != row["experiment"]:
-            lines.append(f"\n{row['experiment']}: {row['split']} {row['metric']}, mean ± 95 % t interval over seeds")
-        decimals = digits(row["mean"])
-        figure = f"{row['mean']:.{decimals}f}"
-        if row["half_width"] is not None:
-            figure += f" ± {row['half_width']:.{decimals}f}"
-        speed = speeds[row["experiment"]].get(row["arch"])
-        lines.append(f"  {row['arch']:8} {figure:20} {row['parameters']:>10,} parameters "
-                     f"{'' if speed is None else f'{speed:>11,.0f} tokens/s'}  {row['verdict'] or ''}")  # fmt: skip
+    for name in dict.fromkeys(row["experiment"] for row in rows):
+        mine = [row for row in rows if row["experiment"] == name]
+        lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean ± 95 % t interval over seeds")
+        lines += [_line(row, costs.get((name, row["arch"]))) for row in mine]
+        lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
     for check in checks:
         figures = f"{check['arch']} {check['figure']:.4f}, {check['direction']} {check['bound']:.4f}"
         lines.append(f"\n{check['result']}  {check['experiment']} {check['metric']}: {figures} ({check['source']})")
     return "\n".join(lines).lstrip("\n")
+
+
+def _line(row: dict[str, Any], cost: dict[str, Any] | None) -> str:
+    """An architecture's line of the table, with its speed where that was measured."""
+    decimals = digits(row["mean"])
+    figure = f"{row['mean']:.{decimals}f}"
+    if row["half_width"] is not None:
+        figure += f" ± {row['half_width']:.{decimals}f}"
+    speed = ""
+    if cost is not None:
+        spread = "" if cost["half_width"] is None else f" ± {cost['half_width']:,}"
+        speed = f"{cost['tokens_per_second']:>11,}{spread} tokens/s"
+    return f"  {row['arch']:8} {figure:20} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"

@@ -52,18 +52,13 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
             else:
                 axes.plot(*zip(*points, strict=True), color=palette[arch], linewidth=1.4, alpha=0.75, label=arch)
     if metric != "accuracy":
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        low, high = axes.get_ylim()
-        if high / low < 20:  # a range without a power of ten has no other tick
-            axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_tokens))
+        by_logarithm(axes)
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(thousands))
     axes.set(
         xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"
     )
-    _label_once(figure, axes)
-    return _svg(figure)
+    label_below(figure, axes)
+    return as_svg(figure)
 
 
 def seeds(results: Results, palette: dict[str, str]) -> str:
@@ -85,7 +80,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         axes.set_xticks(range(len(order)), order, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set(title=f"{split} {metric}, every seed")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
@@ -104,8 +99,8 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
     axes.set_ylim(-0.03, 1.03)
     axes.margins(x=0.15)
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
-    _label_once(figure, axes)
-    return _svg(figure)
+    label_below(figure, axes)
+    return as_svg(figure)
 
 
 def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
@@ -114,21 +109,34 @@ def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
         return [(float(row["tokens"]), float(row["value"])) for row in csv.DictReader(file) if row["metric"] == metric]
 
 
-def _tokens(value: float, _: Any) -> str:
+def by_logarithm(axes: Axes) -> None:
+    """A logarithmic ordinate, its ticks plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    low, high = axes.get_ylim()
+    if high / low < 20:  # a range without a power of ten has no other tick
+        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+
+
+def thousands(value: float, _: Any) -> str:
+    """A label of an axis of tokens or parameters."""
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def _label_once(figure: Figure, axes: Axes) -> None:
+def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
     """A legend with one entry per architecture, below the axes, where no curve runs through it."""
     handles: dict[str, Any] = {}
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
         handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9,
-                  handlelength=1.4)  # fmt: skip
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False,
+                  fontsize=9, handlelength=1.4)  # fmt: skip
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """A figure as SVG text, with its title as the name for those who do not see it."""
+    title = ", ".join(axes.get_title(loc="left") for axes in figure.axes)
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     plt.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]

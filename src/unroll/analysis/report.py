@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.comparison import Results, by_arch, digits, load_costs, load_results
+from unroll.analysis.comparison import Results, by_arch, load_results
+from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.page import write_page
+from unroll.analysis.study import study_part
+from unroll.analysis.trials import load_study
 from unroll.errors import BadInput
-from unroll.outputs import write_text
 
 Chapters = dict[str, dict[str, list[Any]]]
 CHECKS = {
@@ -27,14 +30,13 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     Args:
         chapters: the course: experiments, archs and seeds of each chapter.
         about: ``question``, ``data`` and ``probe`` of each experiment.
-        outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``.
+        outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``; an experiment that
+            has a folder in ``studies``, too, is the best of a study, trained anew.
         out: HTML file.
 
     Raises:
         BadInput: figures or certificates are missing.
     """
-    from jinja2 import Environment, PackageLoader
-
     comparison = outputs / "comparison" / "comparison.json"
     if not comparison.exists():
         raise BadInput(f"{comparison} does not exist; run unroll compare, or make repro.")
@@ -49,17 +51,15 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         for chapter, grid in chapters.items()
         if grid["experiments"]
     }
-    environment = Environment(loader=PackageLoader("unroll", "analysis"), autoescape=True, trim_blocks=True)
-    environment.filters["figure"] = _figure
-    page = environment.get_template("report.html.j2").render(
+    return write_page(
+        "report.html.j2", out,
         chapters=sections,
         certificates={chapter: _certificates(chapters[chapter], outputs) for chapter in sections},
         targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
-    )
-    write_text(out, page)
-    return out
+        searched=any(section["study"] for part in sections.values() for section in part),
+    )  # fmt: skip
 
 
 def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
@@ -109,34 +109,43 @@ def _section(
 ) -> dict[str, Any]:
     from unroll.analysis import plots
 
-    palette = plots.colours([*archs, list(by_arch(results))])
+    folder = outputs / "studies" / name
+    searched = load_study(folder) if (folder / "study.json").exists() else None
+    palette = plots.colours([*archs, list(by_arch(results)), searched.archs if searched else []])
+    study = study_part(searched, palette) if searched else None
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
-    speeds = load_costs(outputs / "costs" / f"{name}.json")
+    costs = {row["arch"]: row for row in compare_speeds(name, load_costs(outputs / "costs" / f"{name}.json"))}
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
         figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
-        "colours": palette, "speeds": speeds, "figures": figures,
+        "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [row["verdict"] for row in mine if row["verdict"]],
-        "further": _further(results, mine), "commands": _commands(name, results, outputs),
+        "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
+        "further": _further(results, mine), "study": study,
+        "commands": _commands(name, results, outputs, is_study=study is not None),
     }  # fmt: skip
 
 
-def _commands(name: str, results: Results, outputs: Path) -> str:
+def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str:
     """What makes the figures of an experiment again from its prepared data, run by run; and one run apart."""
     archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
+    prepared = f"--prepared {outputs}/prepared/{name}"
+    first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
+    arch = next(iter(archs))
+    apart = f"\nunroll train experiment={name} arch={arch} seed=0    # one run apart, with settings of your own"
     return (
-        f"for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
-        f"  unroll train --config {outputs}/configs/{name}/$arch-$seed.yaml --prepared {outputs}/prepared/{name} "
-        f"--out {outputs}/runs/{name}/$arch-$seed\n"
+        f"{first if is_study else ''}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
+        f"  unroll train --config {outputs}/{'studies' if is_study else 'configs'}/{name}/$arch-$seed.yaml "
+        f"{prepared} --out {outputs}/runs/{name}/$arch-$seed\n"
         "done; done\n"
-        f"unroll evaluate {outputs}/runs/{name} --prepared {outputs}/prepared/{name} "
+        f"unroll evaluate {outputs}/runs/{name} {prepared} "
         f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
-        f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}\n"
-        f"unroll train experiment={name} arch={next(iter(archs))} seed=0    # one run apart, with settings of your own"
+        f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}"
+        f"{'' if is_study else apart}"
     )
 
 
@@ -159,8 +168,3 @@ def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any
          "values": [sum(run["test"][name] for run in groups[row["arch"]]) / len(groups[row["arch"]]) for row in rows]}
         for name in names
     ]  # fmt: skip
-
-
-def _figure(value: float | None, like: float | None = None) -> str:
-    """A number with as many decimals as its size, or that of ``like``, asks for."""
-    return "" if value is None else f"{value:z.{digits(value if like is None else like)}f}"

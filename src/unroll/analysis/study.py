@@ -1,7 +1,138 @@
-"""Figures of a study."""
+"""A study told: what was searched, the best of it, its figures, and whether there is a cliff."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from unroll.analysis.comparison import digits
+from unroll.analysis.page import write_page
+from unroll.analysis.reach import distances, sentences
+from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.outputs import write_text
+
+SAMPLERS = {
+    "tpe": "chosen by a tree-structured Parzen estimator", "random": "chosen at random", "grid": "the points of a grid",
+    "gp": "chosen by a Gaussian process", "qmc": "the points of a quasi-random sequence",
+}  # fmt: skip
+PRUNERS = {"median": "by the median", "hyperband": "by Hyperband", "none": ""}
 
 
 def draw_study(folder: Path) -> None:
-    pass
+    """Add the figures of a study to its folder, as SVG.
+
+    Args:
+        folder: see :func:`~unroll.analysis.trials.load_study`.
+
+    Raises:
+        BadInput: the folder holds something else.
+    """
+    from unroll.analysis import plots
+
+    study = load_study(folder)
+    for name, figure in _figures(study, plots.colours([study.archs])).items():
+        write_text(folder / f"{name}.svg", figure)
+
+
+def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
+    """What a page tells of a study, for ``study.html.j2``.
+
+    Args:
+        study: see :func:`~unroll.analysis.trials.load_study`.
+        palette: colour of every architecture.
+    """
+    return {
+        "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
+        "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
+        "figures": _figures(study, palette), "sentences": sentences(study), "confounded": _confounded(study),
+    }  # fmt: skip
+
+
+def write_study_page(folder: Path, out: Path) -> Path:
+    """Write a page with a study alone.
+
+    Args:
+        folder: see :func:`~unroll.analysis.trials.load_study`.
+        out: HTML file.
+
+    Raises:
+        BadInput: the folder holds something else.
+    """
+    from unroll.analysis import plots
+
+    study = load_study(folder)
+    return write_page("study_page.html.j2", out, study=study_part(study, plots.colours([study.archs])))
+
+
+def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
+    """Every figure that a study has something to show in, by name."""
+    from unroll.analysis import study_plots, truncation_plots
+
+    drawn: dict[str, str] = {}
+    if any(study.complete(arch) for arch in study.archs):
+        drawn["history"] = study_plots.history(study, palette)
+    if study.told["importances"]:
+        drawn["importances"] = study_plots.importances(study)
+    cells = truncation_plots.cells_of(study)
+    if any(map(any, cells)):
+        drawn["map"] = truncation_plots.heat_map(study, cells)
+    for cost in study_plots.COSTS:
+        if any(cost in trial.fronts for trial in study.trials):
+            drawn[f"front-{cost}"] = study_plots.front(study, palette, cost)
+    if any(len(study.complete(arch)) > 1 for arch in study.archs):
+        drawn["expected-best"] = study_plots.expected(study, palette)
+    if distances(study):
+        drawn["reach"] = truncation_plots.reach(study, palette)
+    return drawn
+
+
+def _effort(told: dict[str, Any]) -> str:
+    """What the study has spent, and how."""
+    states, pruner = told["states"], PRUNERS[told["pruner"]]
+    ends = [(states["COMPLETE"], "complete"), (states["PRUNED"], f"ended early {pruner}"), (states["FAIL"], "failed")]
+    archs = told["space"].get("arch", {}).get("choices", [])
+    matched = (f" Hidden sizes are those with which all come to as many {told['match']} as {archs[0]}."
+               if told["match"] and len(archs) > 1 else "")  # fmt: skip
+    validations = f"{told['validations']} validation{'s' * (told['validations'] > 1)}"
+    return (f"{sum(states.values())} trials of {told['tokens']:,} tokens and {validations} each, "
+            f"{SAMPLERS[told['sampler']]}: {', '.join(f'{count} {end}' for count, end in ends if count)}."
+            f"{matched}")  # fmt: skip
+
+
+def _rows(study: Study) -> list[dict[str, Any]]:
+    """What was searched, key by key, with the values of the best trial of each architecture; last, how good it was."""
+    best = study.told["best"]
+    rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key))
+                                                              for trial in best.values()]}
+            for key, part in study.told["space"].items() if key != "arch"]  # fmt: skip
+    if study.told["match"]:
+        sizes = {trial.number: trial.hidden_size for trial in study.trials}
+        rows.append({"key": "hidden size, matched", "best": [_plain(sizes[trial["trial"]]) for trial in best.values()]})
+    rows.append({"key": "parameters", "best": [f"{trial['parameters']:,}" for trial in best.values()]})
+    decimals = digits(next(iter(best.values()))["value"])
+    rows.append({"key": f"validation {study.metric}", "is_result": True,
+                 "best": [f"{trial['value']:.{decimals}f}" for trial in best.values()]})  # fmt: skip
+    return rows
+
+
+def _searched(part: dict[str, Any]) -> str:
+    """A key's choices or range, in words."""
+    if "choices" in part:
+        words = ", ".join(_plain(choice) for choice in part["choices"])
+    else:
+        words = f"{part['low']:g} to {part['high']:g}"
+        words += ", by its logarithm" if part.get("log") else f" by {part['step']:g}" if part.get("step") else ""
+    conditions = [f"{key}={_plain(wanted)}" for key, wanted in part.get("when", {}).items()]
+    return f"{words} (where {' and '.join(conditions)})" if conditions else words
+
+
+def _plain(value: Any) -> str:
+    """A value as it is written in a table."""
+    if isinstance(value, list):
+        return " or ".join(map(_plain, value))
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _confounded(study: Study) -> list[str]:
+    """Keys in which runs with one k and another differ, too, so that not all may be laid to k."""
+    return [key for key in study.told["space"] if key not in ("arch", "seed", TRUNCATION)] if distances(study) else []

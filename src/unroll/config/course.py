@@ -23,8 +23,10 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     """
     content = read(path)
     for chapter, grid in content.items():
-        if not isinstance(grid, dict) or set(grid) != {"experiments", "archs", "seeds", "certified"}:
-            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs, seeds and certified.")
+        if not isinstance(grid, dict) or {"experiments", "archs", "seeds"} != grid.keys() - {"certified"}:
+            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have "
+                           "certified.")  # fmt: skip
+        grid.setdefault("certified", [])
         if not all(isinstance(names, list) for names in grid.values()):
             raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")
         runs = [f"{arch}-{seed}" for arch in grid["archs"] for seed in grid["seeds"]]

@@ -116,6 +116,9 @@ class RetrainConfig(Section):
     """What is trained anew, on seeds that the study has not seen."""
 
     seeds: list[int] = Field(description="Seeds of the best run of each arch.")
+    settings: dict[str, Value] = Field(
+        description="Settings that differ from those of a trial, such as a longer budget."
+    )
 
 
 class StudyConfig(Section):
@@ -218,16 +221,17 @@ class StudySettings(NamedTuple):
     study: StudyConfig
     bases: dict[str, dict[str, Any]]
 
-    def run(self, values: dict[str, Value]) -> Config:
+    def run(self, values: dict[str, Value], anew: bool = False) -> Config:
         """Settings of the run of a trial.
 
         Args:
             values: of keys of the space.
+            anew: whether it is one that is trained anew.
 
         Raises:
             BadInput: an impossible value or pair.
         """
-        given = {**self.study.settings, **values}
+        given = {**self.study.settings, **values, **(self.study.retrain.settings if anew else {})}
         settings = copy.deepcopy(self.bases[_groups(given)])
         for key, value in given.items():
             if key not in GROUPS:
@@ -338,7 +342,10 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
 
 def _check_keys(study: StudyConfig, origin: str) -> None:
     known = [*keys(), *GROUPS]
-    for key in [*study.space, *study.settings]:
+    for key in study.retrain.settings:
+        if key in GROUPS:
+            raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
+    for key in [*study.space, *study.settings, *study.retrain.settings]:
         if key not in known and not key.startswith("arch.cell_arguments."):
             raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
                            "see unroll config --explain.")  # fmt: skip

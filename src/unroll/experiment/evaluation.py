@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from unroll.config import Config, NgramConfig
 from unroll.data.batch import Batch
+from unroll.data.loader import Endless
 from unroll.data.prepared import Split, open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
@@ -23,7 +24,7 @@ from unroll.outputs import write_text
 from unroll.tasks import Task
 from unroll.training.precision import as_precise
 
-SECONDS = 0.5  # for which the speed of a run is measured
+ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
 
 
 def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path | None) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
     judged = "test" if has_test else "validation"
     split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
     results: dict[str, Any] = {}
-    speeds: dict[str, Any] = {}
+    firsts: dict[str, Trained] = {}
     settings: dict[str, Config] = {}
     marks: dict[str, str] = {}
     for folder in runs:
@@ -62,11 +63,10 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
             "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
             "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
         }  # fmt: skip
-        if costs and run.config.arch.name not in speeds:  # seeds cost the same
-            speed = throughput(run, open_split(prepared / "fit" / "train"))
-            speeds[run.config.arch.name] = {"tokens_per_second": speed}
+        firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
     if costs:
-        write_text(costs, json.dumps(speeds, indent=1) + "\n")
+        speeds = measure(firsts, open_split(prepared / "fit" / "train"))
+        write_text(costs, json.dumps({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}, indent=1) + "\n")
     if out:
         write_text(out, json.dumps(results, indent=1) + "\n")
     tracking = next(iter(settings.values())).tracking
@@ -99,12 +99,36 @@ def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
     return task.metrics()
 
 
-def throughput(run: Trained, split: Split) -> float:
-    """Tokens per second of this run's training, measured anew: of counting, for an n-gram model."""
+def measure(runs: dict[str, Trained], split: Split) -> dict[str, list[float]]:
+    """Tokens per second of each architecture's training, ``ROUNDS`` times.
+
+    Args:
+        runs: one of each architecture.
+        split: that they were trained on.
+
+    Architectures are measured in turn, so that a machine that slows down or speeds up does so for all of them.
+    """
+    meters = {arch: throughput(run, split) for arch, run in runs.items()}
+    speeds: dict[str, list[float]] = {arch: [] for arch in runs}
+    for _ in range(ROUNDS):
+        for arch, meter in meters.items():
+            torch.set_num_threads(runs[arch].config.training.threads)
+            speeds[arch].append(next(meter))
+    return speeds
+
+
+def throughput(run: Trained, split: Split) -> Iterator[float]:
+    """Measurements without end of the speed of this run's training: of counting, for an n-gram model."""
     if isinstance(run.config.arch, NgramConfig):
-        assert split.tokens is not None
-        start = time.perf_counter()
-        KneserNey(run.config.arch.order, run.task.spec.vocabulary_size).fit(split.tokens)
-        return split.steps / (time.perf_counter() - start)
+        return _counting(run.config.arch.order, run.task.spec.vocabulary_size, split)
     loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
-    return tokens_per_second(build_task(run.config, run.task.spec), loader, run.config.training.precision, SECONDS)
+    fresh = build_task(run.config, run.task.spec)
+    return tokens_per_second(fresh, Endless(loader), run.config.training.precision, SECONDS)
+
+
+def _counting(order: int, vocabulary_size: int, split: Split) -> Iterator[float]:
+    assert split.tokens is not None
+    while True:
+        start = time.perf_counter()
+        KneserNey(order, vocabulary_size).fit(split.tokens)
+        yield split.steps / (time.perf_counter() - start)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 
@@ -14,25 +15,30 @@ from unroll.training.precision import as_precise, autocast
 WARM_UP = 3  # steps that are not counted
 
 
-def tokens_per_second(task: Task, loader: Iterable[Batch], precision: str, seconds: float) -> float:
-    """Real tokens per second of forward and backward passes.
+def tokens_per_second(task: Task, batches: Iterable[Batch], precision: str, seconds: float) -> Iterator[float]:
+    """Real tokens per second of forward and backward passes, one measurement after another.
 
     Args:
         task: a fresh task; its weights are not moved.
-        loader: training batches.
+        batches: of training, without end; a measurement goes on with those that the one before it left.
         precision: one of :data:`~unroll.training.precision.PRECISIONS`.
-        seconds: for how long to measure.
+        seconds: for how long one measurement goes on, which is one step at least.
     """
-    start, tokens, elapsed = time.perf_counter(), 0, 0.0
-    for index, batch in enumerate(loader):
-        if index == WARM_UP:
-            start, tokens = time.perf_counter(), 0
-        task.zero_grad()
-        with autocast(precision):
-            loss = task.training_step(as_precise(batch, task), index)
-        torch.autograd.backward(loss)
-        tokens += int(batch.mask.sum())
-        elapsed = time.perf_counter() - start
-        if index > WARM_UP and elapsed > seconds:
-            break
-    return tokens / elapsed
+    numbered = enumerate(batches)
+    for index, batch in islice(numbered, WARM_UP):
+        _step(task, batch, index, precision)
+    while True:
+        start, tokens, elapsed = time.perf_counter(), 0, 0.0
+        while elapsed <= seconds:
+            index, batch = next(numbered)
+            _step(task, batch, index, precision)
+            tokens += int(batch.mask.sum())
+            elapsed = time.perf_counter() - start
+        yield tokens / elapsed
+
+
+def _step(task: Task, batch: Batch, index: int, precision: str) -> None:
+    task.zero_grad()
+    with autocast(precision):
+        loss = task.training_step(as_precise(batch, task), index)
+    torch.autograd.backward(loss)

@@ -1,1 +1,1 @@
-"""Studies: many runs of one question, chosen by Optuna, at equal budgets, by workers that may be killed."""
+"""Tuning: which settings serve best, at equal cost."""

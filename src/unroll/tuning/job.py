@@ -10,6 +10,7 @@ from pathlib import Path
 from unroll import preparation
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.data.batch import DataSpec
+from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.space import Space
@@ -49,7 +50,7 @@ class Job:
     @cached_property
     def space(self) -> Space:
         """Its space."""
-        return Space(self.settings, self.spec_of)
+        return Space(self.settings, self.spec_of, self.longest_of)
 
     @cached_property
     def first(self) -> Config:
@@ -73,6 +74,10 @@ class Job:
     def spec_of(self, config: Config) -> DataSpec:
         """Sizes of the data of a run."""
         return Vocabulary.load(self.prepared_for(config) / "fit" / "vocabulary.json").spec
+
+    def longest_of(self, config: Config) -> int:
+        """Steps of the longest sequence that a run trains on."""
+        return int(open_split(self.prepared_for(config) / "fit" / "train").lengths.max())
 
     @property
     def folder(self) -> Path:

@@ -36,7 +36,7 @@ class Cost:
     Args:
         parameters: entries of its weights.
         products: entries of the matrices that one token is multiplied by.
-        kept: about how many numbers of one token wait for the backward pass.
+        kept: about how many numbers of one token are held when a step holds most.
     """
 
     parameters: int = 0
@@ -96,12 +96,15 @@ def tokens(features: int, vocabulary_size: int, tied: int | None) -> Cost:
     if tied is None:
         return _logits(features, vocabulary_size)
     projection = linear(features, tied, bias=False) if features != tied else Cost()
-    return projection + Cost(vocabulary_size, tied * vocabulary_size, 2 * vocabulary_size)
+    return projection + Cost(vocabulary_size, tied * vocabulary_size, 3 * vocabulary_size)
 
 
 def labels(arch: RecurrentConfig | ConvolutionalConfig, features: int, spec: DataSpec) -> Cost:
     """What tells labels: F · K + K; for a CRF K² + 2 · K more; for feedback a cell and an embedding of K + 1 labels."""
-    output, count = arch.output if isinstance(arch, RecurrentConfig) else None, spec.label_count
+    count = spec.label_count
+    if isinstance(arch, ConvolutionalConfig):
+        return _logits(features, count)
+    output = arch.output
     if isinstance(output, FeedbackConfig):
         read = features + output.embedding_size
         before = Cost((count + 1) * output.embedding_size, kept=read)
@@ -116,8 +119,8 @@ def linear(width: int, size: int, bias: bool = True) -> Cost:
 
 
 def _logits(width: int, size: int) -> Cost:
-    """A linear layer under a softmax, whose logarithms are kept, and whose gradient is as large."""
-    return linear(width, size) + Cost(kept=size)
+    """A linear layer under a softmax: its logarithms are kept, and two gradients are as large."""
+    return linear(width, size) + Cost(kept=2 * size)
 
 
 def _of_arch(arch: RecurrentConfig, width: int, layer_norm: bool, learned_state: bool) -> Cost:
@@ -163,13 +166,13 @@ def _counted(
             cell = make(*widths, **dict(arguments))
             if layer_norm:
                 cell.normalize()
-            every[widths] = _entries(RecurrentLayer(cell, False, learned_state), 1)
+            every[widths] = _entries(RecurrentLayer(cell, False, learned_state), 0)
             matrices[widths] = _entries(cell, 2)
     if any(_extended(counts, 3, 4) != counts[3, 4] for counts in (every, matrices)):
         raise BadInput(f"The weights of {type(cell).__name__} do not grow with I · H, H², H and I, so that no formula "
                        "tells its cost; leave it out of what is compared at equal cost.")  # fmt: skip
-    # its gates, with norms also what goes into them, and two numbers for each of the state
-    return every, matrices, (3 if layer_norm else 1) * cell.gates + 2 * len(cell.initial_state(1))
+    # measured: 2 numbers of each gate where a derivative is by hand, 3 where a tape keeps norms, 4 in oneDNN's LSTM
+    return every, matrices, 3 * cell.gates + 2 * len(cell.initial_state(1))
 
 
 def _entries(module: nn.Module, dimensions: int) -> int:

@@ -114,12 +114,20 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         folder.mkdir()
         (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
         (folder / "study.json").write_text(json.dumps(_told(job, result), indent=1) + "\n", encoding="utf-8")
-        for arch, (_, config) in result.best.items():
+        for arch, (slot, config) in result.best.items():
             (folder / f"best-{arch}.yaml").write_text(config.dump(), encoding="utf-8")
+            again = job.space.run(slot.values, anew=True)
             for seed in job.settings.study.retrain.seeds:
-                anew = config.model_copy(update={"seed": seed})
+                anew = again.model_copy(update={"seed": seed})
                 (folder / f"{arch}-{seed}.yaml").write_text(anew.dump(), encoding="utf-8")
         draw(folder)
+
+
+def is_written(job: Job, out: Path) -> bool:
+    """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
+    path = out / "study.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return (told.get("name"), told.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
 
 
 def _told(job: Job, result: Result) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def _told(job: Job, result: Result) -> dict[str, Any]:
         "mode": "max" if result.maximize else "min", "tokens": job.first.training.tokens,
         "validations": job.first.training.validations, "match": study.match,
         "space": {key: part.model_dump(mode="json", exclude_defaults=True) for key, part in study.space.items()},
-        "sampler": study.sampler.name, "pruner": study.pruner.name,
+        "sampler": study.sampler.name, "pruner": study.pruner.name, "retrain": study.retrain.model_dump(mode="json"),
         "states": states(result.slots),
         "best": {arch: {"trial": slot.number, "value": slot.value, "values": slot.values,
                         "parameters": slot.notes["parameters"]} for arch, (slot, _) in result.best.items()},

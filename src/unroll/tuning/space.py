@@ -32,10 +32,13 @@ class Space:
     Args:
         settings: of the study.
         spec: sizes of the data of a run, for costs.
+        longest: steps of its longest sequence.
     """
 
-    def __init__(self, settings: StudySettings, spec: Callable[[Config], DataSpec]) -> None:
-        self.settings, self.study, self.spec = settings, settings.study, spec
+    def __init__(
+        self, settings: StudySettings, spec: Callable[[Config], DataSpec], longest: Callable[[Config], int]
+    ) -> None:
+        self.settings, self.study, self.spec, self.longest = settings, settings.study, spec, longest
         self.order = _ordered(self.study)
 
     def is_active(self, key: str, values: Values) -> bool:
@@ -99,13 +102,17 @@ class Space:
             raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
                            f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
 
-    def run(self, values: Values) -> Config:
+    def run(self, values: Values, anew: bool = False) -> Config:
         """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
+
+        Args:
+            values: of the trial.
+            anew: whether it is one that is trained anew.
 
         Raises:
             BadInput: an impossible value or pair.
         """
-        config = self.settings.run(values)
+        config = self.settings.run(values, anew)
         archs = self.study.space.get("arch")
         if self.study.match is None or not isinstance(archs, ChoiceConfig) or values["arch"] == archs.choices[0]:
             return config
@@ -119,9 +126,10 @@ class Space:
         limits, spec = self.study.constraints, self.spec(config)
         if limits.parameters is not None and (count := parameters(config, spec)) > limits.parameters:
             return f"{count:,} parameters, {limits.parameters:,} allowed"
-        if limits.memory is not None and (size := memory(config, spec) / MEGABYTE) > limits.memory:
-            return f"{size:,.0f} MB of memory, {limits.memory:,} allowed"
-        return None
+        if limits.memory is None:
+            return None
+        size = memory(config, spec, self.longest(config)) / MEGABYTE
+        return f"{size:,.0f} MB of memory, {limits.memory:,} allowed" if size > limits.memory else None
 
 
 def _ordered(study: StudyConfig) -> list[str]:

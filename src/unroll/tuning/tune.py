@@ -17,7 +17,7 @@ from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
 from unroll.tuning.database import shown
 from unroll.tuning.job import Job, full_name, judged
-from unroll.tuning.results import Result, results_of, write_results
+from unroll.tuning.results import Result, is_written, results_of, write_results
 from unroll.tuning.study import Slot, Study
 
 POLL = 0.5  # seconds between two looks at the workers
@@ -54,6 +54,8 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
+    elif is_written(job, out):
+        return results_of(job, study).told()
     result = results_of(job, study)
     write_results(job, result, out, draw)
     _close(job, study, result, out)

@@ -1,0 +1,203 @@
+"""How far a network reaches: accuracy over a distance, where the gradient reaches k steps back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import fmean
+from typing import Literal
+
+from unroll.analysis.trials import TRUNCATION, Study
+from unroll.analysis.verdict import Difference, holm, p_value, welch
+from unroll.analysis.verdict.contrast import contrast
+from unroll.analysis.verdict.judgement import LEVEL
+
+Samples = dict[float, list[float]]  # k, infinity for all steps → accuracy of every run
+Kind = Literal["cliff", "elsewhere", "slope", "rise", "none", "untold"]
+
+TINY = 1e-9  # difference that is none, but of rounding
+FEWEST_K = 3  # values of k: with two, every fall is a cliff
+SHARE = 0.5  # of what the greatest k has over the smallest; a cliff takes more than this in a single step of k
+HEADS: dict[Kind, str] = {"cliff": "a cliff", "elsewhere": "a cliff, but not at the distance"}
+CLAUSES: dict[Kind, str] = {
+    "cliff": "with k below the distance accuracy falls by",
+    "elsewhere": "accuracy falls at another k, by",
+    "slope": "accuracy falls with k, but no single step takes more than half of it for sure:",
+    "rise": "with k below the distance accuracy rises by",
+    "none": "no evidence that accuracy falls with k below the distance:",
+    "untold": "too few runs tell over",
+}
+UNITS = {"Distance": "words"}  # probes that are distances in tokens, which k can fall short of
+
+
+@dataclass(frozen=True)
+class Step:
+    """The steepest step of mean accuracy, of one value of k to the next.
+
+    Args:
+        below, above: the two values.
+        excess: of it over half of what the greatest k has over the smallest.
+        p: of the excess, corrected for what was looked at: steps, distances and architectures.
+    """
+
+    below: float
+    above: float
+    excess: Difference
+    p: float | None
+
+    @property
+    def is_cliff(self) -> bool:
+        """Whether it is more than any slope has."""
+        return self.excess.mean > 0 and _is_clear(self.excess, self.p)
+
+
+@dataclass(frozen=True)
+class Fall:
+    """What an architecture loses over a distance where k is below it.
+
+    Args:
+        arch: the architecture.
+        distance: in tokens.
+        fall: accuracy with k not below the distance less that with k below it.
+        p: of the fall, corrected for all distances and architectures.
+        step: where it is steepest; None where too few runs tell, of the fall and of this.
+    """
+
+    arch: str
+    distance: int
+    fall: Difference
+    p: float | None
+    step: Step | None
+
+    @property
+    def kind(self) -> Kind:
+        """A fall is a cliff if it is one step of k, across the distance."""
+        if self.step is None:
+            return "untold"
+        if not _is_clear(self.fall, self.p):
+            return "none"
+        if self.fall.mean < 0:
+            return "rise"
+        if not self.step.is_cliff:
+            return "slope"
+        return "cliff" if self.step.below < self.distance <= self.step.above else "elsewhere"
+
+    @property
+    def told(self) -> str:
+        """Its size and distance, in words."""
+        assert self.fall.half_width is not None and self.step is not None
+        size = -self.fall.mean if self.kind == "rise" else self.fall.mean
+        test = "on every run alike" if self.p is None else f"p {_equal(p_value(self.p))}"
+        place = f", between k = {_k(self.step.below)} and {_k(self.step.above)}" if self.kind == "elsewhere" else ""
+        return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({test}{place})"
+
+
+def distances(study: Study) -> list[int]:
+    """Distances over which accuracy was measured; none where k was not chosen, or groups are no distances."""
+    if study.probe not in UNITS or len(study.choices(TRUNCATION)) < 2:
+        return []
+    names = {name for trial in study.trials for name in trial.accuracies if name.isdigit()}
+    return sorted(map(int, names))
+
+
+def samples(study: Study, arch: str, distance: int) -> Samples:
+    """Accuracy over a distance of every complete trial of an architecture, by k."""
+    found: Samples = {}
+    for trial in study.complete(arch):
+        if TRUNCATION in trial.values and str(distance) in trial.accuracies:
+            k = trial.values[TRUNCATION]
+            found.setdefault(math.inf if k is None else k, []).append(trial.accuracies[str(distance)])
+    return dict(sorted(found.items()))
+
+
+def falls(study: Study) -> list[Fall]:
+    """Every architecture over every distance.
+
+    Runs with k below the distance stand against the others by Welch's test. Where accuracy falls, it may yet get less
+    with k little by little, wherever the distance is. So the steepest step is looked at, of one value of k to the next,
+    in the mean accuracies :math:`a_1 \\dots a_n` by growing k: a cliff is a step across the distance with
+
+    .. math:: a_{i+1} - a_i > \\tfrac{1}{2} (a_n - a_1),
+
+    of which an even slope has none, and by more than luck. All p are Holm's, over all distances and architectures; that
+    of a step elsewhere, which nobody had asked for, is multiplied by the number of steps first.
+
+    Whether k falls short is all that is compared: what else differs among trials, such as learning rates that a sampler
+    has chosen, is not taken out.
+    """
+    found = [_fall(arch, distance, samples(study, arch, distance))
+             for arch in study.archs for distance in distances(study)]  # fmt: skip
+    of_falls = holm([fall.p for fall in found])
+    of_steps = holm([fall.step.p if fall.step else None for fall in found])
+    return [replace(fall, p=p, step=fall.step and replace(fall.step, p=of_step))
+            for fall, p, of_step in zip(found, of_falls, of_steps, strict=True)]  # fmt: skip
+
+
+def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
+    short, enough = ([value for k in by_k if (k < distance) == is_short for value in by_k[k]]
+                     for is_short in (True, False))  # fmt: skip
+    if len(by_k) < FEWEST_K or min(len(short), len(enough)) < 2:
+        return Fall(arch, distance, Difference(math.nan, None, None), None, None)
+    fall = welch(enough, short)
+    return Fall(arch, distance, fall, fall.p, _steepest(by_k, distance))
+
+
+def _steepest(by_k: Samples, distance: int) -> Step:
+    """The steepest step; if it is not the one across the distance, its p is corrected for the choice."""
+    means, ks = [fmean(values) for values in by_k.values()], list(by_k)
+    rises = [after - before for before, after in pairwise(means)]
+    place = max(range(len(rises)), key=lambda index: rises[index])
+    weights = [0.0] * len(ks)
+    weights[place], weights[place + 1] = -1.0, 1.0
+    weights[0] += SHARE
+    weights[-1] -= SHARE
+    excess = contrast(list(by_k.values()), weights)
+    tries = 1 if ks[place] < distance <= ks[place + 1] else len(rises)
+    return Step(ks[place], ks[place + 1], excess, None if excess.p is None else min(1.0, excess.p * tries))
+
+
+def _is_clear(difference: Difference, p: float | None) -> bool:
+    """Whether a difference is more than luck: values that do not vary leave nothing to test, and no doubt."""
+    if difference.half_width is None:
+        return False
+    return abs(difference.mean) > TINY if p is None else p < LEVEL
+
+
+def sentences(study: Study) -> list[str]:
+    """Whether there is a cliff where k falls short of the distance, a sentence for each architecture."""
+    found = falls(study)
+    return [_sentence(arch, [fall for fall in found if fall.arch == arch], UNITS[study.probe or ""])
+            for arch in study.archs if any(fall.arch == arch for fall in found)]  # fmt: skip
+
+
+def _sentence(arch: str, found: Sequence[Fall], unit: str) -> str:
+    """What was seen: cliffs first, and last what cannot be told."""
+    of: dict[Kind, list[Fall]] = {}
+    for fall in found:
+        of.setdefault(fall.kind, []).append(fall)
+    if of.keys() == {"untold"}:
+        return (f"{arch}: too few runs to tell whether there is a cliff: {FEWEST_K} values of k are needed, and of a "
+                "distance two runs with k below it and two without.")  # fmt: skip
+    head = next((HEADS[kind] for kind in HEADS if kind in of), "no evidence of a cliff")
+    return f"{arch}: {head}: {'; '.join(_clause(kind, of[kind], unit) for kind in CLAUSES if kind in of)}."
+
+
+def _clause(kind: Kind, found: Sequence[Fall], unit: str) -> str:
+    if kind == "untold":
+        return f"{CLAUSES[kind]} {_listed(str(fall.distance) for fall in found)} {unit}"
+    return f"{CLAUSES[kind]} {_listed(fall.told for fall in found)}".replace(" (", f" {unit} (", 1)
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _k(k: float) -> str:
+    return "all" if math.isinf(k) else f"{k:g}"
+
+
+def _equal(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"

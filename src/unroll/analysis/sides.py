@@ -1,0 +1,158 @@
+"""One side of a verdict: an architecture's figures in a file of ``evaluate``, or the validation figures of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.analysis.comparison import by_arch, load_results
+from unroll.errors import BadInput, no_such
+
+HEADLINES = ("f1", "pseudo_perplexity", "perplexity", "accuracy", "loss")  # runs are judged by the first that they have
+LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
+HIGHER = {"accuracy", "f1", "precision", "recall"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs of one architecture that differ in nothing but their seeds.
+
+    Args:
+        name: as it was typed.
+        arch: their architecture.
+        experiment: what they are runs of.
+        split: on which they were judged.
+        headline: the metric that they are compared by.
+        lower: whether a lower headline is the better one.
+        vocabulary: digest of theirs; None where it is not told.
+        figures: by seed.
+        validation: figures by seed of the best validation.
+    """
+
+    name: str
+    arch: str
+    experiment: str
+    split: str
+    headline: str
+    lower: bool
+    vocabulary: str | None
+    figures: dict[int, dict[str, float]]
+    validation: dict[int, dict[str, float]]
+
+    def values(self, metric: str) -> list[float]:
+        """One figure per seed, in the order of the seeds.
+
+        Raises:
+            BadInput: the runs have no such metric.
+        """
+        if any(metric not in figures for figures in self.figures.values()):
+            raise no_such("metric", metric, next(iter(self.figures.values())))
+        return [self.figures[seed][metric] for seed in sorted(self.figures)]
+
+    def is_lower_better(self, metric: str) -> bool:
+        """Whether the lower of two figures is the better one.
+
+        Raises:
+            BadInput: that is not known of the metric.
+        """
+        kind = metric.partition("/")[0].removesuffix("_known")
+        if metric == self.headline:
+            return self.lower
+        if kind not in LOWER | HIGHER:
+            raise BadInput(f"Whether more or less of {metric} is better is not known; choose another --metric, such as "
+                           f"{self.headline}.")  # fmt: skip
+        return kind in LOWER
+
+
+def read_side(text: str) -> Side:
+    """Read a side.
+
+    Args:
+        text: ``FILE:ARCH`` for what ``evaluate`` wrote; otherwise a run, a folder of runs or a pattern of their names.
+
+    Raises:
+        BadInput: there is no such thing, or its runs are not of one kind.
+    """
+    file, colon, arch = text.rpartition(":")
+    if Path(text).is_file():
+        known = list(by_arch(load_results(Path(text))))
+        raise BadInput(f"{text} has {', '.join(known)}; name one of them, such as {text}:{known[0]}.")
+    if colon and (Path(file).is_file() or file.endswith(".json")):
+        return _of_file(text, Path(file), arch)
+    return _of_runs(text)
+
+
+def _of_file(text: str, file: Path, arch: str) -> Side:
+    groups = by_arch(load_results(file))
+    if arch not in groups:
+        raise no_such(f"figure in {file} of", arch, groups)
+    runs = groups[arch]
+    first = runs[0]
+    return Side(
+        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", None,
+        {run["seed"]: run["test"] for run in runs}, {run["seed"]: run["validation"] for run in runs},
+    )  # fmt: skip
+
+
+def _of_runs(text: str) -> Side:
+    folders = list(_folders(text))
+    if not folders:
+        raise BadInput(f"{text} is no run and has none; name a run, a folder of runs, a pattern in quotes such as "
+                       "'outputs/runs/recall/lstm-*', or FILE:ARCH.")  # fmt: skip
+    runs = [_read(folder) for folder in folders]
+    (config, facts), archs = runs[0], sorted({config["arch"]["name"] for config, _ in runs})
+    if len(archs) > 1:
+        raise BadInput(f"{text} has runs of {', '.join(archs)}; name those of one, such as '{folders[0].parent}/"
+                       f"{archs[0]}-[0-9]*'.")  # fmt: skip
+    figures: dict[int, dict[str, float]] = {}
+    for folder, (other, found) in zip(folders, runs, strict=True):
+        if _but_for_the_seed(other) != _but_for_the_seed(config):
+            raise BadInput(f"{folder} has other settings than {folders[0]}; runs of one side differ in seeds alone.")
+        if other["seed"] in figures:
+            raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
+        figures[other["seed"]] = found["best"]
+    headline = next((name for name in HEADLINES if name in facts["best"]), "loss")
+    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, facts["vocabulary"],
+                figures, figures)  # fmt: skip
+
+
+def _folders(text: str) -> Iterator[Path]:
+    """A run, those in a folder, or those that a pattern matches."""
+    path = Path(text)
+    if (path / "run.json").is_file():
+        yield path
+    elif path.is_dir():
+        yield from (child for child in sorted(path.iterdir()) if (child / "run.json").is_file())
+    else:
+        matched = [Path(found) for found in sorted(glob(text))]  # noqa: PTH207  # the pattern may be absolute
+        yield from (found for found in matched if (found / "run.json").is_file())
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and facts of a run.
+
+    Raises:
+        BadInput: they are missing or torn.
+    """
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(facts["best"]["loss"], float) or not isinstance(facts["vocabulary"], str):
+            raise TypeError
+        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), config["training"]["tokens"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
+    return config, facts
+
+
+def _but_for_the_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings that decide the result, its seed aside."""
+    free = ("devices", "checkpoint_seconds")
+    training = {key: value for key, value in config["training"].items() if key not in free}
+    return {**config, "training": training, "seed": None, "tracking": None}

@@ -1,0 +1,122 @@
+"""Figures of a study: what was tried, what came of it, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from unroll.analysis.plots import INK, as_svg, by_logarithm, label_below
+from unroll.analysis.trials import Study, Trial
+from unroll.analysis.verdict import expected_best
+
+Palette = dict[str, str]  # architecture → colour
+
+SIZE = (3.7, 2.9)  # inches
+SOFT = "#5d5a52"
+WIDE_RANGE = 4  # from the best figure to the worst; beyond it the ordinate is logarithmic
+COLUMNS = 3  # of a legend
+
+
+def history(study: Study, palette: Palette) -> str:
+    """Every trial that has a figure: complete ones filled, pruned ones hollow, the best so far a line."""
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    for arch in study.archs:
+        for state, face in (("COMPLETE", palette[arch]), ("PRUNED", "none")):
+            trials = [t for t in study.trials if (t.arch, t.state) == (arch, state) and t.value is not None]
+            axes.plot([t.number for t in trials], [t.value for t in trials], "o", markersize=4.5, alpha=0.8,
+                      color=palette[arch], markerfacecolor=face, gid=f"{state.lower()}-{arch}")  # fmt: skip
+        axes.plot(*_best_so_far(study, arch), drawstyle="steps-post", color=palette[arch], linewidth=1.4, label=arch)
+    if study.told["states"]["PRUNED"]:
+        axes.plot([], [], "o", markersize=4.5, color=SOFT, markerfacecolor="none", label="pruned")
+    _scale(axes, study)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set(xlabel="trial", title=f"validation {study.metric}, every trial")
+    label_below(figure, axes, COLUMNS)
+    return as_svg(figure)
+
+
+def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
+    """The best complete trial of an architecture up to each, and on to the last trial of all."""
+    done = [(trial.number, trial.value) for trial in study.complete(arch) if trial.value is not None]
+    best = [study.best([value for _, value in done[: place + 1]]) for place in range(len(done))]
+    numbers = [number for number, _ in done]
+    return ([*numbers, study.trials[-1].number], [*best, best[-1]]) if done else ([], [])
+
+
+def importances(study: Study) -> str:
+    """How much of the quality each key decides, as bars."""
+    shares = sorted(study.told["importances"].items(), key=lambda item: item[1])
+    names = [key.rpartition(".")[2] for key, _ in shares]
+    names = [key if names.count(name) > 1 else name for name, (key, _) in zip(names, shares, strict=True)]
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    bars = axes.barh([name.replace("_", " ") for name in names], [share for _, share in shares], height=0.55,
+                     color="#b8ad98")  # fmt: skip
+    axes.bar_label(bars, [f"{100 * share:.0f} %" for _, share in shares], padding=4, fontsize=9, color=SOFT)
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    axes.set_xlim(0, 1.15 * max(share for _, share in shares) or 1)
+    axes.set_ylim(len(names) - max(len(names), 4) - 0.5, len(names) - 0.5)
+    axes.set_title("importance of each key")
+    return as_svg(figure)
+
+
+def _parameters(trial: Trial) -> float | None:
+    return trial.parameters
+
+
+def _time(trial: Trial) -> float | None:
+    return None if trial.tokens_per_second is None else 1e6 / trial.tokens_per_second
+
+
+COSTS: dict[str, tuple[str, str, Callable[[Trial], float | None]]] = {
+    "parameters": ("parameters", "parameters", _parameters),
+    "time": ("time per token", "microseconds per token", _time),
+}
+
+
+def front(study: Study, palette: Palette, cost: str) -> str:
+    """Quality against a cost: every complete trial a point, and a line under which no trial is.
+
+    The line steps: from each cost of the front on, what it reaches can be had.
+    """
+    name, label, of = COSTS[cost]
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    for arch in study.archs:
+        points = [(of(trial), trial.value) for trial in study.complete(arch) if of(trial) is not None]
+        axes.plot([x for x, _ in points], [y for _, y in points], "o", markersize=4.5, alpha=0.8, color=palette[arch],
+                  label=arch, gid=f"trials-{arch}")  # fmt: skip
+    best = sorted((of(trial) or 0.0, trial.value) for trial in study.trials if cost in trial.fronts)
+    _scale(axes, study)
+    right = axes.get_xlim()[1]
+    axes.plot([*(x for x, _ in best), right], [*(y for _, y in best), best[-1][1]], drawstyle="steps-post", color=INK,
+              linewidth=1.1, zorder=1, label="front", gid="front")  # fmt: skip
+    axes.set_xlim(right=right)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.set(xlabel=label, title=f"validation {study.metric} by {name}")
+    label_below(figure, axes, COLUMNS)
+    return as_svg(figure)
+
+
+def expected(study: Study, palette: Palette) -> str:
+    """The best that so many complete trials are expected to bring, so that more trials are no advantage."""
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    for arch in study.archs:
+        values = [trial.value for trial in study.complete(arch) if trial.value is not None]
+        curve = expected_best(values, study.lower)
+        axes.plot(range(1, len(curve) + 1), curve, ".-", color=palette[arch], linewidth=1.4, label=arch,
+                  gid=f"best-of-{arch}")  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.set(xlabel="complete trials", title=f"expected best validation {study.metric}")
+    label_below(figure, axes, COLUMNS)
+    return as_svg(figure)
+
+
+def _scale(axes: Axes, study: Study) -> None:
+    values = [trial.value for trial in study.trials if trial.value is not None]
+    if min(values) > 0 and max(values) / min(values) > WIDE_RANGE:
+        by_logarithm(axes)

@@ -1,0 +1,146 @@
+"""What ``unroll tune`` wrote of a study, read again: its trials, and what is told of all of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.errors import BadInput
+
+TRUNCATION = "training.truncation_length"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Args:
+        number: its place in the study, from 0.
+        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
+        arch: its architecture.
+        values: of the keys that were searched in it.
+        value: best validation figure, of a pruned trial the last one; None where there was none.
+        parameters: of its network; None where it was not built.
+        hidden_size: of its network, as it was trained; None where it has none, or was not built.
+        tokens_per_second: in training, as the trial saw it; None where it did not come so far.
+        accuracies: at the probed tokens of each group, on validation.
+        fronts: costs, ``parameters`` and ``time``, at which no other trial is better and as cheap.
+    """
+
+    number: int
+    state: str
+    arch: str
+    values: dict[str, Any]
+    value: float | None
+    parameters: int | None
+    hidden_size: int | None
+    tokens_per_second: float | None
+    accuracies: dict[str, float]
+    fronts: set[str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study.
+
+    Args:
+        told: what is told of it as a whole, ``study.json``.
+        trials: all of them, by number.
+        probe: what groups the tokens whose accuracy is measured apart; None for none.
+    """
+
+    told: dict[str, Any]
+    trials: list[Trial]
+    probe: str | None
+
+    @property
+    def metric(self) -> str:
+        """Figure by which trials are judged."""
+        return str(self.told["metric"])
+
+    @property
+    def lower(self) -> bool:
+        """Whether a lower one is better."""
+        return bool(self.told["mode"] == "min")
+
+    @property
+    def archs(self) -> list[str]:
+        """Architectures that were tried, in the order of the space."""
+        return list(dict.fromkeys([*self.choices("arch"), *(trial.arch for trial in self.trials)]))
+
+    def choices(self, key: str) -> list[Any]:
+        """Choices of a key, numbers by size and None, which is all steps, last; nothing where it is not chosen so."""
+        choices = self.told["space"].get(key, {}).get("choices", [])
+        if not all(isinstance(choice, int | float | None) for choice in choices):
+            return list(choices)
+        return sorted(choices, key=lambda choice: math.inf if choice is None else choice)
+
+    def complete(self, arch: str) -> list[Trial]:
+        """Trials of an architecture that spent their budget."""
+        return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of several figures."""
+        return min(values) if self.lower else max(values)
+
+
+def load_study(folder: Path) -> Study:
+    """Read a study's folder.
+
+    Args:
+        folder: with ``study.json``, ``trials.csv`` and ``best-<arch>.yaml``.
+
+    Raises:
+        BadInput: a file is missing, or is something else.
+    """
+    try:
+        told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        archs = list(told["best"])
+        best = yaml.safe_load((folder / f"best-{archs[0]}.yaml").read_text(encoding="utf-8"))
+        with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+            trials = [_trial(row, told["space"], archs) for row in csv.DictReader(file)]
+        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"])
+    except FileNotFoundError as error:
+        raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise BadInput(f"{folder} does not hold what unroll tune writes ({type(error).__name__}: {error}); remove it, "
+                       "and run unroll tune again.") from None  # fmt: skip
+
+
+def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[str]) -> Trial:
+    """A row of ``trials.csv``; where the space has no architectures, all trials have the one that has a best."""
+    values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(row.get(key), part)}
+    prefix = "val/accuracy/"
+    return Trial(
+        number=int(row["trial"]), state=row["state"], arch=str(values.get("arch", archs[0])), values=values,
+        value=_number(row["value"]),
+        parameters=int(row["parameters"]) if row["parameters"] else None,
+        hidden_size=int(row["hidden_size"]) if row["hidden_size"] else None,
+        tokens_per_second=_number(row["tokens_per_second"]) or None,
+        accuracies={key.removeprefix(prefix): float(text) for key, text in row.items()
+                    if key.startswith(prefix) and text},
+        fronts={cost for cost in ("parameters", "time") if row[f"front_{cost}"] == "1"},
+    )  # fmt: skip
+
+
+def _is_searched(text: str | None, part: dict[str, Any]) -> bool:
+    """Whether a key was searched in a trial: what is empty was not, unless nothing is one of the choices."""
+    return bool(text) or (text == "" and None in part.get("choices", []))
+
+
+def _value(text: str, part: dict[str, Any]) -> Any:
+    if "choices" not in part:
+        return float(text)
+    return {"" if choice is None else str(choice): choice for choice in part["choices"]}[text]
+
+
+def _number(text: str) -> float | None:
+    """A number that can be drawn."""
+    return float(text) if text and math.isfinite(float(text)) else None

@@ -1,0 +1,254 @@
+"""Sides of a verdict: what may be named, what may be compared, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unroll import tasks
+from unroll.analysis.sides import HEADLINES, HIGHER, LOWER, read_side
+from unroll.analysis.telling import tell
+from unroll.analysis.verdict import expected_best, judge, sentence
+from unroll.errors import BadInput
+
+LSTM, GRU = [2.0, 2.1, 2.2, 2.05, 1.95], [1.0, 1.1, 1.2, 1.05, 0.95]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def judged_file(name: str = "recall", **changes: Any) -> Path:
+    """Figures as ``evaluate`` writes them, test figures ten times those of validation."""
+    runs = {
+        f"{arch}-{seed}": {
+            "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "headline": "perplexity",
+            "mode": "min", "test": {"loss": figure, "perplexity": 10 * figure, "accuracy/8": figure / 3},
+            "validation": {"loss": figure, "perplexity": figure},
+        } | changes
+        for arch, values in (("lstm", LSTM), ("gru", GRU)) for seed, figure in enumerate(values)
+    }  # fmt: skip
+    path = Path(f"{name}.json")
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    return path
+
+
+def run(folder: str, seed: int, loss: float, arch: str = "lstm", **changes: Any) -> Path:
+    """What of a run's folder is read: settings and figures."""
+    path = Path(folder)
+    path.mkdir(parents=True)
+    config = {"experiment": "recall", "seed": seed, "arch": {"name": arch, "layers": 1}, "data": {"name": "recall"},
+              "task": {"name": "language_model"}, "training": {"tokens": 9, "devices": seed + 1},
+              "tracking": {"name": "none"}} | changes  # fmt: skip
+    (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    facts = {"vocabulary": "same", "best": {"loss": loss, "perplexity": math.exp(loss)}}
+    (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    return path
+
+
+def runs(folder: str, values: list[float], arch: str, **changes: Any) -> None:
+    for seed, value in enumerate(values):
+        run(f"{folder}/{arch}-{seed}", seed, value, arch, **changes)
+
+
+def verdict(a: str, b: str, **options: Any) -> str:
+    return tell(a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None} | options))
+
+
+def refused(a: str, b: str, **options: Any) -> str:
+    with pytest.raises(BadInput) as caught:
+        verdict(a, b, **options)
+    return str(caught.value)
+
+
+def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
+    judged_file()
+    text = verdict("recall.json:lstm", "recall.json:gru", margin=20.0)
+    expected = judge([10 * value for value in LSTM], [10 * value for value in GRU], True, margin=20.0)
+    title, *rows, last = text.splitlines()
+    assert title == "recall: test perplexity, means with 95 % t intervals"
+    assert last == sentence("lstm", "gru", expected, 2)
+    assert last.startswith("gru is better than lstm by 10.00 ± 1.40 (p < 0.001), yet equivalent within 20")
+    table = {row[2:].split("  ")[0]: " ".join(row[2:].split("  ")[1:]).strip() for row in rows}
+    assert expected.effect is not None
+    assert expected.equivalence is not None
+    assert table == {
+        "perplexity of lstm": "20.60 ± 1.19 over 5 seeds",
+        "perplexity of gru": "10.60 ± 1.19 over 5 seeds",
+        "difference": "10.00 ± 1.40",
+        "effect size": f"g = {expected.effect.size:.2f} ({expected.effect.low:.2f} to {expected.effect.high:.2f}), "
+                       "positive where lstm is better",
+        "improvement": "P = 0.00 that a run of lstm is better than one of gru",
+        "p": "< 0.001 (welch)",
+        "p of a margin": "< 0.001 that they differ by 20 or more",
+        "seeds needed": "about 2 of each, for a power of 0.8 at this difference",
+        "best of 2": f"lstm {expected_best(LSTM, True)[1]:.2f}, gru {expected_best(GRU, True)[1]:.2f} "
+                     "expected on validation",
+        "best of 4": f"lstm {expected_best(LSTM, True)[3]:.2f}, gru {expected_best(GRU, True)[3]:.2f} "
+                     "expected on validation",
+    }  # fmt: skip
+
+
+def test_another_metric_has_its_own_direction() -> None:
+    judged_file()
+    assert verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8").endswith(").")
+    last = verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8").splitlines()[-1]
+    assert last.startswith("lstm is better than gru")
+    assert "gru is better than lstm" in verdict("recall.json:lstm", "recall.json:gru", metric="loss")
+    judged_file("high", mode="max")
+    assert "lstm is better than gru" in verdict("high.json:lstm", "high.json:gru")
+
+
+@pytest.mark.parametrize("form", ["folder", "pattern"])
+def test_runs_are_judged_on_validation_which_is_said(form: str) -> None:
+    runs("a", LSTM, "lstm")
+    runs("b", GRU, "gru")
+    a, b = ("a", "b") if form == "folder" else ("?/lstm-*", "?/gru-*")
+    text = verdict(a, b)
+    assert text.startswith("recall: validation perplexity, ")
+    expected = judge([math.exp(value) for value in LSTM], [math.exp(value) for value in GRU], True)
+    assert text.splitlines()[-1] == sentence("lstm", "gru", expected, 2)
+
+
+def test_one_run_against_another_is_told_how_many_a_test_needs() -> None:
+    run("a", 0, 1.0)
+    run("b", 0, 2.0, "gru")
+    text = verdict("a", "b")
+    assert text.endswith("lstm and gru differ by 4.67; too few seeds for Welch's test, which needs 2 of each.")
+    assert not any(word in text for word in ("p =", "p <", "effect", "needed  "))
+
+
+def test_two_settings_of_one_architecture_are_told_apart_by_their_names() -> None:
+    runs("small", LSTM, "lstm")
+    runs("large", GRU, "lstm", training={"tokens": 99})
+    assert "large is better than small by" in verdict("small", "large")
+
+
+def test_pairs_are_those_of_equal_seeds() -> None:
+    values = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+    for place, seed in enumerate((7, 3, 5, 1, 0, 2, 4, 6)):  # names in another order than seeds
+        run(f"a/lstm-{place}", seed, values[seed])
+        run(f"b/gru-{seed}", seed, values[seed] + 0.1 + 0.01 * (seed % 2), "gru")
+    text = verdict("a", "b", metric="loss", test="paired", margin=0.2)
+    expected = judge(
+        values, [value + 0.1 + 0.01 * (seed % 2) for seed, value in enumerate(values)], True, "paired", 0.2
+    )
+    assert text.splitlines()[-1] == sentence("lstm", "gru", expected, 2)
+    assert "lstm is better than gru" in text
+    assert "No evidence" in verdict("a", "b", metric="loss")
+    few = verdict("a/lstm-0", "b/gru-7", test="paired")
+    assert few.endswith("too few seeds for a paired t test, which needs 8 of each.")
+    assert "pairs by seed, but a has seeds 0, 1, 2, 3, 4, 5, 6, 7 and b/gru-0 0" in refused(
+        "a", "b/gru-0", test="paired")  # fmt: skip
+
+
+def test_speeds_are_judged_apart() -> None:
+    judged_file()
+    Path("costs").mkdir()
+    speeds = {"lstm": {"tokens_per_second": [2000.0, 2010, 1990]}, "gru": {"tokens_per_second": [1000.0, 1010, 990]}}
+    Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
+    text = verdict("recall.json:gru", "recall.json:lstm", costs=Path("costs"))
+    assert "tokens/s of lstm    2,000 ± 25 over 3 measurements" in text
+    quality, speed = text.splitlines()[-2:]
+    assert quality.startswith("gru is better than lstm")
+    assert speed.startswith("lstm is faster than gru by 1,000 ± 23 tokens/s (p < 0.001).")
+    del speeds["gru"]
+    Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
+    sides = "recall.json:gru", "recall.json:lstm"
+    assert "no speed in costs/recall.json of 'gru'" in refused(*sides, costs=Path("costs"))
+    assert "none/recall.json does not exist" in refused(*sides, costs=Path("none"))
+    run("a", 0, 1.0)
+    run("b", 0, 1.0)
+    assert "--costs goes with FILE:ARCH" in refused("a", "b", costs=Path("costs"))
+
+
+def test_a_side_that_is_nothing_is_named_with_what_there_is() -> None:
+    judged_file()
+    good = "recall.json:lstm"
+    assert "no figure in recall.json of 'lsmt' (did you mean lstm?)" in refused("recall.json:lsmt", good)
+    assert "recall.json has gru, lstm; name one of them, such as recall.json:gru" in refused("recall.json", good)
+    assert "absent.json does not exist" in refused("absent.json:lstm", good)
+    for absent in ("absent", "absent/*", "absent:lstm"):
+        assert refused(absent, good).startswith(f"{absent} is no run and has none; name a run,")
+    Path("bad.json").write_text("{}", encoding="utf-8")
+    assert "was not written by unroll evaluate" in refused("bad.json:lstm", good)
+    assert "no metric 'perplexty' (did you mean perplexity?)" in refused(good, "recall.json:gru", metric="perplexty")
+
+
+def test_runs_of_one_side_differ_in_seeds_alone() -> None:
+    good = str(run("good", 0, 1.0))
+    run("mixed/a", 0, 1.0)
+    run("mixed/b", 1, 1.0, "gru")
+    assert "mixed has runs of gru, lstm; name those of one, such as 'mixed/gru-[0-9]*'" in refused("mixed", good)
+    run("twice/a", 3, 1.0)
+    run("twice/b", 3, 1.0)
+    assert "twice/b is a second run of seed 3" in refused("twice", good)
+    run("other/a", 0, 1.0)
+    run("other/b", 1, 1.0, training={"tokens": 10, "devices": 1})
+    assert "other/b has other settings than other/a" in refused("other", good)
+    run("tracked/a", 0, 1.0)
+    run("tracked/b", 1, 1.0, tracking={"name": "mlflow"})
+    assert read_side("tracked").figures.keys() == {0, 1}
+
+
+@pytest.mark.parametrize(("name", "content"), [("run.json", "{"), ("run.json", "[]"), ("run.json", '{"best": 3}'),
+                                               ("config.yaml", "seed: 1"), ("config.yaml", "a: [")])  # fmt: skip
+def test_a_run_that_is_damaged_is_named(name: str, content: str) -> None:
+    (run("a", 0, 1.0) / name).write_text(content, encoding="utf-8")
+    assert refused("a", "b").startswith("a is damaged")
+    (Path("a") / "config.yaml").unlink()
+    assert refused("a", "b").startswith("a is damaged")
+
+
+def test_sides_of_two_questions_are_not_compared() -> None:
+    judged_file()
+    judged_file("adding")
+    judged_file("validated", split="validation")
+    Path("other").mkdir()
+    judged_file("validated", split="validation").rename("other/recall.json")
+    good = "recall.json:lstm"
+    assert "is on both sides" in refused(good, good)
+    assert "their experiment is recall and adding" in refused(good, "adding.json:lstm")
+    assert "their split is test and validation" in refused(good, "other/recall.json:lstm")
+    run("a", 0, 1.0)
+    assert "their split is test and validation" in refused(good, "a")
+    run("b", 0, 1.0, experiment="adding")
+    assert "their experiment is recall and adding" in refused("a", "b")
+    facts = {"vocabulary": "other", "best": {"loss": 1.0, "perplexity": 1.0}}
+    (run("c", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert "their vocabularies differ" in refused("a", "c")
+    facts = {"vocabulary": "same", "best": {"loss": 1.0}}
+    (run("d", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert "their metric is perplexity and loss" in refused("a", "d")
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, math.inf, math.nan])
+def test_a_margin_is_above_zero(margin: float) -> None:
+    assert "--margin must be a number above 0" in refused("a", "b", margin=margin)
+
+
+def test_a_metric_of_ones_own_is_known_as_the_headline_alone() -> None:
+    figures = {"loss": 1.0, "perplexity": 1.0, "mine": 2.0, "yours": 2.0}
+    judged_file(headline="mine", mode="max", test=figures)
+    assert "test mine" in verdict("recall.json:lstm", "recall.json:gru")
+    assert "more or less of yours is better is not known" in refused(
+        "recall.json:lstm", "recall.json:gru", metric="yours")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in tasks.__all__ if name != "Task"])
+def test_runs_of_every_task_are_judged_by_its_headline(name: str) -> None:
+    # the same must be known without the task's code, which needs Lightning
+    task = getattr(tasks, name)
+    told = {"LanguageModel": {"loss", "perplexity", "loss_known", "bits_per_character", "accuracy/8"},
+            "Cloze": {"loss", "pseudo_perplexity", "accuracy"}, "Tagger": {"loss", "accuracy"},
+            "Regressor": {"loss"}}[name]  # fmt: skip
+    assert next(metric for metric in HEADLINES if metric in told) == task.headline
+    assert (task.headline in LOWER) == (task.mode == "min")
+    assert next(metric for metric in HEADLINES if metric in {"loss", "accuracy", "f1", "precision"}) == "f1"
+    assert set(HEADLINES) <= LOWER | HIGHER

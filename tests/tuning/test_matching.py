@@ -1,0 +1,106 @@
+"""Hidden sizes at equal cost: the nearest there is, or a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unroll.config import Config, compose
+from unroll.data.batch import DataSpec
+from unroll.errors import BadInput
+from unroll.tuning.cost import flops, parameters
+from unroll.tuning.matching import QUANTITIES, matched
+
+CONF = Path(__file__).parent.parent.parent / "conf"
+WORDS = DataSpec(30, ("N", "V", "D", "A"), 0, 0, 1, (), "words", 9, 5, None)
+GRAMMAR = ["experiment=grammar", "recurrent.embedding_size=24"]
+CLOZE = [*GRAMMAR, "task=cloze", "data.probe=null", "data.contrast=null"]
+RUNS = {  # tied ones have a hidden size at which the output needs no projection, and costs less than a smaller one
+    "untied": [*GRAMMAR, "arch=lstm", "task.tied=false"],
+    "tied": [*GRAMMAR, "arch=rnn"],
+    "tied feed-forward": [*GRAMMAR, "arch=feedforward", "arch.direct=false"],
+    "two directions": [*CLOZE, "arch=bigru"],
+    "two layers": [*GRAMMAR, "arch=gru-reset-before", "recurrent.layers=2", "recurrent.layer_norm=true"],
+    "convolutions": ["experiment=tagging", "arch=cnn"],
+    "feedback": ["experiment=tagging", "arch=lstm-feedback"],
+    "spelling": ["experiment=tagging", "arch=bilstm-bichars-crf"],
+}  # fmt: skip
+each_run = pytest.mark.parametrize("run", RUNS)
+each_quantity = pytest.mark.parametrize("quantity", QUANTITIES)
+
+
+def settings(run: str, size: int = 8) -> Config:
+    return with_size(compose(RUNS[run], CONF), size)
+
+
+def with_size(config: Config, size: int) -> Config:
+    return config.model_copy(update={"arch": config.arch.model_copy(update={"hidden_size": size})})
+
+
+def size_of(config: Config) -> int:
+    return int(config.arch.model_dump()["hidden_size"])
+
+
+@each_quantity
+@each_run
+def test_no_other_size_is_nearer(run: str, quantity: str) -> None:
+    config = settings(run)
+    costs = {size: QUANTITIES[quantity](with_size(config, size), WORDS) for size in range(1, 61)}
+    sizes = (2, 5, 11, 12, 13, 21, 22, 23, 24, 25, 26, 50)
+    for target in (costs[size] + shift for size in sizes for shift in (-300, -1, 0, 1, 100)):
+        target = max(target, costs[1])
+        found = size_of(matched(config, WORDS, quantity, target))
+        assert found == min(costs, key=lambda size: abs(costs[size] - target)), target
+
+
+@each_quantity
+def test_of_two_sizes_as_near_the_smaller_is_taken(quantity: str) -> None:
+    config, cost = settings("untied"), QUANTITIES[quantity]
+    two = [cost(with_size(config, size), WORDS) for size in (20, 21)]
+    assert sum(two) % 2 == 0
+    assert size_of(matched(config, WORDS, quantity, sum(two) // 2)) == 20
+    assert size_of(matched(config, WORDS, quantity, sum(two) // 2 + 1)) == 21
+
+
+def test_nothing_but_the_size_changes() -> None:
+    config = settings("untied")
+    found = matched(config, WORDS, "parameters", 100_000)
+    assert size_of(found) != size_of(config)
+    assert with_size(found, size_of(config)) == config
+
+
+@each_quantity
+def test_a_cost_grows_with_its_target(quantity: str) -> None:
+    config = settings("untied")
+    sizes = [size_of(matched(config, WORDS, quantity, target)) for target in range(50_000, 5_000_000, 250_000)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_a_gru_is_wider_than_an_lstm_of_as_many_parameters() -> None:
+    lstm = settings("untied", 64)
+    gru = compose([*GRAMMAR, "arch=gru", "task.tied=false"], CONF)
+    gru = matched(gru, WORDS, "parameters", parameters(lstm, WORDS))
+    assert size_of(gru) > 64
+    assert parameters(gru, WORDS) == pytest.approx(parameters(lstm, WORDS), rel=0.02)
+    assert flops(gru, WORDS) == pytest.approx(flops(lstm, WORDS), rel=0.03)
+
+
+@each_quantity
+@each_run
+def test_less_than_one_unit_costs_is_refused(run: str, quantity: str) -> None:
+    config = settings(run)
+    least = QUANTITIES[quantity](with_size(config, 1), WORDS)
+    assert size_of(matched(config, WORDS, quantity, least)) == 1
+    with pytest.raises(BadInput, match=rf"has {least:,} {quantity} with a single hidden unit"):
+        matched(config, WORDS, quantity, least - 1)
+
+
+def test_ngrams_have_no_size_to_match() -> None:
+    with pytest.raises(BadInput, match="arch=ngram counts n-grams"):
+        matched(compose(["experiment=grammar", "arch=ngram"], CONF), WORDS, "parameters", 1_000)
+
+
+def test_an_unknown_quantity_is_told() -> None:
+    with pytest.raises(BadInput, match=r"no quantity 'flop' \(did you mean flops\?\)"):
+        matched(settings("untied"), WORDS, "flop", 1_000)
