@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from processes import some_slow
 from studying import complete_all, config_of, die, forget, killed, open_study, suggest
 
+from unroll.config.study import shown
 from unroll.errors import BadInput
 from unroll.tuning import database
 from unroll.tuning import study as module
@@ -626,5 +627,5 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert database.shown("postgresql+psycopg://user:p@ss@host:1/db") == "postgresql+psycopg://host:1/db"
-    assert database.shown("sqlite:///studies/a@b.db") == "sqlite:///studies/a@b.db"
+    assert shown("postgresql+psycopg://user:p@ss@host:1/db") == "postgresql+psycopg://host:1/db"
+    assert shown("sqlite:///studies/a@b.db") == "sqlite:///studies/a@b.db"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 
-from unroll.config.study import StudyConfig
+from unroll.config.study import StudyConfig, shown
 from unroll.errors import BadInput, Suspended
 
 T = TypeVar("T")
@@ -46,11 +45,6 @@ def open_database(config: StudyConfig) -> RDBStorage:
     except Exception as error:  # whatever the database's driver raises
         raise BadInput(f"Optuna's database {shown(url)} cannot be opened ({_reason(error)}); mend storage, or name "
                        "another database, not MLflow's.") from None  # fmt: skip
-
-
-def shown(url: str) -> str:
-    """A database as it is named to people: without the user and the password."""
-    return re.sub(r"(?<=://)[^/]*@", "", url)
 
 
 def _check_owner(url: str, options: dict[str, Any]) -> None:

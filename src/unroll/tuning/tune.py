@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from unroll.config import StudySettings
+from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
-from unroll.tuning.database import shown
 from unroll.tuning.job import Job, full_name, judged
 from unroll.tuning.results import Result, is_written, results_of, write_results
 from unroll.tuning.study import Slot, Study
