@@ -36,6 +36,10 @@ def settings_of(**differences: Any) -> dict[str, Any]:
     return {**write_study().study.settings, **differences}
 
 
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def dump(path: Path) -> list[str]:
     with sqlite3.connect(path) as database:
         return list(database.iterdump())
@@ -64,16 +68,19 @@ def children_of(store: str) -> tuple[Any, list[Any]]:
 
 
 def test_a_study_is_worked_at_told_and_not_touched_again(
-    small: Small, store: str, project: Path, capfd: pytest.CaptureFixture[str]
+    small: Small, store: str, project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(**PLAIN, tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False})
     space = {"training.optimizer.learning_rate": [1e-2, 1e-9, 1e30]}
     pruner = {"name": "median", "startup_trials": 1, "warmup": 0.0}
     write_study(settings=settings, space=space, sampler={"name": "grid"}, trials=None, pruner=pruner)
+    with monkeypatch.context() as patch:
+        patch.setattr("unroll.tuning.tune._close", interrupt)  # its run in MLflow is open when all else is written
+        assert main(["tune", "study=tiny"]) == 130
+    assert "3/3 trials  1 pruned  1 failed  best loss" in capfd.readouterr().err
     assert main(["tune", "study=tiny"]) == 0
     told = capfd.readouterr()
     assert "1 trials complete, 1 pruned, 1 failed" in told.out
-    assert "3/3 trials  1 pruned  1 failed  best loss" in told.err
     assert [row["state"] for row in rows()] == ["COMPLETE", "PRUNED", "FAIL"]
     assert rows()[2]["error"].startswith("The loss or its gradient was not finite")
 

@@ -259,11 +259,13 @@ class StudySettings(NamedTuple):
         return self.run(values)
 
     def digest(self, data: str, code: str) -> str:
-        """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""
+        """SHA-256 of what decides the result of a study: not where it is kept and tracked, nor how it is watched."""
         left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain"}
-        bases = {groups: {key: value for key, value in settings.items() if key != "tracking"}
-                 for groups, settings in self.bases.items()}  # fmt: skip
-        content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), bases], sort_keys=True)
+        study = self.study.model_dump(mode="json", exclude=left_out)
+        study["settings"] = {key: value for key, value in study["settings"].items() if not key.startswith("tracking")}
+        bases = [{key: value for key, value in self.bases[groups].items() if key != "tracking"}
+                 for groups in sorted(self.bases)]  # fmt: skip
+        content = json.dumps([study, bases], sort_keys=True)
         return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
 
     def dump(self) -> str:

@@ -48,16 +48,16 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
         raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
     job = _job(settings, prepared)
     study = job.open()
-    if study.left():
+    begun = study.left()
+    if begun:
         job.space.check()
         _tell_of_others(job, study)
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
-    elif is_written(job, out):
-        return results_of(job, study).told()
     result = results_of(job, study)
-    write_results(job, result, out, draw)
+    if begun or not is_written(job, out):
+        write_results(job, result, out, draw)
     _close(job, study, result, out)
     return result.told()
 
