@@ -9,6 +9,10 @@ class BadInput(ValueError):
     """One clear sentence that names the place and the remedy; the command line prints it and exits with 2."""
 
 
+class Suspended(BadInput):
+    """A run that was ended from outside, through no fault of its own, and goes on from its checkpoint."""
+
+
 class ProcessLost(RuntimeError):
     """A process that trained together with this one has ended; the command line prints it and exits with 1."""
 

@@ -75,14 +75,20 @@ def launch(devices: int, arguments: Sequence[str], module: str = "unroll.cli") -
     return True
 
 
-def end_with_the_launcher() -> None:
-    """Have this process killed when the one that started it is gone: nobody else would end it."""
+def end_with_the_launcher(launcher: int | None = None) -> None:
+    """Have this process killed when the one that started it is gone: nobody else would end it.
+
+    Args:
+        launcher: the process that started this one, which may be gone by now; None if it does not tell.
+    """
     import ctypes
     import signal
 
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if launcher not in (None, os.getppid()):
+        raise SystemExit(128 + signal.SIGKILL)
 
 
 def _run(devices: int, arguments: Sequence[str]) -> None:

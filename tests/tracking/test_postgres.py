@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
+from postgresql import serving
+from processes import free_port
 
 from unroll import experiment, preparation
 from unroll.config import Config
@@ -26,56 +23,11 @@ pytestmark = pytest.mark.postgres
 Small = Callable[..., Config]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def program(name: str) -> str:
-    """A program of PostgreSQL's server, which Debian keeps out of the path."""
-    places = [str(place) for place in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    found = shutil.which(name, path=os.pathsep.join([*places, os.environ["PATH"]]))
-    if found is None:
-        pytest.skip(f"there is no {name}: PostgreSQL's server is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """The URI of an empty database, on a server of its own."""
-    if find_spec("psycopg") is None:
-        pytest.skip("there is no psycopg: pip install 'unroll[postgres]'")
-    initdb, control = program("initdb"), program("pg_ctl")
-    folder, port = Path(tempfile.mkdtemp(prefix="unroll-postgres-")), free_port()
-    other: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL does not serve root
-        try:
-            shutil.chown(folder, "postgres")
-        except LookupError:
-            pytest.skip("PostgreSQL does not serve root, and there is no user postgres")
-        other = {"user": "postgres"}
-    cluster = str(folder / "cluster")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-
-    def do(*command: str) -> None:
-        # into a file: the server would hold a pipe open
-        with (folder / "log").open("ab") as log:
-            done = subprocess.run(command, cwd=folder, stdout=log, stderr=log, check=False, **other)
-        if done.returncode:
-            pytest.skip(f"{command[0]} failed: {(folder / 'log').read_text()[-500:]}")
-
-    try:
-        do(initdb, "-D", cluster, "-U", "unroll", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        do(control, "-D", cluster, "-o", options, "-w", "start")
-        try:
-            do(program("createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "unroll", "mlflow")
-            yield f"postgresql+psycopg://unroll@127.0.0.1:{port}/mlflow"
-        finally:
-            subprocess.run([control, "-D", cluster, "-m", "immediate", "stop"], cwd=folder, capture_output=True,
-                           check=False, **other)  # fmt: skip
-    finally:
-        shutil.rmtree(folder)
+    with serving("mlflow") as server:
+        yield server.uri
 
 
 @pytest.fixture

@@ -263,6 +263,8 @@ def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], p
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
+    if first["type"] == "value_error" and place[:1] == ["space"]:  # of a key that the part itself does not know
+        return f"{key}: {reason} ({origin})."
     if not key or first["type"] == "value_error":
         begin = reason[0] if "=" in reason.split()[0] else reason[0].upper()  # a setting keeps its name
         return f"{begin}{reason[1:]} ({origin})."

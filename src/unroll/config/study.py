@@ -6,7 +6,9 @@ import copy
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
+from math import remainder
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -67,6 +69,8 @@ class RangeConfig(Section):
             raise ValueError("step does not go with log: true")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step={self.step} must be positive")
+        if self.step is not None and abs(remainder(self.high - self.low, self.step)) > 1e-9 * self.step:
+            raise ValueError(f"high={self.high} is not reached from low={self.low} by step={self.step}")
         return self
 
     @property
@@ -166,6 +170,9 @@ class StudyConfig(Section):
                 raise ValueError(f"{key} cannot be searched: it changes no result")
             self._check_when(key, (key,))
         self._check_number()
+        if not re.fullmatch(r"(sqlite:///|postgresql\+psycopg://).+", self.storage):
+            raise ValueError(f"storage={shown(self.storage)} is none of sqlite:///FILE and "
+                             "postgresql+psycopg://USER@HOST/DATABASE")  # fmt: skip
         if self.grace <= self.heartbeat:
             raise ValueError(f"grace={self.grace} must be longer than heartbeat={self.heartbeat}")
         return self
@@ -232,12 +239,16 @@ class StudySettings(NamedTuple):
             BadInput: an impossible value or pair.
         """
         given = {**self.study.settings, **values, **(self.study.retrain.settings if anew else {})}
+        origin = f"study={self.study.name} {told(values)}".strip()
+        if _groups(given) not in self.bases:
+            raise BadInput(f"There are no settings of {_groups(given)} ({origin}); resolve the study again: "
+                           "unroll config --course.")  # fmt: skip
         settings = copy.deepcopy(self.bases[_groups(given)])
         for key, value in given.items():
             if key not in GROUPS:
-                _set(settings, key, value)
+                _set(settings, key, value, origin)
         settings["experiment"] = self.study.name  # by which runs are grouped and named
-        return finished(settings, f"study={self.study.name} {told(values)}".strip())
+        return finished(settings, origin)
 
     def first(self) -> Config:
         """A run of the study: what all of them have in common is as in this one."""
@@ -248,11 +259,11 @@ class StudySettings(NamedTuple):
         return self.run(values)
 
     def digest(self, data: str, code: str) -> str:
-        """SHA-256 of what decides the result of a study: not where it is kept, nor how its workers are watched."""
+        """SHA-256 of what decides the result of a study: not where it is kept and tracked, nor how it is watched."""
         left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain", "settings"}
         given = {key: value for key, value in self.study.settings.items() if not _is_neutral(key)}
         bases = [{key: value for key, value in _dotted(settings) if not _is_neutral(key)}
-                 for settings in self.bases.values()]  # fmt: skip
+                 for _, settings in sorted(self.bases.items())]  # fmt: skip
         content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), given, bases], sort_keys=True)
         return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
 
@@ -275,6 +286,11 @@ def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
+def shown(storage: str) -> str:
+    """A database as it is named to people: without the user and the password."""
+    return re.sub(r"(?<=://)[^/]*@", "", storage)
+
+
 def told(values: dict[str, Any]) -> str:
     """Values as on the command line."""
     return " ".join(f"{key}={value}" for key, value in values.items())
@@ -287,7 +303,12 @@ def load_study(path: Path) -> StudySettings:
         BadInput: the file is missing or holds what is not allowed.
     """
     content = read(path)
-    if set(content) != {"study", "bases"} or not isinstance(content["bases"], dict):
+    bases = content.get("bases")
+    if (
+        set(content) != {"study", "bases"}
+        or not isinstance(bases, dict)
+        or not all(isinstance(settings, dict) for settings in bases.values())
+    ):
         raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
     return StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
 
@@ -376,10 +397,13 @@ def _groups(given: dict[str, Value]) -> str:
     return told({key: given[key] for key in sorted(GROUPS) if key in given}) or "-"
 
 
-def _set(settings: dict[str, Any], key: str, value: Value) -> None:
+def _set(settings: dict[str, Any], key: str, value: Value, origin: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         settings = settings.setdefault(section, {})
+        if not isinstance(settings, dict):
+            raise BadInput(f"{key} cannot be set, since {section} is {settings} here ({origin}); leave it out, or "
+                           "choose an arch that has it.")  # fmt: skip
     settings[last] = value
 
 

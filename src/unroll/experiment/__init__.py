@@ -4,10 +4,10 @@ from unroll.experiment.building import build_task, evaluation_loader, loaders
 from unroll.experiment.evaluation import evaluate, evaluate_task
 from unroll.experiment.tracked import sync
 from unroll.experiment.trained import Trained, tensors
-from unroll.experiment.training import Pruned, adhoc_name, train
+from unroll.experiment.training import Pruned, adhoc_name, finished, train
 from unroll.experiment.working import Busy
 
 __all__ = [
     "Busy", "Pruned", "Trained", "adhoc_name", "build_task", "evaluate", "evaluate_task", "evaluation_loader",
-    "loaders", "sync", "tensors", "train",
+    "finished", "loaders", "sync", "tensors", "train",
 ]  # fmt: skip

@@ -29,17 +29,22 @@ class Trial(Protocol):
     tags: dict[str, str]
 
     def report(self, tokens: int, value: float, speed: float) -> bool:
-        """Hear of a validation; whether the run is to end here."""
+        """Hear of a validation; whether the run is to end here.
+
+        Raises:
+            Suspended: it is to end at once, and to keep its checkpoint.
+        """
 
 
-def build_tracker(config: Config) -> Tracker:
-    """Tracker by name."""
+def build_tracker(config: Config, trial: Trial | None = None) -> Tracker:
+    """Tracker by name; it gets no model of a trial, of which there are many."""
     if config.tracking.name == "none":
         return NullTracker()
     from unroll.tracking.mlflow import MLflowTracker
 
     assert config.tracking.uri is not None  # checked with the settings
-    return MLflowTracker(config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model)
+    return MLflowTracker(config.tracking.uri, config.tracking.system_metrics,
+                         config.tracking.log_model and trial is None)  # fmt: skip
 
 
 def sync(run: Path, uri: str | None = None) -> str:

@@ -18,7 +18,7 @@ from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
-from unroll.errors import BadInput
+from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import build_task, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, record_of
@@ -65,6 +65,7 @@ def train(
 
     Raises:
         Pruned: the study has ended the trial; there is no folder of it.
+        Suspended: the study has taken the trial from this process; it goes on from its checkpoint.
         BadInput: data and settings do not fit each other, or another process trains this run.
         ProcessLost: a process that trains together with this one has ended.
     """
@@ -72,11 +73,7 @@ def train(
     torch.set_num_threads(config.training.threads)
     with joined() as group:
         config = by_the_first(lambda: with_precision(config))
-        data = digest_of([prepared / "fit"])
-        identity = Identity(config.digest(), data, code_digest(), str(torch.__version__))
-        mark = fingerprint(identity.settings, identity.data, identity.code)
-        job = _Job(config, prepared, group, trial)
-        working = Working(config.name, out, mark, identity)
+        job, working = _Job(config, prepared, group, trial), _working(config, prepared, out)
         if group.rank > 0:
             job.fit(working, None)
             return {}
@@ -84,9 +81,30 @@ def train(
             return _lead(job, working, out, accept_code_change)
 
 
+def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | None:
+    """The best validation's figures of a run that was trained before; None if it is not finished, or owes its tracker.
+
+    Args:
+        config: settings of the run.
+        prepared: folder with ``fit/``.
+        out: the run's folder.
+    """
+    if not (out / "run.json").exists():
+        return None
+    working = _working(with_precision(config), prepared, out)
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    is_whole = record["fingerprint"] == working.mark and not working.folder.exists()
+    return record["best"] if is_whole else None
+
+
+def _working(config: Config, prepared: Path, out: Path) -> Working:
+    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), str(torch.__version__))
+    return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
+
+
 def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
     """What the first process does: it looks for a checkpoint, trains with the others, writes and tracks."""
-    tracker, folder = build_tracker(job.config), working.folder
+    tracker, folder = build_tracker(job.config, job.trial), working.folder
     status: Status = "KILLED"
     tags: dict[str, str] = {}
     try:
@@ -103,6 +121,8 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
         status = "FINISHED"
     except Pruned:
         tags = {"pruned": "yes"}
+        raise
+    except Suspended:
         raise
     except BaseException as error:
         if isinstance(error, Exception):

@@ -1,4 +1,4 @@
-"""A study in Optuna's database: the only module that imports it.
+"""A study in Optuna's database.
 
 Its trials are slots, made once and for all: a trial whose worker was killed gives its slot, with the values that it
 had, to another trial, which goes on from the same checkpoint. So none is lost, and none is there twice, whoever works
@@ -8,35 +8,31 @@ at the study, and whenever he is killed.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
-import threading
+import math
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.storages import fail_stale_trials
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unroll.config.study import StudyConfig
-from unroll.errors import BadInput, ProcessLost
+from unroll.tuning.claim import ERROR, EXCESS, SLOT, SUPERFLUOUS, Claim
+from unroll.tuning.database import alone, no_warnings, open_database, patiently
 from unroll.tuning.space import Values
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 T = TypeVar("T")
-SLOT, ERROR, BEATING, SUPERFLUOUS, EXCESS = "slot", "error", "beating", "superfluous", "excess"  # of a trial
 DRAWS = 1_000  # of which one must cost no more than it may
-PATIENCE = 60.0  # seconds for which a database that is gone is waited for
-State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
 class Budget(NamedTuple):
@@ -52,7 +48,7 @@ class Slot:
 
     Args:
         number: from 0.
-        state: of its last trial: also ``RUNNING`` and ``WAITING``.
+        state: of its last trial: also ``RUNNING``, and ``WAITING`` where another one is to come.
         values: what was tried.
         value: best validation, or the last one of a trial that was ended early; None where there was none.
         reports: validation by tokens.
@@ -85,45 +81,55 @@ class Study:
 
     def __init__(self, config: StudyConfig, name: str, maximize: bool, slots: list[Values], budget: Budget) -> None:
         self.config, self.name, self.maximize, self.presets = config, name, maximize, slots
-        self.storage = open_storage(config)
+        self.budget, self.silence = budget, -math.inf
+        self.storage = open_database(config)
         pruner = build_pruner(config, budget)
         direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
-        self._patiently(lambda: optuna.create_study(study_name=name, storage=self.storage, direction=direction,
-                                                    load_if_exists=True))  # fmt: skip
-        self.study = optuna.load_study(study_name=name, storage=self.storage, pruner=pruner)
+        self.study = self.patiently(lambda: optuna.create_study(
+            study_name=name, storage=self.storage, direction=direction, pruner=pruner, load_if_exists=True
+        ))  # fmt: skip
 
     def notes(self) -> dict[str, str]:
         """What was noted of the study."""
-        return self._patiently(lambda: self.study.user_attrs)
+        return self.patiently(lambda: self.study.user_attrs)
 
     def note(self, key: str, make: Callable[[], str]) -> str:
-        """What was noted of the study under a key; made and noted if nothing was."""
-        if key not in self.notes():
-            value = make()
-            self._patiently(lambda: self.study.set_user_attr(key, value))
-        return self.notes()[key]
+        """What was noted of the study under a key; made and noted if nothing was, by one process alone."""
+
+        def made() -> str:
+            with alone(self.storage):
+                if key not in self.study.user_attrs:
+                    self.study.set_user_attr(key, make())
+                return str(self.study.user_attrs[key])
+
+        return self.notes().get(key) or self.patiently(made)
 
     def others(self, prefix: str) -> list[str]:
         """Names of the other studies in the database that begin alike."""
-        found = self._patiently(self.storage.get_all_studies)
+        found = self.patiently(self.storage.get_all_studies)
         names = [study.study_name for study in found]
         return [name for name in names if name.startswith(prefix) and name != self.name]
 
     def slots(self) -> list[Slot]:
         """Every slot as it stands."""
         by_slot = self._by_slot()
-        return [_slot(number, by_slot[number]) for number in sorted(by_slot)]
+        return [_slot(number, by_slot[number], self._is_open(by_slot[number])) for number in sorted(by_slot)]
 
     def refill(self) -> None:
         """Let go of trials whose worker is gone, and make what is lacking: a first trial, or one in place of those."""
-        self._patiently(self._release)
-        by_slot = self._by_slot()
-        for number, preset in enumerate(self.presets):
-            tried = by_slot.get(number, [])
-            if not tried:
-                self._patiently(lambda: self.study.enqueue_trial(preset, user_attrs={SLOT: number}))  # noqa: B023
-            elif self._is_open(tried):
-                self._patiently(lambda: self._again(tried[-1], preset))  # noqa: B023
+        self.patiently(self._refill)
+
+    def _refill(self) -> None:
+        with alone(self.storage):
+            self._release()
+            self._drop_superfluous()
+            by_slot = self._by_slot()
+            for number, preset in enumerate(self.presets):
+                tried = by_slot.get(number, [])
+                if not tried:
+                    self.study.enqueue_trial(preset, user_attrs={SLOT: number})
+                elif self._is_open(tried):
+                    self._again(tried[-1], preset)
 
     def left(self) -> bool:
         """Whether there is something to be done, now or if a worker dies."""
@@ -135,7 +141,14 @@ class Study:
 
     def claim(self) -> Claim | None:
         """A waiting trial, which is from now on this process's own; None where none waits."""
-        return self._patiently(self._claim)
+        found = self.patiently(self._claim)
+        if found is None:
+            return None
+        trial, tried = found
+        slot = int(trial.user_attrs[SLOT])
+        # a sampler per slot: workers with one seed would all draw the same; and per draw that cost too much
+        self.study.sampler = build_sampler(self.config, slot, sum(EXCESS in other.user_attrs for other in tried))
+        return Claim(self, self._id_of(trial), slot)
 
     def importances(self) -> dict[str, float]:
         """How much of the variance of the quality each key explains; nothing where too few trials tell.
@@ -159,54 +172,46 @@ class Study:
             return {key: float(share) for key, share in shares.items()}
         return {}
 
-    def _claim(self) -> Claim | None:
-        study_id = self.storage.get_study_id_from_name(self.name)
-        for waiting in self.storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.WAITING,)):
-            trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, waiting.number)
-            try:
-                if not self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
-                    continue  # another worker was faster
-            except UpdateFinishedTrialError:
-                continue
-            self.storage.record_heartbeat(trial_id)
-            self.storage.set_trial_user_attr(trial_id, BEATING, True)
-            slot = int(waiting.user_attrs[SLOT])
-            if waiting.number not in [trial.number for trial in self._by_slot()[slot]]:
-                # two processes that refilled at the same time made it twice
-                self.storage.set_trial_user_attr(trial_id, SUPERFLUOUS, True)
-                self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-                continue
-            # a sampler per slot: workers with one seed would all draw the same
-            self.study.sampler = build_sampler(self.config, slot)
-            return Claim(self, Trial(self.study, trial_id), trial_id, slot)
+    def _claim(self) -> tuple[FrozenTrial, list[FrozenTrial]] | None:
+        with alone(self.storage):  # two that claim at once in a file of SQLite would both be told that they have it
+            waiting = [tried for tried in self._by_slot().values() if tried[-1].state == TrialState.WAITING]
+            for tried in sorted(waiting, key=_turn):
+                trial_id = self._id_of(tried[-1])
+                # a sign of life comes first: who is killed in between is missed, like everybody else
+                self.storage.record_heartbeat(trial_id)
+                if self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                    return tried[-1], tried
         return None
 
     def _release(self) -> None:
-        with _no_warnings():
+        """Give up trials without a sign of life, unless there was no database to give it to."""
+        if time.monotonic() < self.silence + self.config.grace:
+            return
+        with no_warnings():
             fail_stale_trials(self.study)
-        before = datetime.now(UTC) - timedelta(seconds=self.config.grace)
-        study_id = self.storage.get_study_id_from_name(self.name)
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.user_attrs.get(BEATING):
-                continue
-            begun = trial.datetime_start
-            assert begun is not None
-            if begun.astimezone(UTC) < before:  # killed before it gave a sign of life
-                with contextlib.suppress(UpdateFinishedTrialError):
-                    trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-                    self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _drop_superfluous(self) -> None:
+        """End what a slot has twice: the answer to its first making was lost."""
+        counted = {trial.number for tried in self._by_slot().values() for trial in tried}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if trial.number not in counted:
+                self.storage.set_trial_user_attr(self._id_of(trial), SUPERFLUOUS, True)
+                self.storage.set_trial_state_values(self._id_of(trial), TrialState.FAIL)
 
     def _again(self, failed: FrozenTrial, preset: Values) -> None:
         attributes = {SLOT: failed.user_attrs[SLOT]}
         if not failed.params or EXCESS in failed.user_attrs:  # it was killed before it had chosen, or chose too much
             self.study.enqueue_trial(preset, user_attrs=attributes)
             return
-        self.study.add_trial(create_trial(state=TrialState.WAITING, params=failed.params, user_attrs=attributes,
-                                          distributions=failed.distributions))  # fmt: skip
+        # with all that is known of it: what was preset, its validations, the rungs of Hyperband that it has climbed
+        self.study.add_trial(create_trial(
+            state=TrialState.WAITING, params=failed.params, distributions=failed.distributions, user_attrs=attributes,
+            system_attrs=failed.system_attrs, intermediate_values=failed.intermediate_values,
+        ))  # fmt: skip
 
     def _by_slot(self) -> dict[int, list[FrozenTrial]]:
         found: dict[int, list[FrozenTrial]] = {}
-        for trial in self._patiently(lambda: self.study.get_trials(deepcopy=False)):
+        for trial in self.patiently(lambda: self.study.get_trials(deepcopy=False)):
             if not trial.user_attrs.get(SUPERFLUOUS):
                 found.setdefault(int(trial.user_attrs[SLOT]), []).append(trial)
         # a slot that was made twice has one trial more that waits; the first one is it
@@ -215,160 +220,38 @@ class Study:
 
     def _is_open(self, tried: list[FrozenTrial]) -> bool:
         """Whether the last trial of a slot was not finished, so that it gets another one."""
-        if EXCESS in tried[-1].user_attrs:
-            return len(tried) < DRAWS
+        if EXCESS in tried[-1].user_attrs:  # of a grid the same would be drawn again
+            return len(tried) < DRAWS and self.config.sampler.name != "grid"
         lost = [trial for trial in tried if EXCESS not in trial.user_attrs]
         is_lost = tried[-1].state == TrialState.FAIL and ERROR not in tried[-1].user_attrs
         return is_lost and len(lost) <= self.config.retries
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        return patiently(ask, self.config.storage)
+    def missed(self) -> None:
+        """Note that the database was gone: others could not give it a sign of life either."""
+        self.silence = time.monotonic()
 
-
-class Claim:
-    """A trial that this process is at.
-
-    Args:
-        study: it is of.
-        trial: Optuna's.
-        trial_id: its number in the database.
-        slot: its number in the study.
-    """
-
-    def __init__(self, study: Study, trial: Trial, trial_id: int, slot: int) -> None:
-        self.study, self.trial, self.trial_id, self.slot = study, trial, trial_id, slot
-        self.lost = False  # another worker has taken it over
-        self.last = -1  # tokens of the last report
-
-    @classmethod
-    def of(cls, study: Study, trial_id: int, slot: int) -> Claim:
-        """A trial that another process of this trial has claimed, and beats for."""
-        return cls(study, Trial(study.study, trial_id), trial_id, slot)
-
-    @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
-        """Say again and again that this process is at it."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(ended,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _beat(self, ended: threading.Event) -> None:
-        while not ended.wait(self.study.config.heartbeat):
-            with contextlib.suppress(Exception):  # a database that is gone may come back before the grace is over
-                self.study.storage.record_heartbeat(self.trial_id)
-                self.lost = self.study.storage.get_trial(self.trial_id).state != TrialState.RUNNING
-
-    def report(self, tokens: int, value: float) -> bool:
-        """Report a validation; whether the trial is to end here."""
-        if self.lost:
-            return True
-        if tokens <= self.last:  # the end of the budget, just after the last validation
-            return False
-        self.last = tokens
-        known = self.study._patiently(lambda: self.study.storage.get_trial(self.trial_id)).intermediate_values
-        if tokens not in known:  # a run that goes on from a checkpoint comes by again
-            self.study._patiently(lambda: self.trial.report(value, tokens))
-        return bool(self.study._patiently(self.trial.should_prune))
-
-    def note(self, **notes: Any) -> None:
-        """Note what is known of the trial."""
-        for key, value in notes.items():
-            self.study._patiently(lambda: self.trial.set_user_attr(key, value))  # noqa: B023
-
-    def constrain(self, excess: str | None) -> None:
-        """End the trial untrained if it would cost more than it may; its slot then gets another one.
-
-        Args:
-            excess: by what it would, in words; None if it would not.
-        """
-        self.study._patiently(lambda: self.trial.set_constraint("cost", -1.0 if excess is None else 1.0))
-        if excess is not None:
-            self.note(**{EXCESS: excess})
-            self.tell("PRUNED")
-
-    def check_told(self) -> None:
-        """Make sure that the processes of the trial have told what came of it.
+    def patiently(self, ask: Callable[[], T]) -> T:
+        """Ask the database, which may be gone for a while.
 
         Raises:
-            ProcessLost: they have not.
+            DatabaseGone: it has not come back.
         """
-        state = self.study._patiently(lambda: self.study.storage.get_trial(self.trial_id)).state
-        if state == TrialState.RUNNING:
-            raise ProcessLost("its processes have ended without a word.")
+        return patiently(ask, self.config.storage, self.missed)
 
-    def tell(self, state: State, value: float | None = None) -> None:
-        """End the trial; one that another worker has taken over is the other's."""
-        with _no_warnings():
-            self.study._patiently(
-                lambda: self.study.study.tell(self.trial, value, TrialState[state], skip_if_finished=True)
-            )
+    def _id_of(self, trial: FrozenTrial) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
 
 
-def open_storage(config: StudyConfig) -> RDBStorage:
-    """Optuna's database; one of SQLite is made by one process at a time.
+def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
+    """Sampler by name, its draws those of a slot.
 
-    Raises:
-        BadInput: it cannot be opened, or is another version's or somebody else's.
+    Args:
+        config: of the study.
+        slot: for which values are chosen.
+        draw: how many were chosen before that cost too much.
     """
-    url = config.storage
-    arguments = {"timeout": 60} if url.startswith("sqlite") else {}
-    options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": arguments}
-    try:
-        with _alone(url), _no_warnings():
-            return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
-                              grace_period=config.grace)  # fmt: skip
-    except ModuleNotFoundError as error:
-        raise BadInput(f"storage={url} needs the package {error.name}: pip install 'unroll[postgres]'") from None
-    except Exception as error:  # whatever the database's driver raises
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"Optuna's database {url} cannot be opened ({reason}); mend storage, or name another database, "
-                       "not MLflow's.") from None  # fmt: skip
-
-
-@contextlib.contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """Keep other processes from making the tables of a file at the same time."""
-    if not url.startswith("sqlite:///"):
-        yield
-        return
-    import fcntl
-
-    database = Path(url.removeprefix("sqlite:///"))
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def patiently(ask: Callable[[], T], storage: str) -> T:
-    """Ask a database that may be gone for a while.
-
-    Raises:
-        BadInput: it has not come back.
-    """
-    from sqlalchemy.exc import OperationalError
-
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return ask()
-        except (StorageInternalError, OperationalError) as error:
-            if time.monotonic() > until:
-                reason = " ".join(str(error).split())[:160]
-                raise BadInput(f"Optuna's database {storage} is gone ({reason}); bring it back and start the same "
-                               "command again, which goes on.") from None  # fmt: skip
-            time.sleep(1)
-
-
-def build_sampler(config: StudyConfig, slot: int) -> BaseSampler:
-    """Sampler by name, its draws those of a slot."""
-    seed = int(np.random.SeedSequence([config.seed, slot]).generate_state(1)[0])
-    with _no_warnings():
+    seed = int(np.random.SeedSequence([config.seed, slot, draw]).generate_state(1)[0])
+    with no_warnings():
         if config.sampler.name == "tpe":
             return TPESampler(seed=seed, group=any(part.when for part in config.space.values()))
         if config.sampler.name == "gp":
@@ -385,9 +268,18 @@ def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:
         median = MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=round(pruner.warmup * tokens))
         return median if config.balanced is None else Within(median, config.balanced)
     if pruner.name == "hyperband":
-        return HyperbandPruner(min_resource=tokens // budget.validations, max_resource=tokens,
-                               reduction_factor=pruner.reduction)  # fmt: skip
+        return Brackets(min_resource=tokens // budget.validations, max_resource=tokens,
+                        reduction_factor=pruner.reduction)  # fmt: skip
     return NopPruner()
+
+
+class Brackets(HyperbandPruner):
+    """Hyperband with a bracket for each slot, which a trial that was lost does not leave when it goes on."""
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        same = copy.copy(trial)
+        same.number = int(trial.user_attrs[SLOT])
+        return super()._get_bracket_id(study, same)
 
 
 class Within(BasePruner):
@@ -422,19 +314,18 @@ def _counts(tried: list[FrozenTrial], number: int) -> bool:
     return all(other.state == TrialState.FAIL or EXCESS in other.user_attrs for other in tried[:number])
 
 
-def _slot(number: int, tried: list[FrozenTrial]) -> Slot:
+def _turn(tried: list[FrozenTrial]) -> tuple[float, int]:
+    """What was never begun comes first, and then what was put back longest ago."""
+    begun = tried[-1].datetime_start
+    return (begun.timestamp() if begun else 0.0), int(tried[-1].user_attrs[SLOT])
+
+
+def _slot(number: int, tried: list[FrozenTrial], is_open: bool) -> Slot:
     last = tried[-1]
     begun = min((trial.datetime_start for trial in tried if trial.datetime_start), default=None)
     seconds = (last.datetime_complete - begun).total_seconds() if last.datetime_complete and begun else None
-    notes = {key: value for key, value in last.user_attrs.items() if key not in (SLOT, BEATING)}
-    return Slot(number, last.state.name, dict(last.params), last.value if last.values else None,
-                dict(last.intermediate_values), notes, seconds)  # fmt: skip
-
-
-@contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
+    notes = {key: value for key, value in last.user_attrs.items() if key != SLOT}
+    if last.state == TrialState.FAIL and not is_open:
+        notes.setdefault(ERROR, f"its worker was lost {len(tried)} times")
+    return Slot(number, "WAITING" if is_open else last.state.name, dict(last.params),
+                last.value if last.values else None, dict(last.intermediate_values), notes, seconds)  # fmt: skip

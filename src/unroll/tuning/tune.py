@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unroll.config import StudySettings
+from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
 from unroll.tuning.job import Job, full_name, judged
@@ -47,16 +48,16 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
         raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
     job = _job(settings, prepared)
     study = job.open()
-    if study.left():
+    begun = study.left()
+    if begun:
         job.space.check()
         _tell_of_others(job, study)
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
-    elif is_written(job, out):
-        return results_of(job, study).told()
     result = results_of(job, study)
-    write_results(job, result, out, draw)
+    if begun or not is_written(job, out):
+        write_results(job, result, out, draw)
     _close(job, study, result, out)
     return result.told()
 
@@ -75,8 +76,8 @@ def _tell_of_others(job: Job, study: Study) -> None:
     if study.slots():
         return
     for other in study.others(f"{job.settings.study.name}-"):
-        print(f"unroll: {other} in {job.settings.study.storage} is of another space, budget, data or code; its trials "
-              f"stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
+        print(f"unroll: {other} in {shown(job.settings.study.storage)} is of another space, budget, data or code; its "
+              f"trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
@@ -92,7 +93,7 @@ def _parent(job: Job, study: Study) -> str | None:
     params = {f"space.{key}": str(part.model_dump(exclude_defaults=True)) for key, part in config.space.items()}
     params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
                "tokens": str(job.first.training.tokens)}  # fmt: skip
-    tags = {"study": config.name, "optuna.storage": config.storage.partition("@")[2] or config.storage, **git_state()}
+    tags = {"study": config.name, "optuna.storage": shown(config.storage), **git_state()}
     return study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
 
 
@@ -139,7 +140,7 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     running = []
     try:
         for number in range(workers):
-            command = [sys.executable, "-m", "unroll.tuning.worker", job.dumps()]
+            command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid()), job.dumps()]
             process = subprocess.Popen(command, env=os.environ | _gpus(number, job.first.training.devices))
             share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
             with contextlib.suppress(ProcessLookupError):

@@ -1,43 +1,51 @@
 """A process that tries what a study asks for, one trial after the other, until nothing is left.
 
-``python -m unroll.tuning.worker JOB``; ``unroll tune`` starts as many as it was told. A trial that trains in several
-processes is one of these: the worker asks, and starts them with what it was told.
+``python -m unroll.tuning.worker LAUNCHER JOB``, LAUNCHER being the number of the process that starts it; ``unroll
+tune`` starts as many as it was told. A trial that trains in several processes is one of these: the worker asks, and
+starts them with what it was told.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unroll.config import Config
-from unroll.errors import BadInput, ProcessLost
-from unroll.experiment import Busy, Pruned, train
+from unroll.errors import BadInput, ProcessLost, Suspended
+from unroll.experiment import Busy, Pruned, finished, train
 from unroll.launching import end_with_the_launcher, launch, place
+from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.job import Job, judged
 from unroll.tuning.space import Values
-from unroll.tuning.study import Claim
 
 POLL = 0.5  # seconds between two looks for a trial, where others are at the last ones
 
 
 def main(arguments: Sequence[str]) -> int:
     """Work at a study, or train a trial together with other processes."""
-    end_with_the_launcher()
-    job = Job.loads(arguments[0])
+    launcher, told, *together = arguments
+    end_with_the_launcher(int(launcher))
+    job = Job.loads(told)
     try:
-        if len(arguments) > 1:
-            _train_together(job, json.loads(arguments[1]))
+        if together:
+            _train_together(job, json.loads(together[0]))
         else:
             work(job)
     except BadInput as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 2
+    except ProcessLost as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -57,24 +65,44 @@ def work(job: Job) -> None:
 
 
 def attempt(job: Job, claim: Claim) -> None:
-    """Choose the values of a trial, train it, and tell what came of it."""
-    values = job.space.suggested(claim.trial)
+    """Choose the values of a trial, train it, and tell what came of it.
+
+    Raises:
+        KeyboardInterrupt: it was asked to end; the trial waits for another worker.
+        DatabaseGone: it cannot be told; the trial will be missed.
+    """
     try:
-        config = job.space.run(values)
-        excess = job.space.excess(config)
-        claim.constrain(excess)
-        if excess is None:
-            _train(job, claim, values, config)
-    except Pruned:
-        claim.tell("PRUNED")
-    except (KeyboardInterrupt, ProcessLost, Busy) as error:
-        claim.tell("FAIL")  # without an error of its own: its slot gets another trial, which goes on
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        with _telling(claim):
+            values = claim.chosen(job.space.suggested)
+            config = job.space.run(values)
+            excess = job.space.excess(config)
+            claim.constrain(excess)
+            if excess is None:
+                _train(job, claim, values, config)
+    except KeyboardInterrupt:
+        claim.put_back()
+        raise
+    except (Busy, ProcessLost, TakenOver) as error:
         print(f"unroll: trial {claim.slot}: {error}", file=sys.stderr)
+        if isinstance(error, Busy):  # whoever had it before is still at it
+            claim.put_back()
+        else:  # without an error of its own: its slot gets another trial, which goes on
+            claim.tell("FAIL")
         time.sleep(job.settings.study.heartbeat)
-    except Exception as error:  # whatever one network does to itself, the others are tried
-        claim.note(error=f"{type(error).__name__}: {error}"[:500])
+
+
+@contextlib.contextmanager
+def _telling(claim: Claim) -> Iterator[None]:
+    """Tell of a trial that it went wrong, where that is its own fault: the others are tried all the same."""
+    try:
+        yield
+    except Pruned:
+        pass  # told by its report
+    except (Busy, ProcessLost, Suspended):
+        raise
+    except Exception as error:  # whatever one network does to itself
+        told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+        claim.note(error=told[:500])
         claim.tell("FAIL")
 
 
@@ -82,48 +110,61 @@ def _train(job: Job, claim: Claim, values: Values, config: Config) -> None:
     spec = job.spec_of(config)
     width = getattr(config.arch, "hidden_size", None)
     claim.note(parameters=parameters(config, spec), flops=flops(config, spec), hidden_size=width)
-    devices = config.training.devices
-    if devices > 1:
-        together = {"slot": claim.slot, "trial_id": claim.trial_id, "values": values}
-        launch(devices, [job.dumps(), json.dumps(together)], "unroll.tuning.worker")
-        claim.check_told()
-        return
-    _train_and_tell(job, claim, config)
+    figures = finished(config, job.prepared_for(config), _folder(job, claim.slot))
+    if figures is not None:  # its worker was killed before it could tell
+        _tell(job, claim, figures)
+    elif config.training.devices == 1:
+        _train_and_tell(job, claim, config)
+    else:
+        _launch(job, claim, values, config.training.devices)
 
 
 def _train_and_tell(job: Job, claim: Claim, config: Config) -> None:
     watch = Watch(f"{job.settings.study.name}/{claim.slot:03}", _tags(job, claim.slot), claim)
-    try:
-        figures = train(config, job.prepared_for(config), job.folder / f"{claim.slot:03}", trial=watch)
-    finally:
-        if watch.tokens:
-            claim.note(tokens=watch.tokens, tokens_per_second=round(watch.speed))
-    if claim.lost:
-        return
-    metric, _ = judged(config)
+    figures = train(config, job.prepared_for(config), _folder(job, claim.slot), trial=watch)
+    if watch.tokens:
+        watch.note()
+    _tell(job, claim, figures)
+
+
+def _tell(job: Job, claim: Claim, figures: dict[str, float]) -> None:
+    metric, _ = judged(job.first)
     claim.note(figures=figures)
     if not math.isfinite(figures[metric]):
         raise BadInput(f"the best validation {metric} is {figures[metric]}")
     claim.tell("COMPLETE", figures[metric])
 
 
+def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
+    """Train in several processes, the first of which tells."""
+    together = {"slot": claim.slot, "trial_id": claim.trial_id, "values": values}
+    try:
+        launch(devices, [str(os.getpid()), job.dumps(), json.dumps(together)], "unroll.tuning.worker")
+    except SystemExit as ended:
+        if ended.code != 2:  # a signal, such as that of Ctrl-C
+            raise KeyboardInterrupt from None
+    claim.check_told()  # after bad input, which they have told, too
+
+
 def _train_together(job: Job, together: dict[str, Any]) -> None:
     """Be one of the processes that train a trial; the first one reports and tells."""
-    config = job.space.run(together["values"])
+    config, slot = job.space.run(together["values"]), together["slot"]
     if place().rank > 0:
-        try:
-            train(config, job.prepared_for(config), job.folder / f"{together['slot']:03}", trial=Watch("", {}, None))
-        except Pruned:
-            return
+        with contextlib.suppress(Pruned):
+            train(config, job.prepared_for(config), _folder(job, slot), trial=Watch("", {}, None))
         return
-    claim = Claim.of(job.open(), together["trial_id"], together["slot"])
+    claim = Claim(job.open(), together["trial_id"], slot)
     try:
-        _train_and_tell(job, claim, config)
-    except Pruned:
-        claim.tell("PRUNED")
-    except BadInput as error:
-        claim.note(error=str(error)[:500])
-        claim.tell("FAIL")
+        with _telling(claim):
+            _train_and_tell(job, claim, config)
+    except Busy:
+        claim.put_back()
+        raise
+
+
+def _folder(job: Job, slot: int) -> Path:
+    """Where the run of a trial goes."""
+    return job.folder / f"{slot:03}"
 
 
 def _tags(job: Job, slot: int) -> dict[str, str]:
@@ -151,7 +192,16 @@ class Watch:
         """Report a validation; whether the trial is to end."""
         assert self.claim is not None
         self.tokens, self.speed = tokens, speed
-        return self.claim.report(tokens, value)
+        ended = self.claim.report(tokens, value)
+        if ended:  # told before its checkpoint is gone, or a kill in between would have it trained again
+            self.note()
+            self.claim.tell("PRUNED")
+        return ended
+
+    def note(self) -> None:
+        """Note what the trial has spent."""
+        assert self.claim is not None
+        self.claim.note(tokens=self.tokens, tokens_per_second=round(self.speed))
 
 
 if __name__ == "__main__":

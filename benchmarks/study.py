@@ -1,0 +1,188 @@
+"""What a study costs beside its trials, and what pruning saves: workers in turn, tokens, overhead, a second start.
+
+    python benchmarks/study.py workers [--trials N] [--rounds N]
+    python benchmarks/study.py pruning [--trials N] [--rounds N]
+    python benchmarks/study.py overhead [--trials N]
+    python benchmarks/study.py again [--rounds N]
+
+``workers``: trials per minute of two workers over one, each of one thread, in turn; the time is that from the first
+trial's start to the last one's end, so that starting Python is left out. ``pruning``: tokens that the embedded study
+reads with a pruner over those that it reads without, each from the same seed, and the best validation of both.
+``overhead``: time of a worker between its trials and, within them, outside of ``Trainer.fit``. ``again``: ``unroll
+tune`` on a study that is finished, which must add nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+STUDY: dict[str, Any] = {
+    "question": "How long does it take?",
+    "experiment": "recall",
+    "settings": {"tracking": "none", "training.tokens": 20_000, "training.validations": 5},
+    "space": {"arch": ["lstm", "gru"], "training.optimizer.learning_rate": {"low": 3e-3, "high": 3e-2, "log": True}},
+    "trials": 12,
+    "sampler": {"name": "random"},
+    "pruner": {"name": "none"},
+}
+TIMED = """
+import sys, time
+from lightning.pytorch import Trainer
+from unroll.tuning import worker
+spent = {"fit": 0.0, "worked": 0.0}
+def timed(function, name):
+    def run(*arguments, **named):
+        begin = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[name] += time.perf_counter() - begin
+    return run
+Trainer.fit = timed(Trainer.fit, "fit")
+worker.work = timed(worker.work, "worked")
+code = worker.main(sys.argv[1:])
+print(spent["worked"] - spent["fit"])
+sys.exit(code)
+"""
+
+
+class Project:
+    """A folder with this project's conf/ and a study in it."""
+
+    def __init__(self, scratch: str, **differences: Any) -> None:
+        self.folder = Path(scratch)
+        shutil.copytree(ROOT / "conf", self.folder / "conf")
+        self.write(**differences)
+
+    def write(self, **differences: Any) -> None:
+        path = self.folder / "conf" / "study" / "timed.yaml"
+        path.write_text(yaml.safe_dump({**STUDY, **differences}), encoding="utf-8")
+
+    def tune(self, *words: str) -> float:
+        """Seconds that the command took."""
+        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=timed", *words]
+        begin = time.perf_counter()
+        subprocess.run(
+            command, cwd=self.folder, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        return time.perf_counter() - begin
+
+    def rows(self) -> list[dict[str, str]]:
+        with (self.folder / "outputs" / "studies" / "timed" / "trials.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def ask(self, query: str) -> list[Any]:
+        with sqlite3.connect(self.folder / "studies" / "optuna.db") as database:
+            return list(database.execute(query))
+
+    def forget(self) -> None:
+        """Have the next command begin anew."""
+        for path in (self.folder / "studies", self.folder / "outputs" / "studies"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def rate(project: Project, workers: int) -> float:
+    """Trials per minute."""
+    project.forget()
+    project.tune("--workers", str(workers))
+    ((seconds, trials),) = project.ask(
+        "SELECT (julianday(max(datetime_complete)) - julianday(min(datetime_start))) * 86400, count(*) FROM trials"
+    )
+    return 60 * float(trials) / float(seconds)
+
+
+def workers(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        project = Project(scratch, trials=options.trials)
+        pairs = [(rate(project, 1), rate(project, 2)) for _ in range(options.rounds)]
+    one, two = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratios = sorted(b / a for a, b in pairs)
+    print(f"{one:.1f} trials per minute of one worker, {two:.1f} of two: ratio {statistics.median(ratios):.2f} "
+          f"({ratios[0]:.2f}–{ratios[-1]:.2f})")  # fmt: skip
+
+
+def worked(project: Project, pruner: str, seed: int) -> tuple[int, float]:
+    """Tokens that a study reads, and its best validation."""
+    project.forget()
+    project.tune("study=timed", f"pruner.name={pruner}", f"seed={seed}", "--workers", "2")
+    content = json.loads((project.folder / "outputs/studies/timed/study.json").read_text(encoding="utf-8"))
+    tokens = sum(int(row["tokens"] or 0) for row in project.rows())
+    best = [found["value"] for found in content["best"].values()]
+    return tokens, (max if content["mode"] == "max" else min)(best)
+
+
+def pruning(options: argparse.Namespace) -> None:
+    embedded = yaml.safe_load((ROOT / "conf" / "study" / "lstm-vs-gru.yaml").read_text(encoding="utf-8"))
+    content = {**embedded, "settings": {**embedded["settings"], "tracking": "none"}, "retrain": {"seeds": []}}
+    if options.trials:
+        content["trials"] = options.trials
+    with tempfile.TemporaryDirectory() as scratch:
+        for pruner in ("median", "hyperband"):
+            # Hyperband would hold balanced archs against each other, and is refused with them
+            project = Project(
+                tempfile.mkdtemp(dir=scratch),
+                **{**content, "balanced": None if pruner == "hyperband" else content["balanced"]},
+            )
+            pairs = [(worked(project, "none", seed), worked(project, pruner, seed)) for seed in range(options.rounds)]
+            saved = [1 - some / everything for (everything, _), (some, _) in pairs]
+            worse = [ended - whole for (_, whole), (_, ended) in pairs]
+            print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%}); best "
+                  f"validation {statistics.median(worse):+.4f} ({min(worse):+.4f}–{max(worse):+.4f})")  # fmt: skip
+
+
+def overhead(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        project = Project(scratch, trials=options.trials)
+        job = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", "import sys\nfrom unroll.config import compose_study\n"
+             "from unroll.tuning.job import Job\nfrom unroll.tuning.tune import _job\n"
+             "print(_job(compose_study('timed'), None).dumps())"],
+            cwd=project.folder, check=True, capture_output=True, text=True, env=os.environ,
+        ).stdout.strip()  # fmt: skip
+        command = [sys.executable, "-W", "ignore", "-c", TIMED, str(os.getpid()), job]
+        done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
+    print(f"{float(done.stdout) / options.trials:.3f} s per trial outside of training")
+
+
+def again(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = {**STUDY["settings"], "tracking": "mlflow"}
+        project = Project(scratch, trials=4, settings=settings)
+        project.tune()
+        paths = [project.folder / "studies" / "optuna.db", project.folder / "mlruns" / "mlflow.db"]
+        before = [path.read_bytes() for path in paths]
+        seconds = [project.tune() for _ in range(options.rounds)]
+        assert [path.read_bytes() for path in paths] == before
+    told = f"{statistics.median(seconds):.2f} s ({min(seconds):.2f}–{max(seconds):.2f})"
+    print(f"a second start takes {told} and adds nothing")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(required=True)
+    for part, trials, rounds in ((workers, 12, 5), (pruning, None, 5), (overhead, 12, 1), (again, 4, 5)):
+        sub = parts.add_parser(part.__name__)
+        sub.set_defaults(part=part)
+        sub.add_argument("--trials", type=int, default=trials)
+        sub.add_argument("--rounds", type=int, default=rounds)
+    options = parser.parse_args()
+    options.part(options)
+
+
+if __name__ == "__main__":
+    main()

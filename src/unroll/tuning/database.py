@@ -1,0 +1,141 @@
+"""Optuna's database: opened, had by one process at a time where it must be, and waited for where it is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+
+from unroll.config.study import StudyConfig, shown
+from unroll.errors import BadInput, Suspended
+
+T = TypeVar("T")
+PATIENCE = 60.0  # seconds for which a database that is gone, or held by another process, is waited for
+OPTIONS: dict[str, dict[str, Any]] = {  # of the drivers; a server that answers no more is found out in half a minute
+    "sqlite": {"timeout": PATIENCE},
+    "postgresql": {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
+                   "tcp_user_timeout": 30_000},
+}  # fmt: skip
+
+
+class DatabaseGone(Suspended):
+    """A database that was there, and has not come back."""
+
+
+def open_database(config: StudyConfig) -> RDBStorage:
+    """Optuna's database, made if it is not there; one of SQLite by one process at a time.
+
+    Raises:
+        BadInput: it cannot be opened, or is another version's or somebody else's.
+    """
+    url = config.storage
+    options = {"pool_pre_ping": True, "connect_args": OPTIONS[url.partition(":")[0].partition("+")[0]]}
+    try:
+        with _alone_in_file(url), no_warnings():
+            _check_owner(url, options)
+            return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
+                              grace_period=config.grace)  # fmt: skip
+    except ModuleNotFoundError as error:
+        raise BadInput(f"storage={shown(url)} needs the package {error.name}: pip install 'unroll[postgres]'") from None
+    except Exception as error:  # whatever the database's driver raises
+        raise BadInput(f"Optuna's database {shown(url)} cannot be opened ({_reason(error)}); mend storage, or name "
+                       "another database, not MLflow's.") from None  # fmt: skip
+
+
+def _check_owner(url: str, options: dict[str, Any]) -> None:
+    """Refuse a database that is another program's before Optuna adds its tables to it."""
+    from sqlalchemy import create_engine, inspect
+
+    engine = create_engine(url, **options)
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if tables and "trials" not in tables:
+        raise ValueError(f"it has tables of another program, such as {min(tables)}")
+
+
+@contextlib.contextmanager
+def alone(storage: RDBStorage) -> Iterator[None]:
+    """Keep other processes, on whatever machine, from what they do alone too; the lock goes with its process.
+
+    Raises:
+        DatabaseGone: another process has held it for long: it was stopped.
+    """
+    if storage.url.startswith("sqlite"):
+        with _alone_in_file(storage.url):
+            yield
+        return
+    from sqlalchemy import text
+
+    with storage.engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE:.0f}s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('unroll'))"))
+        yield
+
+
+@contextlib.contextmanager
+def _alone_in_file(url: str) -> Iterator[None]:
+    if not url.startswith("sqlite:///"):
+        yield
+        return
+    import fcntl
+
+    database = Path(url.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    path, until = database.with_suffix(".lock"), time.monotonic() + PATIENCE
+    with path.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {PATIENCE:.0f} "
+                                       "seconds; end it, or let it go on.") from None  # fmt: skip
+                time.sleep(0.01)
+        yield
+
+
+def patiently(ask: Callable[[], T], storage: str, missed: Callable[[], None]) -> T:
+    """Ask a database that may be gone for a while.
+
+    Args:
+        ask: what is asked; it is asked again if the answer was lost, so it must not matter whether it was heard.
+        storage: where the database is.
+        missed: is told each time that there was no answer.
+
+    Raises:
+        DatabaseGone: it has not come back.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except (StorageInternalError, DBAPIError) as error:
+            missed()
+            if time.monotonic() > until:
+                raise DatabaseGone(f"Optuna's database {shown(storage)} is gone ({_reason(error)}); bring it back and "
+                                   "start the same command again, which goes on.") from None  # fmt: skip
+            time.sleep(1)
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """Be quiet about what Optuna calls experimental, such as the signs of life of a trial."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _reason(error: Exception) -> str:
+    return shown(" ".join(str(error.__cause__ or error).split())[:200])

@@ -1,0 +1,255 @@
+"""The space of a study: which values go together, in which order, and the runs that they make."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from studying import RATE, TINY, write_study
+
+from unroll.cli import main
+from unroll.config import compose_study, load_study
+from unroll.data.batch import DataSpec
+from unroll.errors import BadInput
+from unroll.tuning import space as module
+from unroll.tuning.cost import flops, parameters
+from unroll.tuning.space import Space
+
+SPEC = DataSpec(0, (), 2, 0, 1, (), "steps", 0, 0, None)
+MEASURES = {"parameters": parameters, "flops": flops}
+
+
+def space_of(**differences: Any) -> Space:
+    return Space(write_study(**differences), lambda config: SPEC, lambda config: 50)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_project(project: Path) -> None:
+    pass
+
+
+CONDITIONAL = {
+    "recurrent.dropout": {"choices": [0.0, 0.5], "when": {"arch": ["lstm", "gru"]}},
+    "training.warmup": {"low": 0.0, "high": 0.5, "when": {"recurrent.dropout": 0.5}},
+    "arch": ["rnn", "lstm", "gru"],
+}
+
+
+class Choosing:
+    """A trial that chooses what it is told to, and remembers what it was asked for."""
+
+    def __init__(self, **chosen: Any) -> None:
+        self.chosen, self.asked = chosen, []
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        self.asked.append(name)
+        return self.chosen.get(name, choices[0])
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        self.asked.append((name, low, high, step, log))
+        return low
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+        self.asked.append((name, low, high, step, log))
+        return low
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked"),
+    [
+        ({"arch": "rnn"}, ["arch"]),
+        ({"arch": "gru"}, ["arch", "recurrent.dropout"]),
+        ({"arch": "gru", "recurrent.dropout": 0.5},
+         ["arch", "recurrent.dropout", ("training.warmup", 0.0, 0.5, None, False)]),
+    ],
+)  # fmt: skip
+def test_a_key_is_asked_for_where_its_condition_holds_and_after_it(chosen: dict[str, Any], asked: list[Any]) -> None:
+    trial = Choosing(**chosen)
+    values = space_of(space=CONDITIONAL).suggested(trial)
+    assert trial.asked == asked
+    assert values.items() >= chosen.items()
+
+
+def test_whole_numbers_are_asked_for_as_such() -> None:
+    trial = Choosing()
+    whole = {"recurrent.layers": {"low": 1, "high": 3}, "training.batch_size": {"low": 4, "high": 64, "log": True},
+             "seed": {"low": 0, "high": 9, "step": 3},
+             "recurrent.dropout": {"low": 0, "high": 0.4, "step": 0.1}}  # fmt: skip
+    settings = {key: value for key, value in TINY["settings"].items() if key != "training.batch_size"}
+    space_of(space=whole, settings=settings).suggested(trial)
+    assert trial.asked == [("recurrent.layers", 1, 3, 1, False), ("training.batch_size", 4, 64, 1, True),
+                           ("seed", 0, 9, 3, False), ("recurrent.dropout", 0, 0.4, 0.1, False)]  # fmt: skip
+
+
+def test_the_corners_are_every_choice_with_every_end() -> None:
+    corners = list(space_of(space=CONDITIONAL).corners())
+    assert len(corners) == 1 + 2 * (1 + 2)
+    assert {"arch": "rnn"} in corners
+    assert {"arch": "gru", "recurrent.dropout": 0.5, "training.warmup": 0.5} in corners
+    assert {"arch": "lstm", "recurrent.dropout": 0.0} in corners
+
+
+def test_of_many_corners_those_of_every_two_keys_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 3)
+    keys = {"arch": ["lstm", "gru"], "recurrent.layers": [1, 2], "seed": [0, 1]}
+    corners = list(space_of(space=keys).corners())
+    for first, second in itertools.combinations(keys, 2):
+        seen = {(corner[first], corner[second]) for corner in corners}
+        assert seen == set(itertools.product(keys[first], keys[second]))
+    assert {"arch": "gru", "recurrent.layers": 2, "seed": 1} not in corners
+
+
+def test_a_grid_has_every_point_once() -> None:
+    grid = {"arch": ["lstm", "gru"], "recurrent.dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
+            "recurrent.layers": {"low": 1, "high": 5, "step": 2, "when": {"arch": "gru"}}}  # fmt: skip
+    slots = space_of(space=grid, sampler={"name": "grid"}, trials=None).slots()
+    assert len(slots) == 4 + 4 * 3
+    assert len({str(slot) for slot in slots}) == len(slots)
+    assert {slot["recurrent.layers"] for slot in slots if slot["arch"] == "gru"} == {1, 3, 5}
+    assert all("recurrent.layers" not in slot for slot in slots if slot["arch"] == "lstm")
+    dropouts = sorted({slot["recurrent.dropout"] for slot in slots})
+    assert dropouts == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_balanced_key_gets_as_many_trials_for_every_choice() -> None:
+    slots = space_of(space={"arch": ["rnn", "lstm", "gru"], "seed": [0, 1]}, trials=12, balanced="arch").slots()
+    assert Counter(slot["arch"] for slot in slots) == {"rnn": 4, "lstm": 4, "gru": 4}
+    assert all(list(slot) == ["arch"] for slot in slots)
+
+
+@pytest.mark.parametrize("quantity", ["parameters", "flops"])
+def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
+    space = space_of(space={"arch": ["lstm", "gru", "rnn", "peephole"], "training.optimizer.learning_rate": RATE},
+                     match=quantity, settings={**TINY["settings"], "recurrent.hidden_size": 32})  # fmt: skip
+    cost = {arch: MEASURES[quantity](space.run({"arch": arch, "training.optimizer.learning_rate": 0.01}), SPEC)
+            for arch in ("lstm", "gru", "rnn", "peephole")}  # fmt: skip
+    assert space.run({"arch": "lstm", "training.optimizer.learning_rate": 0.01}).arch.hidden_size == 32
+    assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())
+
+
+def test_a_space_whose_every_corner_costs_too_much_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"study=tiny has no corner that its constraints allow .*parameters, 10 allowed"):
+        space_of(constraints={"parameters": 10}).check()
+    space_of(constraints={"parameters": 10_000}).check()
+
+
+def test_a_corner_that_is_impossible_is_named() -> None:
+    with pytest.raises(BadInput, match=r"study=tiny cannot try recurrent\.dropout=1\.5: .*less than 1"):
+        space_of(space={"recurrent.dropout": [0.1, 1.5]}).check()
+
+
+RANGE = {"low": 0.0, "high": 0.5}
+MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"space": {}}, ["space is empty", "name a key and its choices"]),
+    ({"space": ["arch"]}, ["space=['arch']", "dictionary"]),
+    ({"space": {"training.lerning_rate": RATE}}, ["'training.lerning_rate'", "did you mean"]),
+    ({"space": {"arch": []}}, ["space.arch=[]", "at least 1"]),
+    ({"space": {"arch": ["lstm", "lstm"]}}, ["space.arch", "twice"]),
+    ({"space": {"arch": ["lstm", "lstmm"]}}, ["'lstmm'", "did you mean lstm"]),
+    ({"space": {"training.warmup": {"low": 2, "high": 1}}}, ["space.training.warmup", "low=2 is above high=1"]),
+    ({"space": {"training.warmup": {"low": 0, "high": 1, "log": True}}}, ["space.training.warmup", "positive low"]),
+    ({"space": {"training.warmup": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}}, ["step does not go with log"]),
+    ({"space": {"recurrent.layers": {"low": 1, "high": 10, "step": 4}}}, ["high=10 is not reached from low=1 by step"]),
+    ({"space": {"training.warmup": {"low": 0, "high": 1, "stp": 1}}}, ["space.training.warmup.stp"]),
+    ({"space": {"training.warmup": {"low": 0}}}, ["space.training.warmup.high is missing"]),
+    ({"space": {"training.tokens": [1, 2]}}, ["training.tokens cannot be searched", "equal budget"]),
+    ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
+    ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in space and in settings"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "no choice of it"]),
+    ({"space": {"seed": {"choices": [0], "when": {"training.warmup": 0}}, "training.warmup": RANGE}},
+     ["needs choices"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": {"choices": ["gru"], "when": {"seed": 0}}}},
+     ["arch and seed are searched when each other"]),
+    ({"trials": 0}, ["trials must be a number from 1 on"]),
+    ({"trials": None}, ["trials must be a number from 1 on"]),
+    ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
+    ({"balanced": "seed"}, ["balanced=seed is no key of the space"]),
+    ({"balanced": "arch", "pruner": {"name": "hyperband"}}, ["pruner=hyperband", "balanced=arch"]),
+    ({"sampler": {"name": "grid"}}, ["sampler=grid needs choices, or ranges with a step"]),
+    ({"sampler": {"name": "grid"}, "space": {"seed": [0, 1]}}, ["sampler=grid tries every point once", "trials"]),
+    ({"sampler": {"name": "tpee"}}, ["sampler.name=tpee", "'tpe', 'random', 'grid', 'gp' or 'qmc'"]),
+    ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
+    ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),
+    ({"constraints": {"params": 3}}, ["constraints.params", "did you mean constraints.parameters"]),
+    ({"heartbeat": 5, "grace": 4}, ["grace=4 must be longer than heartbeat=5"]),
+    ({"experiment": "addin"}, ["'addin'", "did you mean adding"]),
+    ({"tials": 3}, ["'tials'", "did you mean trials"]),
+    ({"settings": {"training.tokns": 3}}, ["'training.tokns'", "did you mean training.tokens"]),
+    ({"storage": "mysql://user:secret@host/db"}, ["storage=mysql://host/db", "sqlite:///FILE", "postgresql+psycopg://"]),
+    ({"storage": "sqlite://"}, ["storage=sqlite://", "sqlite:///FILE"]),
+    ({"storage": "postgresql://host/db"}, ["storage=postgresql://host/db", "postgresql+psycopg://"]),
+    ({"space": {"arch.characters.size": [8, 9]}}, ["arch.characters.size", "characters is None"]),
+    ({"storage": "postgresql+psycopg://user:secret@127.0.0.1:9/db"}, ["postgresql+psycopg://127.0.0.1:9/db"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("differences", "words"), MISTAKES, ids=[words[0] for _, words in MISTAKES])
+def test_a_mistake_in_a_study_ends_in_one_sentence_and_status_2(
+    differences: dict[str, Any], words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump({**TINY, **differences}), encoding="utf-8")
+    monkeypatch.setattr("unroll.preparation.prepared", lambda data: Path("conf"))
+    monkeypatch.setattr("unroll.tuning.job.digest_of", lambda paths: "")
+    assert main(["tune", "study=tiny"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("unroll: ")
+    assert told.count("\n") == 1
+    assert [word for word in words if word.lower() not in told.lower()] == []
+    assert "secret" not in told
+    assert not Path("outputs").exists()
+    assert not Path("studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trials=3"], "Which study? Add study=NAME, one of"),
+        (["study=tny"], "There is no study 'tny'"),
+        (["study=tiny", "trials=x"], "trials=x: input should be a valid integer"),
+        (["study=tiny", "trials.x=3"], "There is no setting 'trials.x' of a study"),
+        (["study=tiny", "training.tokns=3"], "did you mean training.tokens"),
+        (["study=tiny", "--workers", "0"], "--workers must be a number from 1 on"),
+        (["study=tiny", "--config", "conf/study/tiny.yaml"], "Give --config FILE or settings, not both"),
+        (["--config", "conf/study/tiny.yaml"], "conf/study/tiny.yaml is no resolved study"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_mistake_on_the_command_line_of_a_study_is_told(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study()
+    assert main(["tune", *words]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_resolved_study_reads_back_equal_and_tells_what_it_lacks() -> None:
+    study = write_study()
+    Path("study.yaml").write_text(study.dump(), encoding="utf-8")
+    assert load_study(Path("study.yaml")) == study
+    content = yaml.safe_load(study.dump())
+    content["study"]["space"]["arch"]["choices"].append("rnn")
+    Path("study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"There are no settings of arch=rnn.*study=tiny arch=rnn.*again"):
+        load_study(Path("study.yaml")).run({"arch": "rnn"})
+
+
+def test_the_digest_tells_what_decides_the_result_and_nothing_else() -> None:
+    def digest(**differences: Any) -> str:
+        return write_study(**differences).digest("data", "code")
+
+    same = [{"question": "Why?"}, {"storage": "sqlite:///studies/other.db"}, {"heartbeat": 2}, {"retries": 1},
+            {"settings": {**TINY["settings"], "tracking": "mlflow"}}]  # fmt: skip
+    other = [{"trials": 5}, {"seed": 1}, {"sampler": {"name": "random"}}, {"pruner": {"name": "median"}},
+             {"settings": {**TINY["settings"], "training.tokens": 900}},
+             {"space": {**TINY["space"], "arch": ["gru", "lstm"]}}]  # fmt: skip
+    assert {digest(**differences) for differences in same} == {digest()}
+    assert len({digest(), *(digest(**differences) for differences in other)}) == 1 + len(other)
+    study = compose_study("tiny")
+    assert study.digest("data", "code") != study.digest("other", "code") != study.digest("other", "newer")

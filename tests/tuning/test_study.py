@@ -1,0 +1,631 @@
+"""A study in its database: slots that are filled once, whoever works at it and whenever he is killed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from processes import some_slow
+from studying import complete_all, config_of, die, forget, killed, open_study, suggest
+
+from unroll.config.study import shown
+from unroll.errors import BadInput
+from unroll.tuning import database
+from unroll.tuning import study as module
+from unroll.tuning.claim import Claim, TakenOver
+from unroll.tuning.database import DatabaseGone
+from unroll.tuning.study import Study
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with Optuna's tables, which take half a second to make."""
+    path = tmp_path_factory.mktemp("golden") / "optuna.db"
+    database.open_database(config_of(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def storage(golden: Path, tmp_path: Path) -> str:
+    shutil.copy(golden, tmp_path / "optuna.db")
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+def claimed(study: Study) -> Claim:
+    claim = study.claim()
+    assert claim is not None
+    return claim
+
+
+def trials(study: Study) -> list[optuna.trial.FrozenTrial]:
+    return study.study.get_trials(deepcopy=False)
+
+
+def states(study: Study) -> list[str]:
+    return [slot.state for slot in study.slots()]
+
+
+def in_forks(count: int, function: Callable[[int], Any]) -> list[Any]:
+    """What a function gives in processes that begin at once."""
+    context = get_context("fork")
+    queue, gate = context.Queue(), context.Barrier(count)
+
+    def run(number: int) -> None:
+        gate.wait()
+        queue.put(function(number))
+
+    processes = [context.Process(target=run, args=(number,)) for number in range(count)]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+# ---- slots
+
+
+def test_a_finished_study_is_added_nothing_to(storage: str) -> None:
+    study = open_study(storage, trials=5)
+    complete_all(study)
+    before = [(trial.number, trial.state, trial.params) for trial in trials(study)]
+    again = open_study(storage, trials=5)
+    assert not again.left()
+    again.refill()
+    assert again.claim() is None
+    assert [(trial.number, trial.state, trial.params) for trial in trials(again)] == before
+    assert states(again) == ["COMPLETE"] * 5
+
+
+def test_whoever_refills_at_once_makes_every_slot_once(storage: str) -> None:
+    open_study(storage, trials=20)
+    in_forks(4, lambda _: open_study(storage, trials=20).refill())
+    study = open_study(storage, trials=20)
+    assert Counter(trial.user_attrs["slot"] for trial in trials(study)) == Counter(range(20))
+
+
+@pytest.mark.parametrize("together", ["processes", "threads"])
+def test_whoever_claims_at_once_gets_another_trial(storage: str, together: str) -> None:
+    open_study(storage, trials=40).refill()
+
+    def claim_all(_: int) -> list[int]:
+        study, found = open_study(storage, trials=40), []
+        while (claim := study.claim()) is not None:
+            found.append(claim.slot)
+        return found
+
+    if together == "processes":
+        found = in_forks(4, claim_all)
+    else:
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(claim_all(0))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(slot for slots in found for slot in slots) == list(range(40))
+    assert sum(bool(slots) for slots in found) > 1  # they did work side by side
+
+
+def test_a_slot_that_was_made_twice_is_tried_once(storage: str) -> None:
+    study = open_study(storage, trials=2)
+    study.refill()
+    study.study.enqueue_trial({}, user_attrs={"slot": 0})  # as if the answer to its making had been lost
+    complete_all(study)
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+    assert [trial.state.name for trial in trials(study)] == ["COMPLETE", "COMPLETE", "FAIL"]
+
+
+def test_a_trial_that_waits_is_not_taken_for_gone(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claimed(study)
+    study.refill()
+    assert states(study) == ["RUNNING"]
+    assert study.claim() is None
+
+
+# ---- kills
+
+
+def at(step: str, storage: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Work that is killed at a step."""
+
+    def work() -> None:
+        study = open_study(storage, trials=2)
+        if step == "before anything is there":
+            study.study.enqueue_trial = die  # type: ignore[method-assign]
+        if step == "between two slots":
+            enqueue = study.study.enqueue_trial
+            study.study.enqueue_trial = lambda *a, **k: die() if trials(study) else enqueue(*a, **k)  # type: ignore
+        study.refill()
+        if step == "just before it is claimed":
+            study.storage.set_trial_state_values = die  # type: ignore[method-assign]
+        if step == "just after it is claimed":
+            monkeypatch.setattr(module, "Claim", die)
+        claim = study.claim()
+        assert claim is not None
+        if step == "before it has chosen":
+            die()
+        claim.chosen(suggest)
+        if step == "when it has chosen":
+            die()
+        claim.report(250, 0.5)
+        if step == "when it has reported":
+            die()
+        claim.note(figures={"loss": 0.5})
+        if step == "before it has told":
+            die()
+        claim.tell("COMPLETE", 0.5)
+        die()
+
+    return work
+
+
+STEPS = ["before anything is there", "between two slots", "just before it is claimed", "just after it is claimed",
+         "before it has chosen", "when it has chosen", "when it has reported", "before it has told",
+         "when it has told"]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_that_is_killed_at_any_step_costs_no_trial(
+    step: str, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(at(step, storage, monkeypatch))
+    study = open_study(storage, trials=2)
+    before = {slot.number: slot for slot in study.slots()}
+    forget(storage)
+    study.refill()
+    assert states(study) == (["COMPLETE", "WAITING"] if step == "when it has told" else ["WAITING", "WAITING"])
+    after = study.slots()[0]
+    if 0 in before:  # what was known is known
+        assert (after.values, after.reports) == (before[0].values, before[0].reports)
+    complete_all(study)
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+    assert study.slots()[0].values == (after.values or study.slots()[0].values)
+
+
+def test_a_worker_that_is_killed_while_it_releases_another_costs_no_trial(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    values = claimed(study).chosen(suggest)
+    forget(storage)
+
+    def work() -> None:
+        other = open_study(storage, trials=1)
+        other._again = die  # type: ignore[method-assign, assignment]
+        other.refill()
+
+    killed(work)
+    assert [trial.state.name for trial in trials(study)] == ["FAIL"]
+    assert study.left()
+    assert states(study) == ["WAITING"]  # another one is to come
+    study.refill()
+    assert study.slots()[0].values == values
+
+
+def test_a_grid_point_that_was_half_chosen_is_tried_whole(storage: str) -> None:
+    space = {"x": [0, 1], "y": [0, 1, 2]}
+    presets = [{"x": x, "y": y} for x in (0, 1) for y in (0, 1, 2)]
+    study = open_study(storage, presets, space=space, sampler={"name": "grid"}, trials=None)
+    study.refill()
+    for _ in presets:
+        claimed(study).chosen(lambda trial: {"x": trial.suggest_categorical("x", [0, 1])})
+    forget(storage)
+    study.refill()
+    for _ in presets:
+        claim = claimed(study)
+        claim.chosen(lambda trial: {key: trial.suggest_categorical(key, choices) for key, choices in space.items()})
+        claim.tell("COMPLETE", 0.0)
+    assert [slot.values for slot in study.slots()] == presets
+
+
+def test_a_trial_is_given_up_when_its_workers_were_lost_too_often(storage: str) -> None:
+    study = open_study(storage, trials=1, retries=2)
+    for _ in range(3):
+        assert study.left()
+        study.refill()
+        claimed(study)
+        forget(storage)
+    study.refill()
+    assert not study.left()
+    (slot,) = study.slots()
+    assert (slot.state, slot.notes["error"]) == ("FAIL", "its worker was lost 3 times")
+
+
+def test_a_trial_that_is_put_back_is_not_counted_as_lost(storage: str) -> None:
+    study = open_study(storage, trials=1, retries=0)
+    study.refill()
+    values = [claimed(study).chosen(suggest)]
+    for _ in range(3):
+        claim = Claim(study, trials(study)[0]._trial_id, 0)
+        claim.put_back()
+        assert study.left()
+        study.refill()
+        values.append(claimed(study).chosen(suggest))
+    assert len(trials(study)) == 1
+    assert all(found == values[0] for found in values)
+
+
+def test_what_was_never_tried_comes_before_what_was_put_back(storage: str) -> None:
+    study = open_study(storage, trials=2)
+    study.refill()
+    claim = claimed(study)
+    claim.put_back()
+    assert (claim.slot, claimed(study).slot, claimed(study).slot) == (0, 1, 0)
+
+
+def test_a_failed_trial_is_not_tried_again(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claim = claimed(study)
+    claim.note(error="ValueError: no")
+    claim.tell("FAIL")
+    assert not study.left()
+    assert study.slots()[0].notes["error"] == "ValueError: no"
+
+
+# ---- taken over
+
+
+def test_a_worker_that_slept_too_long_has_lost_its_trial_and_is_told_so(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    slept = claimed(study)
+    values = slept.chosen(suggest)
+    slept.report(250, 0.9)
+    forget(storage)
+    other = open_study(storage, trials=1)
+    other.refill()
+    claim = claimed(other)
+    for act in (lambda: slept.report(500, 0.9), lambda: slept.note(tokens=1), lambda: slept.constrain("much"),
+                lambda: slept.chosen(lambda trial: {"y": trial.suggest_float("y", 0, 1)})):  # fmt: skip
+        with pytest.raises(TakenOver, match="another worker goes on with it"):
+            act()
+    slept.tell("FAIL")
+    slept.put_back()
+    assert claim.chosen(suggest) == values
+    claim.tell("COMPLETE", 0.25)
+    slept.tell("COMPLETE", 0.75)
+    (slot,) = open_study(storage, trials=1).slots()
+    assert (slot.state, slot.value, slot.reports) == ("COMPLETE", 0.25, {250: 0.9})
+
+
+def test_a_beating_heart_keeps_a_trial(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claim = claimed(study)
+    with claim.beating():
+        forget(storage)
+        time.sleep(1.3)
+        study.refill()
+    assert states(study) == ["RUNNING"]
+
+
+# ---- reports
+
+
+def test_a_trial_that_goes_on_is_judged_by_all_it_has_reported(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claim = claimed(study)
+    claim.chosen(suggest)
+    for tokens, value in ((250, 0.5), (500, 0.4)):
+        claim.report(tokens, value)
+    forget(storage)
+    study.refill()
+    again = claimed(study)
+    again.chosen(suggest)
+    again.report(500, 0.4)  # its checkpoint was older
+    again.report(750, 0.3)
+    again.tell("COMPLETE", 0.3)
+    assert study.slots()[0].reports == {250: 0.5, 500: 0.4, 750: 0.3}
+
+
+def pruned_at(study: Study, values: list[float]) -> list[int | None]:
+    """At how many tokens trials of constant validations are pruned, one after the other."""
+    found: list[int | None] = []
+    study.refill()
+    for value in values:
+        claim = claimed(study)
+        claim.chosen(suggest)
+        ended = next((tokens for tokens in (250, 500, 750, 1_000) if claim.report(tokens, value)), None)
+        claim.tell("COMPLETE", value) if ended is None else claim.tell("PRUNED")
+        found.append(ended)
+    return found
+
+
+HYPERBAND = {"name": "hyperband", "startup_trials": 0, "warmup": 0.0, "reduction": 2}
+MEDIAN = {"name": "median", "startup_trials": 2, "warmup": 0.3, "reduction": 3}
+
+
+def test_the_median_waits_for_trials_and_for_its_share_of_the_budget(storage: str) -> None:
+    study = open_study(storage, trials=5, pruner=MEDIAN)
+    assert pruned_at(study, [0.5, 0.6, 0.9, 0.1, 0.95]) == [None, None, 500, None, 500]
+
+
+def test_hyperband_prunes_some_and_no_trial_that_has_spent_its_budget(storage: str) -> None:
+    study = open_study(storage, trials=12, pruner=HYPERBAND)
+    found = pruned_at(study, [index / 12 for index in range(12)])
+    assert any(found)
+    assert 1_000 not in found
+
+
+def test_without_a_pruner_none_is_pruned(storage: str) -> None:
+    study = open_study(storage, trials=4, pruner={**MEDIAN, "name": "none"})
+    assert pruned_at(study, [0.1, 0.2, 0.8, 0.9]) == [None] * 4
+
+
+def test_a_trial_is_not_pruned_when_its_budget_is_spent(storage: str) -> None:
+    study = open_study(storage, trials=3, pruner={**MEDIAN, "warmup": 0.99})
+    assert pruned_at(study, [0.1, 0.2, 0.9]) == [None] * 3
+
+
+def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> None:
+    study = open_study(storage, trials=12, pruner=HYPERBAND)
+    study.refill()
+    for _ in range(12):
+        claim = claimed(study)
+        claim.chosen(suggest)
+        claim.report(250, 0.0)
+    pruner = study.study.pruner
+    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
+    first = {trial.user_attrs["slot"]: (pruner._get_bracket_id(study.study, trial), trial.system_attrs)
+             for trial in trials(study)}  # fmt: skip
+    assert len({bracket for bracket, _ in first.values()}) > 1
+    forget(storage)
+    study.refill()
+    again = [trial for trial in trials(study) if trial.state == TrialState.WAITING]
+    assert len(again) == 12
+    for trial in again:
+        bracket, rungs = first[trial.user_attrs["slot"]]
+        assert pruner._get_bracket_id(study.study, trial) == bracket
+        assert trial.system_attrs == rungs
+
+
+# ---- choices
+
+
+SAMPLERS = ["tpe", "random", "gp", "qmc"]
+SPACE = {"a": ["p", "q"], "x": {"low": 0.0, "high": 1.0}, "y": {"low": 1, "high": 8, "when": {"a": "q"}}}
+
+
+def conditional(trial: Any) -> dict[str, Any]:
+    values = {"a": trial.suggest_categorical("a", ["p", "q"]), "x": trial.suggest_float("x", 0.0, 1.0)}
+    return values | ({"y": trial.suggest_int("y", 1, 8)} if values["a"] == "q" else {})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: str) -> None:
+    study = open_study(storage, trials=12, sampler={"name": name}, space=SPACE)
+    study.refill()
+    for _ in range(12):
+        claim = claimed(study)
+        values = claim.chosen(conditional)
+        assert claim.chosen(conditional) == values
+        claim.tell("COMPLETE", values["x"] + values.get("y", 0))
+    assert states(study) == ["COMPLETE"] * 12
+    assert len({slot.values["x"] for slot in study.slots()}) == 12
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) -> None:
+    open_study(storage, trials=16, sampler={"name": name}).refill()
+
+    def work(_: int) -> list[float]:
+        study, found = open_study(storage, trials=16, sampler={"name": name}), []
+        while (claim := study.claim()) is not None:
+            found.append(claim.chosen(suggest)["x"])
+            claim.tell("COMPLETE", found[-1])
+        return found
+
+    found = [value for values in in_forks(3, work) for value in values]
+    assert len(found) == len(set(found)) == 16
+
+
+def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Path) -> None:
+    studies = [open_study(f"sqlite:///{tmp_path}/{name}.db", trials=3, sampler={"name": "random"}) for name in "ab"]
+    for study in studies:
+        study.refill()
+    claimed(studies[1]).put_back()  # it comes last there
+    orders = []
+    for study in studies:
+        orders.append([])
+        for _ in range(3):
+            claim = claimed(study)
+            claim.chosen(suggest)
+            orders[-1].append(claim.slot)
+    assert orders == [[0, 1, 2], [1, 2, 0]]
+    assert [slot.values for slot in studies[0].slots()] == [slot.values for slot in studies[1].slots()]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
+    study = open_study(storage, trials=3, sampler={"name": name})
+    while study.left():
+        study.refill()
+        claim = claimed(study)
+        value = claim.chosen(suggest)["x"]
+        claim.constrain("too much" if value > 0.6 else None)
+        if value <= 0.6:
+            claim.tell("COMPLETE", value)
+    assert states(study) == ["COMPLETE"] * 3
+    assert all(slot.values["x"] <= 0.6 for slot in study.slots())
+    assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 3
+
+
+def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAWS", 4)
+    study = open_study(storage, trials=1, sampler={"name": "random"})
+    while study.left():
+        study.refill()
+        claim = claimed(study)
+        claim.chosen(suggest)
+        claim.constrain("9 parameters, 8 allowed")
+    assert len(trials(study)) == 4
+    assert study.slots()[0].notes["excess"] == "9 parameters, 8 allowed"
+
+
+def test_a_grid_point_that_costs_too_much_is_not_drawn_again(storage: str) -> None:
+    study = open_study(storage, [{"x": 0.5}], sampler={"name": "grid"}, trials=None, space={"x": [0.5]})
+    study.refill()
+    claim = claimed(study)
+    claim.chosen(lambda trial: {"x": trial.suggest_categorical("x", [0.5])})
+    claim.constrain("much")
+    assert not study.left()
+
+
+def test_a_trial_that_goes_on_is_constrained_without_a_warning(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claim = claimed(study)
+    claim.chosen(suggest)
+    claim.constrain(None)
+    forget(storage)
+    study.refill()
+    claimed(study).constrain(None)
+
+
+# ---- notes
+
+
+def test_a_note_of_a_study_is_made_once_whoever_makes_it(storage: str) -> None:
+    open_study(storage)
+
+    def work(number: int) -> str:
+        def make() -> str:
+            time.sleep(0.05)
+            return str(number)
+
+        return open_study(storage).note("parent", make)
+
+    assert len(set(in_forks(4, work))) == 1
+
+
+def test_importances_tell_the_key_that_matters(storage: str) -> None:
+    space = {"x": {"low": 0.0, "high": 1.0}, "z": {"low": 0.0, "high": 1.0}}
+    study = open_study(storage, trials=24, sampler={"name": "random"}, space=space)
+    study.refill()
+    for _ in range(24):
+        claim = claimed(study)
+        values = claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})
+        claim.tell("COMPLETE", values["x"])
+    shares = study.importances()
+    assert shares["x"] > 0.7
+    assert study.importances() == shares
+
+
+# ---- the database
+
+
+class Held:
+    """A database that answers nobody for a while."""
+
+    def __init__(self, storage: str, seconds: float) -> None:
+        self.path, self.seconds = storage.removeprefix("sqlite:///"), seconds
+
+    def __enter__(self) -> None:
+        self.connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+        self.connection.execute("BEGIN EXCLUSIVE")
+        self.timer = threading.Timer(self.seconds, self.connection.rollback)
+        self.timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.timer.cancel()
+        self.timer.join()
+        self.connection.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OPTIONS", {"sqlite": {"timeout": 0.1}})
+
+
+ACTS = ["refill", "claim", "chosen", "report", "note", "tell", "slots"]
+
+
+@pytest.mark.parametrize("act", some_slow(ACTS, "refill", "chosen", "tell"))
+def test_a_database_that_is_gone_is_waited_for(act: str, storage: str, impatient: None) -> None:
+    study = open_study(storage, trials=1)
+    if act != "refill":
+        study.refill()
+    claim = claimed(study) if act not in ("refill", "claim", "slots") else None
+    asked: dict[str, Callable[[], Any]] = {"refill": study.refill, "claim": study.claim, "slots": study.slots}
+    if claim is not None:
+        asked |= {"chosen": lambda: claim.chosen(suggest), "report": lambda: claim.report(250, 0.5),
+                  "note": lambda: claim.note(tokens=3), "tell": lambda: claim.tell("COMPLETE", 0.5)}  # fmt: skip
+    with Held(storage, 0.6):
+        asked[act]()
+    assert time.monotonic() - study.silence < 60
+    assert len(trials(study)) == 1
+
+
+def test_a_database_that_does_not_come_back_is_told_of(
+    storage: str, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(storage)
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    with Held(storage, 20), pytest.raises(DatabaseGone, match=r"is gone .*locked.*; bring it back and start the same"):
+        study.slots()
+
+
+def test_nobody_is_given_up_just_after_the_database_was_gone(storage: str) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    claimed(study)
+    forget(storage)
+    study.missed()
+    study.refill()
+    assert states(study) == ["RUNNING"]
+    study.silence -= 4
+    study.refill()
+    assert states(study) == ["WAITING"]
+
+
+def test_a_process_that_was_stopped_with_the_lock_does_not_hold_the_others_for_ever(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(storage)
+    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.lock.*end it, or let it go on"):
+        study.claim()
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match=r"mlflow\.db cannot be opened \(it has tables of another program, such as"):
+        open_study(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_version_is_refused(storage: str) -> None:
+    with sqlite3.connect(storage.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    with pytest.raises(BadInput, match=r"cannot be opened \(The runtime optuna version .* is no longer compatible"):
+        open_study(storage)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "optuna.db").write_text("to be or not to be " * 100, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"optuna\.db cannot be opened \(file is not a database"):
+        open_study(f"sqlite:///{tmp_path}/optuna.db")
+
+
+def test_a_password_is_not_shown() -> None:
+    assert shown("postgresql+psycopg://user:p@ss@host:1/db") == "postgresql+psycopg://host:1/db"
+    assert shown("sqlite:///studies/a@b.db") == "sqlite:///studies/a@b.db"

@@ -1,0 +1,270 @@
+"""``unroll tune`` from its first trial to its last, with its runs in MLflow, killed and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studying import forget, job_of, write_study
+
+from unroll.cli import main
+from unroll.config import Config, StudySettings
+from unroll.experiment import train, training
+from unroll.experiment.working import WORKING
+from unroll.training.checkpoint import usable
+from unroll.tuning import worker
+
+Small = Callable[..., Config]
+STORAGE = "sqlite:///studies/optuna.db"
+PLAIN = {"training.optimizer.name": "sgd", "training.clip_norm": None, "arch": "rnn"}
+COMMAND = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=tiny"]
+
+
+def settings_of(**differences: Any) -> dict[str, Any]:
+    return {**write_study().study.settings, **differences}
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def dump(path: Path) -> list[str]:
+    with sqlite3.connect(path) as database:
+        return list(database.iterdump())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows() -> list[dict[str, str]]:
+    with Path("outputs/studies/tiny/trials.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def children_of(store: str) -> tuple[Any, list[Any]]:
+    """The run of a study in MLflow, and those under it."""
+    import mlflow
+
+    client = mlflow.MlflowClient(store)
+    groups = [group.experiment_id for group in client.search_experiments()]
+    runs = client.search_runs(groups, max_results=1_000)
+    (parent,) = [run for run in runs if "unroll.study" in run.data.tags]
+    below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(below) == len(runs) - 1
+    return parent, below
+
+
+def test_a_study_is_worked_at_told_and_not_touched_again(
+    small: Small, store: str, project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(**PLAIN, tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False})
+    space = {"training.optimizer.learning_rate": [1e-2, 1e-9, 1e30]}
+    pruner = {"name": "median", "startup_trials": 1, "warmup": 0.0}
+    write_study(settings=settings, space=space, sampler={"name": "grid"}, trials=None, pruner=pruner)
+    with monkeypatch.context() as patch:
+        patch.setattr("unroll.tuning.tune._close", interrupt)  # its run in MLflow is open when all else is written
+        assert main(["tune", "study=tiny"]) == 130
+    assert "3/3 trials  1 pruned  1 failed  best loss" in capfd.readouterr().err
+    assert main(["tune", "study=tiny"]) == 0
+    told = capfd.readouterr()
+    assert "1 trials complete, 1 pruned, 1 failed" in told.out
+    assert [row["state"] for row in rows()] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert rows()[2]["error"].startswith("The loss or its gradient was not finite")
+
+    parent, below = children_of(store)
+    found = {run.data.tags["trial"]: run for run in below}
+    assert {trial: run.info.status for trial, run in found.items()} == {"0": "FINISHED", "1": "KILLED", "2": "FAILED"}
+    assert [found[trial].data.tags.get("pruned") for trial in "012"] == [None, "yes", None]
+    assert found["2"].data.tags["error"] == rows()[2]["error"]
+    assert all(run.info.experiment_id == parent.info.experiment_id for run in below)
+    assert parent.info.status == "FINISHED"
+    figures = {name: value for name, value in parent.data.metrics.items() if name.startswith("trials/")}
+    assert figures == {"trials/complete": 1, "trials/pruned": 1, "trials/fail": 1}
+    assert parent.data.metrics["best/rnn"] == float(rows()[0]["value"])
+    assert not [run for run in below if run.outputs and run.outputs.model_outputs]  # no model is logged
+
+    databases = [Path("studies/optuna.db"), Path("mlruns/mlflow.db")]
+    before = [dump(path) for path in databases], files(Path("outputs"))
+    assert main(["tune", "study=tiny", "--workers", "2"]) == 0
+    assert capfd.readouterr().out == told.out
+    assert ([dump(path) for path in databases], files(Path("outputs"))) == before
+
+
+def test_another_space_is_another_study_and_says_so(
+    small: Small, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = job_of(write_study(trials=1)), job_of(write_study(trials=2))
+    first.open()
+    monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.skip("it would begin"))
+    with contextlib.suppress(pytest.skip.Exception):
+        main(["tune", "study=tiny"])
+    told = capfd.readouterr().err
+    assert f"{first.name} in {STORAGE} is of another space, budget, data or code" in told
+    assert f"{second.name} begins anew" in told
+
+
+def test_the_databases_of_optuna_and_mlflow_are_two(
+    small: Small, store: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = dump(Path("mlruns/mlflow.db"))
+    write_study(storage="sqlite:///mlruns/mlflow.db")
+    assert main(["tune", "study=tiny"]) == 2
+    assert (
+        "unroll: Optuna's database sqlite:///mlruns/mlflow.db cannot be opened (it has tables" in capfd.readouterr().err
+    )
+    assert dump(Path("mlruns/mlflow.db")) == before
+
+
+def test_to_begin_with_a_study_lightning_is_not_imported() -> None:
+    code = "import sys, unroll.tuning.tune; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+# ---- kills
+
+
+def children(process: int) -> list[int]:
+    done = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
+    return [int(word) for word in done.stdout.split()]
+
+
+def kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def is_there(process: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def begin(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def check_whole(settings: StudySettings, store: str, count: int) -> None:
+    """Every trial is there once, in Optuna, on disk and in MLflow."""
+    study = job_of(settings).open()
+    assert not study.left()
+    slots = study.slots()
+    assert [slot.number for slot in slots] == list(range(count))
+    assert {slot.state for slot in slots} <= {"COMPLETE", "PRUNED"}
+    assert len(rows()) == count
+    done = {slot.number for slot in slots if slot.state == "COMPLETE"}
+    assert {int(path.name) for path in job_of(settings).folder.iterdir()} == done
+    parent, below = children_of(store)
+    assert sorted(int(run.data.tags["trial"]) for run in below) == list(range(count))
+    status = {int(run.data.tags["trial"]): run.info.status for run in below}
+    assert {number for number, state in status.items() if state == "FINISHED"} == done
+    assert set(status.values()) <= {"FINISHED", "KILLED"}
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials/complete"] == len(done)
+    assert parent.data.metrics["trials/pruned"] == count - len(done)
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_random_moments_lose_and_double_no_trial(small: Small, store: str) -> None:
+    settings = settings_of(tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False})
+    study = write_study(settings=settings, trials=20, pruner={"name": "median", "warmup": 0.0}, heartbeat=1, grace=3)
+    moments, kills = random.Random(0), 0
+    for _ in range(20):
+        command = begin("--workers", "2")
+        while command.poll() is None:
+            time.sleep(moments.uniform(4, 9) if kills < 4 else 1)
+            running = children(command.pid)
+            if running and kills < 4:
+                kill(moments.choice(running))
+                kills += 1
+        told = command.communicate()[0]
+        assert command.returncode in (0, 1), told
+        if command.returncode == 0:
+            break
+        assert "start the same command again, and the study goes on" in told
+    assert kills > 1
+    check_whole(study, store, 20)
+
+
+@pytest.mark.slow
+def test_when_all_are_killed_the_same_command_goes_on_from_checkpoints(
+    small: Small, store: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False,
+                                                 "training.tokens": 4_800, "training.validations": 24})  # fmt: skip
+    study = write_study(settings=settings, trials=3)
+    job = job_of(study)
+    job.open()
+    command = begin("--workers", "2")
+    wait_until(lambda: sum(len(slot.reports) > 3 for slot in job.open().slots()) == 2)
+    workers = children(command.pid)
+    kill(command.pid)
+    command.communicate()
+    wait_until(lambda: not any(map(is_there, workers)), seconds=5)  # nobody else would end them
+    before = job.open().slots()
+    assert len([slot for slot in before if slot.state == "RUNNING"]) == 2
+    forget(STORAGE)
+
+    found: list[Any] = []
+    monkeypatch.setattr(training, "usable", lambda *rest: found.append(usable(*rest)) or found[-1])
+    worker.work(job)  # as the command's workers do
+    assert [checkpoint is not None for checkpoint in found].count(True) == 2
+    last = begin()
+    assert "3 trials complete" in last.communicate()[0]
+    slots = job.open().slots()
+    assert [slot.values for slot in slots if slot.number < 2] == [slot.values for slot in before if slot.number < 2]
+    for slot in slots:
+        assert list(slot.reports) == list(range(200, 4_801, 200))
+        config = job.space.run(slot.values)
+        config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"name": "none"})})
+        alone, tried = project / f"alone-{slot.number}", job.folder / f"{slot.number:03}"
+        assert train(config, job.prepared_for(config), alone)["loss"] == slot.value
+        for name in ("weights.safetensors", "history.csv"):
+            assert (tried / name).read_bytes() == (alone / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_work_at_one_study_under_one_run(small: Small, store: str) -> None:
+    settings = settings_of(tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False})
+    study = write_study(settings=settings, trials=6)
+    commands = [begin("--out", f"outputs/studies/{name}") for name in ("tiny", "other")]
+    told = [command.communicate()[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], told
+    check_whole(study, store, 6)
+    assert Path("outputs/studies/tiny/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
+    settings = settings_of(**{"training.tokens": 4_800, "training.validations": 24})
+    job = job_of(write_study(settings=settings, trials=2, heartbeat=20, grace=600, retries=0))
+    job.open()
+    command = begin("--workers", "2")
+    wait_until(lambda: sum(len(slot.reports) > 3 for slot in job.open().slots()) == 2)
+    command.send_signal(signal.SIGINT)
+    assert "Traceback" not in command.communicate()[0]
+    assert command.returncode == 130
+    assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
+    assert len(list(WORKING.glob("*/last.ckpt"))) == 2
+    assert "2 trials complete" in begin().communicate(timeout=60)[0]
+    assert json.loads(Path("outputs/studies/tiny/study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2
