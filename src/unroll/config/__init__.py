@@ -19,7 +19,8 @@ from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
 from unroll.config.explanation import explain, sections
 from unroll.config.schema import Config
-from unroll.config.study import StudyConfig, StudySettings, compose_study, compose_study_from, load_study, studies
+from unroll.config.studies import StudySettings, compose_study, compose_study_from, load_study, studies
+from unroll.config.study import StudyConfig
 
 __all__ = [
     "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "about", "check", "check_root",

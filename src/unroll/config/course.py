@@ -8,7 +8,8 @@ from typing import Any
 
 from unroll.config.compose import CONF, check, compose, dump_data, question, read
 from unroll.config.schema import Config
-from unroll.config.study import ChoiceConfig, StudyConfig, compose_study, studies
+from unroll.config.studies import compose_study, studies
+from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.errors import BadInput, no_such
 from unroll.outputs import whole
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from unroll.config import Config, StudyConfig, StudySettings
-from unroll.config.study import ChoiceConfig, RangeConfig, told
+from unroll.config.studies import told
+from unroll.config.study import ChoiceConfig, RangeConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 from unroll.tuning.cost import flops, memory, parameters

@@ -1,0 +1,215 @@
+"""Studies composed from their files and the command line, and resolved to one file each."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from unroll.config.compose import CONF, GROUPS, check_root, check_section, finished, read, unfinished
+from unroll.config.explanation import keys
+from unroll.config.schema import Config
+from unroll.config.study import ChoiceConfig, StudyConfig, Value
+from unroll.errors import BadInput, nearest, no_such
+
+
+class StudySettings(NamedTuple):
+    """A study with all that its trials are made of, so that it needs no other file.
+
+    Args:
+        study: its settings.
+        bases: composed settings by what is chosen of the groups, such as ``arch=lstm``: a trial's other values are set
+            in them.
+    """
+
+    study: StudyConfig
+    bases: dict[str, dict[str, Any]]
+
+    def run(self, values: dict[str, Value], anew: bool = False) -> Config:
+        """Settings of the run of a trial.
+
+        Args:
+            values: of keys of the space.
+            anew: whether it is one that is trained anew.
+
+        Raises:
+            BadInput: an impossible value or pair.
+        """
+        given = {**self.study.settings, **values, **(self.study.retrain.settings if anew else {})}
+        origin = f"study={self.study.name} {told(values)}".strip()
+        if _groups(given) not in self.bases:
+            raise BadInput(f"There are no settings of {_groups(given)} ({origin}); resolve the study again: "
+                           "unroll config --course.")  # fmt: skip
+        settings = copy.deepcopy(self.bases[_groups(given)])
+        for key, value in given.items():
+            if key not in GROUPS:
+                _set(settings, key, value, origin)
+        settings["experiment"] = self.study.name  # by which runs are grouped and named
+        return finished(settings, origin)
+
+    def first(self) -> Config:
+        """A run of the study: what all of them have in common is as in this one."""
+        values: dict[str, Value] = {}
+        for key, part in self.study.space.items():
+            if not part.when:
+                values[key] = part.choices[0] if isinstance(part, ChoiceConfig) else part.low
+        return self.run(values)
+
+    def digest(self, data: str, code: str) -> str:
+        """SHA-256 of what decides the result of a study: not where it is kept and tracked, nor how it is watched."""
+        left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain", "settings"}
+        given = {key: value for key, value in self.study.settings.items() if not _is_neutral(key)}
+        bases = [{key: value for key, value in _dotted(settings) if not _is_neutral(key)}
+                 for _, settings in sorted(self.bases.items())]  # fmt: skip
+        content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), given, bases], sort_keys=True)
+        return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
+
+    def dump(self) -> str:
+        """Plain YAML from which the same settings are read again."""
+        content = {"study": self.study.model_dump(mode="json"), "bases": self.bases}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _is_neutral(key: str) -> bool:
+    """Whether a setting changes no result."""
+    return key.partition(".")[0] == "tracking" or key in ("training.devices", "training.checkpoint_seconds")
+
+
+def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def told(values: dict[str, Any]) -> str:
+    """Values as on the command line."""
+    return " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def load_study(path: Path) -> StudySettings:
+    """Read what :meth:`StudySettings.dump` wrote.
+
+    Raises:
+        BadInput: the file is missing or holds what is not allowed.
+    """
+    content = read(path)
+    bases = content.get("bases")
+    if (
+        set(content) != {"study", "bases"}
+        or not isinstance(bases, dict)
+        or not all(isinstance(settings, dict) for settings in bases.values())
+    ):
+        raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
+    return StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
+
+
+def studies(conf: Path = CONF) -> list[str]:
+    """Names of the studies that have a file."""
+    return sorted(path.stem for path in (conf / "study").glob("*.yaml"))
+
+
+def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path = CONF) -> StudySettings:
+    """Settings of a study: those of its file, the others as ``conf/study.yaml`` has them.
+
+    Args:
+        name: of the study.
+        overrides: settings that differ, by their dotted keys; those that are none of a study's are of its trials.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: there is no such study, or a setting is wrong or missing.
+    """
+    check_root(conf)
+    if name not in studies(conf):
+        raise no_such("study", name, studies(conf))
+    path = conf / "study" / f"{name}.yaml"
+    content = _merged(read(conf / "study.yaml"), read(path))
+    for key, value in (overrides or {}).items():
+        section, _, rest = key.partition(".")
+        if section not in StudyConfig.model_fields:
+            content["settings"] = {**content["settings"], key: value}
+        elif not rest:
+            content[section] = value
+        elif isinstance(content.get(section), dict):
+            content[section] = {**content[section], rest: value}
+        else:
+            raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
+    study = check_section(StudyConfig, {**content, "name": name}, str(path))
+    _check_keys(study, str(path))
+    bases = {}
+    for choice in _group_choices(study):
+        given = {**study.settings, **choice}
+        origin = [f"experiment={study.experiment}", *(f"{key}={given[key]}" for key in given if key in GROUPS)]
+        bases[_groups(given)] = unfinished(origin, conf)
+    return StudySettings(study, bases)
+
+
+def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings:
+    """Settings of a study from the command line: ``study=NAME``, and ``key=value`` of its own or of its trials.
+
+    Raises:
+        BadInput: no study is named, a word is no setting, or a setting is wrong.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise BadInput(f"{word!r} is no setting; write key=value, such as trials=20.")
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadInput(f"{word!r}: what follows = is no value; quote it.") from None
+    check_root(conf)
+    if "study" not in given:
+        raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")
+    return compose_study(str(given.pop("study")), given, conf)
+
+
+def _check_keys(study: StudyConfig, origin: str) -> None:
+    known = [*keys(), *GROUPS]
+    for key in study.retrain.settings:
+        if key in GROUPS:
+            raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
+    for key in [*study.space, *study.settings, *study.retrain.settings]:
+        if key not in known and not key.startswith("arch.cell_arguments."):
+            raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
+                           "see unroll config --explain.")  # fmt: skip
+
+
+def _group_choices(study: StudyConfig) -> list[dict[str, Value]]:
+    """Every combination of what the space lets choose of the groups."""
+    parts = study.space.items()
+    groups = {key: part.choices for key, part in parts if key in GROUPS and isinstance(part, ChoiceConfig)}
+    return [dict(zip(groups, chosen, strict=True)) for chosen in itertools.product(*groups.values())]
+
+
+def _groups(given: dict[str, Value]) -> str:
+    return told({key: given[key] for key in sorted(GROUPS) if key in given}) or "-"
+
+
+def _set(settings: dict[str, Any], key: str, value: Value, origin: str) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        settings = settings.setdefault(section, {})
+        if not isinstance(settings, dict):
+            raise BadInput(f"{key} cannot be set, since {section} is {settings} here ({origin}); leave it out, or "
+                           "choose an arch that has it.")  # fmt: skip
+    settings[last] = value
+
+
+def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Defaults, but for what is given; sections key by key."""
+    sections = {"constraints", "sampler", "pruner", "retrain"}
+    merged = defaults | given
+    for key in sections & given.keys():
+        if isinstance(given[key], dict):
+            merged[key] = defaults[key] | given[key]
+    return merged
