@@ -20,6 +20,7 @@ from studying import die, forget, job_of, killed, write_study
 from unroll.config import Config
 from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.working import WORKING
+from unroll.tracking.tracker import NullTracker
 from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 from unroll.tuning.claim import Claim
@@ -170,8 +171,17 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
             job.open().refill()
         return report(self, tokens, value)
 
+    ends: list[Any] = []
+
+    class Tracker(NullTracker):
+        def end(self, *ended: Any) -> bool:
+            ends.append(ended)
+            return True
+
+    monkeypatch.setattr(training, "build_tracker", lambda *_: Tracker())
     monkeypatch.setattr(Claim, "report", late)
     slot = attempt(job, study)
+    assert ends == [("KILLED", {})]
     (WORKING / "late").unlink()
     assert slot.state == "WAITING"
     assert "another worker goes on with it" in capsys.readouterr().err
@@ -182,7 +192,7 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     monkeypatch.setattr(training, "usable", lambda *rest: found.append(usable(*rest)) or found[-1])
     attempt(job, study)
     again = attempt(job, study)
-    assert [checkpoint is not None for checkpoint in found] == [False, True]  # the other trial has none
+    assert [checkpoint is not None for checkpoint in found] == [True, False]  # the other trial has none
     assert list(again.reports) == [200, 400, 600, 800]
     config = job.space.run(again.values)
     assert again.value == train(config, job.prepared_for(config), Path("alone"))["loss"]
@@ -229,6 +239,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
     assert not study.left()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_finished_is_told_from_others(tiny: Callable[..., tuple[Job, Study]]) -> None:
     job, study = tiny()
     slot = attempt(job, study)
