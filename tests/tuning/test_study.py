@@ -362,6 +362,7 @@ def test_the_median_waits_for_trials_and_for_its_share_of_the_budget(storage: st
     assert pruned_at(study, [0.5, 0.6, 0.9, 0.1, 0.95]) == [None, None, 500, None, 500]
 
 
+@pytest.mark.slow
 def test_hyperband_prunes_some_and_no_trial_that_has_spent_its_budget(storage: str) -> None:
     study = open_study(storage, trials=12, pruner=HYPERBAND)
     found = pruned_at(study, [index / 12 for index in range(12)])
@@ -369,6 +370,7 @@ def test_hyperband_prunes_some_and_no_trial_that_has_spent_its_budget(storage: s
     assert 1_000 not in found
 
 
+@pytest.mark.slow
 def test_without_a_pruner_none_is_pruned(storage: str) -> None:
     study = open_study(storage, trials=4, pruner={**MEDIAN, "name": "none"})
     assert pruned_at(study, [0.1, 0.2, 0.8, 0.9]) == [None] * 4
@@ -413,7 +415,7 @@ def conditional(trial: Any) -> dict[str, Any]:
     return values | ({"y": trial.suggest_int("y", 1, 8)} if values["a"] == "q" else {})
 
 
-@pytest.mark.parametrize("name", some_slow(SAMPLERS, "tpe", "qmc"))
+@pytest.mark.parametrize("name", some_slow(SAMPLERS, "tpe"))
 def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: str) -> None:
     study = open_study(storage, trials=12, sampler={"name": name}, space=SPACE)
     study.refill()
@@ -426,7 +428,8 @@ def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: st
     assert len({slot.values["x"] for slot in study.slots()}) == 12
 
 
-@pytest.mark.parametrize("name", some_slow(["random", "qmc", "tpe"], "random"))
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+@pytest.mark.slow
 def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) -> None:
     open_study(storage, trials=16, sampler={"name": name}).refill()
 
@@ -460,6 +463,7 @@ def test_values_are_chosen_by_one_process_at_a_time(storage: str, tmp_path: Path
     assert sum(in_forks(3, work)) == 9
 
 
+@pytest.mark.slow
 def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Path) -> None:
     studies = [open_study(f"sqlite:///{tmp_path}/{name}.db", trials=3, sampler={"name": "random"}) for name in "ab"]
     for study in studies:
@@ -491,6 +495,7 @@ def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
     assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 3
 
 
+@pytest.mark.slow
 def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DRAWS", 4)
     study = open_study(storage, trials=1, sampler={"name": "random"})

@@ -69,6 +69,7 @@ def test_a_trial_is_trained_as_any_run_is(tiny: Callable[..., tuple[Job, Study]]
     assert not list(WORKING.iterdir())
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_leaves_no_run_behind(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +97,7 @@ def test_an_interrupted_trial_waits_for_another_worker(
     assert study.slots()[0].state == "WAITING"
 
 
+@pytest.mark.slow
 def test_a_failed_trial_carries_its_error_and_the_next_one_is_tried(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_failed_trial_carries_its_error_and_the_next_one_is_tried(
     assert attempt(job, study).state == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_in_no_number_fails_and_says_so(tiny: Callable[..., tuple[Job, Study]]) -> None:
     job, study = tiny(settings={**write_study().study.settings, **EXPLODES}, space={"seed": [0]}, trials=1)
     slot = attempt(job, study)
@@ -138,6 +141,7 @@ def test_what_cannot_be_reached_by_the_test_split_is_trained_without_it(
     assert not [path for path in opened if str(folder / "test") in path or path.startswith("data/small/test")]
 
 
+@pytest.mark.slow
 def test_a_trial_that_another_process_still_trains_is_put_back(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
