@@ -41,23 +41,25 @@ STUDY: dict[str, Any] = {
     "pruner": {"name": "none"},
 }
 TIMED = """
-import sys, time
+import os, time
 from lightning.pytorch import Trainer
+from unroll.config import compose_study
 from unroll.tuning import worker
-spent = {"fit": 0.0, "worked": 0.0}
-def timed(function, name):
-    def run(*arguments, **named):
-        begin = time.perf_counter()
-        try:
-            return function(*arguments, **named)
-        finally:
-            spent[name] += time.perf_counter() - begin
-    return run
-Trainer.fit = timed(Trainer.fit, "fit")
-worker.work = timed(worker.work, "worked")
-code = worker.main(sys.argv[1:])
-print(spent["worked"] - spent["fit"])
-sys.exit(code)
+from unroll.tuning.tune import _job, _parent
+from dataclasses import replace
+job = _job(compose_study("timed"), None)
+job = replace(job, parent=_parent(job, job.open()))
+fit, spent = Trainer.fit, []
+def timed(*arguments, **named):
+    begin = time.perf_counter()
+    try:
+        fit(*arguments, **named)
+    finally:
+        spent.append(time.perf_counter() - begin)
+Trainer.fit = timed
+begin = time.perf_counter()
+worker.work(job)
+print(time.perf_counter() - begin - sum(spent))
 """
 
 
@@ -146,17 +148,18 @@ def pruning(options: argparse.Namespace) -> None:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        project = Project(scratch, trials=options.trials)
-        job = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", "import sys\nfrom unroll.config import compose_study\n"
-             "from unroll.tuning.job import Job\nfrom unroll.tuning.tune import _job\n"
-             "print(_job(compose_study('timed'), None).dumps())"],
-            cwd=project.folder, check=True, capture_output=True, text=True, env=os.environ,
-        ).stdout.strip()  # fmt: skip
-        command = [sys.executable, "-W", "ignore", "-c", TIMED, str(os.getpid()), job]
-        done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
-    print(f"{float(done.stdout) / options.trials:.3f} s per trial outside of training")
+    """Trials of which the first is left out, which imports what the others find."""
+    for tracking in ("none", "mlflow"):
+        with tempfile.TemporaryDirectory() as scratch:
+            project = Project(scratch, trials=1, settings={**STUDY["settings"], "tracking": tracking})
+            beside = []
+            for trials in (1, options.trials):
+                project.write(trials=trials, settings={**STUDY["settings"], "tracking": tracking})
+                command = [sys.executable, "-W", "ignore", "-c", TIMED]
+                done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
+                beside.append(float(done.stdout))
+        each = (beside[1] - beside[0]) / (options.trials - 1)
+        print(f"tracking={tracking}: {each:.3f} s per trial outside of training")
 
 
 def again(options: argparse.Namespace) -> None:

@@ -62,7 +62,10 @@ def in_forks(count: int, function: Callable[[int], Any]) -> list[Any]:
 
     def run(number: int) -> None:
         gate.wait()
-        queue.put(function(number))
+        try:
+            queue.put(function(number))
+        except Exception as error:
+            queue.put(error)
 
     processes = [context.Process(target=run, args=(number,)) for number in range(count)]
     for process in processes:
@@ -70,6 +73,8 @@ def in_forks(count: int, function: Callable[[int], Any]) -> list[Any]:
     found = [queue.get(timeout=60) for _ in processes]
     for process in processes:
         process.join()
+    for error in [each for each in found if isinstance(each, Exception)]:
+        raise error
     return found
 
 
@@ -95,7 +100,7 @@ def test_whoever_refills_at_once_makes_every_slot_once(storage: str) -> None:
     assert Counter(trial.user_attrs["slot"] for trial in trials(study)) == Counter(range(20))
 
 
-@pytest.mark.parametrize("together", ["processes", "threads"])
+@pytest.mark.parametrize("together", some_slow(["processes", "threads"], "processes"))
 def test_whoever_claims_at_once_gets_another_trial(storage: str, together: str) -> None:
     open_study(storage, trials=40).refill()
 
@@ -178,7 +183,9 @@ STEPS = ["before anything is there", "between two slots", "just before it is cla
          "when it has told"]  # fmt: skip
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", some_slow(STEPS, "just after it is claimed", "when it has chosen", "before it has told")
+)
 def test_a_worker_that_is_killed_at_any_step_costs_no_trial(
     step: str, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,6 +362,7 @@ def test_the_median_waits_for_trials_and_for_its_share_of_the_budget(storage: st
     assert pruned_at(study, [0.5, 0.6, 0.9, 0.1, 0.95]) == [None, None, 500, None, 500]
 
 
+@pytest.mark.slow
 def test_hyperband_prunes_some_and_no_trial_that_has_spent_its_budget(storage: str) -> None:
     study = open_study(storage, trials=12, pruner=HYPERBAND)
     found = pruned_at(study, [index / 12 for index in range(12)])
@@ -362,6 +370,7 @@ def test_hyperband_prunes_some_and_no_trial_that_has_spent_its_budget(storage: s
     assert 1_000 not in found
 
 
+@pytest.mark.slow
 def test_without_a_pruner_none_is_pruned(storage: str) -> None:
     study = open_study(storage, trials=4, pruner={**MEDIAN, "name": "none"})
     assert pruned_at(study, [0.1, 0.2, 0.8, 0.9]) == [None] * 4
@@ -406,7 +415,7 @@ def conditional(trial: Any) -> dict[str, Any]:
     return values | ({"y": trial.suggest_int("y", 1, 8)} if values["a"] == "q" else {})
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", some_slow(SAMPLERS, "tpe"))
 def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: str) -> None:
     study = open_study(storage, trials=12, sampler={"name": name}, space=SPACE)
     study.refill()
@@ -420,6 +429,7 @@ def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: st
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+@pytest.mark.slow
 def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) -> None:
     open_study(storage, trials=16, sampler={"name": name}).refill()
 
@@ -434,6 +444,26 @@ def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) ->
     assert len(found) == len(set(found)) == 16
 
 
+def test_values_are_chosen_by_one_process_at_a_time(storage: str, tmp_path: Path) -> None:
+    open_study(storage, trials=9).refill()
+
+    def choose(trial: Any) -> dict[str, Any]:
+        (tmp_path / "chooses").touch(exist_ok=False)
+        time.sleep(0.05)
+        (tmp_path / "chooses").unlink()
+        return suggest(trial)
+
+    def work(_: int) -> int:
+        study, chosen = open_study(storage, trials=9), 0
+        while (claim := study.claim()) is not None:
+            claim.chosen(choose)
+            chosen += 1
+        return chosen
+
+    assert sum(in_forks(3, work)) == 9
+
+
+@pytest.mark.slow
 def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Path) -> None:
     studies = [open_study(f"sqlite:///{tmp_path}/{name}.db", trials=3, sampler={"name": "random"}) for name in "ab"]
     for study in studies:
@@ -450,7 +480,7 @@ def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Pat
     assert [slot.values for slot in studies[0].slots()] == [slot.values for slot in studies[1].slots()]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", some_slow(SAMPLERS, "random"))
 def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
     study = open_study(storage, trials=3, sampler={"name": name})
     while study.left():
@@ -465,6 +495,7 @@ def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
     assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 3
 
 
+@pytest.mark.slow
 def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DRAWS", 4)
     study = open_study(storage, trials=1, sampler={"name": "random"})
@@ -505,7 +536,7 @@ def test_a_note_of_a_study_is_made_once_whoever_makes_it(storage: str) -> None:
 
     def work(number: int) -> str:
         def make() -> str:
-            time.sleep(0.05)
+            time.sleep(0.4)
             return str(number)
 
         return open_study(storage).note("parent", make)
@@ -513,6 +544,7 @@ def test_a_note_of_a_study_is_made_once_whoever_makes_it(storage: str) -> None:
     assert len(set(in_forks(4, work))) == 1
 
 
+@pytest.mark.slow
 def test_importances_tell_the_key_that_matters(storage: str) -> None:
     space = {"x": {"low": 0.0, "high": 1.0}, "z": {"low": 0.0, "high": 1.0}}
     study = open_study(storage, trials=24, sampler={"name": "random"}, space=space)
@@ -555,7 +587,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 ACTS = ["refill", "claim", "chosen", "report", "note", "tell", "slots"]
 
 
-@pytest.mark.parametrize("act", some_slow(ACTS, "refill", "chosen", "tell"))
+@pytest.mark.parametrize("act", some_slow(ACTS, "chosen"))
 def test_a_database_that_is_gone_is_waited_for(act: str, storage: str, impatient: None) -> None:
     study = open_study(storage, trials=1)
     if act != "refill":

@@ -20,6 +20,7 @@ from studying import die, forget, job_of, killed, write_study
 from unroll.config import Config
 from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.working import WORKING
+from unroll.tracking.tracker import NullTracker
 from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 from unroll.tuning.claim import Claim
@@ -68,6 +69,7 @@ def test_a_trial_is_trained_as_any_run_is(tiny: Callable[..., tuple[Job, Study]]
     assert not list(WORKING.iterdir())
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_leaves_no_run_behind(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +97,7 @@ def test_an_interrupted_trial_waits_for_another_worker(
     assert study.slots()[0].state == "WAITING"
 
 
+@pytest.mark.slow
 def test_a_failed_trial_carries_its_error_and_the_next_one_is_tried(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_failed_trial_carries_its_error_and_the_next_one_is_tried(
     assert attempt(job, study).state == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_in_no_number_fails_and_says_so(tiny: Callable[..., tuple[Job, Study]]) -> None:
     job, study = tiny(settings={**write_study().study.settings, **EXPLODES}, space={"seed": [0]}, trials=1)
     slot = attempt(job, study)
@@ -137,6 +141,7 @@ def test_what_cannot_be_reached_by_the_test_split_is_trained_without_it(
     assert not [path for path in opened if str(folder / "test") in path or path.startswith("data/small/test")]
 
 
+@pytest.mark.slow
 def test_a_trial_that_another_process_still_trains_is_put_back(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,8 +175,17 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
             job.open().refill()
         return report(self, tokens, value)
 
+    ends: list[Any] = []
+
+    class Tracker(NullTracker):
+        def end(self, *ended: Any) -> bool:
+            ends.append(ended)
+            return True
+
+    monkeypatch.setattr(training, "build_tracker", lambda *_: Tracker())
     monkeypatch.setattr(Claim, "report", late)
     slot = attempt(job, study)
+    assert ends == [("KILLED", {})]
     (WORKING / "late").unlink()
     assert slot.state == "WAITING"
     assert "another worker goes on with it" in capsys.readouterr().err
@@ -182,7 +196,7 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     monkeypatch.setattr(training, "usable", lambda *rest: found.append(usable(*rest)) or found[-1])
     attempt(job, study)
     again = attempt(job, study)
-    assert [checkpoint is not None for checkpoint in found] == [False, True]  # the other trial has none
+    assert [checkpoint is not None for checkpoint in found] == [True, False]  # the other trial has none
     assert list(again.reports) == [200, 400, 600, 800]
     config = job.space.run(again.values)
     assert again.value == train(config, job.prepared_for(config), Path("alone"))["loss"]
@@ -229,6 +243,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
     assert not study.left()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_finished_is_told_from_others(tiny: Callable[..., tuple[Job, Study]]) -> None:
     job, study = tiny()
     slot = attempt(job, study)
