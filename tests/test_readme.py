@@ -64,7 +64,7 @@ def test_files_that_the_page_links_are_there() -> None:
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "repro", "paper", "test", "check", "soak", "ui", "report", "clean", "help"):
+    for target in ("setup", "repro", "study", "paper", "test", "check", "soak", "ui", "report", "clean", "help"):
         assert f"make {target} " in told
 
 
