@@ -25,7 +25,7 @@ from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 from unroll.tuning.claim import Claim
 from unroll.tuning.database import DatabaseGone
-from unroll.tuning.job import Job
+from unroll.tuning.job import JOB, Job
 from unroll.tuning.study import Slot, Study
 
 Small = Callable[..., Config]
@@ -258,8 +258,8 @@ def test_a_run_that_is_finished_is_told_from_others(tiny: Callable[..., tuple[Jo
 
 
 def started(job: Job, launcher: int | None = None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-m", "unroll.tuning.worker", str(launcher or os.getpid()), job.dumps()]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    command = [sys.executable, "-W", "ignore", "-m", "unroll.tuning.worker", str(launcher or os.getpid())]
+    return subprocess.Popen(command, env=os.environ | {JOB: job.dumps()}, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow

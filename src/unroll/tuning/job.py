@@ -16,6 +16,7 @@ from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.space import Space
 from unroll.tuning.study import Budget, Study
 
+JOB = "UNROLL_JOB"  # variable that has the job of a worker: everybody sees the arguments of a process, and its password
 STUDIES = Path("studies")  # databases of Optuna, and the runs of trials
 
 
@@ -36,7 +37,7 @@ class Job:
     parent: str | None
 
     def dumps(self) -> str:
-        """As text, for a process's argument."""
+        """As text, for a process."""
         return json.dumps({"study": self.settings.study.model_dump(mode="json"), "bases": self.settings.bases,
                            "name": self.name, "prepared": self.prepared, "parent": self.parent})  # fmt: skip
 

@@ -16,7 +16,7 @@ from unroll.config import StudySettings
 from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
-from unroll.tuning.job import Job, full_name, judged
+from unroll.tuning.job import JOB, Job, full_name, judged
 from unroll.tuning.results import Result, is_written, results_of, write_results
 from unroll.tuning.study import Slot, Study
 
@@ -140,8 +140,9 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     running = []
     try:
         for number in range(workers):
-            command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid()), job.dumps()]
-            process = subprocess.Popen(command, env=os.environ | _gpus(number, job.first.training.devices))
+            command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid())]
+            environment = os.environ | _gpus(number, job.first.training.devices) | {JOB: job.dumps()}
+            process = subprocess.Popen(command, env=environment)
             share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, share or cores)

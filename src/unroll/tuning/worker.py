@@ -1,8 +1,8 @@
 """A process that tries what a study asks for, one trial after the other, until nothing is left.
 
-``python -m unroll.tuning.worker LAUNCHER JOB``, LAUNCHER being the number of the process that starts it; ``unroll
-tune`` starts as many as it was told. A trial that trains in several processes is one of these: the worker asks, and
-starts them with what it was told.
+``python -m unroll.tuning.worker LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in the
+environment; ``unroll tune`` starts as many as it was told. A trial that trains in several processes is one of these:
+the worker asks, and starts them with what it was told.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from unroll.experiment import Busy, Pruned, finished, train
 from unroll.launching import end_with_the_launcher, launch, place
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.cost import flops, parameters
-from unroll.tuning.job import Job, judged
+from unroll.tuning.job import JOB, Job, judged
 from unroll.tuning.space import Values
 
 POLL = 0.5  # seconds between two looks for a trial, where others are at the last ones
@@ -32,9 +32,9 @@ POLL = 0.5  # seconds between two looks for a trial, where others are at the las
 
 def main(arguments: Sequence[str]) -> int:
     """Work at a study, or train a trial together with other processes."""
-    launcher, told, *together = arguments
+    launcher, *together = arguments
     end_with_the_launcher(int(launcher))
-    job = Job.loads(told)
+    job = Job.loads(os.environ[JOB])
     try:
         if together:
             _train_together(job, json.loads(together[0]))
@@ -138,8 +138,9 @@ def _tell(job: Job, claim: Claim, figures: dict[str, float]) -> None:
 def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
     """Train in several processes, the first of which tells."""
     together = {"slot": claim.slot, "trial_id": claim.trial_id, "values": values}
+    os.environ[JOB] = job.dumps()
     try:
-        launch(devices, [str(os.getpid()), job.dumps(), json.dumps(together)], "unroll.tuning.worker")
+        launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning.worker")
     except SystemExit as ended:
         if ended.code != 2:  # a signal, such as that of Ctrl-C
             raise KeyboardInterrupt from None
