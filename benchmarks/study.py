@@ -1,7 +1,7 @@
 """What a study costs beside its trials, and what pruning saves: workers in turn, tokens, overhead, a second start.
 
     python benchmarks/study.py workers [--trials N] [--rounds N]
-    python benchmarks/study.py pruning [--trials N] [--rounds N]
+    python benchmarks/study.py pruning [--trials N] [--rounds N] [--pruners median hyperband]
     python benchmarks/study.py overhead [--trials N]
     python benchmarks/study.py again [--rounds N]
 
@@ -134,7 +134,7 @@ def pruning(options: argparse.Namespace) -> None:
     if options.trials:
         content["trials"] = options.trials
     with tempfile.TemporaryDirectory() as scratch:
-        for pruner in ("median", "hyperband"):
+        for pruner in options.pruners:
             # Hyperband would hold balanced archs against each other, and is refused with them
             project = Project(
                 tempfile.mkdtemp(dir=scratch),
@@ -183,6 +183,8 @@ def main() -> None:
         sub.set_defaults(part=part)
         sub.add_argument("--trials", type=int, default=trials)
         sub.add_argument("--rounds", type=int, default=rounds)
+        if part is pruning:
+            sub.add_argument("--pruners", nargs="+", choices=["median", "hyperband"], default=["median", "hyperband"])
     options = parser.parse_args()
     options.part(options)
 
