@@ -1,8 +1,8 @@
 """A process that tries what a study asks for, one trial after the other, until nothing is left.
 
-``python -m unroll.tuning.worker LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in the
-environment; ``unroll tune`` starts as many as it was told. A trial that trains in several processes is one of these:
-the worker asks, and starts them with what it was told.
+``python -m unroll.tuning.worker LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in
+the environment; ``unroll tune`` starts as many as it was told. A trial that trains in several processes is one of
+these: the worker asks, and starts them with what it was told.
 """
 
 from __future__ import annotations
