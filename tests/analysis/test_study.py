@@ -279,6 +279,7 @@ def test_too_few_runs_tell_nothing(tmp_path: Path) -> None:
     assert sentences(found)[0].endswith("; too few runs tell over 26 and 36 words.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accuracy", [flat, slope])
 def test_luck_is_seldom_told_as_a_cliff(tmp_path: Path, accuracy: Callable[[float, int], float]) -> None:
     wrong = 0

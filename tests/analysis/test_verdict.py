@@ -297,6 +297,7 @@ def test_a_difference_that_is_there_is_found_as_often_as_statsmodels_says(count:
         assert told - 0.03 - 2 * math.sqrt(told * (1 - told) / 1000) <= found <= allowed(told)
 
 
+@pytest.mark.slow
 def test_among_equal_architectures_none_is_called_better_more_often_than_the_level_allows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

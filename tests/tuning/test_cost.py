@@ -260,6 +260,7 @@ def test_flops_are_those_of_the_products_that_torch_counts(
     assert compared >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["lstm", "gru", "rnn"])
 def test_the_operations_of_long_sequences_are_told_within_a_hundredth(
     arch: str, runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
@@ -303,6 +304,7 @@ def peak(config: Config, spec: DataSpec, steps: int) -> int:
     return held + max(accumulate(event.nbytes() for event in in_time))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ["recurrent.layers=2", "recurrent.dropout=0.5"],
                                        ["recurrent.layer_norm=true"]], ids=["plain", "deep", "normalized"])  # fmt: skip
 @pytest.mark.parametrize(("hidden_size", "vocabulary_size"), [(160, 30), (32, 3000)])
@@ -314,6 +316,7 @@ def test_memory_is_told_within_a_factor_of_two(
     assert 1 / 2 < peak(run, spec, 35) / memory(run, spec) < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["bilstm-chars", "bilstm-bichars-crf", "lstm-feedback", "cnn"])
 def test_memory_of_a_tagger_is_told_within_a_factor_of_two(arch: str) -> None:
     run, spec = sized("tagger", arch, 96, 1000)

@@ -67,6 +67,7 @@ def children_of(store: str) -> tuple[Any, list[Any]]:
     return parent, below
 
 
+@pytest.mark.slow
 def test_a_study_is_worked_at_told_and_not_touched_again(
     small: Small, store: str, project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +257,7 @@ def test_two_commands_at_once_work_at_one_study_under_one_run(small: Small, stor
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
-    settings = settings_of(**{"training.tokens": 4_800, "training.validations": 24})
+    settings = settings_of(**{"training.tokens": 24_000, "training.validations": 120})
     job = job_of(write_study(settings=settings, trials=2, heartbeat=20, grace=600, retries=0))
     job.open()
     command = begin("--workers", "2")
@@ -266,5 +267,5 @@ def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
     assert command.returncode == 130
     assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
     assert len(list(WORKING.glob("*/last.ckpt"))) == 2
-    assert "2 trials complete" in begin().communicate(timeout=60)[0]
+    assert "2 trials complete" in begin().communicate(timeout=120)[0]
     assert json.loads(Path("outputs/studies/tiny/study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2
