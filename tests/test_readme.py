@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/training.md show is run: the quick ones here, those of minutes under `slow`."""
+"""Every command that README.md and docs/training.md show is run, under `slow`; what the pages link is there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_every_command_is_run_somewhere() -> None:
     assert set(LONG) <= by_ci
 
 
-@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/training.md", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
 def test_quick_commands_work_in_the_order_of_the_page(
     page: str, project: Path, small: Callable[..., Config], store: str
 ) -> None:

@@ -33,6 +33,7 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_train_the_cell(project: Path) -> None:
     assert len(COMMANDS) == 2
     for command in COMMANDS:
