@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def write_study(name: str = "tiny", **differences: Any) -> StudySettings:
 def job_of(settings: StudySettings, parent: str | None = None) -> Job:
     """A study as a worker gets it, its data prepared."""
     unnamed = Job(settings, "", None, None)
-    return Job(settings, full_name(settings, unnamed.prepared_for(unnamed.first)), None, parent)
+    return replace(unnamed, name=full_name(unnamed), parent=parent)
 
 
 def config_of(storage: str, **differences: Any) -> StudyConfig:

@@ -45,6 +45,33 @@ def test_what_is_written_takes_its_place(kind: str, there: str | None, tmp_path:
     assert content(out.parent) == ({"out": "new"} if kind == "file" else {"out": "", "out/file": "new"})
 
 
+def test_what_a_killed_process_has_left_goes_when_the_output_is_written_next(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from unroll.outputs import whole
+with whole(Path(sys.argv[1])) as written:
+    written.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False)
+    assert any(path.name.startswith(".out.") for path in tmp_path.iterdir())
+    (tmp_path / ".out.mine").mkdir()
+    write_text(tmp_path / "outer", "another output")
+    assert any(path.name.startswith(".out.unroll") for path in tmp_path.iterdir())
+    write_text(tmp_path / "out", "whole")
+    assert content(tmp_path) == {".out.mine": "", "out": "whole", "outer": "another output"}
+
+
+def test_who_writes_at_once_leaves_the_other_alone(tmp_path: Path) -> None:
+    with whole(tmp_path / "out") as first:
+        first.write_text("first")
+        with whole(tmp_path / "out") as second:
+            second.write_text("second")
+        assert (tmp_path / "out").read_text() == "second"
+    assert content(tmp_path) == {"out": "first"}
+
+
 @pytest.mark.parametrize("replaces", [None, "run.json"], ids=["a file", "a folder of ours"])
 def test_a_folder_of_other_files_is_never_replaced(replaces: str | None, tmp_path: Path) -> None:
     make(tmp_path / "out", "folder", "thesis")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from unroll.errors import BadInput
@@ -18,7 +21,8 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what the block writes there takes its place if the block ends well.
 
     The block makes a file or a folder of the temporary path. Whatever goes wrong, including Ctrl-C and a full
-    disk, ``path`` keeps what it had, and no file is left beside it.
+    disk, ``path`` keeps what it had, and no file is left beside it; what a killed process has left there goes when
+    ``path`` is written next.
 
     Args:
         path: the output.
@@ -32,15 +36,15 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
     _refuse_others(path, replaces)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-            written = Path(scratch) / path.name
+        with _scratch(path) as scratch:
+            written = scratch / path.name
             yield written
             if not path.is_dir():
                 written.replace(path)
                 return
             # A folder cannot be replaced in one step: the old one leaves first, and comes back if the new one fails.
             written.stat()
-            old = path.replace(Path(scratch) / "old")
+            old = path.replace(scratch / "old")
             try:
                 written.replace(path)
             except OSError:
@@ -53,6 +57,32 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
             f"{path} could not be written ({error.strerror}); nothing was left of it: free space or choose another "
             "folder, and run the same command again."
         ) from error
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` that goes with the block; those that killed processes have left go before it."""
+    prefix = f".{path.name}.unroll-"
+    with ExitStack() as stack:
+        with _locked(path.parent):  # so that a folder that is just being made is not taken for one that was left
+            for left in path.parent.iterdir():
+                if left.name.startswith(prefix):
+                    with suppress(OSError), _locked(left, fcntl.LOCK_NB):  # its process lives, or it just went
+                        shutil.rmtree(left)
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent)))
+            stack.enter_context(_locked(scratch))
+        yield scratch
+
+
+@contextmanager
+def _locked(folder: Path, how: int = 0) -> Iterator[None]:
+    """Hold a folder, until the block or the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

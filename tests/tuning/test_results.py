@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from unroll.config import StudySettings, compose, compose_study, load, load_study
+from unroll.config import DataConfig, StudySettings, compose, compose_study, load, load_study, resolve
 from unroll.data.batch import DataSpec
+from unroll.errors import BadInput
 from unroll.experiment import build_task
-from unroll.tuning.job import Job, judged
+from unroll.tuning import job as jobs
+from unroll.tuning.job import Job, full_name, judged
 from unroll.tuning.results import Result, front, is_written, write_results
 from unroll.tuning.study import Slot
 
@@ -139,3 +141,39 @@ def test_the_name_of_a_study_depends_on_all_that_decides_its_trials_and_on_nothi
     digests |= {compose_study("lstm-vs-gru", given).digest("d", "c") for given in other}
     digests |= {compose_study("lstm-vs-gru").digest(data, code) for data, code in (("e", "c"), ("d", "e"))}
     assert len(digests) == 1 + len(other) + 2
+
+
+def test_the_name_of_a_study_that_searches_its_data_depends_on_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = unmatched()
+    space = {**settings.study.space, "data.min_count": settings.study.space["recurrent.hidden_size"]}
+    searching = settings._replace(study=settings.study.model_copy(update={"space": space}))
+
+    def prepared(data: DataConfig) -> Path:
+        return tmp_path / str(data.min_count)
+
+    monkeypatch.setattr(jobs.preparation, "prepared", prepared)
+    for count in (1, 32, 64):
+        (tmp_path / str(count) / "fit").mkdir(parents=True)
+        (tmp_path / str(count) / "fit" / "tokens").write_text(str(count), encoding="utf-8")
+    name = full_name(Job(searching, "", None, None))
+    (tmp_path / "64" / "fit" / "tokens").write_text("others", encoding="utf-8")  # not the first of its corpora
+    assert full_name(Job(searching, "", None, None)) != name
+
+
+def test_a_study_is_named_by_its_file_alone() -> None:
+    with pytest.raises(BadInput, match="no setting 'name'"):
+        compose_study("lstm-vs-gru", {"name": "other"})
+
+
+@pytest.mark.parametrize(("archs", "seeds", "told"), [("[lstm]", "[10, 11, 12, 13, 14]", "archs"),
+                                                      ("[lstm, gru]", "[0]", r"retrain\.seeds")])  # fmt: skip
+def test_a_chapter_that_trains_anew_what_its_study_does_not_write_is_refused(
+    archs: str, seeds: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "course.yaml"
+    path.write_text(f"tuning: {{experiments: [lstm-vs-gru], archs: {archs}, seeds: {seeds}}}", encoding="utf-8")
+    with pytest.raises(BadInput, match=f"chapter 'tuning'.*{told}.*make them alike"):
+        resolve(path, tmp_path / "configs")
+    assert not (tmp_path / "configs").exists()

@@ -36,8 +36,6 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
                 raise no_such(f"run of chapter {chapter} to be certified,", run, runs)
         if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
             raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
-        for name in set(grid["experiments"]) & set(studies()):
-            _check_study(compose_study(name).study, grid, f"{path}: chapter {chapter!r}")
     chapters: Chapters = content
     return chapters
 
@@ -74,11 +72,13 @@ def resolve(path: Path, out: Path) -> None:
     with whole(out, replaces="*/data.yaml") as folder:
         folder.mkdir()
         chapters = course(path)
-        for study in [name for chapter in chapters.values() for name in chapter["experiments"] if name in studies()]:
-            (folder / study).mkdir()
-            settings = compose_study(study)
-            (folder / study / "study.yaml").write_text(settings.dump(), encoding="utf-8")
-            (folder / study / "data.yaml").write_text(dump_data(settings.first().data), encoding="utf-8")
+        for chapter, searched in chapters.items():
+            for study in [name for name in searched["experiments"] if name in studies()]:
+                settings = compose_study(study)
+                _check_study(settings.study, searched, f"{path}: chapter {chapter!r}")
+                (folder / study).mkdir()
+                (folder / study / "study.yaml").write_text(settings.dump(), encoding="utf-8")
+                (folder / study / "data.yaml").write_text(dump_data(settings.first().data), encoding="utf-8")
         for experiment, arch, seed in grid(chapters):
             if experiment in studies():
                 continue

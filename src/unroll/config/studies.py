@@ -134,7 +134,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     content = _merged(read(conf / "study.yaml"), read(path))
     for key, value in (overrides or {}).items():
         section, _, rest = key.partition(".")
-        if section not in StudyConfig.model_fields:
+        if section not in StudyConfig.model_fields.keys() - {"name"}:  # that is its file's
             content["settings"] = {**content["settings"], key: value}
         elif not rest:
             content[section] = value

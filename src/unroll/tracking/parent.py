@@ -11,8 +11,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.tracking.mlflow import open_store
-
-PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run
+from unroll.tracking.tracker import PARENT
 
 
 def open_parent(uri: str, experiment: str, name: str, params: dict[str, str], tags: dict[str, str]) -> str:

@@ -34,6 +34,7 @@ class RunRecord:
     data_source: str
 
 
+PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run
 MEMORY = "tracking.json"  # of a run's working folder: to which run its points go, and how many were sent
 
 

@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from unroll.errors import ProcessLost, Suspended
-from unroll.tuning.database import alone, no_warnings
+from unroll.tuning.database import alone
 from unroll.tuning.space import Values
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ class Claim:
 
     def tell(self, state: State, value: float | None = None) -> None:
         """End the trial; one that another worker has taken over is the other's."""
-        with no_warnings():
-            self.study.patiently(
-                lambda: self.study.study.tell(self.trial, value, TrialState[state], skip_if_finished=True)
-            )
+        self.study.patiently(lambda: self.study.study.tell(self.trial, value, TrialState[state], skip_if_finished=True))
 
     def put_back(self) -> None:
         """Leave the trial, its values and its checkpoint to whoever claims it next.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,10 +34,12 @@ def open_database(config: StudyConfig) -> RDBStorage:
     Raises:
         BadInput: it cannot be opened, or is another version's or somebody else's.
     """
+    # what Optuna calls experimental, such as signs of life, is tested here; a filter for a while is not for threads
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
     url = config.storage
     options = {"pool_pre_ping": True, "connect_args": OPTIONS[url.partition(":")[0].partition("+")[0]]}
     try:
-        with _alone_in_file(url), no_warnings():
+        with _alone_in_file(url):
             _check_owner(url, options)
             return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
                               grace_period=config.grace)  # fmt: skip
@@ -125,16 +128,6 @@ def patiently(ask: Callable[[], T], storage: str, missed: Callable[[], None]) ->
                 raise DatabaseGone(f"Optuna's database {shown(storage)} is gone ({_reason(error)}); bring it back and "
                                    "start the same command again, which goes on.") from None  # fmt: skip
             time.sleep(1)
-
-
-@contextlib.contextmanager
-def no_warnings() -> Iterator[None]:
-    """Be quiet about what Optuna calls experimental, such as the signs of life of a trial."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 def _reason(error: Exception) -> str:

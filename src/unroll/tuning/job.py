@@ -98,11 +98,15 @@ def judged(config: Config) -> tuple[str, bool]:
     return "loss", False
 
 
-def full_name(settings: StudySettings, data: Path) -> str:
+def full_name(job: Job) -> str:
     """Name of a study with the digest of its space, data, code and budget.
 
     Args:
-        settings: of the study.
-        data: prepared folder of its experiment.
+        job: the study, that has no name yet.
     """
-    return f"{settings.study.name}-{settings.digest(digest_of([data / 'fit']), code_digest())[:12]}"
+    settings = job.settings
+    runs = [job.first]
+    if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
+        runs = [settings.run(corner) for corner in job.space.corners()]
+    data = sorted({digest_of([job.prepared_for(run) / "fit"]) for run in runs})
+    return f"{settings.study.name}-{settings.digest(' '.join(data), code_digest())[:12]}"

@@ -28,7 +28,6 @@ class Result:
         slots: every trial.
         best: settings of the best trial of each arch.
         importances: how much of the quality each key decides.
-        seconds: from the first trial's start to the last one's end, summed over trials.
     """
 
     name: str

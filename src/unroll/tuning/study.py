@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unroll.config.study import StudyConfig
 from unroll.tuning.claim import ERROR, EXCESS, SLOT, SUPERFLUOUS, Claim
-from unroll.tuning.database import alone, no_warnings, open_database, patiently
+from unroll.tuning.database import alone, open_database, patiently
 from unroll.tuning.space import Values
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -151,14 +151,12 @@ class Study:
         return Claim(self, self._id_of(trial), slot)
 
     def importances(self) -> dict[str, float]:
-        """How much of the variance of the quality each key explains; nothing where too few trials tell.
+        """How much of the variance of the quality of a finished study each key explains; nothing where too few tell.
 
         By fANOVA: Hutter, Hoos, Leyton-Brown, ICML 2014. Optuna's own choice, PED-ANOVA, gives nearly all to whatever
-        is no choice but a number, where trials are as few as here. They are noted when the study is finished: the
-        forests take a second to begin.
+        is no choice but a number, where trials are as few as here. They are noted, since the forests take a second
+        to begin.
         """
-        if self.left():
-            return self._importances()
         shares: dict[str, float] = json.loads(self.note("importances", lambda: json.dumps(self._importances())))
         return shares
 
@@ -187,8 +185,7 @@ class Study:
         """Give up trials without a sign of life, unless there was no database to give it to."""
         if time.monotonic() < self.silence + self.config.grace:
             return
-        with no_warnings():
-            fail_stale_trials(self.study)
+        fail_stale_trials(self.study)
 
     def _drop_superfluous(self) -> None:
         """End what a slot has twice: the answer to its first making was lost."""
@@ -251,14 +248,13 @@ def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
         draw: how many were chosen before that cost too much.
     """
     seed = int(np.random.SeedSequence([config.seed, slot, draw]).generate_state(1)[0])
-    with no_warnings():
-        if config.sampler.name == "tpe":
-            return TPESampler(seed=seed, group=any(part.when for part in config.space.values()))
-        if config.sampler.name == "gp":
-            return GPSampler(seed=seed)
-        if config.sampler.name == "qmc":  # the points of all slots are one sequence
-            return QMCSampler(seed=config.seed, scramble=True, warn_independent_sampling=False)
-        return RandomSampler(seed=seed)  # of a grid all is set beforehand
+    if config.sampler.name == "tpe":
+        return TPESampler(seed=seed, group=any(part.when for part in config.space.values()))
+    if config.sampler.name == "gp":
+        return GPSampler(seed=seed)
+    if config.sampler.name == "qmc":  # the points of all slots are one sequence
+        return QMCSampler(seed=config.seed, scramble=True, warn_independent_sampling=False)
+    return RandomSampler(seed=seed)  # of a grid all is set beforehand
 
 
 def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:

@@ -68,7 +68,7 @@ def _job(settings: StudySettings, prepared: Path | None) -> Job:
     if prepared is not None and searched:
         raise BadInput(f"study={settings.study.name} searches {searched[0]}, which one prepared folder cannot serve; "
                        "leave out --prepared.")  # fmt: skip
-    return Job(settings, full_name(settings, unnamed.prepared_for(unnamed.first)), unnamed.prepared, None)
+    return replace(unnamed, name=full_name(unnamed))
 
 
 def _tell_of_others(job: Job, study: Study) -> None:

@@ -22,6 +22,7 @@ from unroll.config import Config
 from unroll.errors import BadInput, ProcessLost, Suspended
 from unroll.experiment import Busy, Pruned, finished, train
 from unroll.launching import end_with_the_launcher, launch, place
+from unroll.tracking.tracker import PARENT
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.job import JOB, Job, judged
@@ -170,7 +171,7 @@ def _folder(job: Job, slot: int) -> Path:
 
 def _tags(job: Job, slot: int) -> dict[str, str]:
     tags = {"study": job.settings.study.name, "trial": str(slot)}
-    return tags if job.parent is None else {**tags, "mlflow.parentRunId": job.parent}
+    return tags if job.parent is None else {**tags, PARENT: job.parent}
 
 
 @dataclass
