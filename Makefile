@@ -41,7 +41,7 @@ repro: setup  ## run the whole course on embedded data, and write the report
 
 study: setup  ## try every window length of each cell, at every distance of the recall corpus
 	@unroll tune study=reach --workers $(JOBS)
-	@echo "The page: outputs/studies/reach/index.html    The runs: make ui"
+	@echo "The page is named above.    The runs: make ui"
 
 paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder or URL that has them)
 	@dvc repro paper/dvc.yaml

@@ -40,6 +40,7 @@ STUDY: dict[str, Any] = {
     "sampler": {"name": "random"},
     "pruner": {"name": "none"},
 }
+OUT = Path("outputs/studies/timed")
 TIMED = """
 import os, time
 from lightning.pytorch import Trainer
@@ -77,7 +78,7 @@ class Project:
 
     def tune(self, *words: str) -> float:
         """Seconds that the command took."""
-        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=timed", *words]
+        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=timed", "--out", str(OUT), *words]
         begin = time.perf_counter()
         subprocess.run(
             command, cwd=self.folder, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -85,7 +86,7 @@ class Project:
         return time.perf_counter() - begin
 
     def rows(self) -> list[dict[str, str]]:
-        with (self.folder / "outputs" / "studies" / "timed" / "trials.csv").open(encoding="utf-8") as file:
+        with (self.folder / OUT / "trials.csv").open(encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def ask(self, query: str) -> list[Any]:
@@ -121,8 +122,8 @@ def workers(options: argparse.Namespace) -> None:
 def worked(project: Project, pruner: str, seed: int) -> tuple[int, float]:
     """Tokens that a study reads, and its best validation."""
     project.forget()
-    project.tune("study=timed", f"pruner.name={pruner}", f"seed={seed}", "--workers", "2")
-    content = json.loads((project.folder / "outputs/studies/timed/study.json").read_text(encoding="utf-8"))
+    project.tune(f"pruner.name={pruner}", f"seed={seed}", "--workers", "2")
+    content = json.loads((project.folder / OUT / "study.json").read_text(encoding="utf-8"))
     tokens = sum(int(row["tokens"] or 0) for row in project.rows())
     best = [found["value"] for found in content["best"].values()]
     return tokens, (max if content["mode"] == "max" else min)(best)

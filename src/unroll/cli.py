@@ -249,13 +249,13 @@ def tune(options: argparse.Namespace) -> None:
         raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
     settings.check_root()
     study = settings.load_study(options.config) if options.config else settings.compose_study_from(options.settings)
-    out = options.out or Path("outputs/studies") / study.study.name
 
     def draw(folder: Path) -> None:
         draw_study(folder)
         write_study_page(folder, folder / "index.html")
 
-    print(work(study, options.workers, options.prepared, out, draw))
+    told, out = work(study, options.workers, options.prepared, options.out, draw)
+    print(told)
     print(out / "index.html")
 
 
@@ -413,7 +413,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--config", type=Path, metavar="FILE", help="a resolved study instead")
     sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
-    sub.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/studies/NAME)")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/adhoc/…)")
 
     sub = add(predict)
     sub.add_argument("run", type=Path, metavar="RUN")

@@ -16,6 +16,7 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.batch import Batch
+from unroll.history import HistoryFile
 from unroll.tasks import Tagger
 
 Small = Callable[..., Config]
@@ -76,3 +77,23 @@ def test_ctrl_c_is_heeded_where_python_would_lose_it(
     assert len(steps) == 3
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (project / "run").exists()
+
+
+@pytest.mark.parametrize("settings", [("training.truncation_length=7", "training.batch_size=3"),
+                                      ("training.truncation_length=11", "training.batch_size=2")])  # fmt: skip
+def test_validations_are_told_at_the_same_tokens_whatever_the_batches(small: Small, settings: tuple[str, str]) -> None:
+    class Told:
+        name, tags, tokens = "trial", dict[str, str](), list[int]()
+
+        def report(self, tokens: int, value: float, speed: float) -> bool:
+            self.tokens.append(tokens)
+            return False
+
+    config, told = small("grammar", "lstm", *settings, "training.tokens=3000", "training.validations=7"), Told()
+    told.tokens = []
+    experiment.train(config, preparation.prepared(config.data), Path("run"), trial=told)
+    assert told.tokens == [*(number * 3000 // 7 for number in range(1, 8)), 3000]  # and once more at the end
+    read = sorted({int(tokens) for tokens, name, *_ in HistoryFile(Path("run")).rows() if name.startswith("val/")})
+    batch = config.training.batch_size * (config.training.truncation_length or 0)
+    for number, (at, real) in enumerate(zip(told.tokens, read, strict=True), start=1):
+        assert -batch < at - real < number * batch

@@ -29,7 +29,9 @@ from unroll.tuning import worker
 Small = Callable[..., Config]
 STORAGE = "sqlite:///studies/optuna.db"
 PLAIN = {"training.optimizer.name": "sgd", "training.clip_norm": None, "arch": "rnn"}
-COMMAND = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=tiny"]
+OUT = Path("outputs/studies/tiny")
+WORDS = ["tune", "study=tiny", "--out", str(OUT)]
+COMMAND = [sys.executable, "-W", "ignore", "-m", "unroll.cli", *WORDS]
 
 
 def settings_of(**differences: Any) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def rows() -> list[dict[str, str]]:
-    with Path("outputs/studies/tiny/trials.csv").open(encoding="utf-8") as file:
+    with (OUT / "trials.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -77,9 +79,9 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
     write_study(settings=settings, space=space, sampler={"name": "grid"}, trials=None, pruner=pruner)
     with monkeypatch.context() as patch:
         patch.setattr("unroll.tuning.tune._close", interrupt)  # its run in MLflow is open when all else is written
-        assert main(["tune", "study=tiny"]) == 130
+        assert main(WORDS) == 130
     assert "3/3 trials  1 pruned  1 failed  best loss" in capfd.readouterr().err
-    assert main(["tune", "study=tiny"]) == 0
+    assert main(WORDS) == 0
     told = capfd.readouterr()
     assert "1 trials complete, 1 pruned, 1 failed" in told.out
     assert [row["state"] for row in rows()] == ["COMPLETE", "PRUNED", "FAIL"]
@@ -99,7 +101,7 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
 
     databases = [Path("studies/optuna.db"), Path("mlruns/mlflow.db")]
     before = [dump(path) for path in databases], files(Path("outputs"))
-    assert main(["tune", "study=tiny", "--workers", "2"]) == 0
+    assert main([*WORDS, "--workers", "2"]) == 0
     assert capfd.readouterr().out == told.out
     assert ([dump(path) for path in databases], files(Path("outputs"))) == before
 
@@ -111,7 +113,7 @@ def test_another_space_is_another_study_and_says_so(
     first.open()
     monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.skip("it would begin"))
     with contextlib.suppress(pytest.skip.Exception):
-        main(["tune", "study=tiny"])
+        main(WORDS)
     told = capfd.readouterr().err
     assert f"{first.name} in {STORAGE} is of another space, budget, data or code" in told
     assert f"{second.name} begins anew" in told
@@ -122,7 +124,7 @@ def test_the_databases_of_optuna_and_mlflow_are_two(
 ) -> None:
     before = dump(Path("mlruns/mlflow.db"))
     write_study(storage="sqlite:///mlruns/mlflow.db")
-    assert main(["tune", "study=tiny"]) == 2
+    assert main(WORDS) == 2
     assert (
         "unroll: Optuna's database sqlite:///mlruns/mlflow.db cannot be opened (it has tables" in capfd.readouterr().err
     )
@@ -252,7 +254,7 @@ def test_two_commands_at_once_work_at_one_study_under_one_run(small: Small, stor
     told = [command.communicate()[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0], told
     check_whole(study, store, 6)
-    assert Path("outputs/studies/tiny/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+    assert (OUT / "trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
 
 
 @pytest.mark.slow
@@ -268,4 +270,4 @@ def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
     assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
     assert len(list(WORKING.glob("*/last.ckpt"))) == 2
     assert "2 trials complete" in begin().communicate(timeout=120)[0]
-    assert json.loads(Path("outputs/studies/tiny/study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2
+    assert json.loads((OUT / "study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2

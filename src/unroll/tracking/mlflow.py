@@ -1,4 +1,4 @@
-"""MLflow: the only module that imports it."""
+"""A run in MLflow; with `parent`, a study's run, and `serve`, a model as a pyfunc, all that imports it."""
 
 from __future__ import annotations
 

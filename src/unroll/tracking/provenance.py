@@ -10,16 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
-CODE = (
-    "cells",
-    "networks",
-    "data",
-    "tasks",
-    "training",
-    "experiment",
-    "history.py",
-    "launching.py",
-)  # what a trained model depends on
+# what a trained model depends on
+CODE = ("cells", "networks", "data", "tasks", "training", "experiment", "history.py", "launching.py")
 
 
 def digest_of(paths: Sequence[Path]) -> str:
@@ -35,10 +27,14 @@ def digest_of(paths: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def code_digest() -> str:
-    """SHA-256 of the code that a trained model depends on."""
+def code_digest(*beside: str) -> str:
+    """SHA-256 of the code that a trained model depends on.
+
+    Args:
+        beside: further parts of the package, for what depends on more.
+    """
     package = Path(__file__).parent.parent
-    return digest_of([package / name for name in CODE])
+    return digest_of([package / name for name in (*CODE, *beside)])
 
 
 def fingerprint(settings: str, data: str, code: str) -> str:

@@ -166,8 +166,9 @@ class Watched(Callback):
     """Tells someone of every validation, and ends training in all processes if he says so.
 
     Args:
-        validations: over the budget, evenly spaced; a validation is told at the tokens that its number stands for, from
-            which those that were read differ by less than a batch, so that runs of unlike batches can be compared.
+        validations: over the budget, evenly spaced; a validation is told at the tokens that its number stands for, so
+            that runs of unlike batches can be compared. A validation falls between two batches: the tokens that were
+            read before the n-th one are short of those that are told by less than n batches.
         report: told tokens, the monitored figure and the tokens per second so far, in the first process.
         everywhere: gives all processes what the first one makes.
     """

@@ -109,4 +109,4 @@ def full_name(job: Job) -> str:
     if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
         runs = [settings.run(corner) for corner in job.space.corners()]
     data = sorted({digest_of([job.prepared_for(run) / "fit"]) for run in runs})
-    return f"{settings.study.name}-{settings.digest(' '.join(data), code_digest())[:12]}"
+    return f"{settings.study.name}-{settings.digest(' '.join(data), code_digest('tuning'))[:12]}"

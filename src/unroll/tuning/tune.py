@@ -24,7 +24,9 @@ POLL = 0.5  # seconds between two looks at the workers
 CLOSED = "closed"  # noted of a study whose run in MLflow has all that came of it
 
 
-def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path, draw: Callable[[Path], None]) -> str:
+def tune(
+    settings: StudySettings, workers: int, prepared: Path | None, out: Path | None, draw: Callable[[Path], None]
+) -> tuple[str, Path]:
     """Work at a study until nothing is left, and write what came of it.
 
     Started again, it goes on where it was stopped, and adds nothing to a study that is finished. Started on several
@@ -34,11 +36,11 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
         settings: of the study.
         workers: processes on this machine that each train one trial at a time.
         prepared: folder with ``fit/`` for all trials; None for those of the cache.
-        out: folder for trials, best settings and figures.
+        out: folder for trials, best settings and figures; None for one among the ad-hoc ones.
         draw: adds figures to a folder that has the rest.
 
     Returns:
-        What was found, in words.
+        What was found, in words, and where the rest of it is.
 
     Raises:
         BadInput: the space is impossible, or the database cannot be had.
@@ -47,7 +49,7 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
     if place().world > 1:
         raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
     job = _job(settings, prepared)
-    study = job.open()
+    study, out = job.open(), out or Path("outputs/adhoc") / job.name
     begun = study.left()
     if begun:
         job.space.check()
@@ -59,7 +61,7 @@ def tune(settings: StudySettings, workers: int, prepared: Path | None, out: Path
     if begun or not is_written(job, out):
         write_results(job, result, out, draw)
     _close(job, study, result, out)
-    return result.told()
+    return result.told(), out
 
 
 def _job(settings: StudySettings, prepared: Path | None) -> Job:
