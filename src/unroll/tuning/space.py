@@ -119,7 +119,7 @@ class Space:
             return config
         measure = parameters if self.study.match == "parameters" else flops
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
-        reference = self.settings.run({**kept, "arch": archs.choices[0]})
+        reference = self.settings.run({**kept, "arch": archs.choices[0]}, anew)
         return matched(config, self.spec(config), self.study.match, measure(reference, self.spec(reference)))
 
     def excess(self, config: Config) -> str | None:
