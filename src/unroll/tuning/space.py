@@ -114,8 +114,11 @@ class Space:
             BadInput: an impossible value or pair.
         """
         config = self.settings.run(values, anew)
-        archs = self.study.space.get("arch")
-        if self.study.match is None or not isinstance(archs, ChoiceConfig) or values["arch"] == archs.choices[0]:
+        if self.study.match is None:
+            return config
+        archs = self.study.space["arch"]
+        assert isinstance(archs, ChoiceConfig)  # checked with the settings
+        if values["arch"] == archs.choices[0]:
             return config
         measure = parameters if self.study.match == "parameters" else flops
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
