@@ -151,6 +151,32 @@ def test_a_corner_that_is_impossible_is_named() -> None:
         space_of(space={"recurrent.dropout": [0.1, 1.5]}).check()
 
 
+def test_a_corner_that_cannot_be_trained_anew_is_named_before_the_first_trial() -> None:
+    space = {"recurrent.layers": [1, 2], "recurrent.dropout": [0.0]}
+    anew = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
+    with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 anew: .*less than 1"):
+        space_of(space=space, retrain=anew).check()
+    space_of(space=space, retrain={**anew, "seeds": []}).check()  # nothing is trained anew
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [
+        ({}, 0),  # that of conf/config.yaml
+        ({"settings": {**TINY["settings"], "seed": 7}}, 7),
+        ({"space": {"seed": [3, 5]}}, 5),
+        ({"space": {"seed": {"low": 3, "high": 9, "step": 3}}}, 6),
+    ],
+)
+def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any], seed: int) -> None:
+    study = write_study(**given, retrain={"seeds": [seed + 10]})
+    text = study.dump().replace(f"- {seed + 10}", f"- {seed}")
+    Path("study.yaml").write_text(text, encoding="utf-8")
+    for read in (lambda: write_study(**given, retrain={"seeds": [11, seed]}), lambda: load_study(Path("study.yaml"))):
+        with pytest.raises(BadInput, match=rf"yaml: retrain\.seeds has {seed}, a seed of the trials; name others"):
+            read()
+
+
 RANGE = {"low": 0.0, "high": 0.5}
 MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {}}, ["space is empty", "name a key and its choices"]),
@@ -188,6 +214,10 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
     ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),
     ({"constraints": {"params": 3}}, ["constraints.params", "did you mean constraints.parameters"]),
+    ({"retrain": {"seeds": [7, 8, 7]}}, ["retrain.seeds=[7, 8, 7] has a seed twice"]),
+    ({"retrain": {"seeds": [0]}}, ["retrain.seeds has 0, a seed of the trials"]),
+    ({"retrain": {"seeds": [-1]}}, ["retrain.seeds.0=-1", "greater than or equal to 0"]),
+    ({"retrain": {"settings": {"seed": 1}}}, ["retrain.settings has seed", "retrain.seeds"]),
     ({"heartbeat": 5, "grace": 4}, ["grace=4 must be longer than heartbeat=5"]),
     ({"experiment": "addin"}, ["'addin'", "did you mean adding"]),
     ({"tials": 3}, ["'tials'", "did you mean trials"]),

@@ -111,10 +111,18 @@ class ConstraintsConfig(Section):
 class RetrainConfig(Section):
     """What is trained anew, on seeds that the study has not seen."""
 
-    seeds: list[int] = Field(description="Seeds of the best run of each arch.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(description="Seeds of the best run of each arch.")
     settings: dict[str, Value] = Field(
         description="Settings that differ from those of a trial, such as a longer budget."
     )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> RetrainConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"retrain.seeds={self.seeds} has a seed twice")
+        if "seed" in self.settings:
+            raise ValueError("retrain.settings has seed; name seeds in retrain.seeds")
+        return self
 
 
 class StudyConfig(Section):
