@@ -33,6 +33,8 @@ SPACE: dict[str, dict[str, Any]] = {
 }
 FIGURES = {"history", "importances", "map", "front-parameters", "front-time", "expected-best", "reach"}
 
+STATES = ("COMPLETE", "PRUNED", "TOO_COSTLY", "FAIL")
+
 Row = dict[str, Any]
 
 
@@ -63,7 +65,7 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
         "name": f"{folder.name}-0123456789ab", "question": "Which <one>?", "experiment": "recall", "metric": "loss",
         "mode": "min", "tokens": 100_000, "validations": 5, "match": "parameters", "space": SPACE, "sampler": "tpe",
         "pruner": "median", "best": best, "importances": {TRUNCATION: 0.7, "arch": 0.3}, "reports": {},
-        "states": {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")},
+        "states": {state: sum(row["state"] == state for row in rows) for state in STATES},
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(content | told), encoding="utf-8")
     for arch in best:
@@ -326,6 +328,15 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert "<li>lstm: " in html
     assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in html
     assert html.count("<section") == 1
+
+
+def test_trials_that_cost_too_much_are_not_told_as_ended_by_the_median(tmp_path: Path) -> None:
+    empty = dict.fromkeys(("value", "tokens_per_second", "parameters", "hidden_size"))
+    rows = [row(0, "lstm", 6, 0.5), row(1, "gru", 6, 0.6), row(2, "gru", 6, 0.9, "PRUNED"),
+            *(row(n, "gru", 6, 0.0, "TOO_COSTLY") | empty for n in (3, 4))]  # fmt: skip
+    html = page(write(tmp_path / "constrained", rows))
+    assert "5 trials of" in html
+    assert "2 complete, 1 ended early by the median, 2 not trained, since they would cost more than they may." in html
 
 
 def test_the_page_opens_without_network_and_is_the_same_each_time(folder: Path) -> None:

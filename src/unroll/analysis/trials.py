@@ -23,7 +23,7 @@ class Trial:
 
     Args:
         number: its place in the study, from 0.
-        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
+        state: ``COMPLETE``, ``PRUNED``, ``TOO_COSTLY`` or ``FAIL``.
         arch: its architecture.
         values: of the keys that were searched in it.
         value: best validation figure, of a pruned trial the last one; None where there was none.
