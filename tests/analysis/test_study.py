@@ -20,6 +20,7 @@ from unroll.analysis.reach import Fall, falls, sentences
 from unroll.analysis.report import write_report
 from unroll.analysis.study import draw_study, write_study_page
 from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.verdict import expected_best
 from unroll.errors import BadInput
 
 ARCHS = ["lstm", "gru"]
@@ -127,6 +128,25 @@ def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row
     assert drawn(write(folder.parent / "other", rows, **change)).keys() == FIGURES - missing
 
 
+def test_the_expected_best_is_that_of_all_trials_and_not_of_those_that_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.analysis import study_plots
+
+    curves: list[list[float]] = []
+    monkeypatch.setattr(study_plots, "expected_best", lambda *given: curves.append(expected_best(*given)) or curves[-1])
+    survivors, ended = [0.5, 0.4, 0.3], [0.9, 0.8, 0.7, 0.9, 1.0]
+    rows = [row(n, "gru", 6, value) for n, value in enumerate(survivors)]
+    rows += [row(n, "gru", 6, value, "PRUNED") for n, value in enumerate(ended, start=3)]
+    rows += [row(n, "lstm", 6, 0.45 + 0.001 * n) for n in range(8, 16)]
+    figure = drawn(write(tmp_path / "pruned", rows, importances={}))["expected-best"]
+    assert [points(figure, f"best-of-{arch}") for arch in ARCHS] == [8, 8]
+    lstm, gru = curves
+    assert gru[0] == pytest.approx(sum(survivors + ended) / 8)
+    assert gru[0] > lstm[0]  # of a single trial the LSTM's is the better one, whatever survived
+    assert all(alone <= best for alone, best in zip(expected_best(survivors, True), gru, strict=False))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_study_of_a_trial_or_two_can_be_drawn(tmp_path: Path, count: int) -> None:
     rows = [row(n, "lstm", 6, 0.5 + n, front_time=1, front_parameters=1) for n in range(count)]
@@ -161,8 +181,8 @@ def test_every_complete_trial_is_a_point_against_its_cost(figures: dict[str, str
     assert 'id="front"' in figure
 
 
-def test_the_expected_best_has_a_point_for_every_number_of_complete_trials(figures: dict[str, str]) -> None:
-    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [4, 4]
+def test_the_expected_best_has_a_point_for_every_number_of_trials_that_have_a_figure(figures: dict[str, str]) -> None:
+    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [5, 5]
 
 
 def test_a_cell_of_the_map_has_its_best_and_its_number_of_trials(figures: dict[str, str]) -> None:

@@ -79,7 +79,7 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
     for cost in study_plots.COSTS:
         if any(cost in trial.fronts for trial in study.trials):
             drawn[f"front-{cost}"] = study_plots.front(study, palette, cost)
-    if any(len(study.complete(arch)) > 1 for arch in study.archs):
+    if any(len(study.judged(arch)) > 1 for arch in study.archs):
         drawn["expected-best"] = study_plots.expected(study, palette)
     if distances(study):
         drawn["reach"] = truncation_plots.reach(study, palette)

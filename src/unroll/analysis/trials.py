@@ -86,6 +86,11 @@ class Study:
         """Trials of an architecture that spent their budget."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
+    def judged(self, arch: str) -> list[float]:
+        """Figures of an architecture's trials, of those that were ended early too."""
+        return [trial.value for trial in self.trials
+                if trial.arch == arch and trial.state in ("COMPLETE", "PRUNED") and trial.value is not None]  # fmt: skip
+
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""
         return min(values) if self.lower else max(values)
