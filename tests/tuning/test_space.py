@@ -133,8 +133,8 @@ def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
 
 @pytest.mark.parametrize("quantity", ["parameters", "flops"])
 def test_archs_that_are_trained_anew_are_matched_to_the_first_one_as_it_is_trained_anew(quantity: str) -> None:
-    space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, match=quantity, retrain={"settings": {"recurrent.layers": 3}},
-                     settings={**TINY["settings"], "recurrent.hidden_size": 32})  # fmt: skip
+    space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, settings={**TINY["settings"], "recurrent.hidden_size": 32},
+                     match=quantity, retrain={"settings": {"recurrent.layers": 3}})  # fmt: skip
     cost = {arch: MEASURES[quantity](space.run({"arch": arch}, anew=True), SPEC) for arch in ("lstm", "gru", "rnn")}
     assert cost["lstm"] > 3 * MEASURES[quantity](space.run({"arch": "lstm"}), SPEC)
     assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())

@@ -88,8 +88,8 @@ class Study:
 
     def judged(self, arch: str) -> list[float]:
         """Figures of an architecture's trials, of those that were ended early too."""
-        return [trial.value for trial in self.trials
-                if trial.arch == arch and trial.state in ("COMPLETE", "PRUNED") and trial.value is not None]  # fmt: skip
+        found = [trial for trial in self.trials if trial.arch == arch and trial.state in ("COMPLETE", "PRUNED")]
+        return [trial.value for trial in found if trial.value is not None]
 
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""

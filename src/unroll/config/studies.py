@@ -192,8 +192,8 @@ def _check_seeds(settings: StudySettings, origin: str) -> None:
     """Refuse to train anew on a seed that chose what is trained anew: the best of many is better there by luck."""
     for seed in settings.study.retrain.seeds:
         if _is_tried(seed, *settings):
-            raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; name others, which the study has "
-                           "not seen.")  # fmt: skip
+            raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; name others, which the study "
+                           "has not seen.")  # fmt: skip
 
 
 def _is_tried(seed: int, study: StudyConfig, bases: dict[str, dict[str, Any]]) -> bool:

@@ -172,8 +172,8 @@ class StudyConfig(Section):
             if key in GROUPS and self.space[key].when:
                 raise ValueError(f"{key} is searched under a condition, but every run has one; drop its when")
         if self.match is not None and not isinstance(self.space.get("arch"), ChoiceConfig):
-            raise ValueError(f"match={self.match} needs archs to match to the first of them; give space.arch its choices, "
-                             "such as [lstm, gru], or set match to null")  # fmt: skip
+            raise ValueError(f"match={self.match} needs archs to match to the first of them; give space.arch its "
+                             "choices, such as [lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
         if not re.fullmatch(r"(sqlite:///|postgresql\+psycopg://).+", self.storage):
             raise ValueError(f"storage={shown(self.storage)} is none of sqlite:///FILE and "
