@@ -159,6 +159,17 @@ def test_a_corner_that_cannot_be_trained_anew_is_named_before_the_first_trial() 
     space_of(space=space, retrain={**anew, "seeds": []}).check()  # nothing is trained anew
 
 
+def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_anew() -> None:
+    space = {"recurrent.hidden_size": {"choices": [4, 64]}, "arch": ["lstm"], "recurrent.dropout": [0.0]}
+    settings = {key: value for key, value in TINY["settings"].items() if key != "recurrent.hidden_size"}
+    asked: list[int] = []
+    found = space_of(space=space, settings=settings, retrain={"seeds": [1]}, constraints={"parameters": 1_000})
+    run = found.run
+    found.run = lambda values, anew=False: (anew and asked.append(values["recurrent.hidden_size"])) or run(values, anew)
+    found.check()
+    assert asked == [4]
+
+
 @pytest.mark.parametrize(
     ("given", "seed"),
     [
