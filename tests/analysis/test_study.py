@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browsed
 
 from unroll.analysis import comparison
 from unroll.analysis.reach import Fall, falls, sentences
@@ -363,6 +364,26 @@ def test_the_page_opens_without_network_and_is_the_same_each_time(folder: Path) 
     html = page(folder)
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//|@import|url\(http", html)
     assert page(folder) == html
+
+
+@pytest.mark.browser
+def test_a_browser_draws_every_figure_of_the_page_without_an_error(folder: Path) -> None:
+    page(folder)
+    path = folder / "page.html"
+    measure = """<script>
+        const sizes = part => [part.getBoundingClientRect().width, part.getBoundingClientRect().height];
+        const marks = figure => [...figure.querySelectorAll("path, use")].filter(mark => sizes(mark)[0]);
+        const measured = figure => ({frame: sizes(figure), marks: marks(figure).length});
+        document.title = JSON.stringify([...document.querySelectorAll(".figures svg")].map(measured));
+    </script></body>"""
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", measure), encoding="utf-8")
+    done = browsed(path, "--dump-dom")
+    assert "CONSOLE" not in done.stderr
+    (measured,) = re.findall(r"<title>(\[.*?\])</title>", done.stdout)
+    assert len(json.loads(measured)) == len(FIGURES)
+    for figure in json.loads(measured):
+        assert all(100 < size < 1200 for size in figure["frame"])
+        assert figure["marks"] >= 2  # the bars of importances, the fewest of all
 
 
 def test_every_figure_has_a_name_for_those_who_do_not_see_it(figures: dict[str, str]) -> None:
