@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/training.md show is run, under `slow`; what the pages link is there."""
+"""Every command of README.md, docs/training.md and docs/studies.md is run, under `slow`; what pages link is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from unroll import experiment, preparation
-from unroll.config import Config, compose
+from unroll.config import Config, compose, load
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,12 +48,43 @@ def test_quick_commands_work_in_the_order_of_the_page(
     (project / "my-treebank").mkdir()
     for split, source in (("train", "train"), ("dev", "validation"), ("test", "test")):
         shutil.copy(project / "data" / "small" / f"{source}.conllu", project / "my-treebank" / f"{split}.conllu")
+    for command in [command for command in commands(page) if command.startswith("unroll ")]:
+        run(command)
+
+
+def run(command: str) -> None:
+    """Run a command, which is to tell something."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     environment.pop("UNROLL_MIRROR", None)
-    for command in [command for command in commands(page) if command.startswith("unroll ")]:
-        done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert done.stdout
+    done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert done.stdout
+
+
+@pytest.mark.slow
+def test_commands_on_studies_work_in_the_order_of_the_page(project: Path, store: str) -> None:
+    path, page = project / "conf" / "study" / "lstm-vs-gru.yaml", "docs/studies.md"
+    given = path.read_text(encoding="utf-8")
+    assert given.partition("\n")[2] in (ROOT / page).read_text(encoding="utf-8")  # the page shows the file
+    less = {"training.tokens: 150000": "training.tokens: 4000", "trials: 16": "trials: 4",
+            "[10, 11, 12, 13, 14]": "[10, 11]"}  # fmt: skip
+    for full, small in less.items():
+        assert full in given
+        given = given.replace(full, small)
+    path.write_text(given, encoding="utf-8")
+    # PostgreSQL's is that of tests/tuning/test_postgres.py, and the chapter's runs are made by make repro
+    tune, *others, verdict = [command for command in commands(page)
+                              if command.startswith("unroll ") and "postgresql" not in command]  # fmt: skip
+    run(tune)
+    outputs, anew = project / "outputs", ("lstm-10", "lstm-11", "gru-10", "gru-11")
+    runs = {name: load(outputs / "studies" / "lstm-vs-gru" / f"{name}.yaml") for name in anew}
+    prepared = preparation.prepared(runs["lstm-10"].data)
+    for name, config in runs.items():
+        experiment.train(config, prepared, outputs / "runs" / "lstm-vs-gru" / name)
+    folders = [outputs / "runs" / "lstm-vs-gru" / name for name in runs]
+    experiment.evaluate(folders, prepared, outputs / "metrics" / "lstm-vs-gru.json", None)
+    for command in [*others, verdict]:
+        run(command)
 
 
 def test_files_that_the_page_links_are_there() -> None:

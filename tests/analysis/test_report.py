@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browsed
 
 from unroll.analysis import comparison
 from unroll.analysis.page import number
@@ -179,19 +179,9 @@ def test_a_certificate_that_is_missing_is_bad_input(outputs: Path) -> None:
 
 @pytest.mark.browser
 def test_the_page_renders_in_a_browser(outputs: Path) -> None:
-    import shutil
-
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed")
     page(outputs)
     picture = outputs / "page.png"
-    subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", f"--user-data-dir={outputs / 'profile'}",
-         "--window-size=1200,1800", f"--screenshot={picture}", (outputs / "report.html").as_uri()],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
+    browsed(outputs / "report.html", f"--screenshot={picture}")
     assert picture.stat().st_size > 50_000  # an empty page is a few kB
 
 

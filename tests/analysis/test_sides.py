@@ -16,6 +16,7 @@ from unroll.analysis.telling import tell
 from unroll.analysis.verdict import expected_best, judge, sentence
 from unroll.errors import BadInput
 
+READ = {"tokens": 9, "batch_size": 4, "truncation_length": 12, "truncation_stride": None}
 LSTM, GRU = [2.0, 2.1, 2.2, 2.05, 1.95], [1.0, 1.1, 1.2, 1.05, 0.95]
 
 
@@ -46,8 +47,10 @@ def run(folder: str, seed: int, loss: float, arch: str = "lstm", **changes: Any)
     config = {"experiment": "recall", "seed": seed, "arch": {"name": arch, "layers": 1}, "data": {"name": "recall"},
               "task": {"name": "language_model"}, "training": {"tokens": 9, "devices": seed + 1},
               "tracking": {"name": "none"}} | changes  # fmt: skip
+    tokens = config["training"]["tokens"]
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    facts = {"vocabulary": "same", "best": {"loss": loss, "perplexity": math.exp(loss)}}
+    facts = {"vocabulary": "same", "tokens": tokens, "parameters": 1_234 + len(arch),
+             "best": {"loss": loss, "perplexity": math.exp(loss)}}  # fmt: skip
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return path
 
@@ -92,6 +95,7 @@ def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
                      "expected on validation",
         "best of 4": f"lstm {expected_best(LSTM, True)[3]:.2f}, gru {expected_best(GRU, True)[3]:.2f} "
                      "expected on validation",
+        "parameters": "lstm 9, gru 9",
     }  # fmt: skip
 
 
@@ -146,6 +150,51 @@ def test_pairs_are_those_of_equal_seeds() -> None:
     assert few.endswith("too few seeds for a paired t test, which needs 8 of each.")
     assert "pairs by seed, but a has seeds 0, 1, 2, 3, 4, 5, 6, 7 and b/gru-0 0" in refused(
         "a", "b/gru-0", test="paired")  # fmt: skip
+
+
+def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() -> None:
+    runs("a", LSTM, "lstm", training={"tokens": 2_000_000})
+    runs("b", GRU, "gru", training={"tokens": 200_000})
+    title, second, *_ = verdict("a", "b").splitlines()
+    assert title.startswith("recall: validation perplexity")
+    assert second == ("budgets differ: lstm has read 2,000,000 tokens and gru 200,000; what follows is not at equal "
+                      "tokens")  # fmt: skip
+    assert "  parameters          lstm 1,238, gru 1,237" in verdict("a", "b")
+    runs("c", GRU, "gru", training={"tokens": 2_000_900})  # the last step spends a little more
+    assert "budgets" not in verdict("a", "c")
+    content = json.loads(judged_file().read_text(encoding="utf-8"))
+    for name, figures in content.items():
+        figures["tokens"] = 500_000 + (name == "gru-0") * 100_000  # 20,000 more on average
+    Path("recall.json").write_text(json.dumps(content), encoding="utf-8")
+    assert "budgets differ: lstm has read 500,000 tokens and gru 520,000;" in verdict(
+        "recall.json:lstm", "recall.json:gru")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"training": {**READ, "batch_size": 8}}, "training.batch_size is 4 in a and 8 in b"),
+        ({"training": {**READ, "truncation_length": 16}}, "training.truncation_length is 12 in a and 16 in b"),
+        ({"training": {**READ, "truncation_stride": 6}}, "training.truncation_stride is 12 in a and 6 in b"),
+        ({"data": {"name": "recall", "train": "other"}}, "data.train is some in a and other in b"),
+        ({"task": {"name": "cloze"}}, "task is language_model in a and cloze in b"),
+    ],
+)
+def test_runs_that_read_in_another_order_are_not_paired(changes: dict[str, Any], told: str) -> None:
+    same = {"training": READ, "data": {"name": "recall", "train": "some"}}
+    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm", **same)
+    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", **(same | changes))
+    assert refused("a", "b", test="paired") == (
+        f"--test paired pairs runs that read the same data in the same order, but {told}; choose welch."
+    )
+    assert "(welch)" in verdict("a", "b")
+
+
+def test_what_does_not_change_the_order_does_not_keep_from_pairing() -> None:
+    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm", training=READ)
+    other = {**READ, "truncation_stride": 12, "optimizer": {"learning_rate": 1}, "devices": 2}
+    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", training=other)
+    assert "(paired)" in verdict("a", "b", test="paired")
 
 
 def test_speeds_are_judged_apart() -> None:
@@ -220,10 +269,10 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     assert "their split is test and validation" in refused(good, "a")
     run("b", 0, 1.0, experiment="adding")
     assert "their experiment is recall and adding" in refused("a", "b")
-    facts = {"vocabulary": "other", "best": {"loss": 1.0, "perplexity": 1.0}}
+    facts = {"vocabulary": "other", "tokens": 9, "parameters": 1, "best": {"loss": 1.0, "perplexity": 1.0}}
     (run("c", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their vocabularies differ" in refused("a", "c")
-    facts = {"vocabulary": "same", "best": {"loss": 1.0}}
+    facts = {"vocabulary": "same", "tokens": 9, "parameters": 1, "best": {"loss": 1.0}}
     (run("d", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their metric is perplexity and loss" in refused("a", "d")
 

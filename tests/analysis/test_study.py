@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browsed
 
 from unroll.analysis import comparison
 from unroll.analysis.reach import Fall, falls, sentences
 from unroll.analysis.report import write_report
 from unroll.analysis.study import draw_study, write_study_page
 from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.verdict import expected_best
 from unroll.errors import BadInput
 
 ARCHS = ["lstm", "gru"]
@@ -32,6 +34,8 @@ SPACE: dict[str, dict[str, Any]] = {
     "recurrent.dropout": {"low": 0.0, "high": 0.4, "step": 0.1, "when": {"arch": ["lstm"]}},
 }
 FIGURES = {"history", "importances", "map", "front-parameters", "front-time", "expected-best", "reach"}
+
+STATES = ("COMPLETE", "PRUNED", "TOO_COSTLY", "FAIL")
 
 Row = dict[str, Any]
 
@@ -63,7 +67,7 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
         "name": f"{folder.name}-0123456789ab", "question": "Which <one>?", "experiment": "recall", "metric": "loss",
         "mode": "min", "tokens": 100_000, "validations": 5, "match": "parameters", "space": SPACE, "sampler": "tpe",
         "pruner": "median", "best": best, "importances": {TRUNCATION: 0.7, "arch": 0.3}, "reports": {},
-        "states": {state: sum(row["state"] == state for row in rows) for state in ("COMPLETE", "PRUNED", "FAIL")},
+        "states": {state: sum(row["state"] == state for row in rows) for state in STATES},
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(content | told), encoding="utf-8")
     for arch in best:
@@ -125,6 +129,25 @@ def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row
     assert drawn(write(folder.parent / "other", rows, **change)).keys() == FIGURES - missing
 
 
+def test_the_expected_best_is_that_of_all_trials_and_not_of_those_that_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.analysis import study_plots
+
+    curves: list[list[float]] = []
+    monkeypatch.setattr(study_plots, "expected_best", lambda *given: curves.append(expected_best(*given)) or curves[-1])
+    survivors, ended = [0.5, 0.4, 0.3], [0.9, 0.8, 0.7, 0.9, 1.0]
+    rows = [row(n, "gru", 6, value) for n, value in enumerate(survivors)]
+    rows += [row(n, "gru", 6, value, "PRUNED") for n, value in enumerate(ended, start=3)]
+    rows += [row(n, "lstm", 6, 0.45 + 0.001 * n) for n in range(8, 16)]
+    figure = drawn(write(tmp_path / "pruned", rows, importances={}))["expected-best"]
+    assert [points(figure, f"best-of-{arch}") for arch in ARCHS] == [8, 8]
+    lstm, gru = curves
+    assert gru[0] == pytest.approx(sum(survivors + ended) / 8)
+    assert gru[0] > lstm[0]  # of a single trial the LSTM's is the better one, whatever survived
+    assert all(alone <= best for alone, best in zip(expected_best(survivors, True), gru, strict=False))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_study_of_a_trial_or_two_can_be_drawn(tmp_path: Path, count: int) -> None:
     rows = [row(n, "lstm", 6, 0.5 + n, front_time=1, front_parameters=1) for n in range(count)]
@@ -159,8 +182,8 @@ def test_every_complete_trial_is_a_point_against_its_cost(figures: dict[str, str
     assert 'id="front"' in figure
 
 
-def test_the_expected_best_has_a_point_for_every_number_of_complete_trials(figures: dict[str, str]) -> None:
-    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [4, 4]
+def test_the_expected_best_has_a_point_for_every_number_of_trials_that_have_a_figure(figures: dict[str, str]) -> None:
+    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [5, 5]
 
 
 def test_a_cell_of_the_map_has_its_best_and_its_number_of_trials(figures: dict[str, str]) -> None:
@@ -328,10 +351,39 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert html.count("<section") == 1
 
 
+def test_trials_that_cost_too_much_are_not_told_as_ended_by_the_median(tmp_path: Path) -> None:
+    empty = dict.fromkeys(("value", "tokens_per_second", "parameters", "hidden_size"))
+    rows = [row(0, "lstm", 6, 0.5), row(1, "gru", 6, 0.6), row(2, "gru", 6, 0.9, "PRUNED"),
+            *(row(n, "gru", 6, 0.0, "TOO_COSTLY") | empty for n in (3, 4))]  # fmt: skip
+    html = page(write(tmp_path / "constrained", rows))
+    assert "5 trials of" in html
+    assert "2 complete, 1 ended early by the median, 2 not trained, since they would cost more than they may." in html
+
+
 def test_the_page_opens_without_network_and_is_the_same_each_time(folder: Path) -> None:
     html = page(folder)
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//|@import|url\(http", html)
     assert page(folder) == html
+
+
+@pytest.mark.browser
+def test_a_browser_draws_every_figure_of_the_page_without_an_error(folder: Path) -> None:
+    page(folder)
+    path = folder / "page.html"
+    measure = """<script>
+        const sizes = part => [part.getBoundingClientRect().width, part.getBoundingClientRect().height];
+        const marks = figure => [...figure.querySelectorAll("path, use")].filter(mark => sizes(mark)[0]);
+        const measured = figure => ({frame: sizes(figure), marks: marks(figure).length});
+        document.title = JSON.stringify([...document.querySelectorAll(".figures svg")].map(measured));
+    </script></body>"""
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", measure), encoding="utf-8")
+    done = browsed(path, "--dump-dom")
+    assert "CONSOLE" not in done.stderr
+    (measured,) = re.findall(r"<title>(\[.*?\])</title>", done.stdout)
+    assert len(json.loads(measured)) == len(FIGURES)
+    for figure in json.loads(measured):
+        assert all(100 < size < 1200 for size in figure["frame"])
+        assert figure["marks"] >= 2  # the bars of importances, the fewest of all
 
 
 def test_every_figure_has_a_name_for_those_who_do_not_see_it(figures: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from unroll.errors import BadInput
 from unroll.experiment import build_task
 from unroll.tuning import job as jobs
 from unroll.tuning.job import Job, full_name, judged
-from unroll.tuning.results import Result, front, is_written, write_results
+from unroll.tuning.results import Result, front, is_written, results_of, write_results
 from unroll.tuning.study import Slot
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,6 +100,33 @@ def test_fronts_are_marked_by_the_direction_of_the_figure(maximize: bool, tmp_pa
         rows = list(csv.DictReader(file))
     # the first one has fewer parameters, so it is beaten by none; the other one is on the front if it is better
     assert [row["front_parameters"] for row in rows] == ["1", "0" if maximize else "1", "0", "0"]
+
+
+def test_trials_that_cost_too_much_are_told_apart_from_pruned_and_failed_ones(tmp_path: Path) -> None:
+    job = job_of(unmatched())
+    slots = [slot(0, "lstm", 0.5), slot(1, "gru", 0.4), slot(2, "gru", 0.9, "PRUNED"),
+             slot(3, "gru", None, "TOO_COSTLY", excess="9 parameters, 8 allowed"),
+             slot(4, "gru", None, "FAIL", error="no memory")]  # fmt: skip
+    result = result_of(job, slots)
+    assert result.told().startswith("lstm-vs-gru-0123: 2 trials complete, 1 pruned, 1 too costly, 1 failed\n")
+    counts = {"trials/complete": 2.0, "trials/pruned": 1.0, "trials/too_costly": 1.0, "trials/fail": 1.0}
+    assert {name: count for name, count in result.figures().items() if name.startswith("trials/")} == counts
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    with (tmp_path / "out" / "trials.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["excess"] for row in rows] == ["", "", "", "9 parameters, 8 allowed", ""]
+    assert [row["error"] for row in rows] == ["", "", "", "", "no memory"]
+    told = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
+    assert told["states"] == {"COMPLETE": 2, "PRUNED": 1, "TOO_COSTLY": 1, "FAIL": 1}
+
+
+def test_where_no_trial_is_complete_the_last_reason_is_told() -> None:
+    class Untrained:
+        def slots(self) -> list[Slot]:
+            return [slot(0, "gru", None, "TOO_COSTLY", excess="9 parameters, 8 allowed")]
+
+    with pytest.raises(BadInput, match=r"No trial of lstm-vs-gru-0123 is complete; .*: 9 parameters, 8 allowed"):
+        results_of(job_of(unmatched()), Untrained())  # type: ignore[arg-type]
 
 
 def test_what_is_written_is_written_anew_for_other_seeds_only(tmp_path: Path) -> None:

@@ -131,6 +131,15 @@ def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
     assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())
 
 
+@pytest.mark.parametrize("quantity", ["parameters", "flops"])
+def test_archs_that_are_trained_anew_are_matched_to_the_first_one_as_it_is_trained_anew(quantity: str) -> None:
+    space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, settings={**TINY["settings"], "recurrent.hidden_size": 32},
+                     match=quantity, retrain={"settings": {"recurrent.layers": 3}})  # fmt: skip
+    cost = {arch: MEASURES[quantity](space.run({"arch": arch}, anew=True), SPEC) for arch in ("lstm", "gru", "rnn")}
+    assert cost["lstm"] > 3 * MEASURES[quantity](space.run({"arch": "lstm"}), SPEC)
+    assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())
+
+
 def test_a_space_whose_every_corner_costs_too_much_is_refused() -> None:
     with pytest.raises(BadInput, match=r"study=tiny has no corner that its constraints allow .*parameters, 10 allowed"):
         space_of(constraints={"parameters": 10}).check()
@@ -140,6 +149,43 @@ def test_a_space_whose_every_corner_costs_too_much_is_refused() -> None:
 def test_a_corner_that_is_impossible_is_named() -> None:
     with pytest.raises(BadInput, match=r"study=tiny cannot try recurrent\.dropout=1\.5: .*less than 1"):
         space_of(space={"recurrent.dropout": [0.1, 1.5]}).check()
+
+
+def test_a_corner_that_cannot_be_trained_anew_is_named_before_the_first_trial() -> None:
+    space = {"recurrent.layers": [1, 2], "recurrent.dropout": [0.0]}
+    anew = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
+    with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 anew: .*less than 1"):
+        space_of(space=space, retrain=anew).check()
+    space_of(space=space, retrain={**anew, "seeds": []}).check()  # nothing is trained anew
+
+
+def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_anew() -> None:
+    space = {"recurrent.hidden_size": {"choices": [4, 64]}, "arch": ["lstm"], "recurrent.dropout": [0.0]}
+    settings = {key: value for key, value in TINY["settings"].items() if key != "recurrent.hidden_size"}
+    asked: list[int] = []
+    found = space_of(space=space, settings=settings, retrain={"seeds": [1]}, constraints={"parameters": 1_000})
+    run = found.run
+    found.run = lambda values, anew=False: (anew and asked.append(values["recurrent.hidden_size"])) or run(values, anew)
+    found.check()
+    assert asked == [4]
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [
+        ({}, 0),  # that of conf/config.yaml
+        ({"settings": {**TINY["settings"], "seed": 7}}, 7),
+        ({"space": {"seed": [3, 5]}}, 5),
+        ({"space": {"seed": {"low": 3, "high": 9, "step": 3}}}, 6),
+    ],
+)
+def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any], seed: int) -> None:
+    study = write_study(**given, retrain={"seeds": [seed + 10]})
+    text = study.dump().replace(f"- {seed + 10}", f"- {seed}")
+    Path("study.yaml").write_text(text, encoding="utf-8")
+    for read in (lambda: write_study(**given, retrain={"seeds": [11, seed]}), lambda: load_study(Path("study.yaml"))):
+        with pytest.raises(BadInput, match=rf"yaml: retrain\.seeds has {seed}, a seed of the trials; name others"):
+            read()
 
 
 RANGE = {"low": 0.0, "high": 0.5}
@@ -165,6 +211,9 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
      ["needs choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": {"choices": ["gru"], "when": {"seed": 0}}}},
      ["arch and seed are searched when each other"]),
+    ({"space": {"arch": {"choices": ["lstm"], "when": {"seed": 0}}, "seed": [0, 1]}},
+     ["arch is searched under a condition", "drop its when"]),
+    ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs archs", "space.arch", "null"]),
     ({"trials": 0}, ["trials must be a number from 1 on"]),
     ({"trials": None}, ["trials must be a number from 1 on"]),
     ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
@@ -176,6 +225,10 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
     ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),
     ({"constraints": {"params": 3}}, ["constraints.params", "did you mean constraints.parameters"]),
+    ({"retrain": {"seeds": [7, 8, 7]}}, ["retrain.seeds=[7, 8, 7] has a seed twice"]),
+    ({"retrain": {"seeds": [0]}}, ["retrain.seeds has 0, a seed of the trials"]),
+    ({"retrain": {"seeds": [-1]}}, ["retrain.seeds.0=-1", "greater than or equal to 0"]),
+    ({"retrain": {"settings": {"seed": 1}}}, ["retrain.settings has seed", "retrain.seeds"]),
     ({"heartbeat": 5, "grace": 4}, ["grace=4 must be longer than heartbeat=5"]),
     ({"experiment": "addin"}, ["'addin'", "did you mean adding"]),
     ({"tials": 3}, ["'tials'", "did you mean trials"]),

@@ -505,7 +505,8 @@ def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, mo
         claim.chosen(suggest)
         claim.constrain("9 parameters, 8 allowed")
     assert len(trials(study)) == 4
-    assert study.slots()[0].notes["excess"] == "9 parameters, 8 allowed"
+    assert states(study) == ["TOO_COSTLY"]
+    assert study.slots()[0].notes == {"excess": "9 parameters, 8 allowed"}
 
 
 def test_a_grid_point_that_costs_too_much_is_not_drawn_again(storage: str) -> None:
@@ -515,6 +516,19 @@ def test_a_grid_point_that_costs_too_much_is_not_drawn_again(storage: str) -> No
     claim.chosen(lambda trial: {"x": trial.suggest_categorical("x", [0.5])})
     claim.constrain("much")
     assert not study.left()
+    assert states(study) == ["TOO_COSTLY"]
+
+
+def test_draws_that_cost_too_much_are_not_told_as_lost_workers(storage: str) -> None:
+    study = open_study(storage, trials=1, sampler={"name": "random"}, retries=0)
+    for excess in ("much", "more", None):
+        study.refill()
+        claim = claimed(study)
+        claim.chosen(suggest)
+        claim.constrain(excess)
+    forget(storage)
+    study.refill()
+    assert study.slots()[0].notes["error"] == "its worker was lost 1 times"
 
 
 def test_a_trial_that_goes_on_is_constrained_without_a_warning(storage: str) -> None:

@@ -95,7 +95,7 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
     assert all(run.info.experiment_id == parent.info.experiment_id for run in below)
     assert parent.info.status == "FINISHED"
     figures = {name: value for name, value in parent.data.metrics.items() if name.startswith("trials/")}
-    assert figures == {"trials/complete": 1, "trials/pruned": 1, "trials/fail": 1}
+    assert figures == {"trials/complete": 1, "trials/pruned": 1, "trials/too_costly": 0, "trials/fail": 1}
     assert parent.data.metrics["best/rnn"] == float(rows()[0]["value"])
     assert not [run for run in below if run.outputs and run.outputs.model_outputs]  # no model is logged
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -17,6 +18,13 @@ from unroll.errors import BadInput, no_such
 HEADLINES = ("f1", "pseudo_perplexity", "perplexity", "accuracy", "loss")  # runs are judged by the first that they have
 LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
 HIGHER = {"accuracy", "f1", "precision", "recall"}
+
+
+class Effort(NamedTuple):
+    """What a run of a side has, on average: the tokens that it read in training, and its parameters."""
+
+    tokens: float
+    parameters: float
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,9 @@ class Side:
         split: on which they were judged.
         headline: the metric that they are compared by.
         lower: whether a lower headline is the better one.
-        vocabulary: digest of theirs; None where it is not told.
+        effort: of a run.
+        reads: digest of their vocabulary, and all that decides, with the seed, in which order they read their data, by
+            keys of settings; None where it is not told.
         figures: by seed.
         validation: figures by seed of the best validation.
     """
@@ -41,7 +51,8 @@ class Side:
     split: str
     headline: str
     lower: bool
-    vocabulary: str | None
+    effort: Effort
+    reads: dict[str, Any] | None
     figures: dict[int, dict[str, float]]
     validation: dict[int, dict[str, float]]
 
@@ -95,7 +106,7 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     runs = groups[arch]
     first = runs[0]
     return Side(
-        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", None,
+        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", _effort(runs), None,
         {run["seed"]: run["test"] for run in runs}, {run["seed"]: run["validation"] for run in runs},
     )  # fmt: skip
 
@@ -118,8 +129,22 @@ def _of_runs(text: str) -> Side:
             raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
         figures[other["seed"]] = found["best"]
     headline = next((name for name in HEADLINES if name in facts["best"]), "loss")
-    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, facts["vocabulary"],
-                figures, figures)  # fmt: skip
+    effort = _effort([found for _, found in runs])
+    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, effort,
+                {"vocabulary": facts["vocabulary"]} | _order(config), figures, figures)  # fmt: skip
+
+
+def _effort(runs: Sequence[dict[str, Any]]) -> Effort:
+    return Effort(fmean(run["tokens"] for run in runs), fmean(run["parameters"] for run in runs))
+
+
+def _order(config: dict[str, Any]) -> dict[str, Any]:
+    """What decides, with the seed, in which order a run reads its data: which, in batches of what, in which windows."""
+    training, data = config["training"], config["data"]
+    k = training.get("truncation_length")
+    return {**{f"data.{key}": value for key, value in data.items()}, "task": config["task"]["name"],
+            "training.batch_size": training.get("batch_size"), "training.truncation_length": k,
+            "training.truncation_stride": training.get("truncation_stride") or k}  # fmt: skip
 
 
 def _folders(text: str) -> Iterator[Path]:
@@ -145,8 +170,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if not isinstance(facts["best"]["loss"], float) or not isinstance(facts["vocabulary"], str):
             raise TypeError
-        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), config["training"]["tokens"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), _order(config), _effort([facts])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts
 

@@ -79,7 +79,7 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
     for cost in study_plots.COSTS:
         if any(cost in trial.fronts for trial in study.trials):
             drawn[f"front-{cost}"] = study_plots.front(study, palette, cost)
-    if any(len(study.complete(arch)) > 1 for arch in study.archs):
+    if any(len(study.judged(arch)) > 1 for arch in study.archs):
         drawn["expected-best"] = study_plots.expected(study, palette)
     if distances(study):
         drawn["reach"] = truncation_plots.reach(study, palette)
@@ -88,14 +88,15 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
 
 def _effort(told: dict[str, Any]) -> str:
     """What the study has spent, and how."""
-    states, pruner = told["states"], PRUNERS[told["pruner"]]
-    ends = [(states["COMPLETE"], "complete"), (states["PRUNED"], f"ended early {pruner}"), (states["FAIL"], "failed")]
+    ends = {"COMPLETE": "complete", "PRUNED": f"ended early {PRUNERS[told['pruner']]}", "FAIL": "failed",
+            "TOO_COSTLY": "not trained, since they would cost more than they may"}  # fmt: skip
+    counts = [f"{count} {ends[state]}" for state, count in told["states"].items() if count]
     archs = told["space"].get("arch", {}).get("choices", [])
     matched = (f" Hidden sizes are those with which all come to as many {told['match']} as {archs[0]}."
                if told["match"] and len(archs) > 1 else "")  # fmt: skip
     validations = f"{told['validations']} validation{'s' * (told['validations'] > 1)}"
-    return (f"{sum(states.values())} trials of {told['tokens']:,} tokens and {validations} each, "
-            f"{SAMPLERS[told['sampler']]}: {', '.join(f'{count} {end}' for count, end in ends if count)}."
+    return (f"{sum(told['states'].values())} trials of {told['tokens']:,} tokens and {validations} each, "
+            f"{SAMPLERS[told['sampler']]}: {', '.join(counts)}."
             f"{matched}")  # fmt: skip
 
 

@@ -103,15 +103,18 @@ def front(study: Study, palette: Palette, cost: str) -> str:
 
 
 def expected(study: Study, palette: Palette) -> str:
-    """The best that so many complete trials are expected to bring, so that more trials are no advantage."""
+    """The best that so many trials are expected to bring, so that more trials are no advantage.
+
+    A trial that was ended early counts with its last validation, than which its best would have been no worse. Those
+    that survive are better than trials are, and curves of them alone would flatter who has the fewest.
+    """
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
-        values = [trial.value for trial in study.complete(arch) if trial.value is not None]
-        curve = expected_best(values, study.lower)
+        curve = expected_best(study.judged(arch), study.lower)
         axes.plot(range(1, len(curve) + 1), curve, ".-", color=palette[arch], linewidth=1.4, label=arch,
                   gid=f"best-of-{arch}")  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    axes.set(xlabel="complete trials", title=f"expected best validation {study.metric}")
+    axes.set(xlabel="trials", title=f"expected best validation {study.metric}")
     label_below(figure, axes, COLUMNS)
     return as_svg(figure)
 

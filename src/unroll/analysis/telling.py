@@ -22,6 +22,8 @@ from unroll.analysis.verdict import (
 )
 from unroll.errors import BadInput, no_such
 
+LAST_STEP = 1.01  # by which factor tokens may differ at one budget, since a run ends with the step that spends it
+
 
 def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
     """Judge two sides.
@@ -30,7 +32,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
         a, b: see :func:`~unroll.analysis.sides.read_side`.
         metric: by which; None for the headline metric.
         margin: by which the means may differ and still be called equivalent, in units of the metric; None for none.
-        test: ``paired`` pairs runs of the same seed, which read their data in the same order.
+        test: ``paired`` pairs runs of the same seed that read the same data in the same order.
         costs: folder of measured speeds, for sides of the form ``FILE:ARCH``; None to leave speed out.
 
     Returns:
@@ -48,7 +50,8 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     judged = judge(values[0], values[1], sides[0].is_lower_better(metric), test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
     decimals = digits(max((judged.a.mean, judged.b.mean), key=abs))
-    rows = [*_quality(names, sides, metric, judged, decimals)]
+    counts = (f"{name} {side.effort.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
+    rows = [*_quality(names, sides, metric, judged, decimals), ("parameters", ", ".join(counts))]
     ends = [sentence(*names, judged, decimals)]
     if costs:
         speeds = judge(_speeds(sides[0], costs), _speeds(sides[1], costs), lower=False)
@@ -56,7 +59,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
         ends.append(sentence(*names, speeds, 0, SPEED))
     title = f"{sides[0].experiment}: {sides[0].split} {metric}, means with 95 % t intervals"
     width = max(len(label) for label, _ in rows)
-    return "\n".join([title, *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
+    return "\n".join([title, *_budgets(names, sides), *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
 
 
 def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
@@ -72,15 +75,37 @@ def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
             kind = {"headline": "metric"}.get(what, what)
             raise BadInput(f"{a.name} and {b.name} cannot be compared: their {kind} is {getattr(a, what)} and "
                            f"{getattr(b, what)}; name two sides of one.")  # fmt: skip
-    if a.vocabulary and b.vocabulary and a.vocabulary != b.vocabulary:
+    if a.reads and b.reads and a.reads["vocabulary"] != b.reads["vocabulary"]:
         raise BadInput(f"{a.name} and {b.name} cannot be compared: their vocabularies differ; train on one corpus.")
-    if test == "paired" and a.figures.keys() != b.figures.keys():
+    if test == "paired":
+        _refuse_unpaired(a, b)
+
+
+def _refuse_unpaired(a: Side, b: Side) -> None:
+    """Refuse to pair runs that have not read the same data in the same order.
+
+    Raises:
+        BadInput: their seeds differ, or what else decides the order.
+    """
+    if a.figures.keys() != b.figures.keys():
         raise BadInput(f"--test paired pairs by seed, but {a.name} has seeds {_seeds(a)} and {b.name} {_seeds(b)}; "
                        "train those that are missing, or choose welch.")  # fmt: skip
+    for key, value in (a.reads or {}).items():
+        if b.reads and value != b.reads.get(key):
+            raise BadInput(f"--test paired pairs runs that read the same data in the same order, but {key} is {value} "
+                           f"in {a.name} and {b.reads.get(key)} in {b.name}; choose welch.")  # fmt: skip
 
 
 def _seeds(side: Side) -> str:
     return ", ".join(str(seed) for seed in sorted(side.figures))
+
+
+def _budgets(names: tuple[str, str], sides: tuple[Side, Side]) -> Iterator[str]:
+    """A line where one side has read more than the other."""
+    tokens = [side.effort.tokens for side in sides]
+    if max(tokens) > LAST_STEP * min(tokens):
+        yield (f"budgets differ: {names[0]} has read {tokens[0]:,.0f} tokens and {names[1]} {tokens[1]:,.0f}; what "
+               "follows is not at equal tokens")  # fmt: skip
 
 
 def _quality(
@@ -138,7 +163,7 @@ def _speeds(side: Side, costs: Path) -> list[float]:
     Raises:
         BadInput: there are none.
     """
-    if side.vocabulary is not None:  # runs may have other settings than those that were measured
+    if side.reads is not None:  # runs may have other settings than those that were measured
         raise BadInput(f"--costs goes with FILE:ARCH, whose speed was measured, and not with runs such as {side.name}.")
     path = costs / f"{side.experiment}.json"
     speeds = load_costs(path)

@@ -23,7 +23,7 @@ class Trial:
 
     Args:
         number: its place in the study, from 0.
-        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
+        state: ``COMPLETE``, ``PRUNED``, ``TOO_COSTLY`` or ``FAIL``.
         arch: its architecture.
         values: of the keys that were searched in it.
         value: best validation figure, of a pruned trial the last one; None where there was none.
@@ -85,6 +85,11 @@ class Study:
     def complete(self, arch: str) -> list[Trial]:
         """Trials of an architecture that spent their budget."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
+
+    def judged(self, arch: str) -> list[float]:
+        """Figures of an architecture's trials, of those that were ended early too."""
+        found = [trial for trial in self.trials if trial.arch == arch and trial.state in ("COMPLETE", "PRUNED")]
+        return [trial.value for trial in found if trial.value is not None]
 
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""

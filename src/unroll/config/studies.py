@@ -108,7 +108,9 @@ def load_study(path: Path) -> StudySettings:
         or not all(isinstance(settings, dict) for settings in bases.values())
     ):
         raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
-    return StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
+    settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
+    _check_seeds(settings, str(path))
+    return settings
 
 
 def studies(conf: Path = CONF) -> list[str]:
@@ -149,7 +151,9 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
         given = {**study.settings, **choice}
         origin = [f"experiment={study.experiment}", *(f"{key}={given[key]}" for key in given if key in GROUPS)]
         bases[_groups(given)] = unfinished(origin, conf)
-    return StudySettings(study, bases)
+    settings = StudySettings(study, bases)
+    _check_seeds(settings, str(path))
+    return settings
 
 
 def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings:
@@ -182,6 +186,22 @@ def _check_keys(study: StudyConfig, origin: str) -> None:
         if key not in known and not key.startswith("arch.cell_arguments."):
             raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
                            "see unroll config --explain.")  # fmt: skip
+
+
+def _check_seeds(settings: StudySettings, origin: str) -> None:
+    """Refuse to train anew on a seed that chose what is trained anew: the best of many is better there by luck."""
+    for seed in settings.study.retrain.seeds:
+        if _is_tried(seed, *settings):
+            raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; name others, which the study "
+                           "has not seen.")  # fmt: skip
+
+
+def _is_tried(seed: int, study: StudyConfig, bases: dict[str, dict[str, Any]]) -> bool:
+    """Whether trials are trained on a seed."""
+    searched = study.space.get("seed")
+    if searched is None:
+        return any(study.settings.get("seed", base.get("seed")) == seed for base in bases.values())
+    return seed in searched.choices if isinstance(searched, ChoiceConfig) else searched.low <= seed <= searched.high
 
 
 def _group_choices(study: StudyConfig) -> list[dict[str, Value]]:

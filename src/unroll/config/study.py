@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from unroll.config.compose import GROUPS
 from unroll.config.section import Section
 from unroll.errors import nearest
 
@@ -110,10 +111,18 @@ class ConstraintsConfig(Section):
 class RetrainConfig(Section):
     """What is trained anew, on seeds that the study has not seen."""
 
-    seeds: list[int] = Field(description="Seeds of the best run of each arch.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(description="Seeds of the best run of each arch.")
     settings: dict[str, Value] = Field(
         description="Settings that differ from those of a trial, such as a longer budget."
     )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> RetrainConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"retrain.seeds={self.seeds} has a seed twice")
+        if "seed" in self.settings:
+            raise ValueError("retrain.settings has seed; name seeds in retrain.seeds")
+        return self
 
 
 class StudyConfig(Section):
@@ -160,6 +169,11 @@ class StudyConfig(Section):
             if key.partition(".")[0] in ("tracking", "question"):
                 raise ValueError(f"{key} cannot be searched: it changes no result")
             self._check_when(key, (key,))
+            if key in GROUPS and self.space[key].when:
+                raise ValueError(f"{key} is searched under a condition, but every run has one; drop its when")
+        if self.match is not None and not isinstance(self.space.get("arch"), ChoiceConfig):
+            raise ValueError(f"match={self.match} needs archs to match to the first of them; give space.arch its "
+                             "choices, such as [lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
         if not re.fullmatch(r"(sqlite:///|postgresql\+psycopg://).+", self.storage):
             raise ValueError(f"storage={shown(self.storage)} is none of sqlite:///FILE and "

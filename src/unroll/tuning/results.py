@@ -13,8 +13,11 @@ from typing import Any
 from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.outputs import whole
+from unroll.tuning.claim import ERROR, EXCESS
 from unroll.tuning.job import Job, judged
 from unroll.tuning.study import Slot, Study
+
+ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}  # of a trial
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Result:
 
     def told(self) -> str:
         """The best of each arch, a line each."""
-        complete, pruned, failed = states(self.slots).values()
-        lines = [f"{self.name}: {complete} trials complete, {pruned} pruned, {failed} failed"]
+        ends = [f"{count} {ENDS[state]}" for state, count in states(self.slots).items() if count]
+        lines = [f"{self.name}: {', '.join(ends)}"]
         for arch, (slot, _) in self.best.items():
             values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
             lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
@@ -66,14 +69,14 @@ def results_of(job: Job, study: Study) -> Result:
         config = job.space.run(slot.values)
         best.setdefault(config.arch.name, (slot, config))
     if not best:
-        errors = [slot.notes["error"] for slot in slots if "error" in slot.notes]
-        raise BadInput(f"No trial of {job.name} is complete" + (f"; the last one: {errors[-1]}" if errors else "."))
+        reasons = [slot.notes[key] for slot in slots for key in (ERROR, EXCESS) if key in slot.notes]
+        raise BadInput(f"No trial of {job.name} is complete" + (f"; the last one: {reasons[-1]}" if reasons else "."))
     return Result(job.name, metric, maximize, slots, best, study.importances())
 
 
 def states(slots: Sequence[Slot]) -> dict[str, int]:
     """How many trials ended in which way."""
-    return {state: sum(slot.state == state for slot in slots) for state in ("COMPLETE", "PRUNED", "FAIL")}
+    return {state: sum(slot.state == state for slot in slots) for state in ENDS}
 
 
 def complete(slots: Sequence[Slot]) -> list[Slot]:
@@ -153,7 +156,7 @@ def _row(slot: Slot) -> dict[str, Any]:
     return {"trial": slot.number, "state": slot.state, **slot.values, "value": slot.value,
             "seconds": None if slot.seconds is None else round(slot.seconds, 2),
             **{key: notes.get(key) for key in ("tokens", "tokens_per_second", "parameters", "flops", "hidden_size")},
-            "error": notes.get("error"), **figures}  # fmt: skip
+            ERROR: notes.get(ERROR), EXCESS: notes.get(EXCESS), **figures}  # fmt: skip
 
 
 def _mark_fronts(rows: list[dict[str, Any]], result: Result) -> None:

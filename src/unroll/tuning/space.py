@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -88,20 +89,29 @@ class Space:
             yield from self._combinations(points, {**values, rest[0]: value})
 
     def check(self) -> None:
-        """Compose and check every corner.
+        """Compose and check every corner, as it is tried and, where it may be the best, as it is trained anew.
 
         Raises:
             BadInput: one is impossible, or all cost more than they may.
         """
         excesses = []
         for corner in self.corners():
-            try:
+            with self._named(f"try {told(corner)}"):
                 excesses.append(self.excess(self.run(corner)))
-            except BadInput as error:
-                raise BadInput(f"study={self.study.name} cannot try {told(corner)}: {error}") from None
+            if excesses[-1] is None and self.study.retrain.seeds:
+                with self._named(f"train {told(corner)} anew"):
+                    self.run(corner, anew=True)
         if all(excesses):
             raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
                            f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
+
+    @contextlib.contextmanager
+    def _named(self, what: str) -> Iterator[None]:
+        """Say what it is that cannot be done."""
+        try:
+            yield
+        except BadInput as error:
+            raise BadInput(f"study={self.study.name} cannot {what}: {error}") from None
 
     def run(self, values: Values, anew: bool = False) -> Config:
         """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
@@ -114,12 +124,15 @@ class Space:
             BadInput: an impossible value or pair.
         """
         config = self.settings.run(values, anew)
-        archs = self.study.space.get("arch")
-        if self.study.match is None or not isinstance(archs, ChoiceConfig) or values["arch"] == archs.choices[0]:
+        if self.study.match is None:
+            return config
+        archs = self.study.space["arch"]
+        assert isinstance(archs, ChoiceConfig)  # checked with the settings
+        if values["arch"] == archs.choices[0]:
             return config
         measure = parameters if self.study.match == "parameters" else flops
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
-        reference = self.settings.run({**kept, "arch": archs.choices[0]})
+        reference = self.settings.run({**kept, "arch": archs.choices[0]}, anew)
         return matched(config, self.spec(config), self.study.match, measure(reference, self.spec(reference)))
 
     def excess(self, config: Config) -> str | None:

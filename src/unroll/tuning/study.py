@@ -48,11 +48,12 @@ class Slot:
 
     Args:
         number: from 0.
-        state: of its last trial: also ``RUNNING``, and ``WAITING`` where another one is to come.
+        state: of its last trial: also ``RUNNING``, ``WAITING`` where another one is to come, and ``TOO_COSTLY``, not
+            trained, where all that was drawn would cost more than it may.
         values: what was tried.
         value: best validation, or the last one of a trial that was ended early; None where there was none.
         reports: validation by tokens.
-        notes: what was noted of it: figures, costs, error.
+        notes: what was noted of it: figures, costs, error, excess.
         seconds: from its first trial's start to its last one's end; None while it goes on.
     """
 
@@ -321,7 +322,11 @@ def _slot(number: int, tried: list[FrozenTrial], is_open: bool) -> Slot:
     begun = min((trial.datetime_start for trial in tried if trial.datetime_start), default=None)
     seconds = (last.datetime_complete - begun).total_seconds() if last.datetime_complete and begun else None
     notes = {key: value for key, value in last.user_attrs.items() if key != SLOT}
-    if last.state == TrialState.FAIL and not is_open:
-        notes.setdefault(ERROR, f"its worker was lost {len(tried)} times")
-    return Slot(number, "WAITING" if is_open else last.state.name, dict(last.params),
-                last.value if last.values else None, dict(last.intermediate_values), notes, seconds)  # fmt: skip
+    state = "WAITING" if is_open else last.state.name
+    if EXCESS in notes and state in ("PRUNED", "FAIL"):  # Optuna knows it as one that was pruned
+        state = "TOO_COSTLY"
+    if state == "FAIL":
+        lost = sum(EXCESS not in trial.user_attrs for trial in tried)
+        notes.setdefault(ERROR, f"its worker was lost {lost} times")
+    return Slot(number, state, dict(last.params), last.value if last.values else None, dict(last.intermediate_values),
+                notes, seconds)  # fmt: skip
