@@ -24,7 +24,8 @@ def results(figures: dict[str, list[float]], mode: str, metric: str = "score") -
     return {
         f"{arch}-{seed}": {
             "arch": arch, "seed": seed, "split": "test", "parameters": 100 * len(arch), "tokens": 1000 + seed,
-            "test": {metric: figure, "other": -figure}, "validation": {metric: 0.0}, "headline": metric, "mode": mode,
+            "test": {metric: figure, "other": -figure}, "validation": {metric: 0.0}, "order": {},
+            "headline": metric, "mode": mode,
         }
         for arch, seed, figure in reversed(runs)
     }  # fmt: skip
@@ -222,7 +223,7 @@ def test_a_bad_metrics_file_is_named_and_nothing_is_written(content: bytes, tmp_
 
 
 @pytest.mark.parametrize(
-    "key", ["arch", "seed", "split", "parameters", "tokens", "test", "validation", "headline", "mode"]
+    "key", ["arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"]
 )
 def test_a_metrics_file_without_a_key_is_named(key: str, tmp_path: Path) -> None:
     content = results(FIGURES, "min")

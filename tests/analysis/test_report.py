@@ -42,7 +42,7 @@ def outputs(tmp_path: Path) -> Path:
                     figures |= {"accuracy/8": 0.5 + 0.1 * seed, "accuracy/20": 0.25}
                 runs[f"{arch}-{seed}"] = {
                     "arch": arch, "seed": seed, "split": "test", "parameters": 1234, "tokens": 99, "test": figures,
-                    "validation": {}, "headline": metric, "mode": mode,
+                    "validation": {}, "order": {}, "headline": metric, "mode": mode,
                 }  # fmt: skip
                 folder = tmp_path / "runs" / name / f"{arch}-{seed}"
                 folder.mkdir(parents=True)

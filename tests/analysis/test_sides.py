@@ -16,7 +16,8 @@ from unroll.analysis.telling import tell
 from unroll.analysis.verdict import expected_best, judge, sentence
 from unroll.errors import BadInput
 
-READ = {"tokens": 9, "batch_size": 4, "truncation_length": 12, "truncation_stride": None}
+ORDER = {"data": "a1", "task": "language_model", "training.batch_size": 4, "training.truncation_length": 12,
+         "training.truncation_stride": 12}  # fmt: skip
 LSTM, GRU = [2.0, 2.1, 2.2, 2.05, 1.95], [1.0, 1.1, 1.2, 1.05, 0.95]
 
 
@@ -29,7 +30,8 @@ def judged_file(name: str = "recall", **changes: Any) -> Path:
     """Figures as ``evaluate`` writes them, test figures ten times those of validation."""
     runs = {
         f"{arch}-{seed}": {
-            "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "headline": "perplexity",
+            "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": ORDER,
+            "headline": "perplexity",
             "mode": "min", "test": {"loss": figure, "perplexity": 10 * figure, "accuracy/8": figure / 3},
             "validation": {"loss": figure, "perplexity": figure},
         } | changes
@@ -40,7 +42,7 @@ def judged_file(name: str = "recall", **changes: Any) -> Path:
     return path
 
 
-def run(folder: str, seed: int, loss: float, arch: str = "lstm", **changes: Any) -> Path:
+def run(folder: str, seed: int, loss: float, arch: str = "lstm", order: dict[str, Any] = ORDER, **changes: Any) -> Path:
     """What of a run's folder is read: settings and figures."""
     path = Path(folder)
     path.mkdir(parents=True)
@@ -49,15 +51,15 @@ def run(folder: str, seed: int, loss: float, arch: str = "lstm", **changes: Any)
               "tracking": {"name": "none"}} | changes  # fmt: skip
     tokens = config["training"]["tokens"]
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    facts = {"vocabulary": "same", "tokens": tokens, "parameters": 1_234 + len(arch),
+    facts = {"vocabulary": "same", "order": order, "tokens": tokens, "parameters": 1_234 + len(arch),
              "best": {"loss": loss, "perplexity": math.exp(loss)}}  # fmt: skip
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return path
 
 
-def runs(folder: str, values: list[float], arch: str, **changes: Any) -> None:
+def runs(folder: str, values: list[float], arch: str, order: dict[str, Any] = ORDER, **changes: Any) -> None:
     for seed, value in enumerate(values):
-        run(f"{folder}/{arch}-{seed}", seed, value, arch, **changes)
+        run(f"{folder}/{arch}-{seed}", seed, value, arch, order, **changes)
 
 
 def verdict(a: str, b: str, **options: Any) -> str:
@@ -170,30 +172,31 @@ def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() 
         "recall.json:lstm", "recall.json:gru")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"training": {**READ, "batch_size": 8}}, "training.batch_size is 4 in a and 8 in b"),
-        ({"training": {**READ, "truncation_length": 16}}, "training.truncation_length is 12 in a and 16 in b"),
-        ({"training": {**READ, "truncation_stride": 6}}, "training.truncation_stride is 12 in a and 6 in b"),
-        ({"data": {"name": "recall", "train": "other"}}, "data.train is some in a and other in b"),
-        ({"task": {"name": "cloze"}}, "task is language_model in a and cloze in b"),
-    ],
-)
+OTHERS = [({"data": "b7"}, "data is a1 in a and b7 in b"),
+          ({"task": "cloze"}, "task is language_model in a and cloze in b"),
+          ({"training.batch_size": 8}, "training.batch_size is 4 in a and 8 in b"),
+          ({"training.truncation_length": 24}, "training.truncation_length is 12 in a and 24 in b"),
+          ({"training.truncation_stride": 6}, "training.truncation_stride is 12 in a and 6 in b")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "told"), OTHERS)
 def test_runs_that_read_in_another_order_are_not_paired(changes: dict[str, Any], told: str) -> None:
-    same = {"training": READ, "data": {"name": "recall", "train": "some"}}
-    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm", **same)
-    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", **(same | changes))
-    assert refused("a", "b", test="paired") == (
-        f"--test paired pairs runs that read the same data in the same order, but {told}; choose welch."
-    )
+    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm")
+    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", {**ORDER, **changes})
+    refusal = f"--test paired pairs runs that read the same data in the same order, but {told}; choose welch."
+    assert refused("a", "b", test="paired") == refusal
     assert "(welch)" in verdict("a", "b")
+    judged_file("one", order=ORDER)
+    judged_file("recall", order={**ORDER, **changes})
+    Path("one").mkdir()
+    Path("one.json").rename("one/recall.json")
+    assert told.replace(" a ", " one/recall.json:lstm ").removesuffix(" b") in refused(
+        "one/recall.json:lstm", "recall.json:gru", test="paired")  # fmt: skip
 
 
 def test_what_does_not_change_the_order_does_not_keep_from_pairing() -> None:
-    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm", training=READ)
-    other = {**READ, "truncation_stride": 12, "optimizer": {"learning_rate": 1}, "devices": 2}
-    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", training=other)
+    runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm")
+    runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", training={"tokens": 9, "optimizer": "sgd"})
     assert "(paired)" in verdict("a", "b", test="paired")
 
 
@@ -269,10 +272,16 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     assert "their split is test and validation" in refused(good, "a")
     run("b", 0, 1.0, experiment="adding")
     assert "their experiment is recall and adding" in refused("a", "b")
-    facts = {"vocabulary": "other", "tokens": 9, "parameters": 1, "best": {"loss": 1.0, "perplexity": 1.0}}
+    facts = {
+        "vocabulary": "other",
+        "order": ORDER,
+        "tokens": 9,
+        "parameters": 1,
+        "best": {"loss": 1.0, "perplexity": 1.0},
+    }
     (run("c", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their vocabularies differ" in refused("a", "c")
-    facts = {"vocabulary": "same", "tokens": 9, "parameters": 1, "best": {"loss": 1.0}}
+    facts = {"vocabulary": "same", "order": ORDER, "tokens": 9, "parameters": 1, "best": {"loss": 1.0}}
     (run("d", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their metric is perplexity and loss" in refused("a", "d")
 

@@ -399,7 +399,8 @@ def reported(tmp_path: Path, folder: Path) -> str:
         for seed in (10, 11):
             figures = {"loss": 0.5 + 0.01 * seed + 0.05 * (arch == "gru")}
             runs[f"{arch}-{seed}"] = {"arch": arch, "seed": seed, "split": "test", "parameters": 1, "tokens": 9,
-                                      "test": figures, "validation": {}, "headline": "loss", "mode": "min"}  # fmt: skip
+                                      "test": figures, "validation": {}, "order": {}, "headline": "loss",
+                                      "mode": "min"}  # fmt: skip
             run = outputs / "runs" / "lstm-vs-gru" / f"{arch}-{seed}"
             run.mkdir(parents=True)
             (run / "history.csv").write_text("tokens,metric,value\n1,val/loss,2\n2,val/loss,1\n", encoding="utf-8")

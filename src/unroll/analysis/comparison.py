@@ -19,7 +19,7 @@ from unroll.analysis.verdict import judge_against, sentence, t_interval
 from unroll.errors import BadInput
 from unroll.outputs import whole, write_text
 
-KEYS = {"arch", "seed", "split", "parameters", "tokens", "test", "validation", "headline", "mode"}
+KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
 Results = dict[str, dict[str, Any]]  # run → what evaluate wrote of it
 
 

@@ -20,11 +20,20 @@ LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
 HIGHER = {"accuracy", "f1", "precision", "recall"}
 
 
-class Effort(NamedTuple):
-    """What a run of a side has, on average: the tokens that it read in training, and its parameters."""
+class Training(NamedTuple):
+    """How the runs of a side were trained.
+
+    Args:
+        tokens: that a run has read, on average.
+        parameters: that it has.
+        order: what decides, with the seed, in which order it has read them, by keys of settings.
+        vocabulary: digest of it; None where it is not told.
+    """
 
     tokens: float
     parameters: float
+    order: dict[str, Any]
+    vocabulary: str | None
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,7 @@ class Side:
         split: on which they were judged.
         headline: the metric that they are compared by.
         lower: whether a lower headline is the better one.
-        effort: of a run.
-        reads: digest of their vocabulary, and all that decides, with the seed, in which order they read their data, by
-            keys of settings; None where it is not told.
+        training: how they were trained.
         figures: by seed.
         validation: figures by seed of the best validation.
     """
@@ -51,8 +58,7 @@ class Side:
     split: str
     headline: str
     lower: bool
-    effort: Effort
-    reads: dict[str, Any] | None
+    training: Training
     figures: dict[int, dict[str, float]]
     validation: dict[int, dict[str, float]]
 
@@ -106,7 +112,7 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     runs = groups[arch]
     first = runs[0]
     return Side(
-        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", _effort(runs), None,
+        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", _training(runs),
         {run["seed"]: run["test"] for run in runs}, {run["seed"]: run["validation"] for run in runs},
     )  # fmt: skip
 
@@ -129,22 +135,14 @@ def _of_runs(text: str) -> Side:
             raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
         figures[other["seed"]] = found["best"]
     headline = next((name for name in HEADLINES if name in facts["best"]), "loss")
-    effort = _effort([found for _, found in runs])
-    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, effort,
-                {"vocabulary": facts["vocabulary"]} | _order(config), figures, figures)  # fmt: skip
+    training = _training([found for _, found in runs])
+    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, training,
+                figures, figures)  # fmt: skip
 
 
-def _effort(runs: Sequence[dict[str, Any]]) -> Effort:
-    return Effort(fmean(run["tokens"] for run in runs), fmean(run["parameters"] for run in runs))
-
-
-def _order(config: dict[str, Any]) -> dict[str, Any]:
-    """What decides, with the seed, in which order a run reads its data: which, in batches of what, in which windows."""
-    training, data = config["training"], config["data"]
-    k = training.get("truncation_length")
-    return {**{f"data.{key}": value for key, value in data.items()}, "task": config["task"]["name"],
-            "training.batch_size": training.get("batch_size"), "training.truncation_length": k,
-            "training.truncation_stride": training.get("truncation_stride") or k}  # fmt: skip
+def _training(runs: Sequence[dict[str, Any]]) -> Training:
+    tokens, parameters = (fmean(run[key] for run in runs) for key in ("tokens", "parameters"))
+    return Training(tokens, parameters, dict(runs[0]["order"]), runs[0].get("vocabulary"))
 
 
 def _folders(text: str) -> Iterator[Path]:
@@ -170,7 +168,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if not isinstance(facts["best"]["loss"], float) or not isinstance(facts["vocabulary"], str):
             raise TypeError
-        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), _order(config), _effort([facts])
+        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), _training([facts])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts

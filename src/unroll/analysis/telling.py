@@ -50,7 +50,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     judged = judge(values[0], values[1], sides[0].is_lower_better(metric), test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
     decimals = digits(max((judged.a.mean, judged.b.mean), key=abs))
-    counts = (f"{name} {side.effort.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
+    counts = (f"{name} {side.training.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
     rows = [*_quality(names, sides, metric, judged, decimals), ("parameters", ", ".join(counts))]
     ends = [sentence(*names, judged, decimals)]
     if costs:
@@ -75,7 +75,7 @@ def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
             kind = {"headline": "metric"}.get(what, what)
             raise BadInput(f"{a.name} and {b.name} cannot be compared: their {kind} is {getattr(a, what)} and "
                            f"{getattr(b, what)}; name two sides of one.")  # fmt: skip
-    if a.reads and b.reads and a.reads["vocabulary"] != b.reads["vocabulary"]:
+    if a.training.vocabulary and b.training.vocabulary and a.training.vocabulary != b.training.vocabulary:
         raise BadInput(f"{a.name} and {b.name} cannot be compared: their vocabularies differ; train on one corpus.")
     if test == "paired":
         _refuse_unpaired(a, b)
@@ -90,10 +90,10 @@ def _refuse_unpaired(a: Side, b: Side) -> None:
     if a.figures.keys() != b.figures.keys():
         raise BadInput(f"--test paired pairs by seed, but {a.name} has seeds {_seeds(a)} and {b.name} {_seeds(b)}; "
                        "train those that are missing, or choose welch.")  # fmt: skip
-    for key, value in (a.reads or {}).items():
-        if b.reads and value != b.reads.get(key):
+    for key, value in a.training.order.items():
+        if value != b.training.order.get(key):
             raise BadInput(f"--test paired pairs runs that read the same data in the same order, but {key} is {value} "
-                           f"in {a.name} and {b.reads.get(key)} in {b.name}; choose welch.")  # fmt: skip
+                           f"in {a.name} and {b.training.order.get(key)} in {b.name}; choose welch.")  # fmt: skip
 
 
 def _seeds(side: Side) -> str:
@@ -102,7 +102,7 @@ def _seeds(side: Side) -> str:
 
 def _budgets(names: tuple[str, str], sides: tuple[Side, Side]) -> Iterator[str]:
     """A line where one side has read more than the other."""
-    tokens = [side.effort.tokens for side in sides]
+    tokens = [side.training.tokens for side in sides]
     if max(tokens) > LAST_STEP * min(tokens):
         yield (f"budgets differ: {names[0]} has read {tokens[0]:,.0f} tokens and {names[1]} {tokens[1]:,.0f}; what "
                "follows is not at equal tokens")  # fmt: skip
@@ -163,7 +163,7 @@ def _speeds(side: Side, costs: Path) -> list[float]:
     Raises:
         BadInput: there are none.
     """
-    if side.reads is not None:  # runs may have other settings than those that were measured
+    if side.training.vocabulary is not None:  # runs may have other settings than those that were measured
         raise BadInput(f"--costs goes with FILE:ARCH, whose speed was measured, and not with runs such as {side.name}.")
     path = costs / f"{side.experiment}.json"
     speeds = load_costs(path)

@@ -60,7 +60,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         marks[folder.name] = facts["fingerprint"]
         results[folder.name] = {
             "arch": run.config.arch.name, "seed": run.config.seed, "split": judged,
-            "parameters": facts["parameters"], "tokens": facts["tokens"], "test": figures,
+            "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"], "test": figures,
             "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
         }  # fmt: skip
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -234,11 +235,19 @@ class _Job:
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
         parameters = sum(parameter.numel() for parameter in self.task.parameters())
-        record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest, "parameters": parameters,
+        record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest,
+                  "order": self._order(working.identity.data), "parameters": parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures}  # fmt: skip
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def _order(self, data: str) -> dict[str, Any]:
+        """What decides, with the seed, in which order the data is read, so that runs may be paired by seed."""
+        settings = self.config.training
+        return {"data": data[:12], "task": self.config.task.name, "training.batch_size": settings.batch_size,
+                "training.truncation_length": settings.truncation_length,
+                "training.truncation_stride": settings.truncation_stride or settings.truncation_length}  # fmt: skip
 
 
 def adhoc_name(config: Config, prepared: Path) -> str:
