@@ -403,6 +403,27 @@ def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> N
         assert trial.system_attrs == rungs
 
 
+def test_a_trial_that_was_lost_is_not_held_against_others_twice(storage: str) -> None:
+    study = open_study(storage, trials=12, pruner=HYPERBAND, grace=600)
+    study.refill()
+    pruner = study.study.pruner
+    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
+    pruner._try_initialization(study.study)
+    claims = [claimed(study) for _ in trials(study)]
+    for claim in claims:
+        claim.chosen(suggest)
+    bracket = [claim for claim in claims if pruner._get_bracket_id(study.study, trials(study)[claim.slot]) == 1]
+    best, second, *others = bracket[:4]
+    for value, other in zip((0.2, 0.3), others, strict=True):
+        other.report(500, value)
+    for _ in range(3):
+        assert not best.report(500, 0.05)
+        forget(storage, best.trial_id)
+        study.refill()
+        best = claimed(study)
+    assert not second.report(500, 0.06)  # the second of four, of which half goes on
+
+
 # ---- choices
 
 

@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial, TrialState
 
 from unroll.config.study import StudyConfig
-from unroll.tuning.claim import SLOT
+from unroll.tuning.claim import ERROR, SLOT
 
 
 class Budget(NamedTuple):
@@ -54,12 +54,15 @@ def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:
 
 
 class Brackets(HyperbandPruner):
-    """Hyperband with a bracket for each slot, which a trial that was lost does not leave when it goes on."""
+    """Hyperband with a bracket for each slot, in which a trial that was lost is not counted beside the one that goes on
+    in its place, and that has its rungs."""
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        same = copy.copy(trial)
-        same.number = int(trial.user_attrs[SLOT])
-        return super()._get_bracket_id(study, same)
+        if is_lost(trial):
+            return -1
+        by_slot = copy.copy(trial)
+        by_slot.number = int(trial.user_attrs[SLOT])
+        return super()._get_bracket_id(study, by_slot)
 
 
 class Within(BasePruner):
@@ -87,3 +90,8 @@ class _Same:
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
         found = self.study.get_trials(deepcopy=deepcopy, states=states)
         return [trial for trial in found if trial.params.get(self.key) == self.value]
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial has ended without having been told of, so that its slot may get another one."""
+    return trial.state == TrialState.FAIL and ERROR not in trial.user_attrs

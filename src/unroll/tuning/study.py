@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unroll.config.study import StudyConfig
-from unroll.tuning.choosing import Budget, build_pruner, build_sampler
+from unroll.tuning.choosing import Budget, build_pruner, build_sampler, is_lost
 from unroll.tuning.claim import ERROR, EXCESS, SLOT, SUPERFLUOUS, Claim
 from unroll.tuning.database import alone, open_database, patiently
 from unroll.tuning.space import Values
@@ -210,8 +210,7 @@ class Study:
         if EXCESS in tried[-1].user_attrs:  # of a grid the same would be drawn again
             return len(tried) < DRAWS and self.config.sampler.name != "grid"
         lost = [trial for trial in tried if EXCESS not in trial.user_attrs]
-        is_lost = tried[-1].state == TrialState.FAIL and ERROR not in tried[-1].user_attrs
-        return is_lost and len(lost) <= self.config.retries
+        return is_lost(tried[-1]) and len(lost) <= self.config.retries
 
     def missed(self) -> None:
         """Note that the database was gone: others could not give it a sign of life either."""
