@@ -449,6 +449,19 @@ def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: st
     assert len({slot.values["x"] for slot in study.slots()}) == 12
 
 
+@pytest.mark.parametrize("name", some_slow(["qmc", "random", "tpe"], "qmc"))
+def test_a_key_that_the_first_trial_has_not_is_drawn_anew_in_every_other(name: str, storage: str) -> None:
+    space = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
+    study = open_study(storage, trials=6, sampler={"name": name}, space=space)
+    study.refill()
+    claim, drawn = claimed(study), []
+    claim.tell("COMPLETE", claim.chosen(suggest)["x"])
+    while (claim := study.claim()) is not None:
+        drawn.append(claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})["y"])
+        claim.tell("COMPLETE", drawn[-1])
+    assert len(set(drawn)) == len(drawn) == 5
+
+
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
 @pytest.mark.slow
 def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) -> None:

@@ -36,8 +36,9 @@ def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
         return TPESampler(seed=seed, group=any(part.when for part in config.space.values()))
     if config.sampler.name == "gp":
         return GPSampler(seed=seed)
-    if config.sampler.name == "qmc":  # the points of all slots are one sequence
-        return QMCSampler(seed=config.seed, scramble=True, warn_independent_sampling=False)
+    if config.sampler.name == "qmc":  # the points of all slots are one sequence, what is no part of it is a slot's own
+        return QMCSampler(seed=config.seed, scramble=True, independent_sampler=RandomSampler(seed=seed),
+                          warn_independent_sampling=False)  # fmt: skip
     return RandomSampler(seed=seed)  # of a grid all is set beforehand
 
 
