@@ -20,7 +20,7 @@ from studying import complete_all, config_of, die, forget, killed, open_study, s
 
 from unroll.config.study import shown
 from unroll.errors import BadInput
-from unroll.tuning import database
+from unroll.tuning import choosing, database
 from unroll.tuning import study as module
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.database import DatabaseGone
@@ -460,6 +460,40 @@ def test_a_key_that_the_first_trial_has_not_is_drawn_anew_in_every_other(name: s
         drawn.append(claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})["y"])
         claim.tell("COMPLETE", drawn[-1])
     assert len(set(drawn)) == len(drawn) == 5
+
+
+ARCHS = {"arch": ["lstm", "gru"], "x": {"low": 0.0, "high": 1.0}}
+BEST = {"lstm": 0.9, "gru": 0.1}
+
+
+def of_arch(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0.0, 1.0), "arch": trial.suggest_categorical("arch", ["lstm", "gru"])}
+
+
+@pytest.mark.parametrize("name", some_slow(["tpe", "gp"], "tpe"))
+def test_what_is_balanced_is_searched_apart_from_the_other_choices(name: str, storage: str) -> None:
+    known = [{"arch": arch, "x": index / 9} for index in range(10) for arch in BEST]
+    presets = [*known, *({"arch": arch} for _ in range(6) for arch in BEST)]
+    study = open_study(storage, presets, trials=32, balanced="arch", space=ARCHS, sampler={"name": name})
+    study.refill()
+    drawn: dict[str, list[float]] = {"lstm": [], "gru": []}
+    while (claim := study.claim()) is not None:
+        values = claim.chosen(of_arch)
+        drawn[values["arch"]].append(values["x"])
+        # any LSTM is better than all GRUs: where a GRU does best, the best of all tell nothing
+        claim.tell("COMPLETE", (values["x"] - BEST[values["arch"]]) ** 2 + (values["arch"] == "gru"))
+    for arch, best in BEST.items():
+        assert len(drawn[arch]) == 16
+        assert sum(abs(x - best) < 0.2 for x in drawn[arch][10:]) >= 5, drawn
+
+
+@pytest.mark.parametrize(("trials", "balanced", "at_random"), [(16, "arch", 2), (80, "arch", 10), (8, None, 2),
+                                                               (20, None, 5), (400, None, 10)])  # fmt: skip
+def test_a_quarter_of_the_trials_is_drawn_before_the_sampler_learns(
+    trials: int, balanced: str | None, at_random: int
+) -> None:
+    config = config_of("sqlite:///s.db", trials=trials, balanced=balanced, space=ARCHS)
+    assert choosing.startup(config) == at_random
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
