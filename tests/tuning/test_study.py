@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from processes import some_slow
-from studying import complete_all, config_of, die, forget, killed, open_study, suggest
+from studying import BUDGET, complete_all, config_of, die, forget, killed, open_study, suggest
 
 from unroll.config.study import shown
 from unroll.errors import BadInput
@@ -610,6 +610,15 @@ def test_a_note_of_a_study_is_made_once_whoever_makes_it(storage: str) -> None:
         return open_study(storage).note("parent", make)
 
     assert len(set(in_forks(4, work))) == 1
+
+
+def test_another_study_of_the_same_name_is_told_from_those_that_begin_alike(storage: str) -> None:
+    def make(name: str) -> Study:
+        return Study(config_of(storage, name="vs"), name, False, [{}], BUDGET)
+
+    for name in ("vs-0123456789ab", "vs-wide-0123456789ab", "vs-0123456789abc", "vs-wide"):
+        make(name)
+    assert make("vs-ba9876543210").others() == ["vs-0123456789ab"]
 
 
 @pytest.mark.slow

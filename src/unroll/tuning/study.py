@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,11 +95,11 @@ class Study:
 
         return self.notes().get(key) or self.patiently(made)
 
-    def others(self, prefix: str) -> list[str]:
-        """Names of the other studies in the database that begin alike."""
-        found = self.patiently(self.storage.get_all_studies)
-        names = [study.study_name for study in found]
-        return [name for name in names if name.startswith(prefix) and name != self.name]
+    def others(self) -> list[str]:
+        """Names of the other studies in the database that only their digests tell from this one."""
+        alike = re.compile(re.escape(self.config.name) + "-[0-9a-f]{12}")
+        names = [study.study_name for study in self.patiently(self.storage.get_all_studies)]
+        return [name for name in names if alike.fullmatch(name) and name != self.name]
 
     def slots(self) -> list[Slot]:
         """Every slot as it stands."""

@@ -75,7 +75,7 @@ def _tell_of_others(job: Job, study: Study) -> None:
     """Say so where the study was another one before, whose trials are none of this one's."""
     if study.slots():
         return
-    for other in study.others(f"{job.settings.study.name}-"):
+    for other in study.others():
         print(f"unroll: {other} in {shown(job.settings.study.storage)} is of another space, budget, data or code; its "
               f"trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
