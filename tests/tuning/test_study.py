@@ -635,6 +635,13 @@ def test_importances_tell_the_key_that_matters(storage: str) -> None:
     assert study.importances() == shares
 
 
+def test_importances_are_found_while_others_work(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, other = open_study(storage, trials=1), open_study(storage, trials=1)
+    monkeypatch.setattr(database, "TURN", 0.1, raising=False)
+    monkeypatch.setattr(study, "_importances", lambda: other.refill() or {"x": 1.0})
+    assert study.importances() == other.importances() == {"x": 1.0}
+
+
 # ---- the database
 
 
@@ -706,9 +713,29 @@ def test_a_process_that_was_stopped_with_the_lock_does_not_hold_the_others_for_e
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(storage)
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    monkeypatch.setattr(database, "TURN", 0.2)
     with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.lock.*end it, or let it go on"):
         study.claim()
+
+
+def test_who_is_at_it_is_waited_for_longer_than_a_database_that_is_gone(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.alone(study.storage):
+            held.set()
+            done.wait(0.5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert study.claim() is not None
+    holder.join()
 
 
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from unroll.config.study import StudyConfig, shown
 from unroll.errors import BadInput, Suspended
 
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds for which a database that is gone, or held by another process, is waited for
+PATIENCE = 60.0  # seconds for which a database that is gone is waited for
+TURN = 600.0  # for which another process is that does alone what this one waits to do: it lives, or its lock had gone
 OPTIONS: dict[str, dict[str, Any]] = {  # of the drivers; a server that answers no more is found out in half a minute
     "sqlite": {"timeout": PATIENCE},
     "postgresql": {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
@@ -77,7 +78,7 @@ def alone(storage: RDBStorage) -> Iterator[None]:
     from sqlalchemy import text
 
     with storage.engine.begin() as connection:
-        connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE:.0f}s'"))
+        connection.execute(text(f"SET LOCAL lock_timeout = '{TURN:.0f}s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('unroll'))"))
         yield
 
@@ -91,7 +92,7 @@ def _alone_in_file(url: str) -> Iterator[None]:
 
     database = Path(url.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
-    path, until = database.with_suffix(".lock"), time.monotonic() + PATIENCE
+    path, until = database.with_suffix(".lock"), time.monotonic() + TURN
     with path.open("w") as lock:
         while True:
             try:
@@ -99,7 +100,7 @@ def _alone_in_file(url: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {PATIENCE:.0f} "
+                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {TURN:.0f} "
                                        "seconds; end it, or let it go on.") from None  # fmt: skip
                 time.sleep(0.01)
         yield
