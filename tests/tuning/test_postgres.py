@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgresql import PostgreSQL, serving
+from postgresql import PostgreSQL, program, serving
 from studying import complete, job_of, open_study, write_study
 
 from unroll.config import Config
@@ -28,6 +28,15 @@ Small = Callable[..., Config]
 def server() -> Iterator[PostgreSQL]:
     with serving("optuna") as server:
         yield server
+
+
+@pytest.fixture
+def empty(server: PostgreSQL) -> Iterator[str]:
+    """An empty database on the server."""
+    address = ("-h", "127.0.0.1", "-p", str(server.port), "-U", "unroll", "empty")
+    server.do(program("createdb"), *address)
+    yield server.uri.removesuffix(server.database) + "empty"
+    server.do(program("dropdb"), "--force", *address)
 
 
 def begin(*words: str) -> subprocess.Popen[str]:
@@ -105,6 +114,26 @@ def test_two_commands_on_one_server_work_at_one_study(server: PostgreSQL, small:
     with closing(job_of(settings).open()) as study:
         check_whole(study, store, 6)
     assert Path("outputs/studies/one/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+
+
+def test_whoever_opens_an_empty_database_at_once_on_a_server_opens_it(empty: str) -> None:
+    from multiprocessing import get_context
+
+    gate = get_context("fork").Barrier(4)
+
+    def make() -> None:
+        gate.wait()
+        with closing(open_study(empty, trials=2)) as study:
+            study.refill()
+
+    processes = [get_context("fork").Process(target=make) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    with closing(open_study(empty, trials=2)) as study:
+        assert len(study.study.trials) == 2
 
 
 def test_whoever_works_at_once_on_a_server_gets_another_trial(server: PostgreSQL) -> None:
