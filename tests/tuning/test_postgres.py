@@ -44,8 +44,10 @@ def begin(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def children(process: int) -> list[int]:
-    done = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
+def workers(command: int) -> list[int]:
+    """The workers of a command that live: of one that is dead and waits for its parent there is no command line."""
+    wanted = ["pgrep", "-P", str(command), "-f", "unroll.tuning.worker"]
+    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
     return [int(word) for word in done.stdout.split()]
 
 
@@ -86,15 +88,18 @@ def test_forty_trials_survive_two_workers_and_the_server_that_are_killed(
     common = {**write_study().study.settings, **tracked(store)}
     settings = write_study(settings=common, trials=40, storage=server.uri, heartbeat=2, grace=6,
                         pruner={"name": "median", "warmup": 0.0})  # fmt: skip
-    moments, victims = random.Random(0), 2
+    moments = random.Random(0)
     command = begin("--workers", "4")
     with closing(job_of(settings).open()) as study:
         while sum(slot.state == "COMPLETE" for slot in study.slots()) < 3:
             assert command.poll() is None, command.communicate()
             time.sleep(0.5)
-    for _ in range(victims):
+    for left in (3, 2):
         time.sleep(moments.uniform(0, 3))
-        os.kill(moments.choice(children(command.pid)), signal.SIGKILL)
+        os.kill(moments.choice(workers(command.pid)), signal.SIGKILL)
+        while len(workers(command.pid)) > left:
+            time.sleep(0.01)
+        assert len(workers(command.pid)) == left
     time.sleep(1)
     server.kill()
     time.sleep(3)
