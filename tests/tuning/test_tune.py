@@ -21,8 +21,10 @@ from studying import forget, job_of, write_study
 
 from unroll.cli import main
 from unroll.config import Config, StudySettings
+from unroll.errors import BadInput
 from unroll.experiment import train, training
 from unroll.experiment.working import WORKING
+from unroll.tracking.parent import close_parent
 from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 
@@ -115,6 +117,18 @@ def test_another_space_is_another_study_and_says_so(
     told = capfd.readouterr().err
     assert f"{first.name} in {STORAGE} is of another space, budget, data or code" in told
     assert f"{second.name} begins anew" in told
+
+
+def test_a_machine_whose_store_has_not_the_run_of_the_study_refuses_before_the_first_trial(
+    small: Small, store: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(write_study(settings=settings_of(tracking="mlflow", **{"tracking.uri": store}), trials=1))
+    job.open().note(f"mlflow {store}", lambda: "0123")  # another machine's, whose file has the same name
+    monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.fail("it begins"))
+    assert main(["tune", "study=tiny"]) == 2
+    assert f"unroll: MLflow's store {store} has no run 0123, which is that of the study" in capfd.readouterr().err
+    with pytest.raises(BadInput, match="has no run 0123"):  # when the other machine has done all
+        close_parent(store, "0123", {}, {}, Path("outputs"))
 
 
 def test_the_databases_of_optuna_and_mlflow_are_two(

@@ -81,11 +81,11 @@ def _tell_of_others(job: Job, study: Study) -> None:
 
 
 def _parent(job: Job, study: Study) -> str | None:
-    """The study's run in MLflow."""
+    """The study's run in MLflow, which all machines that work at it must reach."""
     tracking = job.first.tracking
     if tracking.name == "none":
         return None
-    from unroll.tracking.parent import open_parent
+    from unroll.tracking.parent import check_parent, open_parent
     from unroll.tracking.provenance import git_state
 
     assert tracking.uri is not None  # checked with the settings
@@ -94,7 +94,9 @@ def _parent(job: Job, study: Study) -> str | None:
     params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
                "tokens": str(job.first.training.tokens)}  # fmt: skip
     tags = {"study": config.name, "optuna.storage": shown(config.storage), **git_state()}
-    return study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+    run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+    check_parent(uri, run_id)
+    return run_id
 
 
 def _close(job: Job, study: Study, result: Result, out: Path) -> None:
