@@ -175,8 +175,8 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def begin(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def begin(*words: str, **named: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **named)
 
 
 def check_whole(settings: StudySettings, store: str, count: int) -> None:
@@ -267,6 +267,23 @@ def test_two_commands_at_once_work_at_one_study_under_one_run(small: Small, stor
     assert [command.returncode for command in commands] == [0, 0], told
     check_whole(study, store, 6)
     assert Path("outputs/studies/tiny/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_terminal_reaches_the_workers_by_the_command_alone(small: Small) -> None:
+    settings = settings_of(**{"training.tokens": 24_000, "training.validations": 120})
+    job = job_of(write_study(settings=settings, trials=2, heartbeat=20, grace=600, retries=0))
+    job.open()
+    command = begin("--workers", "2", process_group=0)
+    wait_until(lambda: sum(len(slot.reports) > 3 for slot in job.open().slots()) == 2)
+    workers = children(command.pid)
+    assert len(workers) == 2
+    assert all(os.getpgid(worker) == worker for worker in workers)
+    os.killpg(command.pid, signal.SIGINT)
+    assert "Traceback" not in command.communicate()[0]
+    assert command.returncode == 130
+    assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
+    assert not any(map(is_there, workers))
 
 
 @pytest.mark.slow

@@ -137,18 +137,17 @@ def _work(job: Job, study: Study, workers: int) -> None:
 
 @contextlib.contextmanager
 def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this."""
-    cores = sorted(os.sched_getaffinity(0))
+    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this.
+
+    They are no part of the terminal's foreground: Ctrl-C would reach them twice, by the terminal and by this process.
+    """
     running = []
     try:
         for number in range(workers):
             command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid())]
             environment = os.environ | _gpus(number, job.first.training.devices) | {JOB: job.dumps()}
-            process = subprocess.Popen(command, env=environment)
-            share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(process.pid, share or cores)
-            running.append(process)
+            running.append(subprocess.Popen(command, env=environment, process_group=0))
+            _bind(running[-1].pid, number, workers)
         yield running
     finally:
         for process in running:
@@ -156,6 +155,15 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
                 process.send_signal(signal.SIGINT)
         for process in running:
             process.wait()
+
+
+def _bind(process: int, number: int, workers: int) -> None:
+    """Keep a worker to its share of the cores, where the system can."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(process, share or cores)
 
 
 def _gpus(worker: int, devices: int) -> dict[str, str]:
