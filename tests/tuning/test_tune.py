@@ -26,7 +26,7 @@ from unroll.experiment import train, training
 from unroll.experiment.working import WORKING
 from unroll.tracking.parent import close_parent
 from unroll.training.checkpoint import usable
-from unroll.tuning import worker
+from unroll.tuning import tune, worker
 
 Small = Callable[..., Config]
 STORAGE = "sqlite:///studies/optuna.db"
@@ -146,6 +146,13 @@ def test_the_databases_of_optuna_and_mlflow_are_two(
 def test_to_begin_with_a_study_lightning_is_not_imported() -> None:
     code = "import sys, unroll.tuning.tune; sys.exit('lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+def test_where_cores_cannot_be_shared_out_workers_have_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name)
+    tune._bind(os.getpid(), 0, 1)
 
 
 # ---- kills
