@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from unroll.config import CONF, StudyConfig, StudySettings, compose_study
+from unroll.tuning.choosing import Budget
 from unroll.tuning.claim import Claim
 from unroll.tuning.job import Job, full_name
 from unroll.tuning.space import Values
-from unroll.tuning.study import Budget, Study
+from unroll.tuning.study import Study
 
 ROOT = Path(__file__).parent.parent
 BUDGET = Budget(tokens=1_000, validations=4)

@@ -13,6 +13,10 @@ class Suspended(BadInput):
     """A run that was ended from outside, through no fault of its own, and goes on from its checkpoint."""
 
 
+class Unavailable(Suspended):
+    """What a run needs of its machine is not there, such as room on the disk; its settings are not to blame."""
+
+
 class ProcessLost(RuntimeError):
     """A process that trained together with this one has ended; the command line prints it and exits with 1."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from unroll.errors import BadInput
+from unroll.errors import BadInput, Unavailable
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -30,8 +30,8 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
             None if the output is a file, or a folder that is not there yet.
 
     Raises:
-        BadInput: the disk is full, the folder cannot be written to, ``path`` is a folder of something else, or a
-            file where a folder is due.
+        Unavailable: the disk is full, or the folder cannot be written to.
+        BadInput: ``path`` is a folder of something else, or a file where a folder is due.
     """
     _refuse_others(path, replaces)
     try:
@@ -53,7 +53,7 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise BadInput(
+        raise Unavailable(
             f"{path} could not be written ({error.strerror}); nothing was left of it: free space or choose another "
             "folder, and run the same command again."
         ) from error

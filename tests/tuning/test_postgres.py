@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgresql import PostgreSQL, serving
+from postgresql import PostgreSQL, program, serving
 from studying import complete, job_of, open_study, write_study
 
 from unroll.config import Config
@@ -30,13 +30,24 @@ def server() -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture
+def empty(server: PostgreSQL) -> Iterator[str]:
+    """An empty database on the server."""
+    address = ("-h", "127.0.0.1", "-p", str(server.port), "-U", "unroll", "empty")
+    server.do(program("createdb"), *address)
+    yield server.uri.removesuffix(server.database) + "empty"
+    server.do(program("dropdb"), "--force", *address)
+
+
 def begin(*words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "tune", "study=tiny", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def children(process: int) -> list[int]:
-    done = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
+def workers(command: int) -> list[int]:
+    """The workers of a command that live: of one that is dead and waits for its parent there is no command line."""
+    wanted = ["pgrep", "-P", str(command), "-f", "unroll.tuning.worker"]
+    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
     return [int(word) for word in done.stdout.split()]
 
 
@@ -77,15 +88,18 @@ def test_forty_trials_survive_two_workers_and_the_server_that_are_killed(
     common = {**write_study().study.settings, **tracked(store)}
     settings = write_study(settings=common, trials=40, storage=server.uri, heartbeat=2, grace=6,
                         pruner={"name": "median", "warmup": 0.0})  # fmt: skip
-    moments, victims = random.Random(0), 2
+    moments = random.Random(0)
     command = begin("--workers", "4")
     with closing(job_of(settings).open()) as study:
         while sum(slot.state == "COMPLETE" for slot in study.slots()) < 3:
             assert command.poll() is None, command.communicate()
             time.sleep(0.5)
-    for _ in range(victims):
+    for left in (3, 2):
         time.sleep(moments.uniform(0, 3))
-        os.kill(moments.choice(children(command.pid)), signal.SIGKILL)
+        os.kill(moments.choice(workers(command.pid)), signal.SIGKILL)
+        while len(workers(command.pid)) > left:
+            time.sleep(0.01)
+        assert len(workers(command.pid)) == left
     time.sleep(1)
     server.kill()
     time.sleep(3)
@@ -105,6 +119,26 @@ def test_two_commands_on_one_server_work_at_one_study(server: PostgreSQL, small:
     with closing(job_of(settings).open()) as study:
         check_whole(study, store, 6)
     assert Path("outputs/studies/one/trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+
+
+def test_whoever_opens_an_empty_database_at_once_on_a_server_opens_it(empty: str) -> None:
+    from multiprocessing import get_context
+
+    gate = get_context("fork").Barrier(4)
+
+    def make() -> None:
+        gate.wait()
+        with closing(open_study(empty, trials=2)) as study:
+            study.refill()
+
+    processes = [get_context("fork").Process(target=make) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    with closing(open_study(empty, trials=2)) as study:
+        assert len(study.study.trials) == 2
 
 
 def test_whoever_works_at_once_on_a_server_gets_another_trial(server: PostgreSQL) -> None:

@@ -16,11 +16,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from processes import some_slow
-from studying import complete_all, config_of, die, forget, killed, open_study, suggest
+from studying import BUDGET, complete_all, config_of, die, forget, killed, open_study, suggest
 
 from unroll.config.study import shown
 from unroll.errors import BadInput
-from unroll.tuning import database
+from unroll.tuning import choosing, database
 from unroll.tuning import study as module
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.database import DatabaseGone
@@ -403,6 +403,27 @@ def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> N
         assert trial.system_attrs == rungs
 
 
+def test_a_trial_that_was_lost_is_not_held_against_others_twice(storage: str) -> None:
+    study = open_study(storage, trials=12, pruner=HYPERBAND, grace=600)
+    study.refill()
+    pruner = study.study.pruner
+    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
+    pruner._try_initialization(study.study)
+    claims = [claimed(study) for _ in trials(study)]
+    for claim in claims:
+        claim.chosen(suggest)
+    bracket = [claim for claim in claims if pruner._get_bracket_id(study.study, trials(study)[claim.slot]) == 1]
+    best, second, *others = bracket[:4]
+    for value, other in zip((0.2, 0.3), others, strict=True):
+        other.report(500, value)
+    for _ in range(3):
+        assert not best.report(500, 0.05)
+        forget(storage, best.trial_id)
+        study.refill()
+        best = claimed(study)
+    assert not second.report(500, 0.06)  # the second of four, of which half goes on
+
+
 # ---- choices
 
 
@@ -423,9 +444,56 @@ def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: st
         claim = claimed(study)
         values = claim.chosen(conditional)
         assert claim.chosen(conditional) == values
-        claim.tell("COMPLETE", values["x"] + values.get("y", 0))
+        claim.tell("COMPLETE", (values["x"] - 0.4) ** 2 + values.get("y", 0))  # not at an end, which is soon found
     assert states(study) == ["COMPLETE"] * 12
     assert len({slot.values["x"] for slot in study.slots()}) == 12
+
+
+@pytest.mark.parametrize("name", some_slow(["qmc", "random", "tpe"], "qmc"))
+def test_a_key_that_the_first_trial_has_not_is_drawn_anew_in_every_other(name: str, storage: str) -> None:
+    space = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
+    study = open_study(storage, trials=6, sampler={"name": name}, space=space)
+    study.refill()
+    claim, drawn = claimed(study), []
+    claim.tell("COMPLETE", claim.chosen(suggest)["x"])
+    while (claim := study.claim()) is not None:
+        drawn.append(claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})["y"])
+        claim.tell("COMPLETE", drawn[-1])
+    assert len(set(drawn)) == len(drawn) == 5
+
+
+ARCHS = {"arch": ["lstm", "gru"], "x": {"low": 0.0, "high": 1.0}}
+BEST = {"lstm": 0.9, "gru": 0.1}
+
+
+def of_arch(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0.0, 1.0), "arch": trial.suggest_categorical("arch", ["lstm", "gru"])}
+
+
+@pytest.mark.parametrize("name", some_slow(["tpe", "gp"], "tpe"))
+def test_what_is_balanced_is_searched_apart_from_the_other_choices(name: str, storage: str) -> None:
+    known = [{"arch": arch, "x": index / 9} for index in range(10) for arch in BEST]
+    presets = [*known, *({"arch": arch} for _ in range(6) for arch in BEST)]
+    study = open_study(storage, presets, trials=32, balanced="arch", space=ARCHS, sampler={"name": name})
+    study.refill()
+    drawn: dict[str, list[float]] = {"lstm": [], "gru": []}
+    while (claim := study.claim()) is not None:
+        values = claim.chosen(of_arch)
+        drawn[values["arch"]].append(values["x"])
+        # any LSTM is better than all GRUs: where a GRU does best, the best of all tell nothing
+        claim.tell("COMPLETE", (values["x"] - BEST[values["arch"]]) ** 2 + (values["arch"] == "gru"))
+    for arch, best in BEST.items():
+        assert len(drawn[arch]) == 16
+        assert sum(abs(x - best) < 0.2 for x in drawn[arch][10:]) >= 5, drawn
+
+
+@pytest.mark.parametrize(("trials", "balanced", "at_random"), [(16, "arch", 2), (80, "arch", 10), (8, None, 2),
+                                                               (20, None, 5), (400, None, 10)])  # fmt: skip
+def test_a_quarter_of_the_trials_is_drawn_before_the_sampler_learns(
+    trials: int, balanced: str | None, at_random: int
+) -> None:
+    config = config_of("sqlite:///s.db", trials=trials, balanced=balanced, space=ARCHS)
+    assert choosing.startup(config) == at_random
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
@@ -558,6 +626,15 @@ def test_a_note_of_a_study_is_made_once_whoever_makes_it(storage: str) -> None:
     assert len(set(in_forks(4, work))) == 1
 
 
+def test_another_study_of_the_same_name_is_told_from_those_that_begin_alike(storage: str) -> None:
+    def make(name: str) -> Study:
+        return Study(config_of(storage, name="vs"), name, False, [{}], BUDGET)
+
+    for name in ("vs-0123456789ab", "vs-wide-0123456789ab", "vs-0123456789abc", "vs-wide"):
+        make(name)
+    assert make("vs-ba9876543210").others() == ["vs-0123456789ab"]
+
+
 @pytest.mark.slow
 def test_importances_tell_the_key_that_matters(storage: str) -> None:
     space = {"x": {"low": 0.0, "high": 1.0}, "z": {"low": 0.0, "high": 1.0}}
@@ -570,6 +647,13 @@ def test_importances_tell_the_key_that_matters(storage: str) -> None:
     shares = study.importances()
     assert shares["x"] > 0.7
     assert study.importances() == shares
+
+
+def test_importances_are_found_while_others_work(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, other = open_study(storage, trials=1), open_study(storage, trials=1)
+    monkeypatch.setattr(database, "TURN", 0.1, raising=False)
+    monkeypatch.setattr(study, "_importances", lambda: other.refill() or {"x": 1.0})
+    assert study.importances() == other.importances() == {"x": 1.0}
 
 
 # ---- the database
@@ -643,9 +727,29 @@ def test_a_process_that_was_stopped_with_the_lock_does_not_hold_the_others_for_e
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(storage)
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    monkeypatch.setattr(database, "TURN", 0.2)
     with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.lock.*end it, or let it go on"):
         study.claim()
+
+
+def test_who_is_at_it_is_waited_for_longer_than_a_database_that_is_gone(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(storage, trials=1)
+    study.refill()
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.alone(study.storage):
+            held.set()
+            done.wait(0.5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert study.claim() is not None
+    holder.join()
 
 
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

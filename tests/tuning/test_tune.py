@@ -21,10 +21,12 @@ from studying import forget, job_of, write_study
 
 from unroll.cli import main
 from unroll.config import Config, StudySettings
+from unroll.errors import BadInput
 from unroll.experiment import train, training
 from unroll.experiment.working import WORKING
+from unroll.tracking.parent import close_parent
 from unroll.training.checkpoint import usable
-from unroll.tuning import worker
+from unroll.tuning import tune, worker
 
 Small = Callable[..., Config]
 STORAGE = "sqlite:///studies/optuna.db"
@@ -119,6 +121,18 @@ def test_another_space_is_another_study_and_says_so(
     assert f"{second.name} begins anew" in told
 
 
+def test_a_machine_whose_store_has_not_the_run_of_the_study_refuses_before_the_first_trial(
+    small: Small, store: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(write_study(settings=settings_of(tracking="mlflow", **{"tracking.uri": store}), trials=1))
+    job.open().note(f"mlflow {store}", lambda: "0123")  # another machine's, whose file has the same name
+    monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.fail("it begins"))
+    assert main(["tune", "study=tiny"]) == 2
+    assert f"unroll: MLflow's store {store} has no run 0123, which is that of the study" in capfd.readouterr().err
+    with pytest.raises(BadInput, match="has no run 0123"):  # when the other machine has done all
+        close_parent(store, "0123", {}, {}, Path("outputs"))
+
+
 def test_the_databases_of_optuna_and_mlflow_are_two(
     small: Small, store: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +148,13 @@ def test_the_databases_of_optuna_and_mlflow_are_two(
 def test_to_begin_with_a_study_lightning_is_not_imported() -> None:
     code = "import sys, unroll.tuning.tune; sys.exit('lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+def test_where_cores_cannot_be_shared_out_workers_have_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name)
+    tune._bind(os.getpid(), 0, 1)
 
 
 # ---- kills
@@ -163,8 +184,8 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def begin(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def begin(*words: str, **named: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **named)
 
 
 def check_whole(settings: StudySettings, store: str, count: int) -> None:
@@ -255,6 +276,23 @@ def test_two_commands_at_once_work_at_one_study_under_one_run(small: Small, stor
     assert [command.returncode for command in commands] == [0, 0], told
     check_whole(study, store, 6)
     assert (OUT / "trials.csv").read_bytes() == Path("outputs/studies/other/trials.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_terminal_reaches_the_workers_by_the_command_alone(small: Small) -> None:
+    settings = settings_of(**{"training.tokens": 24_000, "training.validations": 120})
+    job = job_of(write_study(settings=settings, trials=2, heartbeat=20, grace=600, retries=0))
+    job.open()
+    command = begin("--workers", "2", process_group=0)
+    wait_until(lambda: sum(len(slot.reports) > 3 for slot in job.open().slots()) == 2)
+    workers = children(command.pid)
+    assert len(workers) == 2
+    assert all(os.getpgid(worker) == worker for worker in workers)
+    os.killpg(command.pid, signal.SIGINT)
+    assert "Traceback" not in command.communicate()[0]
+    assert command.returncode == 130
+    assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
+    assert not any(map(is_there, workers))
 
 
 @pytest.mark.slow

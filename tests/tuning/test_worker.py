@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 import os
 import shutil
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import some_slow
 from studying import die, forget, job_of, killed, write_study
 
 from unroll.config import Config
+from unroll.errors import Unavailable
 from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.working import WORKING
 from unroll.tracking.tracker import NullTracker
@@ -218,6 +221,43 @@ def test_a_database_that_is_gone_ends_the_worker_and_fails_no_trial(
     assert (folder / "last.ckpt").exists()
 
 
+TRACKED = {"tracking": "mlflow", "tracking.system_metrics": False}
+OUTAGES = ["MLflow is down", "MLflow goes down", "the disk is full", "the disk is full at the end"]
+
+
+def outage(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what a run needs of its machine."""
+    if what == "MLflow is down":
+        monkeypatch.setattr("unroll.tracking.mlflow.mlflow.set_tracking_uri", lambda _: refuse(ConnectionError("down")))
+    if what == "MLflow goes down":
+        monkeypatch.setattr("unroll.tracking.mlflow.Spool.open", lambda *_: refuse(RuntimeError("down")))
+    if what == "the disk is full":
+        monkeypatch.setattr("unroll.history.HistoryFile.append", lambda *_: refuse(OSError(errno.ENOSPC, "No space")))
+    if what == "the disk is full at the end":
+        monkeypatch.setattr("unroll.history.HistoryFile.publish", lambda *_: refuse(OSError(errno.ENOSPC, "No space")))
+
+
+def refuse(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("what", some_slow(OUTAGES, "MLflow goes down", "the disk is full"))
+def test_what_a_trial_is_not_to_blame_for_ends_the_worker_and_fails_no_trial(
+    what: str, tiny: Callable[..., tuple[Job, Study]], store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, study = tiny(settings={**write_study().study.settings, **TRACKED, "tracking.uri": store}, retries=0)
+    with monkeypatch.context() as patch:
+        outage(what, patch)
+        with pytest.raises(Unavailable):
+            attempt(job, study)
+    assert [slot.state for slot in study.slots()] == ["WAITING"] * 4
+    assert "error" not in study.slots()[0].notes
+    values = study.slots()[0].values
+    while study.slots()[0].state == "WAITING":  # those that were never begun come first
+        attempt(job, study)
+    assert (study.slots()[0].state, study.slots()[0].values) == ("COMPLETE", values)
+
+
 # ---- killed
 
 
@@ -339,6 +379,22 @@ def test_what_is_wrong_with_a_trial_of_two_processes_ends_it_and_not_the_worker(
     (slot,) = study.slots()
     assert (slot.state, len(study.study.trials)) == ("FAIL", 1), errors
     assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 steps in a row")
+
+
+@pytest.mark.slow
+def test_an_outage_in_a_trial_of_two_processes_ends_the_worker_and_fails_no_trial(
+    tiny: Callable[..., tuple[Job, Study]],
+) -> None:
+    gone = {"tracking": "mlflow", "tracking.uri": "http://127.0.0.1:9"}
+    job, study = tiny(settings={**write_study().study.settings, **TOGETHER, **gone}, trials=2)
+    process = started(job)
+    errors = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 2, errors
+    assert [slot.state for slot in study.slots()] == ["WAITING"] * 2
+    assert len(study.study.trials) == 2
+    assert errors.count("cannot be opened") == 1
+    assert "unroll: Trial 0 could not go on" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

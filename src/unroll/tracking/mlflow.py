@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from unroll.errors import BadInput
+from unroll.errors import BadInput, Unavailable
 from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import write_text
 from unroll.tracking import serve
@@ -70,15 +70,22 @@ class MLflowTracker:
         self.spool: Spool | None = None
 
     def start(self, record: RunRecord, folder: Path) -> None:
-        """Open the run with its settings, environment and dataset, or open it again."""
+        """Open the run with its settings, environment and dataset, or open it again.
+
+        Raises:
+            Unavailable: the store does not take a run that it has not.
+        """
         spool = Spool(folder)
         try:
             open_store(self.uri)
             spool.open(self.uri, record)
         except Exception as error:  # whatever the store's driver raises
-            if spool.run_id is None:
+            if spool.run_id is None and isinstance(error, BadInput):
                 raise
             reason = " ".join(str(error).split())[:200]
+            if spool.run_id is None:
+                raise Unavailable(f"MLflow's store {self.uri} did not take the run ({reason}); start the same command "
+                                  "again, or use tracking=none.") from error  # fmt: skip
             print(f"unroll: {reason} The run goes on, and is sent when MLflow takes it.", file=sys.stderr)
         self.spool = spool
         self.sender.start()
@@ -270,7 +277,7 @@ def open_store(uri: str) -> None:
     """Point MLflow at ``uri``; a SQLite database is created by one process at a time.
 
     Raises:
-        BadInput: the store cannot be opened.
+        Unavailable: the store cannot be opened.
     """
     try:
         if uri.startswith("sqlite:///"):
@@ -281,7 +288,7 @@ def open_store(uri: str) -> None:
         MlflowClient().search_experiments(max_results=1)
     except Exception as error:  # whatever driver or server there is, its errors have no common class
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(
+        raise Unavailable(
             f"MLflow's store {uri} cannot be opened ({reason}); mend tracking.uri, or use tracking=none."
         ) from None
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
+from unroll.errors import BadInput
 from unroll.tracking.mlflow import open_store
 from unroll.tracking.tracker import PARENT
 
@@ -37,6 +39,26 @@ def open_parent(uri: str, experiment: str, name: str, params: dict[str, str], ta
     return str(run.info.run_id)
 
 
+def check_parent(uri: str, run_id: str) -> None:
+    """Make sure that a store has the run of a study.
+
+    Args:
+        uri: tracking URI.
+        run_id: of the study.
+
+    Raises:
+        BadInput: the store cannot be opened, or another one has the run.
+    """
+    open_store(uri)
+    try:
+        MlflowClient(uri).get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise BadInput(f"MLflow's store {uri} has no run {run_id}, which is that of the study; set tracking.uri to a "
+                       "server or database that all machines reach, or put the store back.") from None  # fmt: skip
+
+
 def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[str, str], folder: Path) -> None:
     """Log what came of a study, with the files of a folder, and end it; no run under it is left open.
 
@@ -46,8 +68,11 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
         figures: best value, numbers of trials, importances.
         tags: what is told of it.
         folder: with its trials, best settings and figures.
+
+    Raises:
+        BadInput: the store cannot be opened, or another one has the run.
     """
-    open_store(uri)
+    check_parent(uri, run_id)
     client, now = MlflowClient(uri), int(time.time() * 1000)
     for child in children(client, run_id):
         if child.info.status == "RUNNING":  # its worker was killed, and another machine took the trial over

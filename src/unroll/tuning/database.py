@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
@@ -15,8 +15,12 @@ from optuna.storages import RDBStorage
 from unroll.config.study import StudyConfig, shown
 from unroll.errors import BadInput, Suspended
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds for which a database that is gone, or held by another process, is waited for
+PATIENCE = 60.0  # seconds for which a database that is gone is waited for
+TURN = 600.0  # for which another process is that does alone what this one waits to do: it lives, or its lock had gone
 OPTIONS: dict[str, dict[str, Any]] = {  # of the drivers; a server that answers no more is found out in half a minute
     "sqlite": {"timeout": PATIENCE},
     "postgresql": {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
@@ -29,7 +33,7 @@ class DatabaseGone(Suspended):
 
 
 def open_database(config: StudyConfig) -> RDBStorage:
-    """Optuna's database, made if it is not there; one of SQLite by one process at a time.
+    """Optuna's database, made if it is not there, by one process at a time.
 
     Raises:
         BadInput: it cannot be opened, or is another version's or somebody else's.
@@ -39,8 +43,8 @@ def open_database(config: StudyConfig) -> RDBStorage:
     url = config.storage
     options = {"pool_pre_ping": True, "connect_args": OPTIONS[url.partition(":")[0].partition("+")[0]]}
     try:
-        with _alone_in_file(url):
-            _check_owner(url, options)
+        with _looking(url, options) as engine, _alone(url, engine):
+            _check_owner(engine)
             return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
                               grace_period=config.grace)  # fmt: skip
     except ModuleNotFoundError as error:
@@ -50,15 +54,23 @@ def open_database(config: StudyConfig) -> RDBStorage:
                        "another database, not MLflow's.") from None  # fmt: skip
 
 
-def _check_owner(url: str, options: dict[str, Any]) -> None:
-    """Refuse a database that is another program's before Optuna adds its tables to it."""
-    from sqlalchemy import create_engine, inspect
+@contextlib.contextmanager
+def _looking(url: str, options: dict[str, Any]) -> Iterator[Engine]:
+    """A way to look at a database before it is Optuna's."""
+    from sqlalchemy import create_engine
 
     engine = create_engine(url, **options)
     try:
-        tables = set(inspect(engine).get_table_names())
+        yield engine
     finally:
         engine.dispose()
+
+
+def _check_owner(engine: Engine) -> None:
+    """Refuse a database that is another program's before Optuna adds its tables to it."""
+    from sqlalchemy import inspect
+
+    tables = set(inspect(engine).get_table_names())
     if tables and "trials" not in tables:
         raise ValueError(f"it has tables of another program, such as {min(tables)}")
 
@@ -70,28 +82,31 @@ def alone(storage: RDBStorage) -> Iterator[None]:
     Raises:
         DatabaseGone: another process has held it for long: it was stopped.
     """
-    if storage.url.startswith("sqlite"):
-        with _alone_in_file(storage.url):
+    with _alone(storage.url, storage.engine):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(url: str, engine: Engine) -> Iterator[None]:
+    if url.startswith("sqlite"):
+        with _alone_in_file(url):
             yield
         return
     from sqlalchemy import text
 
-    with storage.engine.begin() as connection:
-        connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE:.0f}s'"))
+    with engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL lock_timeout = '{TURN:.0f}s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('unroll'))"))
         yield
 
 
 @contextlib.contextmanager
 def _alone_in_file(url: str) -> Iterator[None]:
-    if not url.startswith("sqlite:///"):
-        yield
-        return
     import fcntl
 
     database = Path(url.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
-    path, until = database.with_suffix(".lock"), time.monotonic() + PATIENCE
+    path, until = database.with_suffix(".lock"), time.monotonic() + TURN
     with path.open("w") as lock:
         while True:
             try:
@@ -99,7 +114,7 @@ def _alone_in_file(url: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {PATIENCE:.0f} "
+                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {TURN:.0f} "
                                        "seconds; end it, or let it go on.") from None  # fmt: skip
                 time.sleep(0.01)
         yield

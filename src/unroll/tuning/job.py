@@ -13,8 +13,9 @@ from unroll.data.batch import DataSpec
 from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.tracking.provenance import code_digest, digest_of
+from unroll.tuning.choosing import Budget
 from unroll.tuning.space import Space
-from unroll.tuning.study import Budget, Study
+from unroll.tuning.study import Study
 
 JOB = "UNROLL_JOB"  # variable that has the job of a worker: everybody sees the arguments of a process, and its password
 STUDIES = Path("studies")  # databases of Optuna, and the runs of trials

@@ -8,23 +8,21 @@ at the study, and whenever he is killed.
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import math
+import re
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar
 
-import numpy as np
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unroll.config.study import StudyConfig
+from unroll.tuning.choosing import Budget, build_pruner, build_sampler, is_lost
 from unroll.tuning.claim import ERROR, EXCESS, SLOT, SUPERFLUOUS, Claim
 from unroll.tuning.database import alone, open_database, patiently
 from unroll.tuning.space import Values
@@ -33,13 +31,6 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 T = TypeVar("T")
 DRAWS = 1_000  # of which one must cost no more than it may
-
-
-class Budget(NamedTuple):
-    """What every trial may spend: tokens, and the validations on the way, evenly spaced."""
-
-    tokens: int
-    validations: int
 
 
 @dataclass(frozen=True)
@@ -105,11 +96,11 @@ class Study:
 
         return self.notes().get(key) or self.patiently(made)
 
-    def others(self, prefix: str) -> list[str]:
-        """Names of the other studies in the database that begin alike."""
-        found = self.patiently(self.storage.get_all_studies)
-        names = [study.study_name for study in found]
-        return [name for name in names if name.startswith(prefix) and name != self.name]
+    def others(self) -> list[str]:
+        """Names of the other studies in the database that only their digests tell from this one."""
+        alike = re.compile(re.escape(self.config.name) + "-[0-9a-f]{12}")
+        names = [study.study_name for study in self.patiently(self.storage.get_all_studies)]
+        return [name for name in names if alike.fullmatch(name) and name != self.name]
 
     def slots(self) -> list[Slot]:
         """Every slot as it stands."""
@@ -156,9 +147,10 @@ class Study:
 
         By fANOVA: Hutter, Hoos, Leyton-Brown, ICML 2014. Optuna's own choice, PED-ANOVA, gives nearly all to whatever
         is no choice but a number, where trials are as few as here. They are noted, since the forests take a second
-        to begin.
+        to begin, and found before the others are kept waiting for the note.
         """
-        shares: dict[str, float] = json.loads(self.note("importances", lambda: json.dumps(self._importances())))
+        told = self.notes().get("importances") or json.dumps(self.patiently(self._importances))
+        shares: dict[str, float] = json.loads(self.note("importances", lambda: told))
         return shares
 
     def _importances(self) -> dict[str, float]:
@@ -221,8 +213,7 @@ class Study:
         if EXCESS in tried[-1].user_attrs:  # of a grid the same would be drawn again
             return len(tried) < DRAWS and self.config.sampler.name != "grid"
         lost = [trial for trial in tried if EXCESS not in trial.user_attrs]
-        is_lost = tried[-1].state == TrialState.FAIL and ERROR not in tried[-1].user_attrs
-        return is_lost and len(lost) <= self.config.retries
+        return is_lost(tried[-1]) and len(lost) <= self.config.retries
 
     def missed(self) -> None:
         """Note that the database was gone: others could not give it a sign of life either."""
@@ -238,72 +229,6 @@ class Study:
 
     def _id_of(self, trial: FrozenTrial) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
-
-
-def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
-    """Sampler by name, its draws those of a slot.
-
-    Args:
-        config: of the study.
-        slot: for which values are chosen.
-        draw: how many were chosen before that cost too much.
-    """
-    seed = int(np.random.SeedSequence([config.seed, slot, draw]).generate_state(1)[0])
-    if config.sampler.name == "tpe":
-        return TPESampler(seed=seed, group=any(part.when for part in config.space.values()))
-    if config.sampler.name == "gp":
-        return GPSampler(seed=seed)
-    if config.sampler.name == "qmc":  # the points of all slots are one sequence
-        return QMCSampler(seed=config.seed, scramble=True, warn_independent_sampling=False)
-    return RandomSampler(seed=seed)  # of a grid all is set beforehand
-
-
-def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:
-    """Pruner by name, its steps tokens."""
-    pruner, tokens = config.pruner, budget.tokens
-    if pruner.name == "median":
-        median = MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=round(pruner.warmup * tokens))
-        return median if config.balanced is None else Within(median, config.balanced)
-    if pruner.name == "hyperband":
-        return Brackets(min_resource=tokens // budget.validations, max_resource=tokens,
-                        reduction_factor=pruner.reduction)  # fmt: skip
-    return NopPruner()
-
-
-class Brackets(HyperbandPruner):
-    """Hyperband with a bracket for each slot, which a trial that was lost does not leave when it goes on."""
-
-    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        same = copy.copy(trial)
-        same.number = int(trial.user_attrs[SLOT])
-        return super()._get_bracket_id(study, same)
-
-
-class Within(BasePruner):
-    """Prunes a trial by those alone that have made the same choice: one arch may learn later than another, and better.
-
-    Args:
-        pruner: that compares them.
-        key: of the choice.
-    """
-
-    def __init__(self, pruner: BasePruner, key: str) -> None:
-        self.pruner, self.key = pruner, key
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to end."""
-        return self.pruner.prune(cast("optuna.Study", _Same(study, self.key, trial.params[self.key])), trial)
-
-
-class _Same:
-    """As much of a study as a pruner looks at: trials that have made one choice."""
-
-    def __init__(self, study: optuna.Study, key: str, value: object) -> None:
-        self.study, self.direction, self.key, self.value = study, study.direction, key, value
-
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        found = self.study.get_trials(deepcopy=deepcopy, states=states)
-        return [trial for trial in found if trial.params.get(self.key) == self.value]
 
 
 def _counts(tried: list[FrozenTrial], number: int) -> bool:

@@ -77,17 +77,17 @@ def _tell_of_others(job: Job, study: Study) -> None:
     """Say so where the study was another one before, whose trials are none of this one's."""
     if study.slots():
         return
-    for other in study.others(f"{job.settings.study.name}-"):
+    for other in study.others():
         print(f"unroll: {other} in {shown(job.settings.study.storage)} is of another space, budget, data or code; its "
               f"trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
-    """The study's run in MLflow."""
+    """The study's run in MLflow, which all machines that work at it must reach."""
     tracking = job.first.tracking
     if tracking.name == "none":
         return None
-    from unroll.tracking.parent import open_parent
+    from unroll.tracking.parent import check_parent, open_parent
     from unroll.tracking.provenance import git_state
 
     assert tracking.uri is not None  # checked with the settings
@@ -96,7 +96,9 @@ def _parent(job: Job, study: Study) -> str | None:
     params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
                "tokens": str(job.first.training.tokens)}  # fmt: skip
     tags = {"study": config.name, "optuna.storage": shown(config.storage), **git_state()}
-    return study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+    run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+    check_parent(uri, run_id)
+    return run_id
 
 
 def _close(job: Job, study: Study, result: Result, out: Path) -> None:
@@ -137,18 +139,17 @@ def _work(job: Job, study: Study, workers: int) -> None:
 
 @contextlib.contextmanager
 def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this."""
-    cores = sorted(os.sched_getaffinity(0))
+    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this.
+
+    They are no part of the terminal's foreground: Ctrl-C would reach them twice, by the terminal and by this process.
+    """
     running = []
     try:
         for number in range(workers):
             command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid())]
             environment = os.environ | _gpus(number, job.first.training.devices) | {JOB: job.dumps()}
-            process = subprocess.Popen(command, env=environment)
-            share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(process.pid, share or cores)
-            running.append(process)
+            running.append(subprocess.Popen(command, env=environment, process_group=0))
+            _bind(running[-1].pid, number, workers)
         yield running
     finally:
         for process in running:
@@ -156,6 +157,15 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
                 process.send_signal(signal.SIGINT)
         for process in running:
             process.wait()
+
+
+def _bind(process: int, number: int, workers: int) -> None:
+    """Keep a worker to its share of the cores, where the system can."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(process, share or cores)
 
 
 def _gpus(worker: int, devices: int) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.config import Config
-from unroll.errors import BadInput, ProcessLost, Suspended
+from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable
 from unroll.experiment import Busy, Pruned, finished, train
 from unroll.launching import end_with_the_launcher, launch, place
 from unroll.tracking.tracker import PARENT
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             work(job)
     except BadInput as error:
         print(f"unroll: {error}", file=sys.stderr)
-        return 2
+        return os.EX_UNAVAILABLE if together and isinstance(error, Unavailable) else 2
     except ProcessLost as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
@@ -70,6 +70,7 @@ def attempt(job: Job, claim: Claim) -> None:
 
     Raises:
         KeyboardInterrupt: it was asked to end; the trial waits for another worker.
+        Unavailable: what all trials need is not there; this one waits until a worker is started again.
         DatabaseGone: it cannot be told; the trial will be missed.
     """
     try:
@@ -80,7 +81,7 @@ def attempt(job: Job, claim: Claim) -> None:
             claim.constrain(excess)
             if excess is None:
                 _train(job, claim, values, config)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Unavailable):
         claim.put_back()
         raise
     except (Busy, ProcessLost, TakenOver) as error:
@@ -94,13 +95,20 @@ def attempt(job: Job, claim: Claim) -> None:
 
 @contextlib.contextmanager
 def _telling(claim: Claim) -> Iterator[None]:
-    """Tell of a trial that it went wrong, where that is its own fault: the others are tried all the same."""
+    """Tell of a trial that it went wrong, where that is its own fault: the others are tried all the same.
+
+    Raises:
+        Unavailable: the fault is the machine's, and would be found in every other trial.
+    """
     try:
         yield
     except Pruned:
         pass  # told by its report
     except (Busy, ProcessLost, Suspended):
         raise
+    except OSError as error:  # of its files or connections
+        where = error.filename or "a file or a connection"
+        raise Unavailable(f"{where}: {error.strerror or error}; mend it, and start the same command again.") from error
     except Exception as error:  # whatever one network does to itself
         told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         claim.note(error=told[:500])
@@ -143,6 +151,8 @@ def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
     try:
         launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning.worker")
     except SystemExit as ended:
+        if ended.code == os.EX_UNAVAILABLE:  # which the parent puts back, so that nobody claims it in between
+            raise Unavailable(f"Trial {claim.slot} could not go on, as its processes say above.") from None
         if ended.code != 2:  # a signal, such as that of Ctrl-C
             raise KeyboardInterrupt from None
     claim.check_told()  # after bad input, which they have told, too

@@ -1,0 +1,170 @@
+"""What chooses the values of a trial, and what ends it early: Optuna's samplers and pruners, by name."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from unroll.config.study import ChoiceConfig, StudyConfig
+from unroll.tuning.claim import ERROR, SLOT
+
+
+class Budget(NamedTuple):
+    """What every trial may spend: tokens, and the validations on the way, evenly spaced."""
+
+    tokens: int
+    validations: int
+
+
+def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
+    """Sampler by name, its draws those of a slot.
+
+    Args:
+        config: of the study.
+        slot: for which values are chosen.
+        draw: how many were chosen before that cost too much.
+    """
+    seed = int(np.random.SeedSequence([config.seed, slot, draw]).generate_state(1)[0])
+    if config.sampler.name in ("tpe", "gp"):
+        learning = _learning(config, seed)
+        return learning if config.balanced is None else Apart(learning, config.balanced)
+    if config.sampler.name == "qmc":  # the points of all slots are one sequence, what is no part of it is a slot's own
+        return QMCSampler(seed=config.seed, scramble=True, independent_sampler=RandomSampler(seed=seed),
+                          warn_independent_sampling=False)  # fmt: skip
+    return RandomSampler(seed=seed)  # of a grid all is set beforehand
+
+
+def _learning(config: StudyConfig, seed: int) -> BaseSampler:
+    if config.sampler.name == "gp":
+        return GPSampler(seed=seed, n_startup_trials=startup(config))
+    grouped = any(part.when for part in config.space.values())
+    return TPESampler(seed=seed, n_startup_trials=startup(config), group=grouped)
+
+
+def startup(config: StudyConfig) -> int:
+    """Trials that are drawn at random before the others learn from them: a quarter of those of each balanced choice.
+
+    No more than ten, which is Optuna's number, and would be all that a short study has; and no fewer than two, a good
+    one and a bad one.
+    """
+    assert config.trials is not None  # of a grid nothing is drawn
+    balanced = config.space[config.balanced] if config.balanced is not None else None
+    choices = len(balanced.choices) if isinstance(balanced, ChoiceConfig) else 1
+    return min(10, max(2, config.trials // choices // 4))
+
+
+class Apart(BaseSampler):
+    """Chooses the values of a trial by those alone that have made the same choice: what is good for one arch is not
+    what is good for another, and the choice itself is not to be made.
+
+    Args:
+        sampler: that learns from them.
+        key: of the choice.
+    """
+
+    def __init__(self, sampler: BaseSampler, key: str) -> None:
+        self.sampler, self.key = sampler, key
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The keys that are drawn together."""
+        space = self.sampler.infer_relative_search_space(same(study, self.key, trial), trial)
+        return {key: part for key, part in space.items() if key != self.key}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Values of those."""
+        return self.sampler.sample_relative(same(study, self.key, trial), trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Value of another key."""
+        return self.sampler.sample_independent(same(study, self.key, trial), trial, param_name, param_distribution)
+
+
+def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:
+    """Pruner by name, its steps tokens."""
+    pruner, tokens = config.pruner, budget.tokens
+    if pruner.name == "median":
+        median = MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=round(pruner.warmup * tokens))
+        return median if config.balanced is None else Within(median, config.balanced)
+    if pruner.name == "hyperband":
+        return Brackets(min_resource=tokens // budget.validations, max_resource=tokens,
+                        reduction_factor=pruner.reduction)  # fmt: skip
+    return NopPruner()
+
+
+class Brackets(HyperbandPruner):
+    """Hyperband with a bracket for each slot, in which a trial that was lost is not counted beside the one that goes on
+    in its place, and that has its rungs."""
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        if is_lost(trial):
+            return -1
+        by_slot = copy.copy(trial)
+        by_slot.number = int(trial.user_attrs[SLOT])
+        return super()._get_bracket_id(study, by_slot)
+
+
+class Within(BasePruner):
+    """Prunes a trial by those alone that have made the same choice: one arch may learn later than another, and better.
+
+    Args:
+        pruner: that compares them.
+        key: of the choice.
+    """
+
+    def __init__(self, pruner: BasePruner, key: str) -> None:
+        self.pruner, self.key = pruner, key
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to end."""
+        return self.pruner.prune(same(study, self.key, trial), trial)
+
+
+class _Same:
+    """A study of which only those trials are seen that have made one choice."""
+
+    def __init__(self, study: optuna.Study, key: str, value: object) -> None:
+        self.study, self.key, self.value = study, key, value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.study, name)
+
+    def get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        return self._of_them(self.study.get_trials(*arguments, **named))
+
+    def _get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        return self._of_them(self.study._get_trials(*arguments, **named))
+
+    def _of_them(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        return [trial for trial in trials if _preset(trial, self.key) == self.value]
+
+
+def same(study: optuna.Study, key: str, trial: FrozenTrial) -> optuna.Study:
+    """A study as a trial sees it that is compared with those of its own choice alone.
+
+    Args:
+        study: with all trials.
+        key: of the choice.
+        trial: that has made it.
+    """
+    return cast("optuna.Study", _Same(study, key, _preset(trial, key)))
+
+
+def _preset(trial: FrozenTrial, key: str) -> object:
+    """The value of a key that was set of a trial before any was chosen."""
+    return trial.system_attrs["fixed_params"][key]
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial has ended without having been told of, so that its slot may get another one."""
+    return trial.state == TrialState.FAIL and ERROR not in trial.user_attrs
