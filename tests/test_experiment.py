@@ -218,6 +218,10 @@ def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: S
     output = Trained.load(project / "run").task.output
     assert not isinstance(output, CRFOutput) or output.crf.forbidden.any()  # what breaks the scheme
     results = experiment.evaluate([project / "run"], preparation.prepared(config.data), None, None)["run"]
+    order = results["order"]
+    assert order["task"] == "tagger"
+    assert order["training.batch_size"] == config.training.batch_size
+    assert len(order["data"]) == 12
     assert (results["headline"], results["mode"]) == ("f1", "max")
     assert {"precision", "recall", "f1", "accuracy"} <= results["test"].keys()
 

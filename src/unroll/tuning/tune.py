@@ -17,7 +17,7 @@ from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
 from unroll.tuning.job import JOB, Job, full_name, judged
-from unroll.tuning.results import Result, is_written, results_of, write_results
+from unroll.tuning.results import ENDS, Result, is_written, results_of, states, write_results
 from unroll.tuning.study import Slot, Study
 
 POLL = 0.5  # seconds between two looks at the workers
@@ -211,9 +211,8 @@ class Progress:
             seconds: since the workers were started.
         """
         done = _done(slots)
-        pruned, failed = (sum(slot.state == state for slot in done) for state in ("PRUNED", "FAIL"))
-        parts = [f"{len(done)}/{len(self.study.presets)} trials", f"{pruned} pruned" if pruned else "",
-                 f"{failed} failed" if failed else "", self._best(done)]  # fmt: skip
+        ends = [f"{count} {ENDS[state]}" for state, count in states(done).items() if count and state != "COMPLETE"]
+        parts = [f"{len(done)}/{len(self.study.presets)} trials", *ends, self._best(done)]
         here = len(done) - self.before
         if here and len(done) < len(slots):
             left = round(seconds / here * (len(slots) - len(done)))
