@@ -103,11 +103,7 @@ def front(study: Study, palette: Palette, cost: str) -> str:
 
 
 def expected(study: Study, palette: Palette) -> str:
-    """The best that so many trials are expected to bring, so that more trials are no advantage.
-
-    A trial that was ended early counts with its last validation, than which its best would have been no worse. Those
-    that survive are better than trials are, and curves of them alone would flatter who has the fewest.
-    """
+    """The best that so many trials are expected to bring, so that more trials are no advantage."""
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
         curve = expected_best(study.judged(arch), study.lower)

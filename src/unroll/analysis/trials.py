@@ -87,9 +87,17 @@ class Study:
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
     def judged(self, arch: str) -> list[float]:
-        """Figures of an architecture's trials, of those that were ended early too."""
-        found = [trial for trial in self.trials if trial.arch == arch and trial.state in ("COMPLETE", "PRUNED")]
-        return [trial.value for trial in found if trial.value is not None]
+        """Figures of an architecture's trials, of those too that were ended early.
+
+        What these would have come to is not known. Each counts as the worst trial that was not ended, or with its last
+        validation if that is better: without them, who survives would pass for what trials are; by the last validation
+        alone, what was ended soonest would pass for the worst.
+        """
+        complete = [trial.value for trial in self.complete(arch) if trial.value is not None]
+        ended = [trial.value for trial in self.trials
+                 if trial.arch == arch and trial.state == "PRUNED" and trial.value is not None]  # fmt: skip
+        worst = [max(complete) if self.lower else min(complete)] if complete else []
+        return [*complete, *(self.best([value, *worst]) for value in ended)]
 
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""
