@@ -17,6 +17,7 @@ from unroll import __version__
 from unroll.errors import BadInput, NotCertified, ProcessLost, no_such
 from unroll.launching import launch, place
 
+WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
 EPILOG = """\
 SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
 unroll config --explain tells what there is. RUN is the folder of a trained run."""
@@ -243,8 +244,10 @@ def tune(options: argparse.Namespace) -> None:
     from unroll.analysis.study import draw_study, write_study_page
     from unroll.tuning.tune import tune as work
 
-    if options.workers < 1:
-        raise BadInput("--workers must be a number from 1 on.")
+    most = WORKERS * (os.cpu_count() or 1)
+    if not 1 <= options.workers <= most:
+        raise BadInput(f"--workers must be a number from 1 to {most}: by more than {WORKERS} for each core a machine "
+                       "gains nothing, and may run out of memory.")  # fmt: skip
     if options.config and options.settings:
         raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
     settings.check_root()
