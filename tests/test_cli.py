@@ -24,14 +24,26 @@ def trained(config: Config, out: Path) -> Path:
     return out
 
 
-@pytest.fixture
-def tagger(small: Small, project: Path) -> Path:
-    return trained(small("tagging", "bilstm", "training.tokens=8000"), project / "runs" / "tagging" / "bilstm-0")
+@pytest.fixture(scope="module")
+def golden_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs that were trained for one test, to be copied for the others."""
+    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture
-def language_model(small: Small, project: Path) -> Path:
-    return trained(small("grammar", "lstm"), project / "runs" / "grammar" / "lstm-0")
+def tagger(small: Small, project: Path, golden_runs: Path) -> Path:
+    config, name = small("tagging", "bilstm", "training.tokens=8000"), "tagging/bilstm-0"
+    if not (golden_runs / name).exists():
+        trained(config, golden_runs / name)
+    return shutil.copytree(golden_runs / name, project / "runs" / name)
+
+
+@pytest.fixture
+def language_model(small: Small, project: Path, golden_runs: Path) -> Path:
+    config, name = small("grammar", "lstm"), "grammar/lstm-0"
+    if not (golden_runs / name).exists():
+        trained(config, golden_runs / name)
+    return shutil.copytree(golden_runs / name, project / "runs" / name)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -292,7 +304,8 @@ def test_a_full_disk_leaves_nothing_half_written(small: Small, project: Path) ->
     assert not [path for path in project.iterdir() if "prepared" in path.name]
 
 
-@pytest.mark.parametrize("room", [2_000, 20_000], ids=["for the settings", "for the history"])
+@pytest.mark.parametrize("room", [2_000, pytest.param(20_000, marks=pytest.mark.slow)],
+                         ids=["for the settings", "for the history"])  # fmt: skip
 def test_a_full_disk_at_the_end_of_a_training_is_one_sentence(room: int, small: Small, project: Path) -> None:
     config = small("tagging", "lstm", "recurrent.hidden_size=64")
     prepared = preparation.prepared(config.data)

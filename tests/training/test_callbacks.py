@@ -36,6 +36,7 @@ def test_a_pipe_gets_one_line_per_validation(small: Small) -> None:
         assert re.fullmatch(r"tagging/lstm-0  [\d,]+ tokens  val/loss \d.*val/accuracy \d.*  [\d,]+ tokens/s", line)
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar_with_tokens_per_second(small: Small) -> None:
     main, side = pty.openpty()
     with subprocess.Popen(command(small), stderr=side, stdout=subprocess.DEVNULL) as process:
