@@ -388,7 +388,9 @@ def test_a_difference_is_told_with_its_interval_and_corrected_p() -> None:
     assert sentence("lstm", "gru", judged, 3) == "gru is better than lstm by 0.123 ± 0.046 (p = 0.012)."
     assert "(p < 0.001)" in sentence("lstm", "gru", replace(judged, p=1e-8), 3)
     assert sentence("lstm", "gru", replace(judged, lower=False), 0, SPEED) == (
-        "lstm is faster than gru by 0 ± 0 tokens/s (p = 0.012).")  # fmt: skip
+        "lstm is faster than gru by 0.12 ± 0.05 tokens/s (p = 0.012).")  # fmt: skip
+    # never an interval of 0, which would be told as certainty
+    assert "by 0.12 ± 0.05 (p" in sentence("lstm", "gru", judged, 1)
 
 
 def test_no_evidence_is_a_result_and_goes_by_the_corrected_p() -> None:

@@ -631,7 +631,8 @@ def test_another_study_of_the_same_name_is_told_from_those_that_begin_alike(stor
         return Study(config_of(storage, name="vs"), name, False, [{}], BUDGET)
 
     for name in ("vs-0123456789ab", "vs-wide-0123456789ab", "vs-0123456789abc", "vs-wide"):
-        make(name)
+        make(name).refill()
+    make("vs-aaaaaaaaaaaa")  # it was refused before its first trial
     assert make("vs-ba9876543210").others() == ["vs-0123456789ab"]
 
 
@@ -772,8 +773,11 @@ def test_a_database_of_another_version_is_refused(storage: str) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").write_text("to be or not to be " * 100, encoding="utf-8")
-    with pytest.raises(BadInput, match=r"optuna\.db cannot be opened \(file is not a database"):
+    with pytest.raises(BadInput, match=r"optuna\.db cannot be opened \(it is no database of SQLite"):
         open_study(f"sqlite:///{tmp_path}/optuna.db")
+    with pytest.raises(BadInput, match="it is no database of SQLite"):
+        open_study(f"sqlite:///{tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == ["optuna.db"]
 
 
 def test_a_password_is_not_shown() -> None:

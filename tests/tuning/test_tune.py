@@ -112,7 +112,7 @@ def test_another_space_is_another_study_and_says_so(
     small: Small, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = job_of(write_study(trials=1)), job_of(write_study(trials=2))
-    first.open()
+    first.open().refill()
     monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.skip("it would begin"))
     with contextlib.suppress(pytest.skip.Exception):
         main(WORDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -70,6 +71,17 @@ def test_a_trial_is_trained_as_any_run_is(tiny: Callable[..., tuple[Job, Study]]
     for name in ("weights.safetensors", "history.csv", "config.yaml"):
         assert (job.folder / "000" / name).read_bytes() == Path("alone", name).read_bytes()
     assert not list(WORKING.iterdir())
+
+
+def test_a_trial_whose_validation_is_no_number_has_failed_and_was_not_beaten(
+    tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = worker.Watch.report
+    monkeypatch.setattr(worker.Watch, "report", lambda self, tokens, value, speed: report(
+        self, tokens, math.nan if tokens == 400 else value, speed))  # fmt: skip
+    slot = attempt(*tiny())
+    assert (slot.state, list(slot.reports)) == ("FAIL", [200])
+    assert slot.notes["error"] == "the validation is nan after 400 tokens"
 
 
 @pytest.mark.slow

@@ -58,7 +58,6 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
-        searched=any(section["study"] for part in sections.values() for section in part),
     )  # fmt: skip
 
 

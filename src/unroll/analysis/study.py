@@ -103,7 +103,7 @@ def _effort(told: dict[str, Any]) -> str:
 def _rows(study: Study) -> list[dict[str, Any]]:
     """What was searched, key by key, with the values of the best trial of each architecture; last, how good it was."""
     best = study.told["best"]
-    rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key))
+    rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key, ""))
                                                               for trial in best.values()]}
             for key, part in study.told["space"].items() if key != "arch"]  # fmt: skip
     if study.told["match"]:
@@ -131,7 +131,7 @@ def _plain(value: Any) -> str:
     """A value as it is written in a table."""
     if isinstance(value, list):
         return " or ".join(map(_plain, value))
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "null" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _confounded(study: Study) -> list[str]:

@@ -49,7 +49,7 @@ def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
 def importances(study: Study) -> str:
     """How much of the quality each key decides, as bars."""
     shares = sorted(study.told["importances"].items(), key=lambda item: item[1])
-    names = [key.rpartition(".")[2] for key, _ in shares]
+    names = [key.removesuffix(".name").rpartition(".")[2] for key, _ in shares]
     names = [key if names.count(name) > 1 else name for name, (key, _) in zip(names, shares, strict=True)]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     bars = axes.barh([name.replace("_", " ") for name in names], [share for _, share in shares], height=0.55,

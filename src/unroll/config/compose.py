@@ -266,6 +266,7 @@ def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], p
     if first["type"] == "value_error" and place[:1] == ["space"]:  # of a key that the part itself does not know
         return f"{key}: {reason} ({origin})."
     if not key or first["type"] == "value_error":
-        begin = reason[0] if "=" in reason.split()[0] else reason[0].upper()  # a setting keeps its name
-        return f"{begin}{reason[1:]} ({origin})."
+        word = reason.split()[0]
+        is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
+        return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
     return f"{key}={first['input']}: {reason} ({origin})."

@@ -15,7 +15,7 @@ import yaml
 from unroll.config.compose import CONF, GROUPS, check_root, check_section, finished, read, unfinished
 from unroll.config.explanation import keys
 from unroll.config.schema import Config
-from unroll.config.study import ChoiceConfig, StudyConfig, Value
+from unroll.config.study import ChoiceConfig, StudyConfig, Value, shown
 from unroll.errors import BadInput, nearest, no_such
 
 
@@ -144,15 +144,17 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             content[section] = {**content[section], rest: value}
         else:
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
-    study = check_section(StudyConfig, {**content, "name": name}, str(path))
-    _check_keys(study, str(path))
+    given = [f"{key}={shown(str(value))}" for key, value in (overrides or {}).items()]
+    origin = " ".join([str(path), *(["with", *given] if given else [])])
+    study = check_section(StudyConfig, {**content, "name": name}, origin)
+    _check_keys(study, origin)
     bases = {}
     for choice in _group_choices(study):
-        given = {**study.settings, **choice}
-        origin = [f"experiment={study.experiment}", *(f"{key}={given[key]}" for key in given if key in GROUPS)]
-        bases[_groups(given)] = unfinished(origin, conf)
+        chosen = {**study.settings, **choice}
+        words = [f"experiment={study.experiment}", *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
+        bases[_groups(chosen)] = unfinished(words, conf)
     settings = StudySettings(study, bases)
-    _check_seeds(settings, str(path))
+    _check_seeds(settings, origin)
     return settings
 
 
@@ -184,8 +186,8 @@ def _check_keys(study: StudyConfig, origin: str) -> None:
             raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
     for key in [*study.space, *study.settings, *study.retrain.settings]:
         if key not in known and not key.startswith("arch.cell_arguments."):
-            raise BadInput(f"There is no setting {key!r}{nearest(key, known)}, which {origin} names; "
-                           "see unroll config --explain.")  # fmt: skip
+            near = nearest(key, [*known, *StudyConfig.model_fields])
+            raise BadInput(f"There is no setting {key!r}{near}, which {origin} names; see unroll config --explain.")
 
 
 def _check_seeds(settings: StudySettings, origin: str) -> None:

@@ -105,6 +105,8 @@ def _alone_in_file(url: str) -> Iterator[None]:
     import fcntl
 
     database = Path(url.removeprefix("sqlite:///"))
+    if database.exists() and not _is_database(database):
+        raise ValueError("it is no database of SQLite")
     database.parent.mkdir(parents=True, exist_ok=True)
     path, until = database.with_suffix(".lock"), time.monotonic() + TURN
     with path.open("w") as lock:
@@ -118,6 +120,14 @@ def _alone_in_file(url: str) -> Iterator[None]:
                                        "seconds; end it, or let it go on.") from None  # fmt: skip
                 time.sleep(0.01)
         yield
+
+
+def _is_database(path: Path) -> bool:
+    """Whether a file is SQLite's, or is empty, as it is just made."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
 
 
 def patiently(ask: Callable[[], T], storage: str, missed: Callable[[], None]) -> T:

@@ -97,10 +97,11 @@ class Study:
         return self.notes().get(key) or self.patiently(made)
 
     def others(self) -> list[str]:
-        """Names of the other studies in the database that only their digests tell from this one."""
+        """Names of other studies in the database that have trials, and that only their digests tell from this one."""
         alike = re.compile(re.escape(self.config.name) + "-[0-9a-f]{12}")
-        names = [study.study_name for study in self.patiently(self.storage.get_all_studies)]
-        return [name for name in names if alike.fullmatch(name) and name != self.name]
+        found = [study for study in self.patiently(self.storage.get_all_studies)
+                 if alike.fullmatch(study.study_name) and study.study_name != self.name]  # fmt: skip
+        return [study.study_name for study in found if self.storage.get_n_trials(study._study_id)]
 
     def slots(self) -> list[Slot]:
         """Every slot as it stands."""

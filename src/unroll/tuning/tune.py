@@ -77,9 +77,10 @@ def _tell_of_others(job: Job, study: Study) -> None:
     """Say so where the study was another one before, whose trials are none of this one's."""
     if study.slots():
         return
-    for other in study.others():
-        print(f"unroll: {other} in {shown(job.settings.study.storage)} is of another space, budget, data or code; its "
-              f"trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
+    if others := study.others():
+        what = "is of another space" if len(others) == 1 else "are of other spaces"
+        print(f"unroll: {', '.join(others)} in {shown(job.settings.study.storage)} {what}, budget, data or code; "
+              f"those trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
@@ -229,7 +230,7 @@ class Progress:
 
 def _short(key: str, value: object) -> str:
     told = f"{value:.3g}" if isinstance(value, float) else value
-    return f"{key.rpartition('.')[2]}={told}"
+    return f"{key.removesuffix('.name').rpartition('.')[2]}={told}"
 
 
 def _done(slots: list[Slot]) -> list[Slot]:

@@ -204,6 +204,8 @@ class Watch:
         """Report a validation; whether the trial is to end."""
         assert self.claim is not None
         self.tokens, self.speed = tokens, speed
+        if not math.isfinite(value):  # a pruner would take it for a trial that others beat
+            raise BadInput(f"the validation is {value} after {tokens:,} tokens")
         ended = self.claim.report(tokens, value)
         if ended:  # told before its checkpoint is gone, or a kill in between would have it trained again
             self.note()

@@ -132,10 +132,13 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
     Args:
         a, b: names of the sides.
         judged: what is known of them.
-        digits: decimals of the difference.
+        digits: decimals of the difference, of which there are more where its interval would else be told as 0.
         words: how it is told.
     """
-    difference, size = judged.difference, f"{abs(judged.difference.mean):,.{digits}f}"
+    difference = judged.difference
+    if difference.half_width:
+        digits = max(digits, -math.floor(math.log10(difference.half_width)))
+    size = f"{abs(difference.mean):,.{digits}f}"
     if math.isnan(difference.mean):
         return f"A run of {a} or {b} diverged, so there is no difference to tell."
     if difference.half_width is None:
