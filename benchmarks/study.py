@@ -7,7 +7,7 @@
 
 ``workers``: trials per minute of two workers over one, each of one thread, in turn; the time is that from the first
 trial's start to the last one's end, so that starting Python is left out. ``pruning``: tokens that the embedded study
-reads with a pruner over those that it reads without, each from the same seed, and the best validation of both.
+reads with a pruner over those that it reads without, each from the same seed, and a verdict on the best validations.
 ``overhead``: time of a worker between its trials and, within them, outside of ``Trainer.fit``. ``again``: ``unroll
 tune`` on a study that is finished, which must add nothing.
 """
@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from unroll.analysis.verdict import judge, sentence
 
 ROOT = Path(__file__).parent.parent
 STUDY: dict[str, Any] = {
@@ -143,9 +145,10 @@ def pruning(options: argparse.Namespace) -> None:
             )
             pairs = [(worked(project, "none", seed), worked(project, pruner, seed)) for seed in range(options.rounds)]
             saved = [1 - some / everything for (everything, _), (some, _) in pairs]
-            worse = [ended - whole for (_, whole), (_, ended) in pairs]
+            best = [[best for _, best in side] for side in zip(*pairs, strict=True)]
+            told = sentence("none", pruner, judge(*best, lower=True), 4)
             print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%}); best "
-                  f"validation {statistics.median(worse):+.4f} ({min(worse):+.4f}–{max(worse):+.4f})")  # fmt: skip
+                  f"validations without {best[0]}, with {best[1]}. {told}")  # fmt: skip
 
 
 def overhead(options: argparse.Namespace) -> None:
