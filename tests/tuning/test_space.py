@@ -191,7 +191,7 @@ def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any],
 RANGE = {"low": 0.0, "high": 0.5}
 MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {}}, ["space is empty", "name a key and its choices"]),
-    ({"space": ["arch"]}, ["space=['arch']", "dictionary"]),
+    ({"space": ["arch"]}, ["space=['arch']", "such as space.arch"]),
     ({"space": {"training.lerning_rate": RATE}}, ["'training.lerning_rate'", "did you mean"]),
     ({"space": {"arch": []}}, ["space.arch=[]", "at least 1"]),
     ({"space": {"arch": ["lstm", "lstm"]}}, ["space.arch", "twice"]),
@@ -221,6 +221,8 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"balanced": "arch", "pruner": {"name": "hyperband"}}, ["pruner=hyperband", "balanced=arch"]),
     ({"sampler": {"name": "grid"}}, ["sampler=grid needs choices, or ranges with a step"]),
     ({"sampler": {"name": "grid"}, "space": {"seed": [0, 1]}}, ["sampler=grid tries every point once", "trials"]),
+    ({"sampler": "cma"}, ["sampler=cma is no setting", "such as sampler.name"]),
+    ({"space": None}, ["space=null is no setting", "such as space.arch"]),
     ({"sampler": {"name": "tpee"}}, ["sampler.name=tpee", "'tpe', 'random', 'grid', 'gp' or 'qmc'"]),
     ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
     ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),

@@ -133,7 +133,8 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     if name not in studies(conf):
         raise no_such("study", name, studies(conf))
     path = conf / "study" / f"{name}.yaml"
-    content = _merged(read(conf / "study.yaml"), read(path))
+    defaults = read(conf / "study.yaml")
+    content = _merged(defaults, read(path))
     for key, value in (overrides or {}).items():
         section, _, rest = key.partition(".")
         if section not in StudyConfig.model_fields.keys() - {"name"}:  # that is its file's
@@ -146,6 +147,11 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
     given = [f"{key}={shown(str(value))}" for key, value in (overrides or {}).items()]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
+    for section, default in {**defaults, "space": {"arch": None}}.items():
+        if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
+            value = "null" if content[section] is None else content[section]
+            raise BadInput(f"{section}={value} is no setting: it is several, such as {section}."
+                           f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
     study = check_section(StudyConfig, {**content, "name": name}, origin)
     _check_keys(study, origin)
     bases = {}
