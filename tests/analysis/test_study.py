@@ -264,6 +264,7 @@ def test_without_a_fall_there_is_no_cliff(tmp_path: Path) -> None:
     assert sentences(found)[0].startswith("lstm: no evidence of a cliff: no evidence that accuracy falls with k b")
 
 
+@pytest.mark.slow
 def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(elsewhere))
     assert kinds(falls(found), "lstm") == dict.fromkeys((8, 12, 18), "elsewhere") | dict.fromkeys((26, 36), "cliff")

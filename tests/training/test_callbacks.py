@@ -81,7 +81,8 @@ def test_ctrl_c_is_heeded_where_python_would_lose_it(
 
 
 @pytest.mark.parametrize("settings", [("training.truncation_length=7", "training.batch_size=3"),
-                                      ("training.truncation_length=11", "training.batch_size=2")])  # fmt: skip
+                                      pytest.param(("training.truncation_length=11", "training.batch_size=2"),
+                                                   marks=pytest.mark.slow)])  # fmt: skip
 def test_validations_are_told_at_the_same_tokens_whatever_the_batches(small: Small, settings: tuple[str, str]) -> None:
     class Told:
         name, tags, tokens = "trial", dict[str, str](), list[int]()

@@ -253,7 +253,7 @@ def refuse(error: Exception) -> None:
     raise error
 
 
-@pytest.mark.parametrize("what", some_slow(OUTAGES, "MLflow goes down", "the disk is full"))
+@pytest.mark.parametrize("what", some_slow(OUTAGES, "the disk is full"))
 def test_what_a_trial_is_not_to_blame_for_ends_the_worker_and_fails_no_trial(
     what: str, tiny: Callable[..., tuple[Job, Study]], store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
