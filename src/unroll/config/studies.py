@@ -147,11 +147,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
     given = [f"{key}={shown(str(value))}" for key, value in (overrides or {}).items()]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
-    for section, default in {**defaults, "space": {"arch": None}}.items():
-        if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
-            value = "null" if content[section] is None else content[section]
-            raise BadInput(f"{section}={value} is no setting: it is several, such as {section}."
-                           f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
+    _check_sections(content, defaults, origin)
     study = check_section(StudyConfig, {**content, "name": name}, origin)
     _check_keys(study, origin)
     bases = {}
@@ -183,6 +179,15 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")
     return compose_study(str(given.pop("study")), given, conf)
+
+
+def _check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: str) -> None:
+    """Refuse one value where there are several settings."""
+    for section, default in {**defaults, "space": {"arch": None}}.items():
+        if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
+            value = "null" if content[section] is None else content[section]
+            raise BadInput(f"{section}={value} is no setting: it is several, such as {section}."
+                           f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 
 def _check_keys(study: StudyConfig, origin: str) -> None:
