@@ -2,8 +2,9 @@
 
     python benchmarks/soak.py [--kills N] [--seed N]
 
-Each run is `unroll train` in processes of its own, killed with SIGKILL, all of them at once, some time after it has
-begun to train; a checkpoint is due every twentieth of a second, so that many a kill falls into the writing of one.
+Each run is `unroll train` in processes of its own, killed with SIGKILL, all of them at once, at places drawn over its
+first nine tenths (by tokens, so that they are inside the run on a machine of any speed); a checkpoint is due every
+twentieth of a second, so that many a kill falls into the writing of one.
 A kill is recovered if the same command goes on from a checkpoint that is no older than the one that the kill left.
 At the end weights, history, settings and run.json must be the same bytes. The status is 1 if anything differs.
 """
@@ -65,18 +66,30 @@ def reached(folder: Path) -> int:
     return max([step_of(path) for path in folder.glob("outputs/working/*/*.ckpt")], default=-1)
 
 
-def kill(folder: Path, settings: list[str], draw: random.Random) -> int:
-    """Start the run, kill it some time after its next checkpoint; the step that it had reached."""
+def tokens_of(path: Path) -> int:
+    """Tokens at the newest whole line of a history."""
+    lines = path.read_text().rpartition("\n")[0].splitlines()
+    return int(lines[-1].split(",")[0]) if lines else 0
+
+
+def trained(folder: Path) -> int:
+    return max(map(tokens_of, folder.glob("outputs/working/*/history.csv")), default=0)
+
+
+def kill(folder: Path, settings: list[str], place: float, delay: float) -> int:
+    """Start the run, kill it so many seconds after it has saved anew and seen so many tokens; the step it reached."""
     begin, process = time.time(), start(folder, settings, "killed")
-    while not any(path.stat().st_mtime > begin for path in folder.glob("outputs/working/*/previous.ckpt")):
+    while trained(folder) < place or not any(
+        path.stat().st_mtime > begin for path in folder.glob("outputs/working/*/previous.ckpt")
+    ):
         if process.poll() is not None:
             sys.exit(f"the run ended before it could be killed: {process.communicate()[1].decode()}")
         time.sleep(0.01)
-    time.sleep(draw.uniform(0.0, 0.6))
-    if process.poll() is not None:
-        sys.exit("the run ended before it could be killed; give it more tokens")
+    time.sleep(delay)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    if (folder / "killed").exists():
+        sys.exit("the run ended before it could be killed; give it more tokens")
     return reached(folder)
 
 
@@ -96,9 +109,9 @@ def main() -> int:
             folder = Path(scratch)
             shutil.copytree(ROOT / "conf", folder / "conf")
             finish(start(folder, settings, "whole"))
-            steps = [0]
-            for _ in range(kills):
-                step = kill(folder, settings, draw)
+            total, steps = tokens_of(folder / "whole" / "history.csv"), [0]
+            for place in sorted(draw.uniform(0.0, 0.9 * total) for _ in range(kills)):
+                step = kill(folder, settings, place, delay=draw.uniform(0.0, 0.05))
                 recovered += step >= steps[-1]
                 steps.append(step)
             finish(start(folder, settings, "killed"))
