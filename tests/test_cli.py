@@ -60,6 +60,28 @@ def typed(content: bytes) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors="surrogateescape")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "the following arguments are required: VERB; see unroll --help."),
+        (["trian"], "invalid choice: 'trian' (choose from 'config', "),
+        (["verdict", "one"], "the following arguments are required: RUNS_B; see unroll verdict --help."),
+        (["verdict", "a-1", "a-2", "b-1"], "unrecognized arguments: b-1; quote a pattern, so that the shell leaves it"),
+        (["train", "--nope"], "unrecognized arguments: --nope; see unroll --help."),
+    ],
+)
+def test_a_command_that_is_none_is_refused_in_one_sentence(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.startswith("unroll: ")
+    assert error.count("\n") == 1
+
+
 def test_text_that_is_not_utf_8_is_refused_with_its_place(
     tagger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

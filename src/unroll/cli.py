@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from unroll import __version__
 from unroll.errors import BadInput, NotCertified, ProcessLost, no_such
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     # argparse takes settings on one side of an option only; those on the other side are left over
     if any(word.startswith("-") or "=" not in word for word in rest) or (rest and "settings" not in options):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        hint = "; quote a pattern, so that the shell leaves it to unroll" if options.verb is verdict else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest:
         options.settings += rest
     options.words = sys.argv[1:] if arguments is None else list(arguments)
@@ -328,22 +329,30 @@ def _no_folder_left(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the sentence, and the place where there is more."""
+        self.exit(2, f"unroll: {message}; see {self.prog} --help.\n")
+
+
+def _parser() -> Parser:
+    parser = Parser(
         "unroll", description="Experiments with recurrent networks: train, track, compare, report.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def add(verb: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+    def add(verb: Callable[[argparse.Namespace], None]) -> Parser:
         sentence = (verb.__doc__ or "").splitlines()[0]
         sub = verbs.add_parser(verb.__name__, help=sentence, description=sentence, epilog=EPILOG,
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         sub.set_defaults(verb=verb)
         return sub
 
-    def settings(sub: argparse.ArgumentParser) -> None:
+    def settings(sub: Parser) -> None:
         sub.add_argument("settings", nargs="*", metavar="SETTING", help="key=value")
 
     sub = add(config)

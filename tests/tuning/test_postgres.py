@@ -46,7 +46,7 @@ def begin(*words: str) -> subprocess.Popen[str]:
 
 def workers(command: int) -> list[int]:
     """The workers of a command that live: of one that is dead and waits for its parent there is no command line."""
-    wanted = ["pgrep", "-P", str(command), "-f", "unroll.tuning.worker"]
+    wanted = ["pgrep", "-P", str(command), "-f", "unroll.tuning"]
     done = subprocess.run(wanted, capture_output=True, text=True, check=False)
     return [int(word) for word in done.stdout.split()]
 

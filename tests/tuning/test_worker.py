@@ -310,7 +310,7 @@ def test_a_run_that_is_finished_is_told_from_others(tiny: Callable[..., tuple[Jo
 
 
 def started(job: Job, launcher: int | None = None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-m", "unroll.tuning.worker", str(launcher or os.getpid())]
+    command = [sys.executable, "-W", "ignore", "-m", "unroll.tuning", str(launcher or os.getpid())]
     return subprocess.Popen(command, env=os.environ | {JOB: job.dumps()}, stderr=subprocess.PIPE)
 
 
@@ -321,6 +321,18 @@ def test_a_worker_whose_launcher_was_gone_before_it_began_ends(tiny: Callable[..
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGKILL
     assert {slot.state for slot in study.slots()} == {"WAITING"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_interrupted_while_it_imports_ends_without_a_word(
+    tiny: Callable[..., tuple[Job, Study]],
+) -> None:
+    process = started(tiny()[0])
+    while "torch" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.slow

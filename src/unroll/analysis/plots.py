@@ -86,15 +86,19 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
     """Accuracy at the probed tokens of each group: every seed a point, their mean a line."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    for arch, runs in by_arch(results).items():
+    groups = by_arch(results)
+    for number, (arch, runs) in enumerate(groups.items()):
         names = [name.partition("/")[2] for name in runs[0]["test"] if name.startswith("accuracy/")]
         lines = [[run["test"][f"accuracy/{name}"] for name in names] for run in runs]
+        # names without an order are no axis along which a line could run: architectures stand side by side there
+        ordered = names[0].isdigit()
+        shift = 0.0 if ordered else 0.7 * ((number + 0.5) / len(groups) - 0.5)
+        style = {"linewidth": 1.6} if ordered else {"linestyle": "", "marker": "_", "markersize": 60 / len(groups)}
+        places = [place + shift for place in range(len(names))]
         for values in lines:
-            axes.scatter(range(len(names)), values, s=18, color=palette[arch], alpha=0.6, linewidths=0)
+            axes.scatter(places, values, s=18, color=palette[arch], alpha=0.6, linewidths=0)
         means = [sum(column) / len(column) for column in zip(*lines, strict=True)]
-        # names without an order are no axis along which a line could run
-        style = {"linewidth": 1.6} if names[0].isdigit() else {"linestyle": "", "marker": "_", "markersize": 22}
-        axes.plot(range(len(names)), means, color=palette[arch], label=arch, **style)
+        axes.plot(places, means, color=palette[arch], label=arch, **style)
         axes.set_xticks(range(len(names)), names)
     axes.set_ylim(-0.03, 1.03)
     axes.margins(x=0.15)

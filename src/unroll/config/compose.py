@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,12 +16,20 @@ from unroll.config.explanation import keys
 from unroll.config.schema import Config
 from unroll.errors import BadInput, nearest, no_such
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 CONF = Path("conf")
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
 S = TypeVar("S", bound=BaseModel)
 TAGS = {  # by which pydantic names a choice of sections
     "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
     "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
+    "int", "float", "str", "bool",
+}  # fmt: skip
+DUE = {  # what pydantic's errors miss, by the beginnings of their names
+    "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
+    "dict": "{key: value}", "model": "{key: value}",
 }  # fmt: skip
 
 
@@ -254,7 +263,7 @@ def _first_sentence(message: str, overrides: Sequence[str]) -> str:
 def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], prefix: str = "") -> str:
     """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = [str(part) for part in first["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
+    place = _place(first)
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
@@ -263,10 +272,26 @@ def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], p
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    if first["type"] == "value_error" and place[:1] == ["space"]:  # of a key that the part itself does not know
+    if first["type"] == "value_error" and place[:1] == ["space"] and place[1:]:  # of a key that the part does not know
         return f"{key}: {reason} ({origin})."
     if not key or first["type"] == "value_error":
         word = reason.split()[0]
         is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
         return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
+    due = _due([found["type"] for found in error.errors() if _place(found) == place])
+    if due:
+        reason = f"{due} is due"
+    reason = reason.replace("input should be", "it must be").replace(" after validation", "")
     return f"{key}={first['input']}: {reason} ({origin})."
+
+
+def _place(error: ErrorDetails) -> list[str]:
+    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
+
+
+def _due(errors: list[str]) -> str:
+    """What may be where a value of another kind is, from the names of the errors; nothing if they tell other faults."""
+    if not all(re.fullmatch(r"[a-z]+_(type|parsing|from_float|attributes_type)", name) for name in errors):
+        return ""
+    kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]
+    return " or ".join(DUE[kind] for kind in kinds if not (kind == "int" and "float" in kinds))

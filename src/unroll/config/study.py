@@ -154,6 +154,10 @@ class StudyConfig(Section):
         """A list is short for its choices."""
         if not isinstance(content, dict):
             return content
+        for key, value in content.items():
+            if not isinstance(value, list | dict):
+                raise ValueError(f"space.{key}={value} is one value; give it choices, such as [1, 2], or a range, such "
+                                 "as {low: 1, high: 2}")  # fmt: skip
         return {key: {"choices": value} if isinstance(value, list) else value for key, value in content.items()}
 
     @model_validator(mode="after")

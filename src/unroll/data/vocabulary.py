@@ -124,7 +124,7 @@ class Vocabulary:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(**content)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise BadInput(
                 f"{path} is missing: that is no prepared corpus; write one with unroll prepare --out FOLDER."
             ) from None

@@ -104,8 +104,13 @@ def full_name(job: Job) -> str:
 
     Args:
         job: the study, that has no name yet.
+
+    Raises:
+        BadInput: its data are not prepared.
     """
     settings = job.settings
+    if job.prepared is not None:
+        job.spec_of(job.first)  # which tells of a folder that is no prepared corpus
     runs = [job.first]
     if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
         runs = [settings.run(corner) for corner in job.space.corners()]

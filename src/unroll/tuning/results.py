@@ -107,7 +107,7 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
     """
     rows = [_row(slot) for slot in result.slots]
     _mark_fronts(rows, result)
-    keys = list(dict.fromkeys(key for row in rows for key in row))
+    keys = list(dict.fromkeys(["trial", "state", *job.settings.study.space, *(key for row in rows for key in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, keys, lineterminator="\n", restval="")
     writer.writeheader()

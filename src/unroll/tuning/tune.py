@@ -147,7 +147,7 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     running = []
     try:
         for number in range(workers):
-            command = [sys.executable, "-m", "unroll.tuning.worker", str(os.getpid())]
+            command = [sys.executable, "-m", "unroll.tuning", str(os.getpid())]
             environment = os.environ | _gpus(number, job.first.training.devices) | {JOB: job.dumps()}
             running.append(subprocess.Popen(command, env=environment, process_group=0))
             _bind(running[-1].pid, number, workers)

@@ -1,6 +1,6 @@
 """A process that tries what a study asks for, one trial after the other, until nothing is left.
 
-``python -m unroll.tuning.worker LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in
+``python -m unroll.tuning LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in
 the environment; ``unroll tune`` starts as many as it was told. A trial that trains in several processes is one of
 these: the worker asks, and starts them with what it was told.
 """
@@ -149,7 +149,7 @@ def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
     together = {"slot": claim.slot, "trial_id": claim.trial_id, "values": values}
     os.environ[JOB] = job.dumps()
     try:
-        launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning.worker")
+        launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning")
     except SystemExit as ended:
         if ended.code == os.EX_UNAVAILABLE:  # which the parent puts back, so that nobody claims it in between
             raise Unavailable(f"Trial {claim.slot} could not go on, as its processes say above.") from None
@@ -216,7 +216,3 @@ class Watch:
         """Note what the trial has spent."""
         assert self.claim is not None
         self.claim.note(tokens=self.tokens, tokens_per_second=round(self.speed))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
