@@ -18,7 +18,7 @@ from unroll.experiment import build_task
 from unroll.tuning import job as jobs
 from unroll.tuning.job import Job, full_name, judged
 from unroll.tuning.results import Result, front, is_written, results_of, write_results
-from unroll.tuning.study import Slot
+from unroll.tuning.slots import Slot
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -21,6 +21,7 @@ from studying import BUDGET, complete_all, config_of, die, forget, killed, open_
 from unroll.config.study import shown
 from unroll.errors import BadInput
 from unroll.tuning import choosing, database
+from unroll.tuning import slots as slot_module
 from unroll.tuning import study as module
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.database import DatabaseGone
@@ -565,7 +566,7 @@ def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
 
 @pytest.mark.slow
 def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DRAWS", 4)
+    monkeypatch.setattr(slot_module, "DRAWS", 4)
     study = open_study(storage, trials=1, sampler={"name": "random"})
     while study.left():
         study.refill()

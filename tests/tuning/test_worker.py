@@ -30,7 +30,8 @@ from unroll.tuning import worker
 from unroll.tuning.claim import Claim
 from unroll.tuning.database import DatabaseGone
 from unroll.tuning.job import JOB, Job
-from unroll.tuning.study import Slot, Study
+from unroll.tuning.slots import Slot
+from unroll.tuning.study import Study
 
 Small = Callable[..., Config]
 EXPLODES = {"training.optimizer.learning_rate": 1e30, "training.optimizer.name": "sgd", "training.clip_norm": None,

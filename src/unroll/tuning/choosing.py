@@ -10,10 +10,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from unroll.config.study import ChoiceConfig, StudyConfig
-from unroll.tuning.claim import ERROR, SLOT
+from unroll.tuning.slots import SLOT, is_lost
 
 
 class Budget(NamedTuple):
@@ -163,8 +163,3 @@ def same(study: optuna.Study, key: str, trial: FrozenTrial) -> optuna.Study:
 def _preset(trial: FrozenTrial, key: str) -> object:
     """The value of a key that was set of a trial before any was chosen."""
     return trial.system_attrs["fixed_params"][key]
-
-
-def is_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial has ended without having been told of, so that its slot may get another one."""
-    return trial.state == TrialState.FAIL and ERROR not in trial.user_attrs

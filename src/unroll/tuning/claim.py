@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from unroll.errors import ProcessLost, Suspended
 from unroll.tuning.database import alone
+from unroll.tuning.slots import EXCESS
 from unroll.tuning.space import Values
 
 if TYPE_CHECKING:
     from unroll.tuning.study import Study
 
 T = TypeVar("T")
-SLOT, ERROR, SUPERFLUOUS, EXCESS = "slot", "error", "superfluous", "excess"  # noted of a trial
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.outputs import whole
-from unroll.tuning.claim import ERROR, EXCESS
 from unroll.tuning.job import Job, judged
-from unroll.tuning.study import Slot, Study
+from unroll.tuning.slots import ERROR, EXCESS, Slot
+from unroll.tuning.study import Study
 
 ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}  # of a trial
 

@@ -13,8 +13,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import optuna
 from optuna.storages import fail_stale_trials
@@ -22,39 +21,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unroll.config.study import StudyConfig
-from unroll.tuning.choosing import Budget, build_pruner, build_sampler, is_lost
-from unroll.tuning.claim import ERROR, EXCESS, SLOT, SUPERFLUOUS, Claim
+from unroll.tuning.choosing import Budget, build_pruner, build_sampler
+from unroll.tuning.claim import Claim
 from unroll.tuning.database import alone, open_database, patiently
+from unroll.tuning.slots import EXCESS, SLOT, SUPERFLUOUS, Slot, by_slot, is_open, slot_of, turn
 from unroll.tuning.space import Values
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 T = TypeVar("T")
-DRAWS = 1_000  # of which one must cost no more than it may
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What has become of one of a study's trials.
-
-    Args:
-        number: from 0.
-        state: of its last trial: also ``RUNNING``, ``WAITING`` where another one is to come, and ``TOO_COSTLY``, not
-            trained, where all that was drawn would cost more than it may.
-        values: what was tried.
-        value: best validation, or the last one of a trial that was ended early; None where there was none.
-        reports: validation by tokens.
-        notes: what was noted of it: figures, costs, error, excess.
-        seconds: from its first trial's start to its last one's end; None while it goes on.
-    """
-
-    number: int
-    state: str
-    values: Values
-    value: float | None
-    reports: dict[int, float]
-    notes: dict[str, Any]
-    seconds: float | None
 
 
 class Study:
@@ -105,8 +80,7 @@ class Study:
 
     def slots(self) -> list[Slot]:
         """Every slot as it stands."""
-        by_slot = self._by_slot()
-        return [_slot(number, by_slot[number], self._is_open(by_slot[number])) for number in sorted(by_slot)]
+        return [slot_of(number, tried, self.config) for number, tried in sorted(self._by_slot().items())]
 
     def refill(self) -> None:
         """Let go of trials whose worker is gone, and make what is lacking: a first trial, or one in place of those."""
@@ -116,20 +90,20 @@ class Study:
         with alone(self.storage):
             self._release()
             self._drop_superfluous()
-            by_slot = self._by_slot()
+            made = self._by_slot()
             for number, preset in enumerate(self.presets):
-                tried = by_slot.get(number, [])
+                tried = made.get(number, [])
                 if not tried:
                     self.study.enqueue_trial(preset, user_attrs={SLOT: number})
-                elif self._is_open(tried):
+                elif is_open(tried, self.config):
                     self._again(tried[-1], preset)
 
     def left(self) -> bool:
         """Whether there is something to be done, now or if a worker dies."""
-        by_slot = self._by_slot()
-        return len(by_slot) < len(self.presets) or any(
-            tried[-1].state in (TrialState.WAITING, TrialState.RUNNING) or self._is_open(tried)
-            for tried in by_slot.values()
+        made = self._by_slot()
+        return len(made) < len(self.presets) or any(
+            tried[-1].state in (TrialState.WAITING, TrialState.RUNNING) or is_open(tried, self.config)
+            for tried in made.values()
         )
 
     def claim(self) -> Claim | None:
@@ -167,7 +141,7 @@ class Study:
     def _claim(self) -> tuple[FrozenTrial, list[FrozenTrial]] | None:
         with alone(self.storage):  # two that claim at once in a file of SQLite would both be told that they have it
             waiting = [tried for tried in self._by_slot().values() if tried[-1].state == TrialState.WAITING]
-            for tried in sorted(waiting, key=_turn):
+            for tried in sorted(waiting, key=turn):
                 trial_id = self._id_of(tried[-1])
                 # a sign of life comes first: who is killed in between is missed, like everybody else
                 self.storage.record_heartbeat(trial_id)
@@ -201,20 +175,7 @@ class Study:
         ))  # fmt: skip
 
     def _by_slot(self) -> dict[int, list[FrozenTrial]]:
-        found: dict[int, list[FrozenTrial]] = {}
-        for trial in self.patiently(lambda: self.study.get_trials(deepcopy=False)):
-            if not trial.user_attrs.get(SUPERFLUOUS):
-                found.setdefault(int(trial.user_attrs[SLOT]), []).append(trial)
-        # a slot that was made twice has one trial more that waits; the first one is it
-        return {slot: [trial for number, trial in enumerate(tried) if _counts(tried, number)]
-                for slot, tried in found.items()}  # fmt: skip
-
-    def _is_open(self, tried: list[FrozenTrial]) -> bool:
-        """Whether the last trial of a slot was not finished, so that it gets another one."""
-        if EXCESS in tried[-1].user_attrs:  # of a grid the same would be drawn again
-            return len(tried) < DRAWS and self.config.sampler.name != "grid"
-        lost = [trial for trial in tried if EXCESS not in trial.user_attrs]
-        return is_lost(tried[-1]) and len(lost) <= self.config.retries
+        return by_slot(self.patiently(lambda: self.study.get_trials(deepcopy=False)))
 
     def missed(self) -> None:
         """Note that the database was gone: others could not give it a sign of life either."""
@@ -230,29 +191,3 @@ class Study:
 
     def _id_of(self, trial: FrozenTrial) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
-
-
-def _counts(tried: list[FrozenTrial], number: int) -> bool:
-    """Whether a trial is its slot's: not a second one, beside one that was there before and is not lost."""
-    return all(other.state == TrialState.FAIL or EXCESS in other.user_attrs for other in tried[:number])
-
-
-def _turn(tried: list[FrozenTrial]) -> tuple[float, int]:
-    """What was never begun comes first, and then what was put back longest ago."""
-    begun = tried[-1].datetime_start
-    return (begun.timestamp() if begun else 0.0), int(tried[-1].user_attrs[SLOT])
-
-
-def _slot(number: int, tried: list[FrozenTrial], is_open: bool) -> Slot:
-    last = tried[-1]
-    begun = min((trial.datetime_start for trial in tried if trial.datetime_start), default=None)
-    seconds = (last.datetime_complete - begun).total_seconds() if last.datetime_complete and begun else None
-    notes = {key: value for key, value in last.user_attrs.items() if key != SLOT}
-    state = "WAITING" if is_open else last.state.name
-    if EXCESS in notes and state in ("PRUNED", "FAIL"):  # Optuna knows it as one that was pruned
-        state = "TOO_COSTLY"
-    if state == "FAIL":
-        lost = sum(EXCESS not in trial.user_attrs for trial in tried)
-        notes.setdefault(ERROR, f"its worker was lost {lost} times")
-    return Slot(number, state, dict(last.params), last.value if last.values else None, dict(last.intermediate_values),
-                notes, seconds)  # fmt: skip

@@ -18,7 +18,8 @@ from unroll.errors import BadInput, ProcessLost
 from unroll.launching import place
 from unroll.tuning.job import JOB, Job, full_name, judged
 from unroll.tuning.results import ENDS, Result, is_written, results_of, states, write_results
-from unroll.tuning.study import Slot, Study
+from unroll.tuning.slots import Slot
+from unroll.tuning.study import Study
 
 POLL = 0.5  # seconds between two looks at the workers
 CLOSED = "closed"  # noted of a study whose run in MLflow has all that came of it
