@@ -25,6 +25,7 @@ from unroll.tuning import slots as slot_module
 from unroll.tuning import study as module
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.database import DatabaseGone
+from unroll.tuning.space import Values, grid_points
 from unroll.tuning.study import Study
 
 
@@ -488,6 +489,23 @@ def test_what_is_balanced_is_searched_apart_from_the_other_choices(name: str, st
         assert sum(abs(x - best) < 0.2 for x in drawn[arch][10:]) >= 5, drawn
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_balanced_choice_gets_quasi_random_values_of_all_of_a_range(seed: int, storage: str) -> None:
+    presets: list[Values] = [{"arch": arch} for _ in range(8) for arch in BEST]
+    study = open_study(storage, presets, trials=16, balanced="arch", seed=seed, sampler={"name": "qmc"},
+                       space={**ARCHS, "k": [12, 24, 48]})  # fmt: skip
+    study.refill()
+    drawn: dict[str, list[Values]] = {"lstm": [], "gru": []}
+    while (claim := study.claim()) is not None:
+        values = claim.chosen(lambda trial: {"k": trial.suggest_categorical("k", [12, 24, 48]), **of_arch(trial)})
+        drawn[values["arch"]].append(values)
+        claim.tell("COMPLETE", 1.0)
+    for values in drawn.values():
+        assert {found["k"] for found in values} == {12, 24, 48}
+        assert 2 <= sum(found["x"] < 0.5 for found in values) <= 6
+    assert [found["x"] for found in drawn["lstm"]] != [found["x"] for found in drawn["gru"]]
+
+
 @pytest.mark.parametrize(("trials", "balanced", "at_random"), [(16, "arch", 2), (80, "arch", 10), (8, None, 2),
                                                                (20, None, 5), (400, None, 10)])  # fmt: skip
 def test_a_quarter_of_the_trials_is_drawn_before_the_sampler_learns(
@@ -547,6 +565,24 @@ def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Pat
             orders[-1].append(claim.slot)
     assert orders == [[0, 1, 2], [1, 2, 0]]
     assert [slot.values for slot in studies[0].slots()] == [slot.values for slot in studies[1].slots()]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.0, 0.3, 0.1), (0.0, 0.7, 0.1), (0.1, 0.7, 0.2), (1e-3, 9e-3, 2e-3)]
+)
+def test_a_point_of_a_grid_outlives_its_worker(low: float, high: float, step: float, storage: str) -> None:
+    space = {"x": {"low": low, "high": high, "step": step}}
+    config = config_of(storage, space=space, sampler={"name": "grid"}, trials=None)
+    presets = [{"x": point} for point in grid_points(config.space["x"])]
+    study = open_study(storage, presets, space=space, sampler={"name": "grid"}, trials=None, retries=1)
+    study.refill()
+    for _ in range(2):
+        while (claim := study.claim()) is not None:
+            claim.chosen(lambda trial: {"x": trial.suggest_float("x", low, high, step=step)})
+        forget(storage)
+        study.refill()
+    assert [slot.values for slot in study.slots()] == presets
+    assert all(low <= point["x"] <= high for point in presets)
 
 
 @pytest.mark.parametrize("name", some_slow(SAMPLERS, "random"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from math import remainder
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -61,7 +61,7 @@ class RangeConfig(Section):
             raise ValueError("step does not go with log: true")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step={self.step} must be positive")
-        if self.step is not None and abs(remainder(self.high - self.low, self.step)) > 1e-9 * self.step:
+        if self.step is not None and (_exact(self.high) - _exact(self.low)) % _exact(self.step):
             raise ValueError(f"high={self.high} is not reached from low={self.low} by step={self.step}")
         return self
 
@@ -69,6 +69,10 @@ class RangeConfig(Section):
     def whole(self) -> bool:
         """Whether its values are whole numbers."""
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
+
+
+def _exact(number: float) -> Decimal:
+    return Decimal(str(number))
 
 
 def _kind(content: Any) -> str:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.tuning.slots import SLOT, is_lost
+from unroll.tuning.space import Values
 
 
 class Budget(NamedTuple):
@@ -23,29 +24,37 @@ class Budget(NamedTuple):
     validations: int
 
 
-def build_sampler(config: StudyConfig, slot: int, draw: int) -> BaseSampler:
+def build_sampler(config: StudyConfig, slot: int, preset: Values, draw: int) -> BaseSampler:
     """Sampler by name, its draws those of a slot.
 
     Args:
         config: of the study.
         slot: for which values are chosen.
+        preset: what is set of it beforehand.
         draw: how many were chosen before that cost too much.
     """
-    seed = int(np.random.SeedSequence([config.seed, slot, draw]).generate_state(1)[0])
-    if config.sampler.name in ("tpe", "gp"):
-        learning = _learning(config, seed)
-        return learning if config.balanced is None else Apart(learning, config.balanced)
-    if config.sampler.name == "qmc":  # the points of all slots are one sequence, what is no part of it is a slot's own
-        return QMCSampler(seed=config.seed, scramble=True, independent_sampler=RandomSampler(seed=seed),
-                          warn_independent_sampling=False)  # fmt: skip
+    sampler = _sampler(config, preset, _seed(config.seed, slot, draw))
+    return sampler if config.balanced is None else Apart(sampler, config.balanced)
+
+
+def _sampler(config: StudyConfig, preset: Values, seed: int) -> BaseSampler:
+    if config.sampler.name == "gp":
+        return GPSampler(seed=seed, n_startup_trials=startup(config))
+    if config.sampler.name == "tpe":
+        grouped = any(part.when for part in config.space.values())
+        return TPESampler(seed=seed, n_startup_trials=startup(config), group=grouped)
+    if config.sampler.name == "qmc":
+        # the points of the slots are one sequence, of each balanced choice its own: of one sequence that is dealt out
+        # in turn, each would get another half of some key; what is no part of it is a slot's own
+        balanced = config.space[config.balanced] if config.balanced is not None else None
+        turn = balanced.choices.index(preset[str(config.balanced)]) if isinstance(balanced, ChoiceConfig) else 0
+        return QMCSampler(seed=_seed(config.seed, turn), scramble=True, warn_independent_sampling=False,
+                          independent_sampler=RandomSampler(seed=seed))  # fmt: skip
     return RandomSampler(seed=seed)  # of a grid all is set beforehand
 
 
-def _learning(config: StudyConfig, seed: int) -> BaseSampler:
-    if config.sampler.name == "gp":
-        return GPSampler(seed=seed, n_startup_trials=startup(config))
-    grouped = any(part.when for part in config.space.values())
-    return TPESampler(seed=seed, n_startup_trials=startup(config), group=grouped)
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def startup(config: StudyConfig) -> int:

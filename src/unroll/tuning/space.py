@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from unroll.config import Config, StudyConfig, StudySettings
@@ -62,7 +63,7 @@ class Space:
         """What is set of every trial before it is chosen: all of a point of a grid, the choice that is balanced."""
         study = self.study
         if study.sampler.name == "grid":
-            return list(self._combinations({key: _points(study.space[key]) for key in self.order}))
+            return list(self._combinations({key: grid_points(study.space[key]) for key in self.order}))
         assert study.trials is not None
         if study.balanced is None:
             return [{}] * study.trials
@@ -169,13 +170,15 @@ def _ends(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
     return [dimension.low] if dimension.low == dimension.high else [dimension.low, dimension.high]
 
 
-def _points(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
+def grid_points(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
     """Every value of a grid."""
     if isinstance(dimension, ChoiceConfig):
         return list(dimension.choices)
     assert dimension.step is not None  # checked with the settings
-    count = int((dimension.high - dimension.low) / dimension.step + 1e-9) + 1
-    return [dimension.low + index * dimension.step for index in range(count)]
+    low, high, step = (Decimal(str(number)) for number in (dimension.low, dimension.high, dimension.step))
+    kind = int if dimension.whole else float
+    # in decimals, as Optuna has them: 3 times 0.1 is above 0.3, and Optuna refuses what is above a range
+    return [kind(low + index * step) for index in range(int((high - low) / step) + 1)]
 
 
 def _count(points: dict[str, list[Any]]) -> int:

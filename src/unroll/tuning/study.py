@@ -114,7 +114,8 @@ class Study:
         trial, tried = found
         slot = int(trial.user_attrs[SLOT])
         # a sampler per slot: workers with one seed would all draw the same; and per draw that cost too much
-        self.study.sampler = build_sampler(self.config, slot, sum(EXCESS in other.user_attrs for other in tried))
+        drawn = sum(EXCESS in other.user_attrs for other in tried)
+        self.study.sampler = build_sampler(self.config, slot, self.presets[slot], drawn)
         return Claim(self, self._id_of(trial), slot)
 
     def importances(self) -> dict[str, float]:
