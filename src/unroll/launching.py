@@ -114,7 +114,7 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode in (2, os.EX_UNAVAILABLE):
+        if failure.exitcode in (2, os.EX_UNAVAILABLE, os.EX_TEMPFAIL):
             raise SystemExit(failure.exitcode) from None  # it has said why
         how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}"
         raise ProcessLost(f"Process {rank} of {devices} ended with {how}, and so all have ended; start the same "

@@ -34,6 +34,7 @@ from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
 Small = Callable[..., Config]
+TOGETHER = {"training.devices": 2}
 EXPLODES = {"training.optimizer.learning_rate": 1e30, "training.optimizer.name": "sgd", "training.clip_norm": None,
             "arch": "rnn"}  # fmt: skip
 STORAGE = "sqlite:///studies/optuna.db"
@@ -176,6 +177,33 @@ def test_a_trial_that_another_process_still_trains_is_put_back(
         attempt(job, study)
     assert [slot.state for slot in study.slots()] == ["COMPLETE"] * 2
     assert len(study.study.trials) == 2
+
+
+def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_another_one_trains(
+    tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, study = tiny(settings={**write_study().study.settings, **TOGETHER}, trials=1, retries=0)
+    states: list[str] = []
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise Busy("Another process is training this run.")
+
+    def launched(devices: int, words: list[str], module: str) -> None:
+        assert (devices, module) == (2, "unroll.tuning")
+        code = worker.main(words)
+        states.extend(slot.state for slot in study.slots())  # nobody else may claim it until all have ended
+        raise SystemExit(code)
+
+    monkeypatch.setattr(worker, "train", busy)
+    monkeypatch.setattr(worker, "launch", launched)
+    monkeypatch.setattr(worker, "end_with_the_launcher", lambda launcher: None)
+    slot = attempt(job, study)
+    assert states == ["RUNNING"]
+    assert slot.state == "WAITING"
+    assert len(study.study.trials) == 1
+    told = capsys.readouterr().err
+    assert "unroll: Another process is training this run." in told
+    assert "unroll: trial 0: it waits for the process" in told
 
 
 def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
@@ -366,9 +394,6 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
     while not is_so():
         assert time.monotonic() < until
         time.sleep(0.05)
-
-
-TOGETHER = {"training.devices": 2}
 
 
 @pytest.mark.slow

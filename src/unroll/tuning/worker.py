@@ -28,6 +28,8 @@ from unroll.tuning.cost import flops, parameters
 from unroll.tuning.job import JOB, Job, judged
 from unroll.tuning.space import Values
 
+# by which status the processes of a trial tell the worker what it is to do
+STATUS: dict[type[BadInput], int] = {Unavailable: os.EX_UNAVAILABLE, Busy: os.EX_TEMPFAIL}
 POLL = 0.5  # seconds between two looks for a trial, where others are at the last ones
 
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             work(job)
     except BadInput as error:
         print(f"unroll: {error}", file=sys.stderr)
-        return os.EX_UNAVAILABLE if together and isinstance(error, Unavailable) else 2
+        return STATUS.get(type(error), 2) if together else 2
     except ProcessLost as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
@@ -150,9 +152,11 @@ def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
     os.environ[JOB] = job.dumps()
     try:
         launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning")
-    except SystemExit as ended:
-        if ended.code == os.EX_UNAVAILABLE:  # which the parent puts back, so that nobody claims it in between
+    except SystemExit as ended:  # the parent puts back what must be, so that nobody claims it in between
+        if ended.code == STATUS[Unavailable]:
             raise Unavailable(f"Trial {claim.slot} could not go on, as its processes say above.") from None
+        if ended.code == STATUS[Busy]:
+            raise Busy("it waits for the process that is named above.") from None
         if ended.code != 2:  # a signal, such as that of Ctrl-C
             raise KeyboardInterrupt from None
     claim.check_told()  # after bad input, which they have told, too
@@ -166,12 +170,8 @@ def _train_together(job: Job, together: dict[str, Any]) -> None:
             train(config, job.prepared_for(config), _folder(job, slot), trial=Watch("", {}, None))
         return
     claim = Claim(job.open(), together["trial_id"], slot)
-    try:
-        with _telling(claim):
-            _train_and_tell(job, claim, config)
-    except Busy:
-        claim.put_back()
-        raise
+    with _telling(claim):
+        _train_and_tell(job, claim, config)
 
 
 def _folder(job: Job, slot: int) -> Path:
