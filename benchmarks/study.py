@@ -69,14 +69,14 @@ print(time.perf_counter() - begin - sum(spent))
 class Project:
     """A folder with this project's conf/ and a study in it."""
 
-    def __init__(self, scratch: str, **differences: Any) -> None:
+    def __init__(self, scratch: str, study: dict[str, Any]) -> None:
         self.folder = Path(scratch)
         shutil.copytree(ROOT / "conf", self.folder / "conf")
-        self.write(**differences)
+        self.write(study)
 
-    def write(self, **differences: Any) -> None:
+    def write(self, study: dict[str, Any]) -> None:
         path = self.folder / "conf" / "study" / "timed.yaml"
-        path.write_text(yaml.safe_dump({**STUDY, **differences}), encoding="utf-8")
+        path.write_text(yaml.safe_dump(study), encoding="utf-8")
 
     def tune(self, *words: str) -> float:
         """Seconds that the command took."""
@@ -113,7 +113,7 @@ def rate(project: Project, workers: int) -> float:
 
 def workers(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        project = Project(scratch, trials=options.trials)
+        project = Project(scratch, {**STUDY, "trials": options.trials})
         pairs = [(rate(project, 1), rate(project, 2)) for _ in range(options.rounds)]
     one, two = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = sorted(b / a for a, b in pairs)
@@ -139,10 +139,8 @@ def pruning(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for pruner in options.pruners:
             # Hyperband would hold balanced archs against each other, and is refused with them
-            project = Project(
-                tempfile.mkdtemp(dir=scratch),
-                **{**content, "balanced": None if pruner == "hyperband" else content["balanced"]},
-            )
+            balanced = None if pruner == "hyperband" else content["balanced"]
+            project = Project(tempfile.mkdtemp(dir=scratch), {**content, "balanced": balanced})
             pairs = [(worked(project, "none", seed), worked(project, pruner, seed)) for seed in range(options.rounds)]
             saved = [1 - some / everything for (everything, _), (some, _) in pairs]
             best = [[best for _, best in side] for side in zip(*pairs, strict=True)]
@@ -155,10 +153,10 @@ def overhead(options: argparse.Namespace) -> None:
     """Trials of which the first is left out, which imports what the others find."""
     for tracking in ("none", "mlflow"):
         with tempfile.TemporaryDirectory() as scratch:
-            project = Project(scratch, trials=1, settings={**STUDY["settings"], "tracking": tracking})
-            beside = []
+            study = {**STUDY, "settings": {**STUDY["settings"], "tracking": tracking}}
+            project, beside = Project(scratch, study), []
             for trials in (1, options.trials):
-                project.write(trials=trials, settings={**STUDY["settings"], "tracking": tracking})
+                project.write({**study, "trials": trials})
                 command = [sys.executable, "-W", "ignore", "-c", TIMED]
                 done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
                 beside.append(float(done.stdout))
@@ -168,8 +166,7 @@ def overhead(options: argparse.Namespace) -> None:
 
 def again(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        settings = {**STUDY["settings"], "tracking": "mlflow"}
-        project = Project(scratch, trials=4, settings=settings)
+        project = Project(scratch, {**STUDY, "trials": 4, "settings": {**STUDY["settings"], "tracking": "mlflow"}})
         project.tune()
         paths = [project.folder / "studies" / "optuna.db", project.folder / "mlruns" / "mlflow.db"]
         before = [path.read_bytes() for path in paths]

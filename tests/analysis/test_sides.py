@@ -154,6 +154,18 @@ def test_pairs_are_those_of_equal_seeds() -> None:
         "a", "b/gru-0", test="paired")  # fmt: skip
 
 
+def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
+    runs("a", LSTM, "lstm")
+    runs("b", GRU, "gru")
+    assert "sizes differ" not in verdict("a", "b")  # 1,238 and 1,237
+    for path in Path("b").rglob("run.json"):
+        path.write_text(
+            json.dumps({**json.loads(path.read_text(encoding="utf-8")), "parameters": 2_000}), encoding="utf-8"
+        )
+    assert verdict("a", "b").splitlines()[1] == (
+        "sizes differ: lstm has 1,238 parameters and gru 2,000; what follows is not at equal size")  # fmt: skip
+
+
 def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() -> None:
     runs("a", LSTM, "lstm", training={"tokens": 2_000_000})
     runs("b", GRU, "gru", training={"tokens": 200_000})

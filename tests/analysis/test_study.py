@@ -80,8 +80,13 @@ def search(path: Path) -> Path:
     rows = [row(n, ARCHS[n % 2], KS[n % 3], 0.6 - 0.01 * n, front_time=int(n in (0, 7)), front_parameters=int(n == 6))
             for n in range(8)]  # fmt: skip
     rows += [row(n, ARCHS[n % 2], 48, 0.9, "PRUNED") for n in (8, 9)]
-    failed = row(10, "gru", 6, 0.0, "FAIL") | dict.fromkeys(("value", "tokens_per_second", "parameters", "hidden_size"))
-    return write(path / "lstm-vs-gru", [*rows, failed])
+    return write(path / "lstm-vs-gru", [*rows, failed(10)])
+
+
+def failed(number: int) -> Row:
+    return row(number, "gru", 6, 0.0, "FAIL") | dict.fromkeys(
+        ("value", "tokens_per_second", "parameters", "hidden_size")
+    )
 
 
 @pytest.fixture
@@ -140,11 +145,30 @@ def test_the_expected_best_is_that_of_all_trials_and_not_of_those_that_survived(
     rows = [row(n, "gru", 6, value) for n, value in enumerate(survivors)]
     rows += [row(n, "gru", 6, value, "PRUNED") for n, value in enumerate(ended, start=3)]
     rows += [row(n, "lstm", 6, 0.45 + 0.001 * n) for n in range(8, 16)]
+    rows += [failed(16)]  # its loss was no number
     figure = drawn(write(tmp_path / "pruned", rows, importances={}))["expected-best"]
-    assert [points(figure, f"best-of-{arch}") for arch in ARCHS] == [8, 8]
+    assert [points(figure, f"best-of-{arch}") for arch in ARCHS] == [8, 9]
     _, gru = curves
-    assert gru[0] == pytest.approx(sum([*survivors, 0.5, 0.5, 0.5, 0.5, 0.45]) / 8)
+    assert gru[0] == pytest.approx(sum([*survivors, 0.5, 0.5, 0.5, 0.5, 0.45, 0.5]) / 9)
     assert all(alone < best for alone, best in zip(expected_best(survivors, True)[:3], gru, strict=False))
+
+
+def test_a_condition_that_does_not_hold_is_no_null(tmp_path: Path) -> None:
+    space = {**SPACE, TRUNCATION: {"choices": [12, None], "when": {"arch": "lstm"}},
+             "recurrent.layers": {"choices": [None, 2], "when": {TRUNCATION: [None]}}}  # fmt: skip
+    rows = [row(0, "lstm", 12, 0.5), row(1, "lstm", None, 0.5), row(2, "gru", None, 0.5)]
+    found = load_study(write(tmp_path / "when", [{**each, "recurrent.layers": None} for each in rows], space=space))
+    assert [trial.values.get(TRUNCATION, "none") for trial in found.trials] == [12, None, "none"]
+    assert ["recurrent.layers" in trial.values for trial in found.trials] == [False, True, False]
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool) -> None:
+    rows = grid(lambda k, distance: 0.9)
+    write(tmp_path / "s", rows + [row(len(rows), "lstm", 6, 0.9, "PRUNED")] * pruned)
+    text = page(tmp_path / "s")
+    assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in text
+    assert ("Trials that were ended early are left out" in text) == pruned
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -181,8 +205,8 @@ def test_every_complete_trial_is_a_point_against_its_cost(figures: dict[str, str
     assert 'id="front"' in figure
 
 
-def test_the_expected_best_has_a_point_for_every_number_of_trials_that_have_a_figure(figures: dict[str, str]) -> None:
-    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [5, 5]
+def test_the_expected_best_has_a_point_for_every_number_of_trials(figures: dict[str, str]) -> None:
+    assert [points(figures["expected-best"], f"best-of-{arch}") for arch in ARCHS] == [5, 6]
 
 
 def test_a_cell_of_the_map_has_its_best_and_its_number_of_trials(figures: dict[str, str]) -> None:

@@ -87,6 +87,28 @@ def test_a_run_that_fails_is_marked_and_leaves_no_folder(
     assert not (project / "runs/tagging/bilstm-0").exists()
 
 
+def test_a_run_that_goes_on_after_an_error_and_finishes_tells_of_no_error(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("planted")
+
+    settings = ("training.checkpoint_seconds=0.001", "tracking.log_model=false")
+    with monkeypatch.context() as patch:
+        patch.setattr("unroll.history.HistoryFile.publish", fail)
+        with pytest.raises(OSError, match="planted"):
+            tracked(small, project, store, *settings)
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "planted")
+    mlflow.MlflowClient(store).set_tag(run.info.run_id, "lost", "yes")  # another machine took it for that
+    tracked(small, project, store, *settings)
+    (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
+    assert run.info.status == "FINISHED"
+    assert not {"error", "lost"} & run.data.tags.keys()
+
+
 def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
     small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

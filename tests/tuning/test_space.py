@@ -191,7 +191,7 @@ def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any],
 RANGE = {"low": 0.0, "high": 0.5}
 MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {}}, ["space is empty", "name a key and its choices"]),
-    ({"space": ["arch"]}, ["space=['arch']", "such as space.arch"]),
+    ({"space": ["arch"]}, ['space=["arch"]', "such as space.arch"]),
     ({"space": {"training.lerning_rate": RATE}}, ["'training.lerning_rate'", "did you mean"]),
     ({"space": {"arch": []}}, ["space.arch=[]", "at least 1"]),
     ({"space": {"arch": ["lstm", "lstm"]}}, ["space.arch", "twice"]),
@@ -214,6 +214,8 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"arch": {"choices": ["lstm"], "when": {"seed": 0}}, "seed": [0, 1]}},
      ["arch is searched under a condition", "drop its when"]),
     ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs archs", "space.arch", "null"]),
+    ({"space": {"arch": RANGE}}, ["arch is searched over a range", "give it choices"]),
+    ({"settings": None}, ["settings=null is no setting: it is several"]),
     ({"trials": 0}, ["trials must be a number from 1 on"]),
     ({"trials": None}, ["trials must be a number from 1 on"]),
     ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
@@ -270,6 +272,7 @@ def test_a_mistake_in_a_study_ends_in_one_sentence_and_status_2(
         (["study=tiny", "space.seed={low: a, high: 3}"], "space.seed.low=a: a number is due ("),
         (["study=tiny", "space.arch=[lstm, [3]]"], "space.arch.1=[3]: text or a number or true or false is due ("),
         (["study=tiny", "space.seed={choices: [1], when: 3}"], "space.seed.when=3: {key: value} is due ("),
+        (["study=tiny", "pruner.name=null"], "pruner.name=null: it must be 'median', 'hyperband' or 'none' ("),
         (["study=tiny", "pruner.warmup=2"], "pruner.warmup=2: it must be less than 1 ("),
         (["study=tiny", "--prepared", "nope"], "nope/fit/vocabulary.json is missing: that is no prepared corpus"),
         (["study=tiny", "--prepared", "README.md"], "README.md/fit/vocabulary.json is missing: that is no"),
@@ -290,6 +293,13 @@ def test_a_mistake_on_the_command_line_of_a_study_is_told(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_mistake_in_a_file_is_told_with_settings_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": None}), encoding="utf-8")
+    assert main(["tune", "study=tiny", "training.tokens=800"]) == 2
+    assert capsys.readouterr().err == ("unroll: settings=null is no setting: it is several, such as settings.seed "
+                                       "(conf/study/tiny.yaml).\n")  # fmt: skip
 
 
 def test_a_resolved_study_reads_back_equal_and_tells_what_it_lacks() -> None:

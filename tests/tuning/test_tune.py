@@ -108,6 +108,24 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
     assert ([dump(path) for path in databases], files(Path("outputs"))) == before
 
 
+def test_a_study_of_which_no_trial_is_complete_is_ended_as_failed_and_says_why(
+    small: Small, store: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(**PLAIN, tracking="mlflow", **{"tracking.uri": store, "tracking.system_metrics": False})
+    write_study(settings=settings, trials=1, space={"training.optimizer.learning_rate": [1e30]})
+    for _ in range(2):
+        assert main(WORDS) == 2
+        told = capfd.readouterr().err.splitlines()[-1]
+        assert told.startswith("unroll: No trial of tiny-")
+        assert "the last one: The loss or its gradient was not finite" in told
+    parent, below = children_of(store)
+    assert parent.info.status == "FAILED"
+    assert f"unroll: {parent.data.tags['error']}" == told
+    assert parent.data.metrics["trials/fail"] == 1
+    assert [run.info.status for run in below] == ["FAILED"]
+    assert not OUT.exists()
+
+
 def test_another_space_is_another_study_and_says_so(
     small: Small, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
     return {
         "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
         "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
-        "figures": _figures(study, palette), "sentences": sentences(study), "confounded": _confounded(study),
+        "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
     }  # fmt: skip
 
 
@@ -134,6 +134,10 @@ def _plain(value: Any) -> str:
     return "null" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _confounded(study: Study) -> list[str]:
-    """Keys in which runs with one k and another differ, too, so that not all may be laid to k."""
-    return [key for key in study.told["space"] if key not in ("arch", "seed", TRUNCATION)] if distances(study) else []
+def _caveats(study: Study) -> list[str]:
+    """Why what is seen of k may not be laid to k alone: other keys differ, too, and not all trials are seen."""
+    others = [key for key in study.told["space"] if key not in ("arch", "seed", TRUNCATION)]
+    told = [f"Trials differ in {' and in '.join(others)}, too, as the sampler chose"] if others else []
+    if study.told["states"].get("PRUNED"):
+        told.append("Trials that were ended early are left out, and may have been so for their k")
+    return told if distances(study) else []

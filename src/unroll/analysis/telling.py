@@ -23,6 +23,7 @@ from unroll.analysis.verdict import (
 from unroll.errors import BadInput, no_such
 
 LAST_STEP = 1.01  # by which factor tokens may differ at one budget, since a run ends with the step that spends it
+MATCHED = 1.03  # and parameters where hidden sizes, which are whole numbers, were solved to have as many
 
 
 def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
@@ -101,11 +102,15 @@ def _seeds(side: Side) -> str:
 
 
 def _budgets(names: tuple[str, str], sides: tuple[Side, Side]) -> Iterator[str]:
-    """A line where one side has read more than the other."""
+    """A line each where one side has read more than the other, and where its networks are larger."""
     tokens = [side.training.tokens for side in sides]
     if max(tokens) > LAST_STEP * min(tokens):
         yield (f"budgets differ: {names[0]} has read {tokens[0]:,.0f} tokens and {names[1]} {tokens[1]:,.0f}; what "
                "follows is not at equal tokens")  # fmt: skip
+    sizes = [side.training.parameters for side in sides]
+    if max(sizes) > MATCHED * min(sizes):
+        yield (f"sizes differ: {names[0]} has {sizes[0]:,.0f} parameters and {names[1]} {sizes[1]:,.0f}; what follows "
+               "is not at equal size")  # fmt: skip
 
 
 def _quality(

@@ -87,17 +87,17 @@ class Study:
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
     def judged(self, arch: str) -> list[float]:
-        """Figures of an architecture's trials, of those too that were ended early.
+        """Figures of an architecture's trials, of those too that were ended early or failed.
 
-        What these would have come to is not known. Each counts as the worst trial that was not ended, or with its last
+        What these would have come to is not known. Each counts as the worst trial that was complete, or with its last
         validation if that is better: without them, who survives would pass for what trials are; by the last validation
         alone, what was ended soonest would pass for the worst.
         """
         complete = [trial.value for trial in self.complete(arch) if trial.value is not None]
-        ended = [trial.value for trial in self.trials
-                 if trial.arch == arch and trial.state == "PRUNED" and trial.value is not None]  # fmt: skip
         worst = [max(complete) if self.lower else min(complete)] if complete else []
-        return [*complete, *(self.best([value, *worst]) for value in ended)]
+        ended = [[*worst, *([] if trial.value is None else [trial.value])] for trial in self.trials
+                 if trial.arch == arch and trial.state in ("PRUNED", "FAIL")]  # fmt: skip
+        return [*complete, *(self.best(values) for values in ended if values)]
 
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""
@@ -129,7 +129,7 @@ def load_study(folder: Path) -> Study:
 
 def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[str]) -> Trial:
     """A row of ``trials.csv``; where the space has no architectures, all trials have the one that has a best."""
-    values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(row.get(key), part)}
+    values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(key, row, space)}
     prefix = "val/accuracy/"
     return Trial(
         number=int(row["trial"]), state=row["state"], arch=str(values.get("arch", archs[0])), values=values,
@@ -143,9 +143,16 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
     )  # fmt: skip
 
 
-def _is_searched(text: str | None, part: dict[str, Any]) -> bool:
-    """Whether a key was searched in a trial: what is empty was not, unless nothing is one of the choices."""
-    return bool(text) or (text == "" and None in part.get("choices", []))
+def _is_searched(key: str, row: dict[str, str], space: dict[str, dict[str, Any]]) -> bool:
+    """Whether a key was searched in a trial: what is empty was not, unless null is a choice and its conditions hold."""
+    text, part = row.get(key), space[key]
+    if text or text is None or None not in part.get("choices", []):
+        return bool(text)
+    return all(
+        _is_searched(other, row, space)
+        and _value(row[other], space[other]) in (wanted if isinstance(wanted, list) else [wanted])
+        for other, wanted in part.get("when", {}).items()
+    )
 
 
 def _value(text: str, part: dict[str, Any]) -> Any:

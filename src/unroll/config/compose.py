@@ -14,6 +14,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.explanation import keys
 from unroll.config.schema import Config
+from unroll.config.section import plain
 from unroll.errors import BadInput, nearest, no_such
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], p
     if due:
         reason = f"{due} is due"
     reason = reason.replace("input should be", "it must be").replace(" after validation", "")
-    return f"{key}={first['input']}: {reason} ({origin})."
+    return f"{key}={plain(first['input'])}: {reason} ({origin})."
 
 
 def _place(error: ErrorDetails) -> list[str]:

@@ -15,6 +15,7 @@ import yaml
 from unroll.config.compose import CONF, GROUPS, check_root, check_section, finished, read, unfinished
 from unroll.config.explanation import keys
 from unroll.config.schema import Config
+from unroll.config.section import plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value, shown
 from unroll.errors import BadInput, nearest, no_such
 
@@ -91,7 +92,7 @@ def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def told(values: dict[str, Any]) -> str:
     """Values as on the command line."""
-    return " ".join(f"{key}={value}" for key, value in values.items())
+    return " ".join(f"{key}={plain(value)}" for key, value in values.items())
 
 
 def load_study(path: Path) -> StudySettings:
@@ -135,6 +136,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     path = conf / "study" / f"{name}.yaml"
     defaults = read(conf / "study.yaml")
     content = _merged(defaults, read(path))
+    _check_sections(content, defaults, str(path))
     for key, value in (overrides or {}).items():
         section, _, rest = key.partition(".")
         if section not in StudyConfig.model_fields.keys() - {"name"}:  # that is its file's
@@ -145,7 +147,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             content[section] = {**content[section], rest: value}
         else:
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
-    given = [f"{key}={shown(str(value))}" for key, value in (overrides or {}).items()]
+    given = [f"{key}={shown(plain(value))}" for key, value in (overrides or {}).items()]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     _check_sections(content, defaults, origin)
     study = check_section(StudyConfig, {**content, "name": name}, origin)
@@ -185,8 +187,7 @@ def _check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: s
     """Refuse one value where there are several settings."""
     for section, default in {**defaults, "space": {"arch": None}}.items():
         if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
-            value = "null" if content[section] is None else content[section]
-            raise BadInput(f"{section}={value} is no setting: it is several, such as {section}."
+            raise BadInput(f"{section}={plain(content[section])} is no setting: it is several, such as {section}."
                            f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from unroll.config.compose import GROUPS
-from unroll.config.section import Section
+from unroll.config.section import Section, plain
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
@@ -160,8 +160,8 @@ class StudyConfig(Section):
             return content
         for key, value in content.items():
             if not isinstance(value, list | dict):
-                raise ValueError(f"space.{key}={value} is one value; give it choices, such as [1, 2], or a range, such "
-                                 "as {low: 1, high: 2}")  # fmt: skip
+                raise ValueError(f"space.{key}={plain(value)} is one value; give it choices, such as [1, 2], or a "
+                                 "range, such as {low: 1, high: 2}")  # fmt: skip
         return {key: {"choices": value} if isinstance(value, list) else value for key, value in content.items()}
 
     @model_validator(mode="after")
@@ -177,6 +177,8 @@ class StudyConfig(Section):
             if key.partition(".")[0] in ("tracking", "question"):
                 raise ValueError(f"{key} cannot be searched: it changes no result")
             self._check_when(key, (key,))
+            if key in GROUPS and isinstance(self.space[key], RangeConfig):
+                raise ValueError(f"{key} is searched over a range, but it is one of several files; give it choices")
             if key in GROUPS and self.space[key].when:
                 raise ValueError(f"{key} is searched under a condition, but every run has one; drop its when")
         if self.match is not None and not isinstance(self.space.get("arch"), ChoiceConfig):
@@ -203,7 +205,7 @@ class StudyConfig(Section):
                 raise ValueError(f"{key} is searched when {other}, which is a range; a condition needs choices")
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if value not in dimension.choices:
-                    raise ValueError(f"{key} is searched when {other}={value}, which is no choice of it")
+                    raise ValueError(f"{key} is searched when {other}={plain(value)}, which is no choice of it")
             self._check_when(other, (*path, other))
 
     def _check_number(self) -> None:

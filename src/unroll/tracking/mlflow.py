@@ -225,8 +225,10 @@ class Spool:
         self._note()
 
     def end(self, status: Status, tags: dict[str, str]) -> None:
-        """Close the run."""
+        """Close the run, which may have ended otherwise before it went on."""
         assert self.run_id is not None
+        for key in {"error", "lost"} & self.client.get_run(self.run_id).data.tags.keys() - tags.keys():
+            self.client.delete_tag(self.run_id, key)
         if tags:
             self.client.log_batch(self.run_id, tags=[RunTag(key, value[:TAG]) for key, value in tags.items()])
         self.client.set_terminated(self.run_id, status)

@@ -59,7 +59,7 @@ def check_parent(uri: str, run_id: str) -> None:
                        "server or database that all machines reach, or put the store back.") from None  # fmt: skip
 
 
-def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[str, str], folder: Path) -> None:
+def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[str, str], folder: Path | None) -> None:
     """Log what came of a study, with the files of a folder, and end it; no run under it is left open.
 
     Args:
@@ -67,7 +67,7 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
         run_id: of the study.
         figures: best value, numbers of trials, importances.
         tags: what is told of it.
-        folder: with its trials, best settings and figures.
+        folder: with its trials, best settings and figures; None for a study that has failed.
 
     Raises:
         BadInput: the store cannot be opened, or another one has the run.
@@ -80,8 +80,9 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
             client.set_terminated(child.info.run_id, "KILLED")
     client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in figures.items()],
                      tags=[RunTag(key, value) for key, value in tags.items()])  # fmt: skip
-    client.log_artifacts(run_id, str(folder))
-    client.set_terminated(run_id, "FINISHED")
+    if folder:
+        client.log_artifacts(run_id, str(folder))
+    client.set_terminated(run_id, "FINISHED" if folder else "FAILED")
 
 
 def children(client: MlflowClient, run_id: str) -> list[Run]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from unroll.config import Config
-from unroll.errors import BadInput
 from unroll.outputs import whole
 from unroll.tuning.job import Job, judged
 from unroll.tuning.slots import ERROR, EXCESS, Slot
@@ -55,22 +54,20 @@ class Result:
             lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
         return "\n".join(lines)
 
+    def lack(self) -> str:
+        """What is wrong where no trial is complete."""
+        reasons = [slot.notes[key] for slot in self.slots for key in (ERROR, EXCESS) if key in slot.notes]
+        return f"No trial of {self.name} is complete" + (f"; the last one: {reasons[-1]}" if reasons else ".")
+
 
 def results_of(job: Job, study: Study) -> Result:
-    """Read what came of a study.
-
-    Raises:
-        BadInput: no trial is complete.
-    """
+    """Read what came of a study."""
     metric, maximize = judged(job.first)
     slots = study.slots()
     best: dict[str, tuple[Slot, Config]] = {}
     for slot in sorted(complete(slots), key=lambda slot: (-1 if maximize else 1) * (slot.value or 0.0)):
         config = job.space.run(slot.values)
         best.setdefault(config.arch.name, (slot, config))
-    if not best:
-        reasons = [slot.notes[key] for slot in slots for key in (ERROR, EXCESS) if key in slot.notes]
-        raise BadInput(f"No trial of {job.name} is complete" + (f"; the last one: {reasons[-1]}" if reasons else "."))
     return Result(job.name, metric, maximize, slots, best, study.importances())
 
 

@@ -44,7 +44,7 @@ def tune(
         What was found, in words, and where the rest of it is.
 
     Raises:
-        BadInput: the space is impossible, or the database cannot be had.
+        BadInput: the space is impossible, the database cannot be had, or no trial has come to its end.
         ProcessLost: all workers have ended, and something is left to be done.
     """
     if place().world > 1:
@@ -59,6 +59,9 @@ def tune(
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
     result = results_of(job, study)
+    if not result.best:
+        _close(job, study, result, None)
+        raise BadInput(result.lack())
     if begun or not is_written(job, out):
         write_results(job, result, out, draw)
     _close(job, study, result, out)
@@ -103,8 +106,8 @@ def _parent(job: Job, study: Study) -> str | None:
     return run_id
 
 
-def _close(job: Job, study: Study, result: Result, out: Path) -> None:
-    """End the study's run in MLflow, unless that was done."""
+def _close(job: Job, study: Study, result: Result, out: Path | None) -> None:
+    """End the study's run in MLflow, unless that was done; it has failed where there is nothing to be logged."""
     tracking = job.first.tracking
     key = f"mlflow {tracking.uri}"
     if tracking.name == "none" or key not in study.notes() or CLOSED in study.notes():
@@ -112,7 +115,8 @@ def _close(job: Job, study: Study, result: Result, out: Path) -> None:
     from unroll.tracking.parent import close_parent
 
     assert tracking.uri is not None
-    close_parent(tracking.uri, study.notes()[key], result.figures(), {"best": result.told()}, out)
+    tags = {"best": result.told()} if out else {"error": result.lack()}
+    close_parent(tracking.uri, study.notes()[key], result.figures(), tags, out)
     study.note(CLOSED, lambda: "yes")
 
 

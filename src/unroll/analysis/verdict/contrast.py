@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from unroll.analysis.verdict.difference import Difference, _by_t
+from unroll.analysis.verdict.difference import Difference, by_t
 
 
 def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float]) -> Difference:
@@ -30,4 +30,4 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float]) -> Dif
     squares = sum((value - mean) ** 2 for values, mean in zip(groups, means, strict=True) for value in values)
     scale = sum(weight**2 / len(values) for weight, values in zip(weights, groups, strict=True))
     error = math.sqrt(squares / freedom * scale)
-    return _by_t(total, error, freedom) if error else Difference(total, 0.0, None)
+    return by_t(total, error, freedom) if error else Difference(total, 0.0, None)

@@ -62,7 +62,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     if squared == 0:
         return Difference(difference, 0.0, None)
     freedom = squared**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, (a, b), strict=True))
-    return _by_t(difference, math.sqrt(squared), freedom)
+    return by_t(difference, math.sqrt(squared), freedom)
 
 
 def permutation(a: Sequence[float], b: Sequence[float]) -> Difference:
@@ -105,7 +105,7 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     if len(gaps) < FEWEST["paired"]:
         return Difference(mean, None, None)
     error = math.sqrt(variance(gaps) / len(gaps))
-    return _by_t(mean, error, len(gaps) - 1) if error else Difference(mean, 0.0, None)
+    return by_t(mean, error, len(gaps) - 1) if error else Difference(mean, 0.0, None)
 
 
 def equivalence(a: Sequence[float], b: Sequence[float], margin: float, test: Test) -> float | None:
@@ -140,7 +140,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(corrected) for p in p_values]
 
 
-def _by_t(mean: float, error: float, freedom: float) -> Difference:
+def by_t(mean: float, error: float, freedom: float) -> Difference:
+    """A difference with its interval and p by Student's distribution.
+
+    Args:
+        mean: the difference.
+        error: its standard error.
+        freedom: degrees of freedom of that.
+    """
     from scipy.stats import t
 
     return Difference(mean, _quantile(freedom) * error, float(2 * t.sf(abs(mean) / error, freedom)))
