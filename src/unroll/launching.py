@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from unroll.errors import BadInput, ProcessLost
+
+TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Place(NamedTuple):
@@ -82,7 +86,6 @@ def end_with_the_launcher(launcher: int | None = None) -> None:
         launcher: the process that started this one, which may be gone by now; None if it does not tell.
     """
     import ctypes
-    import signal
 
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
@@ -108,7 +111,8 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
         rdzv_endpoint="localhost:0", max_restarts=0,
     )  # fmt: skip
     try:
-        elastic_launch(config, sys.executable)("-m", *arguments)
+        with _signals_given_back():
+            elastic_launch(config, sys.executable)("-m", *arguments)
     except SignalException as error:
         # after Ctrl-C the processes say so themselves
         raise SystemExit(128 + error.sigval) from None
@@ -119,3 +123,14 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
         how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}"
         raise ProcessLost(f"Process {rank} of {devices} ended with {how}, and so all have ended; start the same "
                           "command again, and the run goes on from its last checkpoint.") from None  # fmt: skip
+
+
+@contextlib.contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """Have signals afterwards go where they went before: torchrun's engine takes them for good."""
+    handlers = {number: signal.getsignal(number) for number in TAKEN}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -33,7 +33,7 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
         Unavailable: the disk is full, or the folder cannot be written to.
         BadInput: ``path`` is a folder of something else, or a file where a folder is due.
     """
-    _refuse_others(path, replaces)
+    refuse_others(path, replaces)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(path) as scratch:
@@ -91,7 +91,16 @@ def write_text(path: Path, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
-def _refuse_others(path: Path, replaces: str | None) -> None:
+def refuse_others(path: Path, replaces: str | None) -> None:
+    """Refuse a place where something else is.
+
+    Args:
+        path: file or folder that is to be written.
+        replaces: pattern of the files by which a folder is known that may be replaced; None for a file.
+
+    Raises:
+        BadInput: ``path`` is a folder of something else, or a file where a folder is due.
+    """
     if not path.is_dir():
         if replaces is not None and path.exists():
             raise BadInput(f"{path} is a file; name a folder that is to be written.")

@@ -148,7 +148,9 @@ def test_the_expected_best_is_that_of_all_trials_and_not_of_those_that_survived(
     rows += [failed(16)]  # its loss was no number
     figure = drawn(write(tmp_path / "pruned", rows, importances={}))["expected-best"]
     assert [points(figure, f"best-of-{arch}") for arch in ARCHS] == [8, 9]
-    _, gru = curves
+    *_, gru, doubted = curves
+    assert doubted[0] == pytest.approx(sum([*survivors, *ended, max(ended)]) / 9)
+    assert 'id="doubt-of-gru"' in figure
     assert gru[0] == pytest.approx(sum([*survivors, 0.5, 0.5, 0.5, 0.5, 0.45, 0.5]) / 9)
     assert all(alone < best for alone, best in zip(expected_best(survivors, True)[:3], gru, strict=False))
 

@@ -801,6 +801,21 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("tables", [
+    {"trials": "id"}, {"version_info": "id"},
+    {"studies": "study_id", "trials": "number", "version_info": "schema_version"},
+])  # fmt: skip
+def test_tables_that_are_named_like_optunas_are_not_taken_for_them(tables: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "lab.db"
+    with sqlite3.connect(path) as connection:
+        for table, column in tables.items():
+            connection.execute(f"CREATE TABLE {table} ({column} INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match=r"lab\.db cannot be opened \(it"):
+        open_study(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
 def test_a_database_of_another_version_is_refused(storage: str) -> None:
     with sqlite3.connect(storage.removeprefix("sqlite:///")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")

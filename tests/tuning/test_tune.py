@@ -126,6 +126,17 @@ def test_a_study_of_which_no_trial_is_complete_is_ended_as_failed_and_says_why(
     assert not OUT.exists()
 
 
+def test_what_is_refused_leaves_no_study(small: Small, capfd: pytest.CaptureFixture[str]) -> None:
+    write_study(constraints={"parameters": 3, "memory": None})
+    assert main(WORDS) == 2
+    assert "has no corner that its constraints allow" in capfd.readouterr().err
+    write_study()
+    Path("notes.txt").write_text("keep", encoding="utf-8")
+    assert main(["tune", "study=tiny", "--out", "notes.txt"]) == 2
+    assert "notes.txt is a file; name a folder that is to be written" in capfd.readouterr().err
+    assert not Path("studies").exists()
+
+
 def test_another_space_is_another_study_and_says_so(
     small: Small, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

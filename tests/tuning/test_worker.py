@@ -206,6 +206,33 @@ def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_ano
     assert "unroll: trial 0: it waits for the process" in told
 
 
+class Garbage:
+    """What is raised while it goes is printed and forgotten."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("moment", ["chosen", "note", "tell"])
+def test_ctrl_c_between_trainings_is_heeded_where_python_would_lose_it(
+    moment: str, tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, study = tiny(trials=4)
+    handler, real = signal.getsignal(signal.SIGINT), getattr(Claim, moment)
+
+    def interrupted(self: Claim, *given: Any, **named: Any) -> Any:
+        Garbage()
+        monkeypatch.setattr(Claim, moment, real)
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Claim, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.work(job)
+    states = ["COMPLETE"] * (moment == "tell") + ["WAITING"] * 4
+    assert [slot.state for slot in study.slots()] == states[:4]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
         "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
         "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
         "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
+        "found": _found(study),
     }  # fmt: skip
 
 
@@ -141,3 +142,13 @@ def _caveats(study: Study) -> list[str]:
     if study.told["states"].get("PRUNED"):
         told.append("Trials that were ended early are left out, and may have been so for their k")
     return told if distances(study) else []
+
+
+def _found(study: Study) -> str:
+    """In what the best of the architectures differ, which all that is compared of them is at."""
+    best = {arch: trial["values"] for arch, trial in study.told["best"].items()}
+    keys = [key for key in study.told["space"] if key != "arch"
+            and len({_plain(values.get(key, "")) for values in best.values()}) > 1]  # fmt: skip
+    told = [f"{key} ({', '.join(f'{arch} {_plain(values[key])}' for arch, values in best.items() if key in values)})"
+            for key in keys]  # fmt: skip
+    return f"Each is at what was found best for it, which differs in {'; '.join(told)}." if told else ""

@@ -103,12 +103,17 @@ def front(study: Study, palette: Palette, cost: str) -> str:
 
 
 def expected(study: Study, palette: Palette) -> str:
-    """The best that so many trials are expected to bring, so that more trials are no advantage."""
+    """The best that so many trials are expected to bring, so that more trials are no advantage.
+
+    Between the line and the edge of the shade is what it may be, since trials that were ended early are not known.
+    """
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
-        curve = expected_best(study.judged(arch), study.lower)
-        axes.plot(range(1, len(curve) + 1), curve, ".-", color=palette[arch], linewidth=1.4, label=arch,
-                  gid=f"best-of-{arch}")  # fmt: skip
+        judged = study.judged(arch)
+        curve, edge = (expected_best([values[side] for values in judged], study.lower) for side in (0, 1))
+        counts = range(1, len(curve) + 1)
+        axes.plot(counts, curve, ".-", color=palette[arch], linewidth=1.4, label=arch, gid=f"best-of-{arch}")
+        axes.fill_between(counts, curve, edge, color=palette[arch], alpha=0.15, linewidth=0, gid=f"doubt-of-{arch}")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set(xlabel="trials", title=f"expected best validation {study.metric}")
     label_below(figure, axes, COLUMNS)

@@ -86,22 +86,30 @@ class Study:
         """Trials of an architecture that spent their budget."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
-    def judged(self, arch: str) -> list[float]:
-        """Figures of an architecture's trials, of those too that were ended early or failed.
+    def judged(self, arch: str) -> list[tuple[float, float]]:
+        """Figures of an architecture's trials, of those too that were ended early or failed: at best, and at worst.
 
-        What these would have come to is not known. Each counts as the worst trial that was complete, or with its last
-        validation if that is better: without them, who survives would pass for what trials are; by the last validation
-        alone, what was ended soonest would pass for the worst.
+        What these would have come to is not known. At best each counts as the worst trial that was complete, or with
+        its last validation if that is better: without them, who survives would pass for what trials are. At worst it
+        counts with its last validation, after which it might have learned on, and without one as the worst of all.
         """
+        mine = [trial for trial in self.trials if trial.arch == arch]
         complete = [trial.value for trial in self.complete(arch) if trial.value is not None]
-        worst = [max(complete) if self.lower else min(complete)] if complete else []
-        ended = [[*worst, *([] if trial.value is None else [trial.value])] for trial in self.trials
-                 if trial.arch == arch and trial.state in ("PRUNED", "FAIL")]  # fmt: skip
-        return [*complete, *(self.best(values) for values in ended if values)]
+        if not complete:
+            return []
+        ended = [trial.value for trial in mine if trial.state in ("PRUNED", "FAIL")]
+        last = self.worst([trial.value for trial in mine if trial.value is not None])
+        survived = self.worst(complete)
+        bounds = [(survived, last) if value is None else (self.best([value, survived]), value) for value in ended]
+        return [*((value, value) for value in complete), *bounds]
 
     def best(self, values: Sequence[float]) -> float:
         """The best of several figures."""
         return min(values) if self.lower else max(values)
+
+    def worst(self, values: Sequence[float]) -> float:
+        """The worst of several figures."""
+        return max(values) if self.lower else min(values)
 
 
 def load_study(folder: Path) -> Study:

@@ -26,13 +26,14 @@ from unroll.experiment.tracked import Trial, build_tracker, record_of
 from unroll.experiment.trained import tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
+from unroll.interruption import Interruption
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
 from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.tracking.tracker import Status
-from unroll.training.callbacks import Best, History, Interruption, Watched
+from unroll.training.callbacks import Best, History, Interruptible, Watched
 from unroll.training.checkpoint import Identity, Resume, usable
 from unroll.training.distributed import Group, by_the_first, joined, leave
 from unroll.training.gradients import Clipping, Gradients
@@ -213,8 +214,8 @@ class _Job:
                 # a learned first state has one only in a window that begins with it
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
-                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, interruption,
-                    Resume(folder, working.identity, settings.checkpoint_seconds),
+                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched,
+                    Interruptible(interruption), Resume(folder, working.identity, settings.checkpoint_seconds),
                 ],
             )  # fmt: skip
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
 # what a trained model depends on
-CODE = ("cells", "networks", "data", "tasks", "training", "experiment", "history.py", "launching.py")
+CODE = ("cells", "networks", "data", "tasks", "training", "experiment", "history.py", "interruption.py", "launching.py")
 
 
 def digest_of(paths: Sequence[Path]) -> str:

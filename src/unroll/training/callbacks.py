@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from unroll.history import HistoryFile
+from unroll.interruption import Interruption
 from unroll.training.gradients import Gradients
 from unroll.training.trainable import Trainable, trainable
 
@@ -31,40 +29,26 @@ class TokenBudget(Callback):
             trainer.should_stop = trainer.should_stop or module.tokens_seen >= module.budget
 
 
-class Interruption(Callback):
-    """While it is entered, Ctrl-C ends training when the batch at hand is done; pressed again, at once.
+class Interruptible(Callback):
+    """Ends training after Ctrl-C when the batch at hand is done.
 
-    Python would raise KeyboardInterrupt wherever it happens to be: in a callback of the garbage collector, where
-    MLflow's libraries leave many, it would be printed and lost.
+    Args:
+        interruption: which is entered.
     """
 
-    def __enter__(self) -> Interruption:
-        self.asked, self.handler = False, None
-        if threading.current_thread() is threading.main_thread():
-            self.handler = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.handler is not None:
-            signal.signal(signal.SIGINT, self.handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+    def __init__(self, interruption: Interruption) -> None:
+        self.interruption = interruption
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
+        self.interruption.heed()
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        if self.asked:
-            raise KeyboardInterrupt
+        self.interruption.heed()
 
 
 class Best(Callback):

@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of the drivers; a server that answers 
     "postgresql": {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
                    "tcp_user_timeout": 30_000},
 }  # fmt: skip
+OWN = {"studies": "study_id", "trials": "trial_id", "version_info": "schema_version"}  # a column of tables of Optuna's
 
 
 class DatabaseGone(Suspended):
@@ -70,9 +71,13 @@ def _check_owner(engine: Engine) -> None:
     """Refuse a database that is another program's before Optuna adds its tables to it."""
     from sqlalchemy import inspect
 
-    tables = set(inspect(engine).get_table_names())
-    if tables and "trials" not in tables:
-        raise ValueError(f"it has tables of another program, such as {min(tables)}")
+    inspector = inspect(engine)
+    tables = set(inspector.get_table_names())
+    if tables & OWN.keys() != OWN.keys() and tables:
+        raise ValueError(f"it has tables of another program, such as {min(tables - OWN.keys() or tables)}")
+    for table, column in OWN.items():
+        if tables and column not in {found["name"] for found in inspector.get_columns(table)}:
+            raise ValueError(f"its table {table} is another program's")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,9 @@ from pathlib import Path
 from unroll.config import StudySettings
 from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
+from unroll.interruption import Interruption
 from unroll.launching import place
+from unroll.outputs import refuse_others
 from unroll.tuning.job import JOB, Job, full_name, judged
 from unroll.tuning.results import ENDS, Result, is_written, results_of, states, write_results
 from unroll.tuning.slots import Slot
@@ -50,10 +52,12 @@ def tune(
     if place().world > 1:
         raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
     job = _job(settings, prepared)
-    study, out = job.open(), out or Path("outputs/adhoc") / job.name
+    out = out or Path("outputs/adhoc") / job.name
+    refuse_others(out, "study.json")
+    job.space.check()  # before there is a study of it
+    study = job.open()
     begun = study.left()
     if begun:
-        job.space.check()
         _tell_of_others(job, study)
         study.refill()
         job = replace(job, parent=_parent(job, study))
@@ -128,8 +132,9 @@ def _work(job: Job, study: Study, workers: int) -> None:
         BadInput: a worker has said what is wrong.
     """
     progress = Progress(study, judged(job.first)[0])
-    with _started(job, workers) as running:
+    with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
+            interruption.heed()
             progress.show()
             time.sleep(POLL)
         progress.show()

@@ -21,6 +21,7 @@ from typing import Any
 from unroll.config import Config
 from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable
 from unroll.experiment import Busy, Pruned, finished, train
+from unroll.interruption import Interruption
 from unroll.launching import end_with_the_launcher, launch, place
 from unroll.tracking.tracker import PARENT
 from unroll.tuning.claim import Claim, TakenOver
@@ -57,14 +58,16 @@ def main(arguments: Sequence[str]) -> int:
 def work(job: Job) -> None:
     """Try what waits, and take over what others have left, until nothing is left."""
     study = job.open()
-    while study.left():
-        study.refill()
-        claim = study.claim()
-        if claim is None:
-            time.sleep(POLL)
-            continue
-        with claim.beating():
-            attempt(job, claim)
+    with Interruption() as interruption:
+        while study.left():
+            interruption.heed()
+            study.refill()
+            claim = study.claim()
+            if claim is None:
+                time.sleep(POLL)
+                continue
+            with claim.beating():
+                attempt(job, claim)
 
 
 def attempt(job: Job, claim: Claim) -> None:
