@@ -73,7 +73,7 @@ class PostgreSQL:
 def serving(database: str) -> Iterator[PostgreSQL]:
     """A server with an empty database; the test is skipped where there can be none."""
     if find_spec("psycopg") is None:
-        pytest.skip("there is no psycopg: pip install 'unroll[postgres]'")
+        pytest.skip("there is no psycopg: pip install -e '.[postgres]'")
     folder = Path(tempfile.mkdtemp(prefix="unroll-postgres-"))
     try:
         server = PostgreSQL(folder, database)

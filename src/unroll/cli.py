@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("unroll: interrupted; nothing was left half-written.", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        print(f"unroll: this needs the package {error.name}: pip install 'unroll[all]'", file=sys.stderr)
+        print(f"unroll: this needs the package {error.name}: pip install -e '.[all]'", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -352,8 +352,8 @@ def _parser() -> Parser:
         sub.set_defaults(verb=verb)
         return sub
 
-    def settings(sub: Parser) -> None:
-        sub.add_argument("settings", nargs="*", metavar="SETTING", help="key=value")
+    def settings(sub: Parser, such: str = "key=value") -> None:
+        sub.add_argument("settings", nargs="*", metavar="SETTING", help=such)
 
     sub = add(config)
     settings(sub)
@@ -421,7 +421,7 @@ def _parser() -> Parser:
     sub.add_argument("--out", type=Path, metavar="FILE", default=Path("outputs/report/index.html"))
 
     sub = add(tune)
-    settings(sub)
+    settings(sub, "study=NAME, one of conf/study, and key=value of the study or of its trials")
     sub.add_argument("--config", type=Path, metavar="FILE", help="a resolved study instead")
     sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")

@@ -86,7 +86,7 @@ def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
     assert table == {
         "perplexity of lstm": "20.60 ± 1.19 over 5 seeds",
         "perplexity of gru": "10.60 ± 1.19 over 5 seeds",
-        "difference": "10.00 ± 1.40",
+        "lstm less gru": "10.00 ± 1.40",
         "effect size": f"g = {expected.effect.size:.2f} ({expected.effect.low:.2f} to {expected.effect.high:.2f}), "
                        "positive where lstm is better",
         "improvement": "P = 0.00 that a run of lstm is better than one of gru",
@@ -152,6 +152,13 @@ def test_pairs_are_those_of_equal_seeds() -> None:
     assert few.endswith("too few seeds for a paired t test, which needs 8 of each.")
     assert "pairs by seed, but a has seeds 0, 1, 2, 3, 4, 5, 6, 7 and b/gru-0 0" in refused(
         "a", "b/gru-0", test="paired")  # fmt: skip
+
+
+def test_a_run_on_both_sides_is_refused() -> None:
+    for seed in range(3):
+        run(f"runs/lstm-{seed}", seed, 1.0 + seed)
+    assert "runs/lstm-? and runs/lstm-[12] have a run in common, that of seed 1; name each" in refused(
+        "runs/lstm-?", "runs/lstm-[12]")  # fmt: skip
 
 
 def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
@@ -228,7 +235,7 @@ def test_speeds_are_judged_apart() -> None:
     assert "no speed in costs/recall.json of 'gru'" in refused(*sides, costs=Path("costs"))
     assert "none/recall.json does not exist" in refused(*sides, costs=Path("none"))
     run("a", 0, 1.0)
-    run("b", 0, 1.0)
+    run("b", 0, 1.1)
     assert "--costs goes with FILE:ARCH" in refused("a", "b", costs=Path("costs"))
 
 

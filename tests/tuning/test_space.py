@@ -216,8 +216,8 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs archs", "space.arch", "null"]),
     ({"space": {"arch": RANGE}}, ["arch is searched over a range", "give it choices"]),
     ({"settings": None}, ["settings=null is no setting: it is several"]),
-    ({"trials": 0}, ["trials must be a number from 1 on"]),
-    ({"trials": None}, ["trials must be a number from 1 on"]),
+    ({"trials": 0}, ["trials must be a number from 1 to 10,000"]),
+    ({"trials": None}, ["trials must be a number from 1 to 10,000"]),
     ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
     ({"balanced": "seed"}, ["balanced=seed is no key of the space"]),
     ({"balanced": "arch", "pruner": {"name": "hyperband"}}, ["pruner=hyperband", "balanced=arch"]),
@@ -241,7 +241,19 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"storage": "sqlite://"}, ["storage=sqlite://", "sqlite:///FILE"]),
     ({"storage": "postgresql://host/db"}, ["storage=postgresql://host/db", "postgresql+psycopg://"]),
     ({"space": {"arch.characters.size": [8, 9]}}, ["arch.characters.size", "characters is None"]),
-    ({"storage": "postgresql+psycopg://user:secret@127.0.0.1:9/db"}, ["postgresql+psycopg://127.0.0.1:9/db"]),
+    ({"storage": "sqlite:///:memory:"}, ["storage=sqlite:///:memory:", "sqlite:///FILE"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": []}}, "arch": ["gru"]}}, ["arch is one of no values"]),
+    ({"space": {"seed": [1, 1.0]}}, ["space.seed", "a value is there twice"]),
+    ({"space": {"training": {"optimizer": {"name": ["sgd"]}}}}, ["neither choices nor low", "training.optimizer"]),
+    ({"space": {"data": ["grammar", "recall"]}}, ["data cannot be searched", "another"]),
+    ({"space": {"seed": {"low": 0, "high": 99_999, "step": 1}}, "sampler": {"name": "grid"}, "trials": None,
+      "balanced": None, "match": None}, ["study=tiny has a grid of more than 10,000 points"]),
+    ({"trials": 1_000_000_000}, ["trials must be a number from 1 to 10,000"]),
+    ({"constraints": {"parameters": -5}}, ["constraints.parameters=-5", "greater than or equal to 1"]),
+    ({"name": "other"}, ["name=other", "named by its file"]),
+    ({"arch": "lstm"}, ["arch is a setting of trials", "below settings, or below space"]),
+    ({"settings": {"trials": 5}}, ["trials is a setting of the study itself"]),
+    ({"settings": {"training": {"tokens": 5}}}, ["settings.training is several settings", "training.tokens"]),
 ]  # fmt: skip
 
 
@@ -293,6 +305,20 @@ def test_a_mistake_on_the_command_line_of_a_study_is_told(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unroll.preparation.prepared", lambda data: Path("conf"))
+    monkeypatch.setattr("unroll.tuning.job.digest_of", lambda paths: "")
+    monkeypatch.setattr("unroll.tuning.space.Space.check", lambda self: None)
+    write_study(storage="postgresql+psycopg://user:secret@127.0.0.1:9/db")
+    assert main(["tune", "study=tiny"]) == 2
+    told = capsys.readouterr().err
+    assert "postgresql+psycopg://127.0.0.1:9/db" in told
+    assert told.count("\n") == 1
+    assert "secret" not in told
 
 
 def test_a_mistake_in_a_file_is_told_with_settings_beside_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from unroll.analysis.verdict import t_interval
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
+WIDE = 20  # from the least figure to the greatest; beyond it small ones would all be drawn as none
 
 plt.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "unroll", "font.family": "sans-serif", "font.size": 10,
@@ -79,6 +80,9 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     if len(order) > 4:  # side by side, names would run into each other
         axes.set_xticks(range(len(order)), order, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(order) - 0.4)
+    every = [run["test"][metric] for run in results.values()]
+    if min(every) > 0 and max(every) > WIDE * min(every):
+        by_logarithm(axes)
     axes.set(title=f"{split} {metric}, every seed")
     return as_svg(figure)
 
@@ -93,7 +97,12 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
         # names without an order are no axis along which a line could run: architectures stand side by side there
         ordered = names[0].isdigit()
         shift = 0.0 if ordered else 0.7 * ((number + 0.5) / len(groups) - 0.5)
-        style = {"linewidth": 1.6} if ordered else {"linestyle": "", "marker": "_", "markersize": 60 / len(groups)}
+        # where lines are one, those below are broader
+        style = (
+            {"linewidth": 1.6 + 1.5 * (len(groups) - 1 - number)}
+            if ordered
+            else {"linestyle": "", "marker": "_", "markersize": 60 / len(groups)}
+        )
         places = [place + shift for place in range(len(names))]
         for values in lines:
             axes.scatter(places, values, s=18, color=palette[arch], alpha=0.6, linewidths=0)

@@ -15,6 +15,7 @@ from unroll.analysis.verdict import (
     Interval,
     Judgement,
     Test,
+    decimals,
     expected_best,
     judge,
     p_value,
@@ -50,10 +51,10 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     values = [side.values(metric) for side in sides]
     judged = judge(values[0], values[1], sides[0].is_lower_better(metric), test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
-    decimals = digits(max((judged.a.mean, judged.b.mean), key=abs))
+    places = digits(max((judged.a.mean, judged.b.mean), key=abs))
     counts = (f"{name} {side.training.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
-    rows = [*_quality(names, sides, metric, judged, decimals), ("parameters", ", ".join(counts))]
-    ends = [sentence(*names, judged, decimals)]
+    rows = [*_quality(names, sides, metric, judged, places), ("parameters", ", ".join(counts))]
+    ends = [sentence(*names, judged, places)]
     if costs:
         speeds = judge(_speeds(sides[0], costs), _speeds(sides[1], costs), lower=False)
         rows += _means("tokens/s", names, speeds, "measurements", 0)
@@ -78,6 +79,8 @@ def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
                            f"{getattr(b, what)}; name two sides of one.")  # fmt: skip
     if a.training.vocabulary and b.training.vocabulary and a.training.vocabulary != b.training.vocabulary:
         raise BadInput(f"{a.name} and {b.name} cannot be compared: their vocabularies differ; train on one corpus.")
+    if common := [seed for seed in a.figures if a.arch == b.arch and a.figures[seed] == b.figures.get(seed)]:
+        raise BadInput(f"{a.name} and {b.name} have a run in common, that of seed {common[0]}; name each on one side.")
     if test == "paired":
         _refuse_unpaired(a, b)
 
@@ -114,11 +117,11 @@ def _budgets(names: tuple[str, str], sides: tuple[Side, Side]) -> Iterator[str]:
 
 
 def _quality(
-    names: tuple[str, str], sides: tuple[Side, Side], metric: str, judged: Judgement, decimals: int
+    names: tuple[str, str], sides: tuple[Side, Side], metric: str, judged: Judgement, places: int
 ) -> Iterator[tuple[str, str]]:
     """Rows of the table on the metric, those that there is something to say in."""
-    yield from _means(metric, names, judged, "seeds", decimals)
-    yield "difference", _mean(Interval(judged.difference.mean, judged.difference.half_width), decimals)
+    yield from _means(metric, names, judged, "seeds", places)
+    yield f"{names[0]} less {names[1]}", _mean(Interval(judged.difference.mean, judged.difference.half_width), places)
     if judged.effect:
         yield ("effect size", f"g = {judged.effect.size:.2f} ({judged.effect.low:.2f} to {judged.effect.high:.2f}), "
                f"positive where {names[0]} is better")  # fmt: skip
@@ -131,19 +134,19 @@ def _quality(
     if judged.p is not None and judged.needed:
         by = " of Welch's test" if judged.test == "permutation" else ""
         yield "seeds needed", f"about {judged.needed:,} of each, for a power of {POWER:g}{by} at this difference"
-    yield from _best(names, sides, metric, judged.lower, decimals)
+    yield from _best(names, sides, metric, judged.lower, places)
 
 
 def _means(
-    label: str, names: tuple[str, str], judged: Judgement, values: str, decimals: int
+    label: str, names: tuple[str, str], judged: Judgement, values: str, places: int
 ) -> Iterator[tuple[str, str]]:
     """A row for each side."""
     for name, interval, count in zip(names, (judged.a, judged.b), judged.counts, strict=True):
-        yield f"{label} of {name}", f"{_mean(interval, decimals)} over {count} {values}"
+        yield f"{label} of {name}", f"{_mean(interval, places)} over {count} {values if count > 1 else values[:-1]}"
 
 
 def _best(
-    names: tuple[str, str], sides: tuple[Side, Side], metric: str, lower: bool, decimals: int
+    names: tuple[str, str], sides: tuple[Side, Side], metric: str, lower: bool, places: int
 ) -> Iterator[tuple[str, str]]:
     """Expected best validation of as many runs of each side, 2, 4, 8 …, so that more runs are no advantage."""
     values = [[figures[metric] for figures in side.validation.values() if metric in figures] for side in sides]
@@ -152,14 +155,15 @@ def _best(
     curves = [expected_best(side, lower) for side in values]
     count = 2
     while count <= min(map(len, curves)):
-        figures = (f"{name} {curve[count - 1]:,.{decimals}f}" for name, curve in zip(names, curves, strict=True))
+        figures = (f"{name} {curve[count - 1]:,.{places}f}" for name, curve in zip(names, curves, strict=True))
         yield f"best of {count}", f"{', '.join(figures)} expected on validation"
         count *= 2
 
 
-def _mean(interval: Interval, decimals: int) -> str:
-    half = "" if interval.half_width is None else f" ± {interval.half_width:,.{decimals}f}"
-    return f"{interval.mean:,.{decimals}f}{half}"
+def _mean(interval: Interval, places: int) -> str:
+    places = decimals(places, interval.half_width)
+    half = "" if interval.half_width is None else f" ± {interval.half_width:,.{places}f}"
+    return f"{interval.mean:,.{places}f}{half}"
 
 
 def _speeds(side: Side, costs: Path) -> list[float]:

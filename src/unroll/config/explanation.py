@@ -19,7 +19,7 @@ def explain(kind: type[BaseModel] = Config) -> str:
     for name, model in [*sections(kind, ""), *shared]:
         lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
         for key, field in fields(name, model):
-            shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(field.annotation))
+            shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(_plain(field.annotation)))
             if "Config" not in shape:
                 lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}")
     return "\n".join(lines)
@@ -43,8 +43,17 @@ def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[Base
     """A section and all below it, each with its dotted name."""
     yield name, model
     for key, field in model.model_fields.items():
+        inner = f"{key}.KEY" if getattr(field.annotation, "__origin__", None) is dict else key
         for part in _models(field.annotation):
-            yield from sections(part, f"{name}.{key}".lstrip("."))
+            yield from sections(part, f"{name}.{inner}".lstrip("."))
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without its bounds, which pydantic keeps within it."""
+    inner = getattr(annotation, "__args__", ())
+    if hasattr(annotation, "__metadata__"):
+        return _plain(annotation.__origin__)
+    return list[_plain(inner[0])] if getattr(annotation, "__origin__", None) is list else annotation  # type: ignore[misc]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

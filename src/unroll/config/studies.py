@@ -150,6 +150,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     given = [f"{key}={shown(plain(value))}" for key, value in (overrides or {}).items()]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     _check_sections(content, defaults, origin)
+    _refuse_misplaced(content, origin)
     study = check_section(StudyConfig, {**content, "name": name}, origin)
     _check_keys(study, origin)
     bases = {}
@@ -191,14 +192,31 @@ def _check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: s
                            f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 
+def _refuse_misplaced(content: dict[str, Any], origin: str) -> None:
+    """Refuse what is written of a study in a place that is not its own."""
+    if "name" in content:
+        raise BadInput(f"name={plain(content['name'])}: a study is named by its file; leave name out ({origin}).")
+    for key in content.keys() - StudyConfig.model_fields.keys():
+        if key in {*keys(), *GROUPS}:
+            raise BadInput(f"{key} is a setting of trials; write it below settings, or below space to have it searched "
+                           f"({origin}).")  # fmt: skip
+    for key, value in content["settings"].items():
+        if isinstance(value, dict) and value:
+            raise BadInput(f"settings.{key} is several settings; write each with its dots, such as "
+                           f"{key}.{next(iter(value))} ({origin}).")  # fmt: skip
+
+
 def _check_keys(study: StudyConfig, origin: str) -> None:
     known = [*keys(), *GROUPS]
     for key in study.retrain.settings:
         if key in GROUPS:
             raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
     for key in [*study.space, *study.settings, *study.retrain.settings]:
+        if key in StudyConfig.model_fields and key not in (*known, "name"):
+            raise BadInput(f"{key} is a setting of the study itself, not of its trials; write it without a section "
+                           f"above it ({origin}).")  # fmt: skip
         if key not in known and not key.startswith("arch.cell_arguments."):
-            near = nearest(key, [*known, *StudyConfig.model_fields])
+            near = nearest(key, known)
             raise BadInput(f"There is no setting {key!r}{near}, which {origin} names; see unroll config --explain.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from unroll.config.section import Section, plain
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
+MOST = 10_000  # trials, each of which is a row in a database and a training
 UNSEARCHED = {  # what all trials must have in common, and why
     "training": "trials are compared at an equal budget of tokens, which it has",
     "training.tokens": "trials are compared at an equal budget of tokens",
@@ -21,6 +21,8 @@ UNSEARCHED = {  # what all trials must have in common, and why
     "training.devices": "it changes no result",
     "training.checkpoint_seconds": "it changes no result",
     "experiment": "a study asks of one experiment",
+    "data": "figures on one corpus say nothing beside those on another",
+    "task": "figures of one task say nothing beside those of another",
 }
 
 
@@ -35,7 +37,7 @@ class ChoiceConfig(Section):
     @field_validator("choices")
     @classmethod
     def _distinct(cls, values: list[Value]) -> list[Value]:
-        if len({json.dumps(value) for value in values}) < len(values):
+        if any(value in values[:place] for place, value in enumerate(values)):  # to Optuna, 1 and 1.0 are one
             raise ValueError("a value is there twice")
         return values
 
@@ -108,8 +110,8 @@ class PrunerConfig(Section):
 class ConstraintsConfig(Section):
     """What a trial may cost; one that costs more is not trained."""
 
-    parameters: int | None = Field(description="Most parameters of a network; null for any.")
-    memory: int | None = Field(description="Most megabytes that training holds, by a formula; null for any.")
+    parameters: int | None = Field(ge=1, description="Most parameters of a network; null for any.")
+    memory: int | None = Field(ge=1, description="Most megabytes that training holds, by a formula; null for any.")
 
 
 class RetrainConfig(Section):
@@ -159,6 +161,9 @@ class StudyConfig(Section):
         if not isinstance(content, dict):
             return content
         for key, value in content.items():
+            if isinstance(value, dict) and value and not value.keys() & {"choices", "low", "high", "when"}:
+                raise ValueError(f"space.{key} has neither choices nor low and high; if it is several settings, name "
+                                 f"each with its dots, such as {key}.{next(iter(value))}")  # fmt: skip
             if not isinstance(value, list | dict):
                 raise ValueError(f"space.{key}={plain(value)} is one value; give it choices, such as [1, 2], or a "
                                  "range, such as {low: 1, high: 2}")  # fmt: skip
@@ -185,7 +190,7 @@ class StudyConfig(Section):
             raise ValueError(f"match={self.match} needs archs to match to the first of them; give space.arch its "
                              "choices, such as [lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
-        if not re.fullmatch(r"(sqlite:///|postgresql\+psycopg://).+", self.storage):
+        if not re.fullmatch(r"(sqlite:///(?!:memory:|file:)|postgresql\+psycopg://).+", self.storage):
             raise ValueError(f"storage={shown(self.storage)} is none of sqlite:///FILE and "
                              "postgresql+psycopg://USER@HOST/DATABASE")  # fmt: skip
         if self.grace <= self.heartbeat:
@@ -201,6 +206,10 @@ class StudyConfig(Section):
                 raise ValueError(f"{key} is searched when {other}, which is no key of the space"
                                  f"{nearest(other, self.space)}")  # fmt: skip
             dimension = self.space[other]
+            if wanted == []:
+                raise ValueError(
+                    f"{key} is searched when {other} is one of no values; name some, or drop the condition"
+                )
             if isinstance(dimension, RangeConfig):
                 raise ValueError(f"{key} is searched when {other}, which is a range; a condition needs choices")
             for value in wanted if isinstance(wanted, list) else [wanted]:
@@ -215,8 +224,8 @@ class StudyConfig(Section):
                 raise ValueError("sampler=grid needs choices, or ranges with a step")
             if self.trials is not None or self.balanced is not None:
                 raise ValueError("sampler=grid tries every point once; set trials and balanced to null")
-        elif self.trials is None or self.trials < 1:
-            raise ValueError("trials must be a number from 1 on")
+        elif self.trials is None or not 1 <= self.trials <= MOST:
+            raise ValueError(f"trials must be a number from 1 to {MOST:,}")
         if self.balanced is None:
             return
         if self.pruner.name == "hyperband":

@@ -49,7 +49,7 @@ def open_database(config: StudyConfig) -> RDBStorage:
             return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
                               grace_period=config.grace)  # fmt: skip
     except ModuleNotFoundError as error:
-        raise BadInput(f"storage={shown(url)} needs the package {error.name}: pip install 'unroll[postgres]'") from None
+        raise BadInput(f"storage={shown(url)} needs the package {error.name}: pip install -e '.[postgres]'") from None
     except Exception as error:  # whatever the database's driver raises
         raise BadInput(f"Optuna's database {shown(url)} cannot be opened ({_reason(error)}); mend storage, or name "
                        "another database, not MLflow's.") from None  # fmt: skip

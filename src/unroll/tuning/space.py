@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.config.studies import told
-from unroll.config.study import ChoiceConfig, RangeConfig
+from unroll.config.study import MOST, ChoiceConfig, RangeConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 from unroll.tuning.cost import flops, memory, parameters
@@ -63,7 +63,12 @@ class Space:
         """What is set of every trial before it is chosen: all of a point of a grid, the choice that is balanced."""
         study = self.study
         if study.sampler.name == "grid":
-            return list(self._combinations({key: grid_points(study.space[key]) for key in self.order}))
+            points = {key: grid_points(study.space[key]) for key in self.order}
+            found = list(itertools.islice(self._combinations(points), MOST + 1))
+            if len(found) > MOST:
+                raise BadInput(f"study={study.name} has a grid of more than {MOST:,} points; search fewer, or choose "
+                               "another sampler.")  # fmt: skip
+            return found
         assert study.trials is not None
         if study.balanced is None:
             return [{}] * study.trials
@@ -93,8 +98,9 @@ class Space:
         """Compose and check every corner, as it is tried and, where it may be the best, as it is trained anew.
 
         Raises:
-            BadInput: one is impossible, or all cost more than they may.
+            BadInput: one is impossible, all cost more than they may, or a grid has too many points.
         """
+        self.slots()  # a grid may have too many
         excesses = []
         for corner in self.corners():
             with self._named(f"try {told(corner)}"):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +104,12 @@ def _parent(job: Job, study: Study) -> str | None:
     params = {f"space.{key}": str(part.model_dump(exclude_defaults=True)) for key, part in config.space.items()}
     params |= {"trials": str(len(study.presets)), "sampler": config.sampler.name, "pruner": config.pruner.name,
                "tokens": str(job.first.training.tokens)}  # fmt: skip
-    tags = {"study": config.name, "optuna.storage": shown(config.storage), **git_state()}
+    tags = {
+        "study": config.name,
+        "mlflow.note.content": config.question,
+        "optuna.storage": shown(config.storage),
+        **git_state(),
+    }
     run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
     check_parent(uri, run_id)
     return run_id
@@ -135,6 +140,7 @@ def _work(job: Job, study: Study, workers: int) -> None:
     with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
             interruption.heed()
+            progress.tell_of_killed(running)
             progress.show()
             time.sleep(POLL)
         progress.show()
@@ -189,6 +195,9 @@ def _gpus(worker: int, devices: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
 
 
+OVER = "\r\x1b[K"  # writes over the line that a terminal shows
+
+
 class Progress:
     """Trials done, the best of them, and the time left: a line that is written over on a terminal, else one per trial.
 
@@ -202,6 +211,16 @@ class Progress:
         self.start, self.before = time.monotonic(), len(_done(study.slots()))
         self.shown = self.before
         self.terminal = sys.stderr.isatty()
+        self.killed: set[int] = set()
+
+    def tell_of_killed(self, workers: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Say of each worker that was killed that it was, once; those that ended otherwise have said so themselves."""
+        for process in workers:
+            others = any(other.poll() is None for other in workers)
+            if (process.poll() or 0) < 0 and process.pid not in self.killed and others:
+                self.killed.add(process.pid)
+                print(f"{OVER * self.terminal}unroll: a worker was ended by signal {-process.returncode}; the study "
+                      "goes on without it.", file=sys.stderr)  # fmt: skip
 
     def show(self) -> None:
         """Show what is new."""
@@ -212,7 +231,7 @@ class Progress:
         self.shown = len(done)
         line = self.line(slots, time.monotonic() - self.start)
         over = self.terminal and len(done) < len(slots)  # the next one is written over this one
-        print(f"\r\x1b[K{line}" if self.terminal else line, end="" if over else "\n", file=sys.stderr, flush=True)
+        print(f"{OVER}{line}" if self.terminal else line, end="" if over else "\n", file=sys.stderr, flush=True)
 
     def line(self, slots: list[Slot], seconds: float) -> str:
         """All of it in one line.

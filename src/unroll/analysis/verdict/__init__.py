@@ -23,6 +23,7 @@ from unroll.analysis.verdict.judgement import (
     SPEED,
     Judgement,
     Words,
+    decimals,
     judge,
     judge_against,
     p_value,
@@ -31,6 +32,6 @@ from unroll.analysis.verdict.judgement import (
 
 __all__ = [
     "FEWEST", "POWER", "QUALITY", "SPEED", "Difference", "Effect", "Interval", "Judgement", "Test", "Words",
-    "equivalence", "expected_best", "hedges", "holm", "improvement", "judge", "judge_against", "p_value", "paired",
-    "permutation", "seeds_needed", "sentence", "smallest_p", "t_interval", "welch",
+    "decimals", "equivalence", "expected_best", "hedges", "holm", "improvement", "judge", "judge_against", "p_value",
+    "paired", "permutation", "seeds_needed", "sentence", "smallest_p", "t_interval", "welch",
 ]  # fmt: skip

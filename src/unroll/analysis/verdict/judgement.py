@@ -136,8 +136,7 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         words: how it is told.
     """
     difference = judged.difference
-    if difference.half_width:
-        digits = max(digits, -math.floor(math.log10(difference.half_width)))
+    digits = decimals(digits, difference.half_width)
     size = f"{abs(difference.mean):,.{digits}f}"
     if math.isnan(difference.mean):
         return f"A run of {a} or {b} diverged, so there is no difference to tell."
@@ -157,6 +156,11 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         return f"{a} and {b} are {within} ({_p(judged.equivalence)}): they differ by {size}."
     nor = f", nor that they are {within} ({_p(judged.equivalence)})" if within else ""
     return f"No evidence of a difference between {a} and {b} ({size}, {_p(judged.p)}){nor}; {_needed(judged, words)}."
+
+
+def decimals(digits: int, half_width: float | None) -> int:
+    """Decimals of a figure: as many as are asked for, and more where its interval would else be told as 0."""
+    return max(digits, -math.floor(math.log10(half_width))) if half_width else digits
 
 
 def _needed(judged: Judgement, words: Words) -> str:
