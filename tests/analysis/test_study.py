@@ -19,7 +19,7 @@ from browsing import browsed
 from unroll.analysis import comparison
 from unroll.analysis.reach import Fall, falls, sentences
 from unroll.analysis.report import write_report
-from unroll.analysis.study import draw_study, write_study_page
+from unroll.analysis.study import draw_study, study_part, write_study_page
 from unroll.analysis.trials import TRUNCATION, Study, load_study
 from unroll.analysis.verdict import expected_best
 from unroll.errors import BadInput
@@ -171,6 +171,36 @@ def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool
     text = page(tmp_path / "s")
     assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in text
     assert ("Trials that were ended early are left out" in text) == pruned
+
+
+@pytest.mark.parametrize(
+    ("value", "part", "is_end"),
+    [
+        (6, {"choices": [6, 12, 24]}, True), (24, {"choices": [24, 12, 6]}, True),
+        (12, {"choices": [6, 12, 24]}, False), (32, {"choices": [32, 64]}, False),
+        (24, {"choices": [6, 12, 24, None]}, False), ("a", {"choices": ["a", "b", "c"]}, False),
+        (0.0, {"low": 0.0, "high": 0.5}, False), (0.49, {"low": 0.0, "high": 0.5}, True),
+        (0.0031, {"low": 0.003, "high": 0.03, "log": True}, True),
+        (0.0042, {"low": 0.003, "high": 0.03, "log": True}, False), (0.0042, {"low": 0.003, "high": 0.03}, True),
+        (3, {"low": 3, "high": 3}, False),
+    ],
+)  # fmt: skip
+def test_the_page_says_where_the_best_is_at_an_end_of_the_search(
+    value: Any, part: Row, is_end: bool, tmp_path: Path
+) -> None:
+    space = {"arch": {"choices": ARCHS}, "seed": part}
+    best = {"lstm": {"trial": 0, "value": 0.5, "values": {"arch": "lstm", "seed": value}, "parameters": 9}}
+    write(tmp_path / "s", [row(0, "lstm", 6, 0.5) | {"seed": value}], space=space, best=best, importances={})
+    assert (f"The best lstm is at an end of what was searched in seed ({value:.3g})" in page(tmp_path / "s")
+            if is_end else "is at an end" not in page(tmp_path / "s"))  # fmt: skip
+
+
+def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:
+    told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    told["best"]["gru"]["values"][TRUNCATION] = 48
+    (folder / "study.json").write_text(json.dumps(told), encoding="utf-8")
+    found = study_part(load_study(folder), dict.fromkeys(ARCHS, "#000000"))["found"]
+    assert f"differs in {TRUNCATION} (gru 48, lstm 6)" in found
 
 
 @pytest.mark.parametrize("count", [1, 2])

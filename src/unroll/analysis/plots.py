@@ -99,7 +99,7 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
         shift = 0.0 if ordered else 0.7 * ((number + 0.5) / len(groups) - 0.5)
         # where lines are one, those below are broader
         style = (
-            {"linewidth": 1.6 + 1.5 * (len(groups) - 1 - number)}
+            {"linewidth": 1.6 + 1.1 * (len(groups) - 1 - number)}
             if ordered
             else {"linestyle": "", "marker": "_", "markersize": 60 / len(groups)}
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ SAMPLERS = {
     "gp": "chosen by a Gaussian process", "qmc": "the points of a quasi-random sequence",
 }  # fmt: skip
 PRUNERS = {"median": "by the median", "hyperband": "by Hyperband", "none": ""}
+CLOSE = 0.05  # of a range: so near to an end of it is at it
 
 
 def draw_study(folder: Path) -> None:
@@ -45,7 +47,7 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
         "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
         "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
         "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
-        "found": _found(study),
+        "found": _found(study), "ends": _ends(study),
     }  # fmt: skip
 
 
@@ -152,3 +154,29 @@ def _found(study: Study) -> str:
     told = [f"{key} ({', '.join(f'{arch} {_plain(values[key])}' for arch, values in best.items() if key in values)})"
             for key in keys]  # fmt: skip
     return f"Each is at what was found best for it, which differs in {'; '.join(told)}." if told else ""
+
+
+def _ends(study: Study) -> list[str]:
+    """A sentence for each architecture whose best is at an end of what was searched: beyond it may be a better one."""
+    told = []
+    for arch, trial in study.told["best"].items():
+        keys = [f"{key} ({_plain(trial['values'][key])})" for key, part in study.told["space"].items()
+                if key in trial["values"] and _is_end(trial["values"][key], part)]  # fmt: skip
+        if keys:
+            told.append(f"The best {arch} is at an end of what was searched in {' and in '.join(keys)}; beyond it may "
+                        "be a better one.")  # fmt: skip
+    return told
+
+
+def _is_end(value: Any, part: dict[str, Any]) -> bool:
+    """Whether a number is the least or the greatest that was searched, or close to it; 0 and all steps are no end."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value:
+        return False
+    if "choices" in part:
+        numbers = [choice for choice in part["choices"] if isinstance(choice, int | float)]
+        return len(numbers) > 2 and value in (
+            {min(numbers)} if None in part["choices"] else {min(numbers), max(numbers)}
+        )
+    scale = math.log if part.get("log") else float
+    low, high = scale(part["low"]), scale(part["high"])
+    return high > low and not CLOSE < (scale(value) - low) / (high - low) < 1 - CLOSE
