@@ -200,7 +200,7 @@ def test_the_command_prints_a_line_per_check_and_writes_the_same_bytes_again(
     run, prepared = trained(small("tagging", "bilstm", BRIEFLY))
     assert main(["certify", str(run), "--prepared", str(prepared)]) == 0
     assert main(["certify", str(run), "--out", "again.json"]) == 0  # its data is in the cache
-    written = Path("outputs/certificates/tagging-bilstm-0.json").read_bytes()
+    written = Path("outputs/adhoc/certificates/tagging-bilstm-0.json").read_bytes()
     assert Path("again.json").read_bytes() == written
     content = json.loads(written)
     assert set(content) == {"run", "fingerprint", "rows", "tokens", "certified", "checks"}
@@ -223,7 +223,9 @@ def test_a_run_that_fails_ends_in_status_1_and_one_sentence_and_its_certificate_
     assert "runs/adding/lstm-0 is not certified: its numbers depend on what they must not, by " in line
     assert "padding" in line
     assert "FAILED  worst deviation" in told.out
-    assert not json.loads(Path("outputs/certificates/adding-lstm-0.json").read_text(encoding="utf-8"))["certified"]
+    assert not json.loads(Path("outputs/adhoc/certificates/adding-lstm-0.json").read_text(encoding="utf-8"))[
+        "certified"
+    ]
 
 
 def test_what_is_no_run_or_not_its_data_is_bad_input(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +243,7 @@ def test_what_is_no_run_or_not_its_data_is_bad_input(small: Small, capsys: pytes
         assert main(["certify", *arguments]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert words in line
-    assert not Path("outputs/certificates").exists()
+    assert not Path("outputs/adhoc/certificates").exists()
 
 
 def test_mlflow_gets_the_certificate_and_a_tag(small: Small, store: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -396,7 +396,7 @@ def _parser() -> Parser:
     sub.add_argument("run", type=Path, metavar="RUN")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     sub.add_argument("--out", type=Path, metavar="FILE",
-                     help="the certificate (outputs/certificates/<experiment>-<arch>-<seed>.json)")  # fmt: skip
+                     help="the certificate (outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)")  # fmt: skip
 
     sub = add(compare)
     sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
