@@ -300,8 +300,9 @@ def test_a_cliff_is_told_with_its_size_over_every_distance(tmp_path: Path) -> No
     assert kinds(falls(found), "lstm") == dict.fromkeys(DISTANCES, "cliff")
     first, second = sentences(found)
     assert re.fullmatch(
-        r"lstm: a cliff: with k below the distance accuracy falls by 0\.\d\d ± 0\.\d\d over 8 words \(p < 0\.001\), "
-        r"0\.\d\d ± 0\.\d\d over 12 \(p < 0\.001\), .* and 0\.\d\d ± 0\.\d\d over 36 \(p < 0\.001\)\.",
+        r"lstm: a cliff: with k below the distance accuracy falls by 0\.\d\d ± 0\.\d\d over 8 words "
+        r"\(p < 0\.001, from 0\.\d\d\), 0\.\d\d ± 0\.\d\d over 12 \(p < 0\.001, from 0\.\d\d\), .* "
+        r"and 0\.\d\d ± 0\.\d\d over 36 \(p < 0\.001, from 0\.\d\d\)\.",
         first,
     )
     assert second.startswith("gru: a cliff: ")

@@ -60,13 +60,15 @@ class Fall:
     Args:
         arch: the architecture.
         distance: in tokens.
-        fall: accuracy with k not below the distance less that with k below it.
+        enough: mean accuracy with k not below the distance.
+        fall: that less the accuracy with k below it.
         p: of the fall, corrected for all distances and architectures.
         step: where it is steepest; None where too few runs tell, of the fall and of this.
     """
 
     arch: str
     distance: int
+    enough: float
     fall: Difference
     p: float | None
     step: Step | None
@@ -91,7 +93,7 @@ class Fall:
         size = -self.fall.mean if self.kind == "rise" else self.fall.mean
         test = "on every run alike" if self.p is None else f"p {_equal(p_value(self.p))}"
         place = f", between k = {_k(self.step.below)} and {_k(self.step.above)}" if self.kind == "elsewhere" else ""
-        return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({test}{place})"
+        return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({test}, from {self.enough:.2f}{place})"
 
 
 def distances(study: Study) -> list[int]:
@@ -139,9 +141,9 @@ def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
     short, enough = ([value for k in by_k if (k < distance) == is_short for value in by_k[k]]
                      for is_short in (True, False))  # fmt: skip
     if len(by_k) < FEWEST_K or min(len(short), len(enough)) < 2:
-        return Fall(arch, distance, Difference(math.nan, None, None), None, None)
+        return Fall(arch, distance, math.nan, Difference(math.nan, None, None), None, None)
     fall = welch(enough, short)
-    return Fall(arch, distance, fall, fall.p, _steepest(by_k, distance))
+    return Fall(arch, distance, fmean(enough), fall, fall.p, _steepest(by_k, distance))
 
 
 def _steepest(by_k: Samples, distance: int) -> Step:
