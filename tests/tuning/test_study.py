@@ -587,7 +587,7 @@ def test_a_point_of_a_grid_outlives_its_worker(low: float, high: float, step: fl
 
 @pytest.mark.parametrize("name", some_slow(SAMPLERS, "random"))
 def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
-    study = open_study(storage, trials=3, sampler={"name": name})
+    study = open_study(storage, trials=6, sampler={"name": name})
     while study.left():
         study.refill()
         claim = claimed(study)
@@ -595,9 +595,9 @@ def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
         claim.constrain("too much" if value > 0.6 else None)
         if value <= 0.6:
             claim.tell("COMPLETE", value)
-    assert states(study) == ["COMPLETE"] * 3
+    assert states(study) == ["COMPLETE"] * 6
     assert all(slot.values["x"] <= 0.6 for slot in study.slots())
-    assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 3
+    assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 6
 
 
 @pytest.mark.slow
