@@ -173,26 +173,22 @@ def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool
     assert ("Trials that were ended early are left out" in text) == pruned
 
 
-@pytest.mark.parametrize(
-    ("value", "part", "is_end"),
-    [
-        (6, {"choices": [6, 12, 24]}, True), (24, {"choices": [24, 12, 6]}, True),
-        (12, {"choices": [6, 12, 24]}, False), (32, {"choices": [32, 64]}, False),
-        (24, {"choices": [6, 12, 24, None]}, False), ("a", {"choices": ["a", "b", "c"]}, False),
-        (0.0, {"low": 0.0, "high": 0.5}, False), (0.49, {"low": 0.0, "high": 0.5}, True),
-        (0.0031, {"low": 0.003, "high": 0.03, "log": True}, True),
-        (0.0042, {"low": 0.003, "high": 0.03, "log": True}, False), (0.0042, {"low": 0.003, "high": 0.03}, True),
-        (3, {"low": 3, "high": 3}, False),
-    ],
-)  # fmt: skip
-def test_the_page_says_where_the_best_is_at_an_end_of_the_search(
-    value: Any, part: Row, is_end: bool, tmp_path: Path
-) -> None:
-    space = {"arch": {"choices": ARCHS}, "seed": part}
-    best = {"lstm": {"trial": 0, "value": 0.5, "values": {"arch": "lstm", "seed": value}, "parameters": 9}}
-    write(tmp_path / "s", [row(0, "lstm", 6, 0.5) | {"seed": value}], space=space, best=best, importances={})
-    assert (f"The best lstm is at an end of what was searched in seed ({value:.3g})" in page(tmp_path / "s")
-            if is_end else "is at an end" not in page(tmp_path / "s"))  # fmt: skip
+ENDS: list[tuple[Any, Row, bool]] = [
+    (6, {"choices": [6, 12, 24]}, True), (24, {"choices": [24, 12, 6]}, True), (12, {"choices": [6, 12, 24]}, False),
+    (32, {"choices": [32, 64]}, False), (24, {"choices": [6, 24, None]}, False), ("a", {"choices": ["a", "b"]}, False),
+    (0.0, {"low": 0.0, "high": 0.5}, False), (0.49, {"low": 0.0, "high": 0.5}, True), (3, {"low": 3, "high": 3}, False),
+    (0.0031, {"low": 0.003, "high": 0.03, "log": True}, True),
+    (0.0042, {"low": 0.003, "high": 0.03, "log": True}, False), (0.0042, {"low": 0.003, "high": 0.03}, True),
+]  # fmt: skip
+
+
+def test_the_page_says_where_the_best_is_at_an_end_of_the_search(tmp_path: Path) -> None:
+    values = {f"key-{number}": value for number, (value, _, _) in enumerate(ENDS)}
+    space = {"arch": {"choices": ARCHS}, **{f"key-{number}": part for number, (_, part, _) in enumerate(ENDS)}}
+    best = {"lstm": {"trial": 0, "value": 0.5, "values": {"arch": "lstm", **values}, "parameters": 9}}
+    write(tmp_path / "s", [row(0, "lstm", 6, 0.5) | values], space=space, best=best, importances={})
+    told = [f"key-{number} ({value:.3g})" for number, (value, _, is_end) in enumerate(ENDS) if is_end]
+    assert f"The best lstm is at an end of what was searched in {' and in '.join(told)}; beyond" in page(tmp_path / "s")
 
 
 def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
     assert ([dump(path) for path in databases], files(Path("outputs"))) == before
 
 
+@pytest.mark.slow
 def test_a_study_of_which_no_trial_is_complete_is_ended_as_failed_and_says_why(
     small: Small, store: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
