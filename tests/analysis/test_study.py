@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from browsing import browsed
+from processes import some_slow
 
 from unroll.analysis import comparison
 from unroll.analysis.reach import Fall, falls, sentences
@@ -164,7 +165,7 @@ def test_a_condition_that_does_not_hold_is_no_null(tmp_path: Path) -> None:
     assert ["recurrent.layers" in trial.values for trial in found.trials] == [False, True, False]
 
 
-@pytest.mark.parametrize("pruned", [True, False])
+@pytest.mark.parametrize("pruned", some_slow([True, False], True))
 def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool) -> None:
     rows = grid(lambda k, distance: 0.9)
     write(tmp_path / "s", rows + [row(len(rows), "lstm", 6, 0.9, "PRUNED")] * pruned)
@@ -199,7 +200,7 @@ def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:
     assert f"differs in {TRUNCATION} (gru 48, lstm 6)" in found
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", some_slow([1, 2], 1))
 def test_a_study_of_a_trial_or_two_can_be_drawn(tmp_path: Path, count: int) -> None:
     rows = [row(n, "lstm", 6, 0.5 + n, front_time=1, front_parameters=1) for n in range(count)]
     rest = {"importances", "expected-best"} if count == 1 else {"importances"}
