@@ -24,6 +24,7 @@ from unroll.config import Config
 from unroll.errors import Unavailable
 from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.working import WORKING
+from unroll.launching import TAKEN, launch
 from unroll.tracking.tracker import NullTracker
 from unroll.training.checkpoint import usable
 from unroll.tuning import worker
@@ -32,6 +33,7 @@ from unroll.tuning.database import DatabaseGone
 from unroll.tuning.job import JOB, Job
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
+from unroll.tuning.tune import Progress
 
 Small = Callable[..., Config]
 TOGETHER = {"training.devices": 2}
@@ -204,6 +206,34 @@ def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_ano
     told = capsys.readouterr().err
     assert "unroll: Another process is training this run." in told
     assert "unroll: trial 0: it waits for the process" in told
+
+
+def test_a_worker_that_was_killed_is_told_of_once(
+    tiny: Callable[..., tuple[Job, Study]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(tiny()[1], "loss")
+    workers = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    workers[0].kill()
+    workers[0].wait()
+    progress.tell_of_killed(workers)
+    progress.tell_of_killed(workers)
+    workers[1].kill()
+    workers[1].wait()
+    progress.tell_of_killed(workers)  # none is left that could go on: the command says so itself
+    told = "unroll: a worker was ended by signal 9; the study goes on without it.\n"
+    assert capsys.readouterr().err == told
+
+
+def test_signals_go_where_they_went_before_processes_were_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine(*_: Any) -> Callable[..., None]:
+        return lambda *_: (
+            [signal.signal(number, signal.SIG_IGN) for number in TAKEN] and None
+        )  # for good, as torchrun's
+
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", engine)
+    before = [signal.getsignal(number) for number in TAKEN]
+    assert launch(2, ["nothing"])
+    assert [signal.getsignal(number) for number in TAKEN] == before
 
 
 class Garbage:
