@@ -30,11 +30,10 @@ repro: setup  ## run the whole course on embedded data, and write the report
 	@for corpus in $(embedded); do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
 	@if [ -n "$$($(stale))" ]; then \
 	  dvc repro -s resolve; \
-	  $(stale) | { grep ^prepare- || true; } | $(side_by_side); \
-	  $(stale) | { grep ^train- | grep -v ^train-tuned || true; } | $(side_by_side); \
-	  $(stale) | { grep ^tune@ || true; } | xargs -r -n 1 dvc --wait-for-lock repro -s; \
-	  $(stale) | { grep ^train-tuned || true; } | $(side_by_side); \
-	  $(stale) | { grep ^certify- || true; } | $(side_by_side); \
+	  $(stale) | awk '/^prepare-/' | $(side_by_side); \
+	  $(stale) | awk '/^train-/ && !/^train-tuned/' | $(side_by_side); \
+	  $(stale) | awk '/^tune@/' | xargs -r -n 1 dvc --wait-for-lock repro -s; \
+	  $(stale) | awk '/^train-tuned|^certify-/ && !/^certify-tuning/' | $(side_by_side); \
 	  dvc repro; \
 	else echo "Data and pipelines are up to date."; fi
 	@echo "The report: outputs/report/index.html    The runs: make ui"

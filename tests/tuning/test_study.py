@@ -597,7 +597,22 @@ def test_what_costs_too_much_is_drawn_anew(name: str, storage: str) -> None:
             claim.tell("COMPLETE", value)
     assert states(study) == ["COMPLETE"] * 6
     assert all(slot.values["x"] <= 0.6 for slot in study.slots())
-    assert len({trial.params["x"] for trial in trials(study)}) == len(trials(study)) > 6
+    drawn = Counter((trial.user_attrs["slot"], trial.params["x"]) for trial in trials(study))
+    assert set(drawn.values()) == {1} and len(drawn) > 6
+
+
+@pytest.mark.parametrize("name", ["gp", pytest.param("tpe", marks=pytest.mark.slow)])
+def test_a_sampler_that_seeks_what_costs_too_much_gives_way_to_chance(name: str, storage: str) -> None:
+    study = open_study(storage, trials=5, sampler={"name": name})
+    while study.left():
+        study.refill()
+        claim = claimed(study)
+        value = claim.chosen(suggest)["x"]
+        claim.constrain("too much" if value > 0.3 else None)
+        if value <= 0.3:
+            claim.tell("COMPLETE", -value)  # the least is where too much is
+    assert states(study) == ["COMPLETE"] * 5
+    assert len(trials(study)) < 200
 
 
 @pytest.mark.slow

@@ -33,12 +33,13 @@ def build_sampler(config: StudyConfig, slot: int, preset: Values, draw: int) -> 
         preset: what is set of it beforehand.
         draw: how many were chosen before that cost too much.
     """
-    sampler = _sampler(config, preset, _seed(config.seed, slot, draw))
+    sampler = _sampler(config, preset, _seed(config.seed, slot, draw), draw)
     return sampler if config.balanced is None else Apart(sampler, config.balanced)
 
 
-def _sampler(config: StudyConfig, preset: Values, seed: int) -> BaseSampler:
-    if config.sampler.name == "gp":
+def _sampler(config: StudyConfig, preset: Values, seed: int, draw: int) -> BaseSampler:
+    # a Gaussian process learns from complete trials alone: what cost too much it would draw again and again
+    if config.sampler.name == "gp" and draw == 0:
         return GPSampler(seed=seed, n_startup_trials=startup(config))
     if config.sampler.name == "tpe":
         grouped = any(part.when for part in config.space.values())
