@@ -29,7 +29,7 @@ setup: .venv/ready  ## make the virtual environment from requirements.lock
 repro: setup  ## run the whole course on embedded data, and write the report
 	@for corpus in $(embedded); do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
 	@if [ -n "$$($(stale))" ]; then \
-	  dvc repro -s resolve; \
+	  dvc repro -s resolve code; \
 	  $(stale) | awk '/^prepare-/' | $(side_by_side); \
 	  $(stale) | awk '/^train-/ && !/^train-tuned/' | $(side_by_side); \
 	  $(stale) | awk '/^tune@/' | xargs -r -n 1 dvc --wait-for-lock repro -s; \

@@ -22,7 +22,8 @@ ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["dvc", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    environment = ENVIRONMENT | {"PYTHONPATH": str(folder / "src")}  # its own code, which tests change
+    done = subprocess.run(["dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -119,6 +120,7 @@ def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
 def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None:
     path = pipeline / "src" / "unroll" / file
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+    dvc(pipeline, "repro", "-q", "-s", "code")
     assert stale(pipeline) >= TRAIN
 
 
@@ -163,7 +165,7 @@ def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_forced_again_every_output_has_the_same_hash(pipeline: Path) -> None:
     before = digests(pipeline)
-    assert len(before) == 8  # configs, fit, test, two runs, metrics, certificate, comparison
+    assert len(before) == 9  # configs, code, fit, test, two runs, metrics, certificate, comparison
     dvc(pipeline, "repro", "-q", "--force")
     assert digests(pipeline) == before
 

@@ -12,11 +12,16 @@ from unroll.tracking import provenance
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_a_fingerprint_covers_all_the_code_on_which_the_pipeline_makes_a_run_depend() -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    code = {Path(dep) for dep in stages["train-cells"]["deps"] if dep.startswith("src/")}
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", "paper/dvc.yaml"])
+def test_a_fingerprint_covers_all_the_code_on_which_the_pipeline_makes_a_run_depend(pipeline: str) -> None:
+    stages = yaml.safe_load((ROOT / pipeline).read_text(encoding="utf-8"))["stages"]
+    code = {Path(dep) for dep in stages["code"]["deps"]}
     assert {Path("src/unroll") / name for name in provenance.CODE} == code
     assert all((ROOT / path).exists() for path in code)
+    digest = stages["code"]["outs"][0]
+    trained = {name for name, stage in stages.items() if name.startswith(("train-", "tune", "certify-"))}
+    assert trained >= {name for name in stages if "train" in name} and len(trained) > 5
+    assert {name for name, stage in stages.items() if digest in stage.get("deps", [])} == trained
 
 
 def test_a_digest_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
