@@ -7,7 +7,8 @@
 
 ``workers``: trials per minute of two workers over one, each of one thread, in turn; the time is that from the first
 trial's start to the last one's end, so that starting Python is left out. ``pruning``: tokens that the embedded study
-reads with a pruner over those that it reads without, each from the same seed, and a verdict on the best validations.
+reads with a pruner over those that it reads without, each from the same seed, and two verdicts: on the best validations,
+which are the better the more trials were left to their end, and on what was found, trained anew on the study's seeds.
 ``overhead``: time of a worker between its trials and, within them, outside of ``Trainer.fit``. ``again``: ``unroll
 tune`` on a study that is finished, which must add nothing.
 """
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,13 @@ class Project:
         )
         return time.perf_counter() - begin
 
+    def anew(self, config: Path) -> float:
+        """Best validation of a run."""
+        out = config.with_suffix("")
+        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", str(config), "--out", str(out)]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        return float(json.loads((out / "run.json").read_text(encoding="utf-8"))["best"]["loss"])
+
     def rows(self) -> list[dict[str, str]]:
         with (self.folder / OUT / "trials.csv").open(encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -121,19 +130,21 @@ def workers(options: argparse.Namespace) -> None:
           f"({ratios[0]:.2f}–{ratios[-1]:.2f})")  # fmt: skip
 
 
-def worked(project: Project, pruner: str, seed: int) -> tuple[int, float]:
-    """Tokens that a study reads, and its best validation."""
+def worked(project: Project, pruner: str, seed: int) -> tuple[int, float, float]:
+    """Tokens that a study reads, its best validation, and the mean one of what it has found, trained anew."""
     project.forget()
     project.tune(f"pruner.name={pruner}", f"seed={seed}", "--workers", "2")
     content = json.loads((project.folder / OUT / "study.json").read_text(encoding="utf-8"))
     tokens = sum(int(row["tokens"] or 0) for row in project.rows())
-    best = [found["value"] for found in content["best"].values()]
-    return tokens, (max if content["mode"] == "max" else min)(best)
+    arch = min(content["best"], key=lambda arch: float(content["best"][arch]["value"]))
+    with ThreadPoolExecutor(2) as pool:
+        losses = list(pool.map(project.anew, sorted((project.folder / OUT).glob(f"{arch}-*.yaml"))))
+    return tokens, content["best"][arch]["value"], statistics.fmean(losses)
 
 
 def pruning(options: argparse.Namespace) -> None:
     embedded = yaml.safe_load((ROOT / "conf" / "study" / "lstm-vs-gru.yaml").read_text(encoding="utf-8"))
-    content = {**embedded, "settings": {**embedded["settings"], "tracking": "none"}, "retrain": {"seeds": []}}
+    content = {**embedded, "settings": {**embedded["settings"], "tracking": "none"}}
     if options.trials:
         content["trials"] = options.trials
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,11 +153,13 @@ def pruning(options: argparse.Namespace) -> None:
             balanced = None if pruner == "hyperband" else content["balanced"]
             project = Project(tempfile.mkdtemp(dir=scratch), {**content, "balanced": balanced})
             pairs = [(worked(project, "none", seed), worked(project, pruner, seed)) for seed in range(options.rounds)]
-            saved = [1 - some / everything for (everything, _), (some, _) in pairs]
-            best = [[best for _, best in side] for side in zip(*pairs, strict=True)]
-            told = sentence("none", pruner, judge(*best, lower=True), 4)
-            print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%}); best "
-                  f"validations without {best[0]}, with {best[1]}. {told}")  # fmt: skip
+            saved = [1 - some / everything for (everything, *_), (some, *_) in pairs]
+            print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%})")
+            for index, name in enumerate(("best validations", "trained anew"), start=1):
+                sides = [[figures[index] for figures in side] for side in zip(*pairs, strict=True)]
+                told = sentence("none", pruner, judge(*sides, lower=True), 4)
+                without, pruned = (", ".join(f"{value:.4f}" for value in side) for side in sides)
+                print(f"  {name}: without {without}; with {pruned}. {told}")
 
 
 def overhead(options: argparse.Namespace) -> None:
