@@ -7,8 +7,9 @@
 
 ``workers``: trials per minute of two workers over one, each of one thread, in turn; the time is that from the first
 trial's start to the last one's end, so that starting Python is left out. ``pruning``: tokens that the embedded study
-reads with a pruner over those that it reads without, each from the same seed, and two verdicts: on the best validations,
-which are the better the more trials were left to their end, and on what was found, trained anew on the study's seeds.
+reads with a pruner over those that it reads without, each from the same seed, and two verdicts: on the best
+validations, which are the better the more trials were left to their end, and on what was found, trained anew on the
+study's fresh seeds.
 ``overhead``: time of a worker between its trials and, within them, outside of ``Trainer.fit``. ``again``: ``unroll
 tune`` on a study that is finished, which must add nothing.
 """
@@ -92,8 +93,8 @@ class Project:
     def anew(self, config: Path) -> float:
         """Best validation of a run."""
         out = config.with_suffix("")
-        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", str(config), "--out", str(out)]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        words = ["train", "--config", str(config), "--out", str(out)]
+        subprocess.run([sys.executable, "-W", "ignore", "-m", "unroll.cli", *words], cwd=self.folder, check=True, capture_output=True)
         return float(json.loads((out / "run.json").read_text(encoding="utf-8"))["best"]["loss"])
 
     def rows(self) -> list[dict[str, str]]:

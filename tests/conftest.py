@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -17,6 +18,13 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 from unroll.config import Config, compose
 
 ROOT = Path(__file__).parent.parent
+gc.set_threshold(100_000)  # as the command line does: what is imported and collected stays
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector leave alone what was imported and collected, millions of objects."""
+    gc.freeze()
+
 
 TAGGED = """\
 1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_

@@ -80,6 +80,7 @@ def test_two_processes_train_as_one_does(name: str, small: Small, project: Path)
     assert json.loads((project / "two" / "run.json").read_text())["tokens"] >= 1500
 
 
+@pytest.mark.slow
 def test_so_do_three(small: Small, project: Path) -> None:
     config = small(*TASKS["tagger"], *EXACT)
     train(config, project / "one")

@@ -70,7 +70,11 @@ def test_auto_is_resolved_once_into_the_settings_of_the_run(
 
 @pytest.mark.parametrize(
     ("experiment_name", "arch", "line"),
-    [("tagging", "bilstm-chars-crf", "the dog"), ("adding", "lstm", "0.5,1 0.25,0"), ("grammar", "lstm", "the")],
+    [
+        ("tagging", "bilstm-chars-crf", "the dog"),
+        ("grammar", "lstm", "the"),
+        pytest.param("adding", "lstm", "0.5,1 0.25,0", marks=pytest.mark.slow),
+    ],
 )
 def test_double_precision_holds_from_training_to_use(
     experiment_name: str, arch: str, line: str, small: Small, project: Path
