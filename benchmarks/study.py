@@ -93,8 +93,8 @@ class Project:
     def anew(self, config: Path) -> float:
         """Best validation of a run."""
         out = config.with_suffix("")
-        words = ["train", "--config", str(config), "--out", str(out)]
-        subprocess.run([sys.executable, "-W", "ignore", "-m", "unroll.cli", *words], cwd=self.folder, check=True, capture_output=True)
+        command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", str(config)]
+        subprocess.run([*command, "--out", str(out)], cwd=self.folder, check=True, capture_output=True)
         return float(json.loads((out / "run.json").read_text(encoding="utf-8"))["best"]["loss"])
 
     def rows(self) -> list[dict[str, str]]:
