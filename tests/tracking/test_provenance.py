@@ -20,7 +20,7 @@ def test_a_fingerprint_covers_all_the_code_on_which_the_pipeline_makes_a_run_dep
     assert all((ROOT / path).exists() for path in code)
     digest = stages["code"]["outs"][0]
     trained = {name for name, stage in stages.items() if name.startswith(("train-", "tune", "certify-"))}
-    assert trained >= {name for name in stages if "train" in name} and len(trained) > 5
+    assert len(trained) > 5
     assert {name for name, stage in stages.items() if digest in stage.get("deps", [])} == trained
 
 
