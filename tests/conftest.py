@@ -77,7 +77,7 @@ def small(project: Path) -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def golden_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ready MLflow database, whose tables take seconds to make."""
-    from unroll.tracking.mlflow import open_store
+    from unroll.tracking.store import open_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")

@@ -126,7 +126,7 @@ def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
 
 
 def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:
-    from unroll.tracking.mlflow import open_store
+    from unroll.tracking.store import open_store
 
     Path("mlruns").mkdir()
     Path("mlruns/mlflow.db").write_text("this is no database, however long the text may be " * 40, encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:
 
 @pytest.mark.slow
 def test_four_processes_can_open_a_new_store_at_once(project: Path) -> None:
-    code = "from unroll.tracking.mlflow import open_store; open_store('sqlite:///mlruns/mlflow.db')"
+    code = "from unroll.tracking.store import open_store; open_store('sqlite:///mlruns/mlflow.db')"
     processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
 

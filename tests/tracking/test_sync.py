@@ -95,7 +95,7 @@ def gone(*_: object, **__: object) -> None:
 def test_what_a_store_did_not_take_stays_and_is_sent_later(
     small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from unroll.tracking.mlflow import Spool
+    from unroll.tracking.spool import Spool
 
     config, out = settings(small, store, "tracking.log_model=true"), project / "run"
     with monkeypatch.context() as patched:
@@ -210,7 +210,7 @@ def test_a_run_that_was_made_just_before_a_kill_is_found_again(
 
 
 def test_a_run_that_goes_on_in_another_way_sends_what_is_new(small: Small, project: Path, store: str) -> None:
-    from unroll.tracking.mlflow import Spool
+    from unroll.tracking.spool import Spool
 
     class Store:
         points: ClassVar[list[Any]] = []
@@ -267,7 +267,7 @@ def test_sync_leaves_alone_what_is_being_trained_and_what_is_another_run(
 def test_a_later_run_leaves_what_an_earlier_one_has_still_to_send(
     small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unroll.tracking.mlflow import Spool
+    from unroll.tracking.spool import Spool
 
     config = settings(small, store)
     with monkeypatch.context() as patched:
@@ -289,7 +289,7 @@ def test_sync_refuses_a_store_that_has_forgotten_the_run(
 ) -> None:
     from mlflow import MlflowClient
 
-    from unroll.tracking.mlflow import Spool
+    from unroll.tracking.spool import Spool
 
     config, out = settings(small, store), project / "run"
     with monkeypatch.context() as patched:

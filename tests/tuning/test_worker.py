@@ -326,7 +326,7 @@ OUTAGES = ["MLflow is down", "MLflow goes down", "the disk is full", "the disk i
 def outage(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what a run needs of its machine."""
     if what == "MLflow is down":
-        monkeypatch.setattr("unroll.tracking.mlflow.mlflow.set_tracking_uri", lambda _: refuse(ConnectionError("down")))
+        monkeypatch.setattr("unroll.tracking.store.mlflow.set_tracking_uri", lambda _: refuse(ConnectionError("down")))
     if what == "MLflow goes down":
         monkeypatch.setattr("unroll.tracking.mlflow.Spool.open", lambda *_: refuse(RuntimeError("down")))
     if what == "the disk is full":

@@ -66,7 +66,7 @@ def sync(run: Path, uri: str | None = None) -> str:
     with locked(working) as free:
         if not free:
             raise BadInput(f"{working} is being trained, and sends by itself; wait for it.")
-        from unroll.tracking.mlflow import send_rest
+        from unroll.tracking.spool import send_rest
 
         with_model = finished is not None and load(run / "config.yaml").tracking.log_model
         points = send_rest(working, finished, uri, with_model)

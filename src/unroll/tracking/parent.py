@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.errors import BadInput
-from unroll.tracking.mlflow import open_store
+from unroll.tracking.store import open_store
 from unroll.tracking.tracker import PARENT
 
 

@@ -1,0 +1,171 @@
+"""What was sent of a run's history, and what is still to be sent."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+
+from unroll.errors import BadInput
+from unroll.history import HISTORY, HistoryFile
+from unroll.outputs import write_text
+from unroll.tracking import serve
+from unroll.tracking.store import allowed, open_store
+from unroll.tracking.tracker import MEMORY, RunRecord, Status
+
+TAG = 5_000  # characters that MLflow takes in a tag
+BATCH = 1_000  # points that MLflow takes in one call
+
+
+class Spool:
+    """A history on disk, and how much of it a store has taken.
+
+    Args:
+        folder: has the history, and gets the memory of what was sent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.history, self.memory = HistoryFile(folder), folder / MEMORY
+        kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
+        self.uri: str = kept.get("uri", "")
+        self.run_id: str | None = kept.get("run_id")
+        self.key: str = kept.get("key", "")  # by which a run is found that was made just before a kill
+        self.record = RunRecord(**kept["record"]) if kept.get("record") else None  # until the store has taken it
+        self.sent: int = kept.get("sent", 0)
+        self.last: int = kept.get("last", 0)  # when the last point that was sent was written, in milliseconds
+        self.has_result: bool = kept.get("has_result", False)
+
+    @property
+    def client(self) -> MlflowClient:
+        """The store, if it is there by now."""
+        return MlflowClient(self.uri)
+
+    def is_known(self) -> bool:
+        """Whether the store has the run to which the points go."""
+        if self.run_id is None:
+            return False
+        try:
+            return bool(self.client.get_run(self.run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+    def open(self, uri: str, record: RunRecord) -> None:
+        """Open the run, or open it again; in another store than before it begins anew, with all of its points.
+
+        By the client alone: MLflow's notion of an active run is one per process, and outlives an error.
+        """
+        if self.uri == uri and self.is_known():
+            self.client.update_run(self.run_id, status="RUNNING")
+            self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
+        else:
+            if self.uri != uri or self.run_id is not None:
+                self.uri, self.run_id, self.key = uri, None, uuid.uuid4().hex
+                self._note()
+            self.run_id = self._made(record)
+            self.record, self.sent, self.last, self.has_result = record, 0, 0, False
+            self._note()
+        self._describe()
+
+    def _made(self, record: RunRecord) -> str:
+        """A run that was made for this spool, or a new one."""
+        experiment = mlflow.set_experiment(record.experiment).experiment_id
+        for run in self.client.search_runs([experiment], f"tags.`unroll.spool` = '{self.key}'", max_results=1):
+            return str(run.info.run_id)
+        tags = resolve_tags({**record.tags, "unroll.spool": self.key})
+        return str(self.client.create_run(experiment, tags=tags, run_name=record.name).info.run_id)
+
+    def _describe(self) -> None:
+        """Log settings, environment and dataset, until the store has taken them."""
+        if self.record is None:
+            return
+        record, client = self.record, self.client
+        params = [Param(key, value) for key, value in record.params.items()]
+        for begin in range(0, len(params), 100):
+            client.log_batch(self.run_id, params=params[begin : begin + 100])
+        client.log_text(self.run_id, record.config, "config.yaml")
+        client.log_text(self.run_id, record.environment, "environment.yaml")
+        client.log_inputs(self.run_id, [DatasetInput(_dataset(record), [InputTag("mlflow.data.context", "training")])])
+        self.record = None
+        self._note()
+
+    def send(self) -> None:
+        """Pass on what was not sent yet, points in batches; each is noted when it was taken."""
+        assert self.run_id is not None
+        self._describe()
+        rows = self.history.rows()
+        if self.sent and (self.sent > len(rows) or int(rows[self.sent - 1][3]) != self.last):
+            # a run that went on in another way than before has cut its history: what is newer than the rest is new
+            self.sent = sum(int(now) <= self.last for *_, now in rows)
+        while self.sent < len(rows):
+            part = rows[self.sent : self.sent + BATCH]
+            points = [Metric(allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part]
+            self.client.log_batch(self.run_id, points)
+            self.sent, self.last = self.sent + len(part), int(part[-1][3])
+            self._note()
+
+    def send_result(self, folder: Path, with_model: bool) -> None:
+        """Pass on what a finished run has beside its points."""
+        assert self.run_id is not None
+        self.client.log_artifact(self.run_id, str(folder / HISTORY))
+        if with_model:
+            serve.log_model(folder, self.run_id)
+        self.has_result = True
+        self._note()
+
+    def end(self, status: Status, tags: dict[str, str]) -> None:
+        """Close the run, which may have ended otherwise before it went on."""
+        assert self.run_id is not None
+        for key in {"error", "lost"} & self.client.get_run(self.run_id).data.tags.keys() - tags.keys():
+            self.client.delete_tag(self.run_id, key)
+        if tags:
+            self.client.log_batch(self.run_id, tags=[RunTag(key, value[:TAG]) for key, value in tags.items()])
+        self.client.set_terminated(self.run_id, status)
+
+    def _note(self) -> None:
+        kept = {"uri": self.uri, "run_id": self.run_id, "key": self.key, "sent": self.sent, "last": self.last,
+                "has_result": self.has_result, "record": asdict(self.record) if self.record else None}  # fmt: skip
+        write_text(self.memory, json.dumps(kept) + "\n")
+
+
+def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
+    """Send what MLflow has not taken of a run, and tell how many points that were.
+
+    Args:
+        working: folder with the run's spool.
+        run: its folder, if it is finished.
+        uri: of the store, if it has moved.
+        with_model: whether its model is sent too.
+
+    Raises:
+        BadInput: the store cannot be opened, or has no such run.
+    """
+    spool = Spool(working)
+    spool.uri = uri or spool.uri
+    open_store(spool.uri)
+    if not spool.is_known():
+        raise BadInput(f"{spool.uri} has no run {spool.run_id} any more; delete {working}, or put the store back.")
+    before = spool.sent
+    spool.send()
+    if run is not None:
+        if not spool.has_result:
+            spool.send_result(run, with_model)
+        spool.end("FINISHED", {})
+    return spool.sent - before
+
+
+def _dataset(record: RunRecord) -> Dataset:
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource
+
+    source = LocalArtifactDatasetSource(record.data_source)
+    told = MetaDataset(source, name=record.data_name, digest=record.data_digest[:36]).to_dict()
+    return Dataset(**{key: told.get(key) for key in ("name", "digest", "source_type", "source", "schema", "profile")})
