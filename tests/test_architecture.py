@@ -12,13 +12,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 
 # may be imported by all, and import nothing but each other
-LEAVES = {"errors", "outputs", "history", "interruption", "launching"}
+LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics"}
 MAY_IMPORT = {
     "errors": set(),
     "outputs": {"errors"},
     "history": {"outputs"},
     "interruption": set(),
     "launching": {"errors"},
+    "metrics": {"errors"},
     "cells": {"errors"},
     "networks": {"cells"},
     "data": set(),

@@ -1,0 +1,122 @@
+"""Scales of metrics: places on them and back, and that every figure that a task reports has one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.config import Config
+from unroll.config.schema import Task
+from unroll.data.prepared import open_split
+from unroll.data.vocabulary import Vocabulary
+from unroll.errors import BadInput
+from unroll.experiment.building import build_task, evaluation_loader
+from unroll.metrics import HEADLINES, TASKS, Metric, metric_of, task_of
+
+RATIO, DIFFERENCE = Metric("y", "ratio", lower=True), Metric("y", "difference", lower=True)
+ODDS = Metric("y", "log-odds", lower=False, top=1)
+COUNTED = replace(ODDS, items=50)
+
+
+CHARACTERS = [f"data.{split}=data/small/{split}.txt" for split in ("train", "validation", "test")] + [
+    "data.reader=text", "data.split=null", "training.evaluation_streams=2"]  # fmt: skip
+SPANS = ["data.reader=columns", "data.scheme=bio", "data.probe=null"] + [
+    f"data.{split}=data/small/spans.conll" for split in ("train", "validation", "test")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "overrides", "reported"),
+    [("grammar", "lstm", [], "perplexity_known"),
+     ("tinyshakespeare", "gru", CHARACTERS, "bits_per_character"), ("grammar", "bilstm", ["task=cloze"], "accuracy"),
+     ("tagging", "rnn", [], "accuracy/left"), ("tagging", "rnn", SPANS, "precision"), ("adding", "gru", [], "loss")],
+)  # fmt: skip
+def test_every_figure_that_a_task_reports_has_a_scale_and_its_headline_a_direction(
+    name: str, arch: str, overrides: list[str], reported: str, small: Callable[..., Config], project: Path
+) -> None:
+    (project / "data" / "small" / "spans.conll").write_text("Rome B-X\nis O\n\n" * 20, encoding="utf-8")
+    config = small(name, arch, *overrides)
+    fit = preparation.prepared(config.data) / "fit"
+    spec = Vocabulary.load(fit / "vocabulary.json").spec
+    task = build_task(config, spec)
+    figures = experiment.evaluate_task(task, evaluation_loader(config, spec, open_split(fit / "validation")))
+    assert {reported, task.headline} <= figures.keys()
+    for figure in figures:
+        assert metric_of(config.task.name, figure).name == figure
+    assert metric_of(config.task.name, task.headline).lower == (task.mode == "min")
+    assert task_of(task.headline) == config.task.name
+    assert task.headline in HEADLINES[config.task.name]
+
+
+def test_every_task_of_the_settings_is_in_the_table() -> None:
+    kinds = get_args(get_args(Task)[0])
+    assert {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds} == TASKS.keys() == HEADLINES.keys()
+
+
+def test_the_loss_of_a_regressor_is_a_ratio_and_that_of_a_language_model_is_in_nats() -> None:
+    assert metric_of("regressor", "loss").scale == "ratio"
+    assert metric_of("language_model", "loss").scale == "difference"
+
+
+def test_perplexity_and_its_nats_are_the_same_places_and_nats_are_not_logged_again() -> None:
+    for kind in ("", "_known"):
+        perplexity, loss = (metric_of("language_model", name + kind) for name in ("perplexity", "loss"))
+        assert perplexity.onto(math.exp(4.2)) == pytest.approx(loss.onto(4.2))
+
+
+@pytest.mark.parametrize("metric", [RATIO, DIFFERENCE, ODDS, COUNTED])
+@pytest.mark.parametrize("value", [0.02, 0.5, 0.98])
+def test_the_way_onto_the_scale_leads_back(metric: Metric, value: float) -> None:
+    assert metric.back(metric.onto(value)) == pytest.approx(value)
+    assert metric.mean([value, value]) == pytest.approx(value)
+
+
+def test_a_mean_is_one_on_the_scale() -> None:
+    assert RATIO.mean([1.0, 100.0]) == pytest.approx(10.0)
+    assert DIFFERENCE.mean([1.0, 100.0]) == 50.5
+    assert ODDS.mean([0.1, 0.9]) == pytest.approx(0.5)
+    assert COUNTED.mean([1.0, 1.0]) == 1.0
+    assert 0.9 < COUNTED.mean([0.9, 1.0]) < 1.0
+    assert COUNTED.onto(0.9) == pytest.approx(math.log(45.5 / 5.5))
+
+
+@pytest.mark.parametrize("place", [-800.0, -40.0, 0.0, 40.0, 800.0])
+def test_no_place_leads_out_of_what_a_metric_can_be(place: float) -> None:
+    assert RATIO.back(place) >= 0
+    assert 0 <= ODDS.back(place) <= 1
+    assert 0 <= COUNTED.back(place) <= 1
+
+
+def test_what_has_no_place_says_so_and_nothing_is_raised() -> None:
+    assert RATIO.onto(0.0) == -math.inf
+    assert RATIO.onto(math.inf) == math.inf
+    assert math.isinf(ODDS.onto(1.0))
+    assert math.isinf(ODDS.onto(0.0))
+    assert math.isfinite(COUNTED.onto(1.0))
+    for metric, values in ((RATIO, (-1.0, math.nan)), (ODDS, (-0.1, 1.1, math.nan)), (COUNTED, (1.1,))):
+        assert all(math.isnan(metric.onto(value)) for value in values)
+
+
+def test_groups_come_best_first_on_the_scale_and_those_without_a_mean_last() -> None:
+    groups = [[1.0, 1.0], [0.001, 1.1], [math.nan, 0.0], [-1.0, 0.5]]
+    assert sorted(groups[:3], key=RATIO.rank) == [groups[1], groups[0], groups[2]]
+    assert sorted(groups[:2], key=DIFFERENCE.rank) == [groups[1], groups[0]]
+    assert max(groups[:2], key=DIFFERENCE.rank) == groups[0]
+    assert RATIO.rank(groups[3])[0]
+
+
+@pytest.mark.parametrize(("task", "name"), [("tagger", "perplexity"), ("regressor", "accuracy"), ("tagger", "f1/near"),
+                                            ("parser", "loss"), ("language_model", "losss")])  # fmt: skip
+def test_a_metric_that_no_task_reports_is_named(task: str, name: str) -> None:
+    with pytest.raises(BadInput, match=task if task == "parser" else name):
+        metric_of(task, name)
+
+
+def test_a_headline_of_no_task_is_named() -> None:
+    with pytest.raises(BadInput, match="mine"):
+        task_of("mine")
