@@ -16,12 +16,13 @@ Perplexity is on the scale ``ratio``: its logarithm is the loss in nats, so that
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from unroll.errors import BadInput, nearest
+from unroll.errors import BadInput, no_such
 
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
@@ -95,6 +96,7 @@ def _log(value: float) -> float:
 NATS = Metric("loss", "difference", lower=True)
 KNOWN = Metric("loss_known", "difference", lower=True)
 ACCURACY = Metric("accuracy", "log-odds", lower=False, top=1)
+BY_GROUP = replace(ACCURACY, name="accuracy/")  # and the name of the group
 SPEED = Metric("tokens/s", "ratio", lower=False)
 
 
@@ -105,11 +107,12 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 TASKS: Mapping[str, Mapping[str, Metric]] = {
     "language_model": _by_name(
         Metric("perplexity", "ratio", lower=True), Metric("perplexity_known", "ratio", lower=True), NATS, KNOWN,
-        Metric("bits_per_character", "difference", lower=True), ACCURACY,
+        Metric("bits_per_character", "difference", lower=True), BY_GROUP,
     ),
-    "cloze": _by_name(Metric("pseudo_perplexity", "ratio", lower=True), NATS, ACCURACY),
+    "cloze": _by_name(Metric("pseudo_perplexity", "ratio", lower=True), NATS, ACCURACY, BY_GROUP),
     "tagger": _by_name(
-        *(Metric(name, "difference", lower=False, top=1) for name in ("f1", "precision", "recall")), ACCURACY, NATS,
+        *(Metric(name, "difference", lower=False, top=1) for name in ("f1", "precision", "recall")), ACCURACY, BY_GROUP,
+        NATS,
     ),
     "regressor": _by_name(Metric("loss", "ratio", lower=True)),
 }  # fmt: skip
@@ -126,11 +129,11 @@ def metric_of(task: str, name: str) -> Metric:
         BadInput: there is no such task, or it reports no such metric.
     """
     if task not in TASKS:
-        raise BadInput(f"There is no task {task!r}{nearest(task, TASKS)}.")
+        raise no_such("task", task, TASKS)
     kind, slash, _ = name.partition("/")
-    if kind not in TASKS[task] or (slash and kind != "accuracy"):
-        raise BadInput(f"task={task} reports no metric {name!r}{nearest(name, TASKS[task])}.")
-    return replace(TASKS[task][kind], name=name)
+    if kind + slash not in TASKS[task]:
+        raise no_such(f"metric of task={task},", name, sorted(TASKS[task]))
+    return replace(TASKS[task][kind + slash], name=name)
 
 
 def task_of(headline: str) -> str:
@@ -143,3 +146,59 @@ def task_of(headline: str) -> str:
         if headline in headlines:
             return task
     raise BadInput(f"The scale of {headline!r} is not known: no task's runs are compared by it.")
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What an experiment declares, before it is run, to be a solution.
+
+    Args:
+        metric: that decides.
+        bound: that it must not exceed, or where more of it is better not fall short of.
+    """
+
+    metric: Metric
+    bound: float
+
+    def is_met(self, value: float) -> bool:
+        """Whether a figure is a solution; one of a run that diverged is not."""
+        return value <= self.bound if self.metric.lower else value >= self.bound
+
+    def __str__(self) -> str:
+        return f"{self.metric.name} {'≤' if self.metric.lower else '≥'} {self.bound:g}"
+
+
+def parse_solved(text: str, task: str) -> Solved:
+    """Read a declaration such as ``loss <= 0.01``.
+
+    Raises:
+        BadInput: it is not of that form, of no metric of the task, of the wrong direction, or out of reach.
+    """
+    found = re.fullmatch(r"\s*(\S.*?)\s*([<>]=|[≤≥])\s*(\S+)\s*", text)
+    bound = _number(found[3]) if found else math.nan
+    if found is None or not math.isfinite(bound):
+        example = f"{HEADLINES[task][0]} {_sign(metric_of(task, HEADLINES[task][0]))} 0.5"
+        raise BadInput(f"solved={text!r} is not of the form METRIC <= NUMBER, or >= where more is better; write for "
+                       f"example solved: {example}")  # fmt: skip
+    try:
+        metric = metric_of(task, found[1])
+    except BadInput as error:
+        raise BadInput(f"solved={text!r}: {str(error).rstrip('.')}") from None
+    if (found[2] in ("<=", "≤")) != metric.lower:
+        raise BadInput(f"solved={text!r} is met by the worse figures: {'less' if metric.lower else 'more'} of "
+                       f"{metric.name} is better; write {_sign(metric)}")  # fmt: skip
+    if (metric.scale != "difference" and bound <= 0) or bound > metric.top:
+        reach = "above 0" if math.isinf(metric.top) else f"between 0 and {metric.top:g}"
+        raise BadInput(f"solved={text!r}: {metric.name} is {reach}; choose a bound there")
+    return Solved(metric, bound)
+
+
+def _sign(metric: Metric) -> str:
+    return "<=" if metric.lower else ">="
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from unroll.config.architectures import Arch, ConvolutionalConfig, FeedforwardConfig, NgramConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.section import Section
+from unroll.metrics import parse_solved
 
 
 class LanguageModelConfig(Section):
@@ -144,6 +145,11 @@ class Config(Section):
     """All settings of one run."""
 
     experiment: str = Field(description="Name of the experiment: that of its file.")
+    solved: str | None = Field(
+        None,
+        description="What counts as a solution, declared before training, such as loss <= 0.01; null where runs do not "
+        "either solve the problem or fail.",
+    )
     seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
     data: DataConfig = Field(description="Which corpus, and how it is read.")
     task: Task = Field(description="What is learned.")
@@ -157,6 +163,7 @@ class Config(Section):
         if data.reader == "vectors":
             raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
         self._possible_network()
+        self._possible_solution()
         self._possible_windows()
         self._possible_penalties()
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
@@ -179,6 +186,18 @@ class Config(Section):
         if data.reader != "conllu" and (data.probe or data.contrast):
             raise ValueError("data.probe and data.contrast go with data.reader=conllu only; set them to null")
         return self
+
+    def _possible_solution(self) -> None:
+        """Refuse to declare a solution by a figure that the runs do not have."""
+        if self.solved is None:
+            return
+        name = parse_solved(self.solved, self.task.name).metric.name
+        needs = {"f1": "data.scheme", "precision": "data.scheme", "recall": "data.scheme", "accuracy/": "data.probe"}
+        for kind, key in needs.items():
+            if name.startswith(kind) and getattr(self.data, key.removeprefix("data.")) is None:
+                raise ValueError(f"solved={self.solved!r} needs {key}, without which there is no {name}")
+        if name == "bits_per_character" and self.data.unit != "characters":
+            raise ValueError(f"solved={self.solved!r} needs data.unit=characters")
 
     def _possible_windows(self) -> None:
         """Refuse windows of what must be read whole."""
@@ -246,8 +265,8 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
     def digest(self) -> str:
-        """SHA-256 of what decides the result: not the tracking, nor what a run that was stopped may go on with."""
+        """SHA-256 of what decides the result: not how it is tracked or judged, nor how a stopped run may continue."""
         content = self.model_dump(
-            mode="json", exclude={"tracking": True, "training": {"devices", "checkpoint_seconds"}}
+            mode="json", exclude={"solved": True, "tracking": True, "training": {"devices", "checkpoint_seconds"}}
         )
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

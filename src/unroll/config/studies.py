@@ -79,7 +79,7 @@ class StudySettings(NamedTuple):
 
 def _is_neutral(key: str) -> bool:
     """Whether a setting changes no result."""
-    return key.partition(".")[0] == "tracking" or key in ("training.devices", "training.checkpoint_seconds")
+    return key.partition(".")[0] == "tracking" or key in ("solved", "training.devices", "training.checkpoint_seconds")
 
 
 def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -62,6 +62,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
             "arch": run.config.arch.name, "seed": run.config.seed, "split": judged,
             "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"], "test": figures,
             "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
+            "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
         }  # fmt: skip
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
     if costs:
@@ -84,9 +85,13 @@ def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path
         raise BadInput(f"{folder} is a second run of {config.name}; judge them apart.")
     if first.model_copy(update={"seed": config.seed}).digest() != config.digest():
         raise BadInput(f"{folder} has other settings than the first run of arch={config.arch.name}; judge them apart.")
-    experiment = next(iter(seen.values())).experiment
-    if config.experiment != experiment:
-        raise BadInput(f"{folder} is a run of {config.experiment}, not of {experiment}; judge them apart.")
+    other = next(iter(seen.values()))
+    if config.experiment != other.experiment:
+        raise BadInput(f"{folder} is a run of {config.experiment}, not of {other.experiment}; judge them apart.")
+    if config.solved != other.solved:
+        raise BadInput(f"{folder} was trained with solved={config.solved or 'null'}, and the first run with "
+                       f"solved={other.solved or 'null'}; what counts as solved is declared before training, alike for "
+                       "all runs: train the others again with one declaration.")  # fmt: skip
 
 
 def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:

@@ -41,6 +41,8 @@ class KneserNey(nn.Module):
     order fits into 64 bits and every look-up is a binary search in a sorted table.
     """
 
+    is_deterministic = True  # counted alike under every seed
+
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__()
         self.order, self.vocabulary_size = order, vocabulary_size

@@ -63,6 +63,11 @@ class Task(LightningModule, ABC):
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
         self.by_group = GroupedMean(len(spec.groups))
 
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives other figures: not of a network that is counted, which says so itself."""
+        return not any(getattr(part, "is_deterministic", False) for part in self.children())
+
     def measure_names(self) -> tuple[str, ...]:
         """Names of the measures beside the loss."""
         return ()
