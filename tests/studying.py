@@ -31,6 +31,7 @@ TINY: dict[str, Any] = {
                  "training.checkpoint_seconds": 0.001, "recurrent.hidden_size": 4},
     "space": {"arch": ["lstm", "gru"], "training.optimizer.learning_rate": RATE},
     "trials": 4,
+    "balanced": None,
     "pruner": {"name": "none"},
     "heartbeat": 1,
     "grace": 3,

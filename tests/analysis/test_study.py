@@ -46,6 +46,7 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
     accuracies = {f"val/accuracy/{distance}": 0.5 for distance in DISTANCES} if state == "COMPLETE" else {}
     return {"trial": number, "state": state, "arch": arch, TRUNCATION: k, "training.optimizer.learning_rate": 0.01,
             "recurrent.dropout": 0.1 if arch == "lstm" else None, "value": value, "tokens_per_second": 9000 + number,
+            "tokens": 100_000 if state == "COMPLETE" else 40_000 if state == "PRUNED" else 0,
             "parameters": 1000 + (arch == "gru"), **accuracies, "hidden_size": 64 + number,
             "front_parameters": 0, "front_time": 0,
             **others}  # fmt: skip
@@ -393,7 +394,7 @@ def page(folder: Path) -> str:
 def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folder: Path) -> None:
     html = page(folder)
     assert "Which &lt;one&gt;?" in html
-    assert "11 trials of 100,000 tokens and 5 validations each, chosen by a tree-structured Parzen estimator: " in html
+    assert "11 trials of at most 100,000 tokens and 5 validations each, chosen by a tree-structured Parzen" in html
     assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are those with which all come" in html
     assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, by its logarithm</td>' in html
     # gru, which is not searched for dropout, is the better one
@@ -403,6 +404,15 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert "<li>lstm: " in html
     assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in html
     assert html.count("<section") == 1
+
+
+def test_the_page_says_what_each_architecture_was_given(folder: Path, tmp_path: Path) -> None:
+    page = write_study_page(folder, tmp_path / "index.html").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page))
+    # of eight complete trials, two that were ended at 40,000 tokens and one that failed
+    assert "architecture trials complete tokens read lstm 5 4 440,000 gru 6 4 440,000" in text
+    assert "trials of at most 100,000 tokens" in text
+    assert "The cap of tokens is equal for each trial. The totals differ where trials end early." in text
 
 
 def test_trials_that_cost_too_much_are_not_told_as_ended_by_the_median(tmp_path: Path) -> None:
@@ -476,7 +486,7 @@ def test_in_the_report_the_study_comes_before_what_was_trained_anew(tmp_path: Pa
     html = reported(tmp_path, folder)
     assert "Which &lt;one&gt;?" in html
     order = ["Which &lt;one&gt;?", "11 trials of", "importance of each key", "<li>lstm: ", "trained anew",
-             "test loss, every seed", "<th>architecture</th>", "Run it again"]  # fmt: skip
+             "test loss, every seed", "<th>seeds</th>", "Run it again"]  # fmt: skip
     assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
     assert html.count("<svg") == len(FIGURES) + 2
 

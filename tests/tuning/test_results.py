@@ -131,6 +131,19 @@ def test_trials_that_cost_too_much_are_told_apart_from_pruned_and_failed_ones(tm
     assert told["states"] == {"COMPLETE": 2, "PRUNED": 1, "TOO_COSTLY": 1, "FAIL": 1}
 
 
+def test_what_each_arch_was_given_is_reported(tmp_path: Path) -> None:
+    job = job_of(unmatched())
+    slots = [slot(0, "lstm", 0.5, tokens=150_000), slot(1, "lstm", 0.9, "PRUNED", tokens=60_000),
+             slot(2, "gru", 0.4, tokens=150_000), slot(3, "gru", None, "FAIL")]  # fmt: skip
+    result = result_of(job, slots)
+    given = [" ".join(line.split()) for line in result.told().splitlines()[1:3]]
+    # the failed trial noted nothing, and was at its validation of 30,000 tokens
+    assert given == ["lstm 2 trials, 1 complete, 210,000 tokens read", "gru 2 trials, 1 complete, 180,000 tokens read"]
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    with (tmp_path / "out" / "trials.csv").open(encoding="utf-8") as file:
+        assert [row["tokens"] for row in csv.DictReader(file)] == ["150000", "60000", "150000", "30000"]
+
+
 def test_where_no_trial_is_complete_the_last_reason_is_told() -> None:
     class Untrained:
         def slots(self) -> list[Slot]:

@@ -188,6 +188,67 @@ def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any],
             read()
 
 
+# what the next token is measured on depends on every one of these, and of a tagger's labels on all but the first four
+CORPUS = {
+    "data.min_count": [1, 5000], "data.lowercase": [True, False], "data.normalize": [True, False],
+    "data.vectors": [None, "glove.txt"], "data.sentence_end": [True, False], "data.unit": ["words", "characters"],
+    "data.train": ["a.conllu", "b.conllu"], "data.validation": ["a.conllu", "b.conllu"], "data.test": ["a.conllu", "b"],
+    "data.split": [None], "data.split.train": [0.8, 0.9], "data.reader": ["conllu", "columns"], "data.name": ["a", "b"],
+    "data.token_column": [0, 1], "data.label_column": [1, 2], "data.scheme": [None, "bio"], "data.probe": [None, "X"],
+    "data.contrast": [None, "X"], "data.generator": [None, "recall"], "data.title": ["a", "b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("experiment", ["grammar", "recall", "cloze", "tagging"])
+@pytest.mark.parametrize("key", CORPUS)
+def test_what_changes_what_the_figure_is_measured_on_cannot_be_searched(
+    key: str, experiment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("conf/experiment/grammar.yaml").read_text(encoding="utf-8")
+    cloze = text.replace("/task: language_model", "/task: cloze").replace("probe: Attractors, contrast: Contrast", "")
+    Path("conf/experiment/cloze.yaml").write_text(cloze, encoding="utf-8")
+    study = {**TINY, "experiment": experiment, "settings": {"training.tokens": 800}, "space": {key: CORPUS[key]}}
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    if experiment == "tagging" and key in list(CORPUS)[:4]:
+        assert compose_study("tiny").study.space.keys() == {key}
+        return
+    assert main(["tune", "study=tiny"]) == 2
+    found = capsys.readouterr().err
+    assert f"{key} cannot be searched" in found
+    assert "conf/study/tiny.yaml" in found
+    assert found.count("\n") == 1
+    assert not Path("studies").exists()
+
+
+UNBALANCED = {key: value for key, value in TINY.items() if key != "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("given", "balanced"),
+    [
+        ({}, "arch"),
+        ({"balanced": None}, None),
+        ({"space": {"training.optimizer.learning_rate": RATE}}, None),
+        ({"space": {"arch": ["rnn", "gru"]}, "sampler": {"name": "grid"}, "trials": None}, None),
+        ({"space": {"arch": ["rnn", "gru"], "seed": [0, 1]}, "balanced": "seed"}, "seed"),
+    ],
+)
+def test_archs_get_the_same_number_of_trials_unless_the_study_says_otherwise(
+    given: dict[str, Any], balanced: str | None
+) -> None:
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump({**UNBALANCED, **given}), encoding="utf-8")
+    assert compose_study("tiny").study.balanced == balanced
+
+
+def test_the_command_line_can_end_the_balance(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump(UNBALANCED), encoding="utf-8")
+    assert compose_study("tiny", {"balanced": None}).study.balanced is None
+    grid = {"sampler.name": "grid", "trials": None, "space": {"arch": ["rnn", "gru"]}}
+    assert compose_study("tiny", grid).study.balanced is None
+    assert main(["tune", "study=tiny", "pruner.name=hyperband"]) == 2
+    assert "set balanced to null" in capsys.readouterr().err
+
+
 RANGE = {"low": 0.0, "high": 0.5}
 MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {}}, ["space is empty", "name a key and its choices"]),
@@ -245,7 +306,11 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"seed": {"choices": [0], "when": {"arch": []}}, "arch": ["gru"]}}, ["arch is one of no values"]),
     ({"space": {"seed": [1, 1.0]}}, ["space.seed", "a value is there twice"]),
     ({"space": {"training": {"optimizer": {"name": ["sgd"]}}}}, ["neither choices nor low", "training.optimizer"]),
-    ({"space": {"data": ["grammar", "recall"]}}, ["data cannot be searched", "another"]),
+    ({"space": {"data": ["grammar", "recall"]}}, ["data cannot be searched", "compared"]),
+    ({"space": {"task.name": ["tagger", "regressor"]}}, ["task.name cannot be searched", "compared"]),
+    ({"space": {"arch.name": ["a", "b"]}}, ["arch.name cannot be searched", "search arch"]),
+    ({"space": {"training.evaluation_streams": [8, 2000]}}, ["training.evaluation_streams cannot be searched"]),
+    ({"space": {"data.sentence_end": [True, False]}}, ["data.sentence_end cannot be searched", "measured on"]),
     ({"space": {"seed": {"low": 0, "high": 99_999, "step": 1}}, "sampler": {"name": "grid"}, "trials": None,
       "balanced": None, "match": None}, ["study=tiny has a grid of more than 10,000 points"]),
     ({"trials": 1_000_000_000}, ["trials must be a number from 1 to 10,000"]),

@@ -45,7 +45,8 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
     """
     return {
         "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
-        "effort": _effort(study.told), "best": study.told["best"], "rows": _rows(study), "colours": palette,
+        "effort": _effort(study.told), "spent": _spent(study), "best": study.told["best"], "rows": _rows(study),
+        "colours": palette,
         "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
         "found": _found(study), "ends": _ends(study),
     }  # fmt: skip
@@ -98,9 +99,20 @@ def _effort(told: dict[str, Any]) -> str:
     matched = (f" Hidden sizes are those with which all come to as many {told['match']} as {archs[0]}."
                if told["match"] and len(archs) > 1 else "")  # fmt: skip
     validations = f"{told['validations']} validation{'s' * (told['validations'] > 1)}"
-    return (f"{sum(told['states'].values())} trials of {told['tokens']:,} tokens and {validations} each, "
+    return (f"{sum(told['states'].values())} trials of at most {told['tokens']:,} tokens and {validations} each, "
             f"{SAMPLERS[told['sampler']]}: {', '.join(counts)}."
             f"{matched}")  # fmt: skip
+
+
+def _spent(study: Study) -> list[dict[str, Any]]:
+    """What each architecture was given: trials, how many were complete, and the tokens that all of them read."""
+    rows = []
+    for arch in study.archs:
+        trials = [trial for trial in study.trials if trial.arch == arch]
+        tokens = sum(trial.tokens for trial in trials)
+        complete = len(study.complete(arch))
+        rows.append({"arch": arch, "trials": len(trials), "complete": complete, "tokens": f"{tokens:,}"})
+    return rows
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:

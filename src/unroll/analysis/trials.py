@@ -26,6 +26,7 @@ class Trial:
         state: ``COMPLETE``, ``PRUNED``, ``TOO_COSTLY`` or ``FAIL``.
         arch: its architecture.
         values: of the keys that were searched in it.
+        tokens: that it has read.
         value: best validation figure, of a pruned trial the last one; None where there was none.
         parameters: of its network; None where it was not built.
         hidden_size: of its network, as it was trained; None where it has none, or was not built.
@@ -38,6 +39,7 @@ class Trial:
     state: str
     arch: str
     values: dict[str, Any]
+    tokens: int
     value: float | None
     parameters: int | None
     hidden_size: int | None
@@ -141,7 +143,7 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
     prefix = "val/accuracy/"
     return Trial(
         number=int(row["trial"]), state=row["state"], arch=str(values.get("arch", archs[0])), values=values,
-        value=_number(row["value"]),
+        tokens=int(row.get("tokens") or 0), value=_number(row["value"]),
         parameters=int(row["parameters"]) if row["parameters"] else None,
         hidden_size=int(row["hidden_size"]) if row["hidden_size"] else None,
         tokens_per_second=_number(row["tokens_per_second"]) or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +18,7 @@ from unroll.metrics import parse_solved
 class LanguageModelConfig(Section):
     """Predict each next token."""
 
+    predicts_inputs: ClassVar[bool] = True
     name: Literal["language_model"] = Field(description="The task.")
     tied: bool = Field(description="Whether the output matrix is the embedding.")
 
@@ -25,12 +26,14 @@ class LanguageModelConfig(Section):
 class TaggerConfig(Section):
     """Tell the label of each token."""
 
+    predicts_inputs: ClassVar[bool] = False
     name: Literal["tagger"] = Field(description="The task.")
 
 
 class ClozeConfig(Section):
     """Tell each token from all others of its sequence."""
 
+    predicts_inputs: ClassVar[bool] = True
     name: Literal["cloze"] = Field(description="The task.")
     tied: bool = Field(description="Whether the output matrix is the embedding.")
 
@@ -38,6 +41,7 @@ class ClozeConfig(Section):
 class RegressorConfig(Section):
     """Tell one number for each sequence."""
 
+    predicts_inputs: ClassVar[bool] = False
     name: Literal["regressor"] = Field(description="The task.")
 
 

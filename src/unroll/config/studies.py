@@ -15,6 +15,7 @@ import yaml
 from unroll.config.compose import CONF, GROUPS, check_root, check_section, finished, read, unfinished
 from unroll.config.explanation import keys
 from unroll.config.schema import Config
+from unroll.config.searchable import refused
 from unroll.config.section import plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value, shown
 from unroll.errors import BadInput, nearest, no_such
@@ -110,7 +111,7 @@ def load_study(path: Path) -> StudySettings:
     ):
         raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
     settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
-    _check_seeds(settings, str(path))
+    _check_trials(settings, str(path))
     return settings
 
 
@@ -134,8 +135,8 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     if name not in studies(conf):
         raise no_such("study", name, studies(conf))
     path = conf / "study" / f"{name}.yaml"
-    defaults = read(conf / "study.yaml")
-    content = _merged(defaults, read(path))
+    defaults, own = read(conf / "study.yaml"), read(path)
+    content = _merged(defaults, own)
     _check_sections(content, defaults, str(path))
     for key, value in (overrides or {}).items():
         section, _, rest = key.partition(".")
@@ -151,6 +152,8 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     _check_sections(content, defaults, origin)
     _refuse_misplaced(content, origin)
+    if "balanced" not in {**own, **(overrides or {})} and not _can_balance(content):
+        content["balanced"] = None
     study = check_section(StudyConfig, {**content, "name": name}, origin)
     _check_keys(study, origin)
     bases = {}
@@ -159,7 +162,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
         words = [f"experiment={study.experiment}", *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
         bases[_groups(chosen)] = unfinished(words, conf)
     settings = StudySettings(study, bases)
-    _check_seeds(settings, origin)
+    _check_trials(settings, origin)
     return settings
 
 
@@ -218,6 +221,19 @@ def _check_keys(study: StudyConfig, origin: str) -> None:
         if key not in known and not key.startswith("arch.cell_arguments."):
             near = nearest(key, known)
             raise BadInput(f"There is no setting {key!r}{near}, which {origin} names; see unroll config --explain.")
+
+
+def _can_balance(content: dict[str, Any]) -> bool:
+    """Whether archs can get the same number of trials: they are searched, and not all points of a grid are tried."""
+    return "arch" in content["space"] and content["sampler"].get("name") != "grid"
+
+
+def _check_trials(settings: StudySettings, origin: str) -> None:
+    """Refuse what depends on both the study and its experiment."""
+    _check_seeds(settings, origin)
+    data = [key for key in settings.study.space if key.startswith("data.")]
+    if data and (reason := refused(data, settings.first().task.predicts_inputs)):
+        raise BadInput(f"{reason} ({origin}); set it below settings, where all trials have the same value.")
 
 
 def _check_seeds(settings: StudySettings, origin: str) -> None:

@@ -9,21 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from unroll.config.compose import GROUPS
+from unroll.config.searchable import refused
 from unroll.config.section import Section, plain
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
 MOST = 10_000  # trials, each of which is a row in a database and a training
-UNSEARCHED = {  # what all trials must have in common, and why
-    "training": "trials are compared at an equal budget of tokens, which it has",
-    "training.tokens": "trials are compared at an equal budget of tokens",
-    "training.validations": "trials are compared at equal numbers of tokens, which are those of their validations",
-    "training.devices": "it changes no result",
-    "training.checkpoint_seconds": "it changes no result",
-    "experiment": "a study asks of one experiment",
-    "data": "figures on one corpus say nothing beside those on another",
-    "task": "figures of one task say nothing beside those of another",
-}
 
 
 class ChoiceConfig(Section):
@@ -140,7 +131,10 @@ class StudyConfig(Section):
     settings: dict[str, Value] = Field(description="Settings of every trial, as on the command line.")
     space: dict[str, Dimension] = Field(description="Keys that are searched, with their choices or range.")
     trials: int | None = Field(description="Number of trials; null for all points of a grid.")
-    balanced: str | None = Field(description="Key of which every choice gets as many trials; null for none.")
+    balanced: str | None = Field(
+        description="Key each of whose choices gets the same number of trials; null for none. Where it is not given, "
+        "that is arch, if archs are searched and the sampler is not grid."
+    )
     match: Literal["parameters", "flops"] | None = Field(
         description="In what all archs cost as much as the first one, by their hidden sizes; null for nothing."
     )
@@ -173,14 +167,11 @@ class StudyConfig(Section):
     def _possible(self) -> StudyConfig:
         if not self.space:
             raise ValueError("space is empty; name a key and its choices, such as arch: [lstm, gru]")
-        for key, reason in UNSEARCHED.items():
-            if key in self.space:
-                raise ValueError(f"{key} cannot be searched: {reason}")
+        if reason := refused(self.space):
+            raise ValueError(reason)
         for key in self.space:
             if key in self.settings:
                 raise ValueError(f"{key} is in space and in settings; leave it out of one")
-            if key.partition(".")[0] in ("tracking", "question"):
-                raise ValueError(f"{key} cannot be searched: it changes no result")
             self._check_when(key, (key,))
             if key in GROUPS and isinstance(self.space[key], RangeConfig):
                 raise ValueError(f"{key} is searched over a range, but it is one of several files; give it choices")
@@ -229,8 +220,8 @@ class StudyConfig(Section):
         if self.balanced is None:
             return
         if self.pruner.name == "hyperband":
-            raise ValueError(f"pruner=hyperband would hold the choices of balanced={self.balanced} against each other; "
-                             "choose median, which does not, or none")  # fmt: skip
+            raise ValueError(f"pruner=hyperband compares the choices of balanced={self.balanced} with each other; "
+                             "choose median or none, which do not, or set balanced to null")  # fmt: skip
         dimension = self.space.get(self.balanced)
         if not isinstance(dimension, ChoiceConfig) or dimension.when:
             raise ValueError(f"balanced={self.balanced} is no key of the space that always has choices")

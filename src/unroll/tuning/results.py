@@ -48,11 +48,24 @@ class Result:
     def told(self) -> str:
         """The best of each arch, a line each."""
         ends = [f"{count} {ENDS[state]}" for state, count in states(self.slots).items() if count]
-        lines = [f"{self.name}: {', '.join(ends)}"]
+        lines = [f"{self.name}: {', '.join(ends)}", *self.spent()]
         for arch, (slot, _) in self.best.items():
             values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
             lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
         return "\n".join(lines)
+
+    def spent(self) -> list[str]:
+        """What each arch was given, a line each; nothing where one alone was tried."""
+        groups: dict[str, list[Slot]] = {}
+        for slot in self.slots:
+            groups.setdefault(str(slot.values.get("arch", "")), []).append(slot)
+        if len(groups) < 2:
+            return []
+        return [
+            f"  {arch:10} {len(slots)} trials, {len(complete(slots))} complete, "
+            f"{sum(slot.tokens for slot in slots):,} tokens read"
+            for arch, slots in groups.items()
+        ]
 
     def lack(self) -> str:
         """What is wrong where no trial is complete."""
@@ -152,7 +165,8 @@ def _row(slot: Slot) -> dict[str, Any]:
     figures = {f"val/{name}": value for name, value in notes.get("figures", {}).items()}
     return {"trial": slot.number, "state": slot.state, **slot.values, "value": slot.value,
             "seconds": None if slot.seconds is None else round(slot.seconds, 2),
-            **{key: notes.get(key) for key in ("tokens", "tokens_per_second", "parameters", "flops", "hidden_size")},
+            "tokens": slot.tokens,
+            **{key: notes.get(key) for key in ("tokens_per_second", "parameters", "flops", "hidden_size")},
             ERROR: notes.get(ERROR), EXCESS: notes.get(EXCESS), **figures}  # fmt: skip
 
 

@@ -38,6 +38,11 @@ class Slot:
     notes: dict[str, Any]
     seconds: float | None
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read up to the last validation, also where the worker was killed before it noted them."""
+        return max(int(self.notes.get("tokens", 0)), *self.reports, 0)
+
 
 def slot_of(number: int, tried: list[FrozenTrial], config: StudyConfig) -> Slot:
     """A slot as it stands.

@@ -208,6 +208,7 @@ class Watch:
         assert self.claim is not None
         self.tokens, self.speed = tokens, speed
         if not math.isfinite(value):  # a pruner would take it for a trial that others beat
+            self.note()
             raise BadInput(f"the validation is {value} after {tokens:,} tokens")
         ended = self.claim.report(tokens, value)
         if ended:  # told before its checkpoint is gone, or a kill in between would have it trained again
