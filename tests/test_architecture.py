@@ -12,10 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 
 # may be imported by all, and import nothing but each other
-LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics"}
+LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics", "names", "locks"}
 MAY_IMPORT = {
     "errors": set(),
     "outputs": {"errors"},
+    "names": set(),
+    "locks": {"errors"},
     "history": {"outputs"},
     "interruption": set(),
     "launching": {"errors"},

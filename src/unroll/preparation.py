@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import filecmp
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 from functools import partial
@@ -22,6 +21,8 @@ from unroll.data.prepare import prepare
 from unroll.data.readers import READERS, guess
 from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput, no_such
+from unroll.locks import held
+from unroll.names import fault
 from unroll.outputs import whole, write_text
 
 CACHE = Path("outputs/cache")
@@ -60,9 +61,8 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
         prepare(corpus_of(data), out)
         return out
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f".{data.name}.lock").open("w") as lock:
+    with held(CACHE / f".{data.name}.lock"):
         # processes that start together, on several machines too, would take from each other what they have just read
-        fcntl.flock(lock, fcntl.LOCK_EX)
         obtain(data)
         target = CACHE / f"{data.name}-{_key(data)[:16]}"
         if not target.exists():
@@ -92,8 +92,18 @@ def obtain(data: DataConfig) -> None:
         with whole(folder, replaces="*") as written:
             written.mkdir()
             GENERATORS[data.generator](written)
+            _refuse_others(folder, written, data.generator)
     if data.sources and lacking:
         raise BadInput(f"{lacking[0]} is not here yet; run: unroll data fetch {data.name}")
+
+
+def _refuse_others(folder: Path, generated: Path, generator: str) -> None:
+    """Refuse to replace a folder that has other files than those that a generator writes."""
+    for file in folder.iterdir() if folder.exists() else ():
+        fresh = generated / file.name
+        if not fresh.is_file() or not filecmp.cmp(file, fresh, shallow=False):
+            raise BadInput(f"{file} is not what generator={generator} writes, so {folder} is not replaced; move it, or "
+                           "give data.name another value.")  # fmt: skip
 
 
 def fetch_corpus(data: DataConfig) -> Path:
@@ -105,6 +115,9 @@ def fetch_corpus(data: DataConfig) -> Path:
     folder = Path(data.train).parent
     if data.generator is None and not data.sources:
         raise BadInput(f"{data.name} is a corpus of your own, with nothing to fetch.")
+    if folder not in (Path("data") / data.name, Path("paper/data") / data.name):
+        raise BadInput(f"data.train={data.train}: files of {data.name} are fetched into data/{data.name} or "
+                       f"paper/data/{data.name}; name a file of one of these.")  # fmt: skip
     for source in data.sources:
         fetch(data.name, Source(**source.model_dump()), folder, os.environ.get("UNROLL_MIRROR") or None)
     if data.sources:
@@ -123,8 +136,8 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     """
     name = name or path.stem
     check_root(conf)
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise BadInput(f"{name!r} cannot name a corpus; choose letters, digits, - and _ with --name.")
+    if reason := fault(name):
+        raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
     target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
     if settings.exists() or target.exists():
         taken = " and ".join(str(path) for path in (settings, target) if path.exists())

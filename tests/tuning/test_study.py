@@ -769,7 +769,7 @@ def test_a_process_that_was_stopped_with_the_lock_does_not_hold_the_others_for_e
 ) -> None:
     study = open_study(storage)
     monkeypatch.setattr(database, "TURN", 0.2)
-    with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.lock.*end it, or let it go on"):
+    with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.db\.lock.*end it, or let it go on"):
         study.claim()
 
 

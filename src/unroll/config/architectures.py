@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from unroll.config.section import Section
+from unroll.config.section import Name, Section
 
 
 class LearnedConfig(Section):
@@ -81,9 +81,9 @@ Output = Annotated[SoftmaxConfig | CRFConfig | FeedbackConfig, Field(discriminat
 class RecurrentConfig(SharedConfig):
     """A recurrent network."""
 
-    name: str = Field(description="Name of the architecture: that of its file.")
+    name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["recurrent"] = Field(description="The kind of network.")
-    cell: str = Field(description="The cell: a file of src/unroll/cells.")
+    cell: Name = Field(description="The cell: a file of src/unroll/cells.")
     cell_arguments: dict[str, float | str] = Field(description="Arguments of the cell beside its widths.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
     characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
@@ -104,7 +104,7 @@ class RecurrentConfig(SharedConfig):
 class ConvolutionalConfig(LearnedConfig):
     """A network of convolutions over time."""
 
-    name: str = Field(description="Name of the architecture: that of its file.")
+    name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["convolutional"] = Field(description="The kind of network.")
     layers: int = Field(ge=1, description="Number of layers L.")
     kernel_width: int = Field(ge=1, description="Steps that a filter sees, an odd number.")
@@ -120,7 +120,7 @@ class ConvolutionalConfig(LearnedConfig):
 class FeedforwardConfig(LearnedConfig):
     """A feed-forward neural language model."""
 
-    name: str = Field(description="Name of the architecture: that of its file.")
+    name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["feedforward"] = Field(description="The kind of network.")
     order: int = Field(ge=2, description="Length n of its n-grams: it reads the n - 1 tokens before the next one.")
     direct: bool = Field(description="Whether embeddings are connected with the output directly.")
@@ -129,7 +129,7 @@ class FeedforwardConfig(LearnedConfig):
 class NgramConfig(Section):
     """An n-gram language model."""
 
-    name: str = Field(description="Name of the architecture: that of its file.")
+    name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["ngram"] = Field(description="The kind of network.")
     order: int = Field(ge=1, le=9, description="Length n of the longest n-gram.")
 

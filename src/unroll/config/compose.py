@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 CONF = Path("conf")
+SHOWN = 60  # characters of a wrong value that an error repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
 S = TypeVar("S", bound=BaseModel)
 TAGS = {  # by which pydantic names a choice of sections
@@ -149,8 +150,7 @@ def load(path: Path) -> Config:
     Raises:
         BadInput: the file is missing, is no YAML, or holds what is not allowed.
     """
-    content = read(path)
-    return check(content, str(path))
+    return check(read(path), path)
 
 
 def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
@@ -160,10 +160,10 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
         BadInput: a file is bad.
     """
     check_root(conf)
-    return {path.stem: complete_data(read(path), str(path), conf) for path in sorted((conf / "data").glob("*.yaml"))}
+    return {path.stem: complete_data(read(path), path, conf) for path in sorted((conf / "data").glob("*.yaml"))}
 
 
-def complete_data(content: dict[str, Any], origin: str, conf: Path = CONF) -> DataConfig:
+def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF) -> DataConfig:
     """Data settings as a file of ``conf/data`` tells them, the others as ``config.yaml`` has them.
 
     Raises:
@@ -183,11 +183,15 @@ def load_data(path: Path) -> DataConfig:
     Raises:
         BadInput: the file is missing or holds what is not allowed.
     """
-    return check_section(DataConfig, read(path), str(path))
+    return check_section(DataConfig, read(path), path)
 
 
-def check(content: dict[str, Any], origin: str) -> Config:
+def check(content: dict[str, Any], origin: str | Path) -> Config:
     """Check plain settings.
+
+    Args:
+        content: the settings.
+        origin: the file that they are from, or what else is named in an error.
 
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
@@ -195,8 +199,13 @@ def check(content: dict[str, Any], origin: str) -> Config:
     return check_section(Config, content, origin)
 
 
-def check_section(kind: type[S], content: Any, origin: str) -> S:
+def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
     """Check plain settings of one kind.
+
+    Args:
+        kind: of the section.
+        content: the settings.
+        origin: the file that they are from, or what else is named in an error.
 
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
@@ -261,10 +270,12 @@ def _first_sentence(message: str, overrides: Sequence[str]) -> str:
     return f"{line}; mend the settings ({' '.join(overrides)})."
 
 
-def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], prefix: str = "") -> str:
+def _explain_error(error: ValidationError, origin: str | Path, kind: type[BaseModel], prefix: str = "") -> str:
     """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = _place(first)
+    if isinstance(origin, Path):
+        origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
@@ -283,7 +294,23 @@ def _explain_error(error: ValidationError, origin: str, kind: type[BaseModel], p
     if due:
         reason = f"{due} is due"
     reason = reason.replace("input should be", "it must be").replace(" after validation", "")
-    return f"{key}={plain(first['input'])}: {reason} ({origin})."
+    value = plain(first["input"])
+    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
+    return f"{key}={value}: {reason} ({origin})."
+
+
+def line_of(path: Path, place: Sequence[str]) -> int:
+    """Line of a setting in its file, or of the section that should have it."""
+    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
+    for part in place:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[int(part)]
+        elif isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                break
+            line, node = pairs[part][0].start_mark.line + 1, pairs[part][1]
+    return line
 
 
 def _place(error: ErrorDetails) -> list[str]:

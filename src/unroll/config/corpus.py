@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from unroll.config.section import Section
+from unroll.config.section import FileBelow, FilePath, Name, Section
 
 
 class SourceFile(Section):
     """One file of a public corpus."""
 
-    file: str = Field(description="Name of the file, below the corpus's folder.")
+    file: FileBelow = Field(description="Name of the file, below the corpus's folder.")
     url: str = Field(description="Its origin, pinned to a revision.")
     sha256: str = Field(description="SHA-256 of the unpacked file.", pattern="^[0-9a-f]{64}$")
 
@@ -27,9 +27,9 @@ class Cuts(Section):
 class DataConfig(Section):
     """Which corpus, and how it is read."""
 
-    name: str = Field(description="Name of the corpus, and of its folder.")
+    name: Name = Field(description="Name of the corpus, and of its folder.")
     title: str = Field(description="What it is, in one sentence.")
-    generator: str | None = Field(description="Generator that writes it, for an embedded corpus.")
+    generator: Name | None = Field(description="Generator that writes it, for an embedded corpus.")
     sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
     licence: str | None = Field(description="Licence, shown when it is fetched.")
     citation: str | None = Field(description="What to cite when it is used.")
@@ -37,9 +37,9 @@ class DataConfig(Section):
         description="Format of the files; vectors is no corpus, but a file for data.vectors."
     )
     unit: Literal["words", "characters", "steps"] = Field(description="What one step of a sequence is.")
-    train: str = Field(description="Training file; the only one if split is given.")
-    validation: str | None = Field(description="Validation file.")
-    test: str | None = Field(description="Test file; null if the corpus has none.")
+    train: FilePath = Field(description="Training file; the only one if split is given.")
+    validation: FilePath | None = Field(description="Validation file.")
+    test: FilePath | None = Field(description="Test file; null if the corpus has none.")
     split: Cuts | None = Field(description="Where the training file is cut, if it is the only one.")
     token_column: int = Field(description="Reader columns: column of the token, from 0; negative from the last.")
     label_column: int = Field(description="Reader columns: column of the label, likewise.")
@@ -49,7 +49,7 @@ class DataConfig(Section):
     sentence_end: bool = Field(description="Whether [EOS] follows each sequence, for language models.")
     lowercase: bool = Field(description="Whether words are folded to lower case.")
     normalize: bool = Field(description="Whether numerals become [NUM], and URLs and e-mail addresses [URL].")
-    vectors: str | None = Field(description="File of pretrained word vectors in GloVe's text format.")
+    vectors: FilePath | None = Field(description="File of pretrained word vectors in GloVe's text format.")
     min_count: int = Field(ge=1, description="How often train must have a token for it to be in the vocabulary.")
 
     @model_validator(mode="after")

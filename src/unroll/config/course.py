@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, compose, dump_data, question, read
+from unroll.config.compose import CONF, check, compose, dump_data, line_of, question, read
 from unroll.config.schema import Config
+from unroll.config.section import plain
 from unroll.config.studies import compose_study, studies
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.errors import BadInput, no_such
+from unroll.names import fault
 from unroll.outputs import whole
 
 Chapters = dict[str, dict[str, list[Any]]]
@@ -30,6 +32,7 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
         grid.setdefault("certified", [])
         if not all(isinstance(names, list) for names in grid.values()):
             raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")
+        _check_names(grid, f"{path}, line {line_of(path, [chapter])}: chapter {chapter!r}")
         runs = [f"{arch}-{seed}" for arch in grid["archs"] for seed in grid["seeds"]]
         for run in grid["certified"]:
             if run not in runs:
@@ -38,6 +41,17 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
             raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
     chapters: Chapters = content
     return chapters
+
+
+def _check_names(grid: dict[str, list[Any]], place: str) -> None:
+    """Refuse what cannot be part of the path of a run."""
+    for key in ("experiments", "archs"):
+        for name in grid[key]:
+            if reason := fault(name) if isinstance(name, str) else "YAML does not read this as text; choose another":
+                raise BadInput(f"{place} has {plain(name)} in {key}: {reason}.")
+    for seed in grid["seeds"]:
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise BadInput(f"{place} has {plain(seed)} in seeds: a seed is a whole number from 0 to {2**32 - 1}.")
 
 
 def _check_study(study: StudyConfig, grid: dict[str, list[Any]], place: str) -> None:

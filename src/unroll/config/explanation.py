@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Union, get_origin
 
 from pydantic import BaseModel
 
@@ -53,6 +56,8 @@ def _plain(annotation: Any) -> Any:
     inner = getattr(annotation, "__args__", ())
     if hasattr(annotation, "__metadata__"):
         return _plain(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(or_, map(_plain, inner))
     return list[_plain(inner[0])] if getattr(annotation, "__origin__", None) is list else annotation  # type: ignore[misc]
 
 

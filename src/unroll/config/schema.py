@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unroll.config.architectures import Arch, ConvolutionalConfig, FeedforwardConfig, NgramConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
-from unroll.config.section import Section
+from unroll.config.section import Name, Section
 from unroll.metrics import parse_solved
 
 
@@ -148,7 +148,7 @@ Task = Annotated[LanguageModelConfig | ClozeConfig | TaggerConfig | RegressorCon
 class Config(Section):
     """All settings of one run."""
 
-    experiment: str = Field(description="Name of the experiment: that of its file.")
+    experiment: Name = Field(description="Name of the experiment: that of its file.")
     solved: str | None = Field(
         None,
         description="What counts as a solution, declared before training, such as loss <= 0.01; null where runs do not "

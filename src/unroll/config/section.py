@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from unroll.names import fault, fault_of_file
 
 
 def plain(value: Any) -> str:
     """A value on one line, as YAML has it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    is_line = isinstance(value, str) and value.isprintable()
+    return value if is_line else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _refused(value: str, reason: str) -> str:
+    """The value, unless there is a reason against it."""
+    if reason:
+        raise PydanticCustomError("path", "{reason}", {"reason": reason})
+    return value
+
+
+def _fault_of_path(path: str) -> str:
+    return "" if path.isprintable() and path.strip() else "a path has one line, without control characters; correct it"
+
+
+Name = Annotated[str, AfterValidator(lambda name: _refused(name, fault(name)))]  # becomes part of a path
+FileBelow = Annotated[str, AfterValidator(lambda file: _refused(file, fault_of_file(file)))]  # of a given folder
+FilePath = Annotated[str, AfterValidator(lambda path: _refused(path, _fault_of_path(path)))]  # of a file that is read
 
 
 class Section(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from unroll.config.compose import GROUPS
 from unroll.config.searchable import refused
-from unroll.config.section import Section, plain
+from unroll.config.section import Name, Section, plain
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
@@ -125,9 +125,9 @@ class RetrainConfig(Section):
 class StudyConfig(Section):
     """All settings of one study."""
 
-    name: str = Field(description="Name of the study: that of its file.")
+    name: Name = Field(description="Name of the study: that of its file.")
     question: str = Field(min_length=1, description="What it asks, in words.")
-    experiment: str = Field(description="The experiment whose settings its trials begin with.")
+    experiment: Name = Field(description="The experiment whose settings its trials begin with.")
     settings: dict[str, Value] = Field(description="Settings of every trial, as on the command line.")
     space: dict[str, Dimension] = Field(description="Keys that are searched, with their choices or range.")
     trials: int | None = Field(description="Number of trials; null for all points of a grid.")

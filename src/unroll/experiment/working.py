@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 from unroll.errors import BadInput
 from unroll.history import HISTORY
+from unroll.locks import held
 from unroll.outputs import write_text
 from unroll.tracking.tracker import MEMORY
 from unroll.training.checkpoint import LAST, PREVIOUS, Identity
@@ -130,13 +130,8 @@ class Working:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[bool]:
     """Keep other processes from a working folder, if none is at it; a lock goes with its process, however it ends."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with held(folder / "lock", wait=False) as free:
+        yield free
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from unroll.errors import Unavailable
+from unroll.locks import held, lock_beside
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -52,10 +53,7 @@ def open_store(uri: str) -> None:
 
 def _create_once(uri: str, database: Path) -> None:
     """Create the tables under a lock: runs that start side by side would otherwise create them twice."""
-    import fcntl
-
-    with database.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(lock_beside(database)):
         if not database.exists():
             MlflowClient(uri).search_experiments(max_results=1)
 

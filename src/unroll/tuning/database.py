@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 
 from unroll.config.study import StudyConfig, shown
 from unroll.errors import BadInput, Suspended
+from unroll.locks import held, lock_beside
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -107,24 +108,20 @@ def _alone(url: str, engine: Engine) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_in_file(url: str) -> Iterator[None]:
-    import fcntl
-
     database = Path(url.removeprefix("sqlite:///"))
     if database.exists() and not _is_database(database):
         raise ValueError("it is no database of SQLite")
     database.parent.mkdir(parents=True, exist_ok=True)
-    path, until = database.with_suffix(".lock"), time.monotonic() + TURN
-    with path.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise DatabaseGone(f"Another process holds {path}, and has not let go of it for {TURN:.0f} "
-                                       "seconds; end it, or let it go on.") from None  # fmt: skip
-                time.sleep(0.01)
-        yield
+    path, until = lock_beside(database), time.monotonic() + TURN
+    while True:
+        with held(path, wait=False) as free:
+            if free:
+                yield
+                return
+        if time.monotonic() > until:
+            raise DatabaseGone(f"Another process holds {path}, and has not released it for {TURN:.0f} seconds; end "
+                               "it, or let it go on.")  # fmt: skip
+        time.sleep(0.01)
 
 
 def _is_database(path: Path) -> bool:
