@@ -44,5 +44,5 @@ def _is_value(name: str) -> bool:
     try:
         float(name)
     except ValueError:
-        return yaml.safe_load(name) != name
+        return bool(yaml.safe_load(name) != name)
     return True

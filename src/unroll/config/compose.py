@@ -16,6 +16,7 @@ from unroll.config.explanation import keys
 from unroll.config.schema import Config
 from unroll.config.section import plain
 from unroll.errors import BadInput, nearest, no_such
+from unroll.names import fault
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -252,6 +253,8 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
             files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
             if value not in files:
                 raise no_such(key, value, files)
+            if reason := fault(value):
+                raise BadInput(f"{conf / key / value}.yaml cannot be chosen by its name: {reason}.")
             chosen[key] = value
         elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
             raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
