@@ -18,6 +18,8 @@ from unroll.errors import BadInput
 
 ORDER = {"data": "a1", "task": "language_model", "training.batch_size": 4, "training.truncation_length": 12,
          "training.truncation_stride": 12}  # fmt: skip
+FACTS = {"vocabulary": "same", "data": {"train": "t", "validation": "v", "test": "e"},
+         "evaluation": {"training.evaluation_streams": 4}}  # fmt: skip
 LSTM, GRU = [2.0, 2.1, 2.2, 2.05, 1.95], [1.0, 1.1, 1.2, 1.05, 0.95]
 
 
@@ -34,7 +36,7 @@ def judged_file(name: str = "recall", **changes: Any) -> Path:
             "headline": "perplexity",
             "mode": "min", "test": {"loss": figure, "perplexity": 10 * figure, "accuracy/8": figure / 3},
             "validation": {"loss": figure, "perplexity": figure},
-        } | changes
+        } | FACTS | changes
         for arch, values in (("lstm", LSTM), ("gru", GRU)) for seed, figure in enumerate(values)
     }  # fmt: skip
     path = Path(f"{name}.json")
@@ -51,7 +53,7 @@ def run(folder: str, seed: int, loss: float, arch: str = "lstm", order: dict[str
               "tracking": {"name": "none"}} | changes  # fmt: skip
     tokens = config["training"]["tokens"]
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    facts = {"vocabulary": "same", "order": order, "tokens": tokens, "parameters": 1_234 + len(arch),
+    facts = {**FACTS, "order": order, "tokens": tokens, "parameters": 1_234 + len(arch),
              "best": {"loss": loss, "perplexity": math.exp(loss)}}  # fmt: skip
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return path
@@ -170,7 +172,7 @@ def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
             json.dumps({**json.loads(path.read_text(encoding="utf-8")), "parameters": 2_000}), encoding="utf-8"
         )
     assert verdict("a", "b").splitlines()[1] == (
-        "sizes differ: lstm has 1,238 parameters and gru 2,000; what follows is not at equal size")  # fmt: skip
+        "sizes differ: lstm has 1,238 parameters and gru 2,000, so they are not compared at equal size")  # fmt: skip
 
 
 def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() -> None:
@@ -178,8 +180,8 @@ def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() 
     runs("b", GRU, "gru", training={"tokens": 200_000})
     title, second, *_ = verdict("a", "b").splitlines()
     assert title.startswith("recall: validation perplexity")
-    assert second == ("budgets differ: lstm has read 2,000,000 tokens and gru 200,000; what follows is not at equal "
-                      "tokens")  # fmt: skip
+    assert second == ("budgets differ: lstm has read 2,000,000 tokens and gru 200,000, so they are not "
+                      "compared at equal tokens")  # fmt: skip
     assert "  parameters          lstm 1,238, gru 1,237" in verdict("a", "b")
     runs("c", GRU, "gru", training={"tokens": 2_000_900})  # the last step spends a little more
     assert "budgets" not in verdict("a", "c")
@@ -187,12 +189,11 @@ def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() 
     for name, figures in content.items():
         figures["tokens"] = 500_000 + (name == "gru-0") * 100_000  # 20,000 more on average
     Path("recall.json").write_text(json.dumps(content), encoding="utf-8")
-    assert "budgets differ: lstm has read 500,000 tokens and gru 520,000;" in verdict(
+    assert "budgets differ: lstm has read 500,000 tokens and gru 520,000," in verdict(
         "recall.json:lstm", "recall.json:gru")  # fmt: skip
 
 
 OTHERS = [({"data": "b7"}, "data is a1 in a and b7 in b"),
-          ({"task": "cloze"}, "task is language_model in a and cloze in b"),
           ({"training.batch_size": 8}, "training.batch_size is 4 in a and 8 in b"),
           ({"training.truncation_length": 24}, "training.truncation_length is 12 in a and 24 in b"),
           ({"training.truncation_stride": 6}, "training.truncation_stride is 12 in a and 6 in b")]  # fmt: skip

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.likeness import Basis, bases, caveats, unknown
 from unroll.analysis.verdict import judge_against, sentence, t_interval
 from unroll.errors import BadInput
 from unroll.outputs import whole, write_text
@@ -56,8 +57,12 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     Args:
         experiment: its name.
         results: figures of its runs.
+
+    Raises:
+        BadInput: two runs were not measured on the same data with the same settings.
     """
     groups = by_arch(results)
+    measured = bases(experiment, groups)
     first = next(iter(results.values()))
     metric, lower = first["headline"], first["mode"] == "min"
     values = {arch: [run["test"][metric] for run in runs] for arch, runs in groups.items()}
@@ -80,8 +85,16 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
             "probability_of_improvement": judged and judged.improvement,
             "p_holm": judged and judged.p, "seeds_needed": judged and judged.needed,
             "verdict": judged and sentence(best, arch, judged, digits(interval.mean)),
+            "caveat": _caveat(best, arch, measured),
         })  # fmt: skip
     return rows
+
+
+def _caveat(best: str, arch: str, measured: dict[str, Basis]) -> str | None:
+    """Why the best and another were not compared on equal terms; of the best itself, what nobody can check."""
+    if arch != best:
+        return "; ".join(caveats((best, arch), measured[best], measured[arch])) or None
+    return next(filter(None, (unknown(measured[best], other) for other in measured.values())), None)
 
 
 def digits(value: float) -> int:
@@ -171,7 +184,7 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
     for name in dict.fromkeys(row["experiment"] for row in rows):
         mine = [row for row in rows if row["experiment"] == name]
         lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean ± 95 % t interval over seeds")
-        lines += [_line(row, costs.get((name, row["arch"]))) for row in mine]
+        lines += [line for row in mine for line in _lines(row, costs.get((name, row["arch"])))]
         lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
     for check in checks:
         figures = f"{check['arch']} {check['figure']:.4f}, {check['direction']} {check['bound']:.4f}"
@@ -179,8 +192,8 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
     return "\n".join(lines).lstrip("\n")
 
 
-def _line(row: dict[str, Any], cost: dict[str, Any] | None) -> str:
-    """An architecture's line of the table, with its speed where that was measured."""
+def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:
+    """An architecture's line of the table, with its speed where that was measured, and what makes it unfair."""
     decimals = digits(row["mean"])
     figure = f"{row['mean']:.{decimals}f}"
     if row["half_width"] is not None:
@@ -189,4 +202,6 @@ def _line(row: dict[str, Any], cost: dict[str, Any] | None) -> str:
     if cost is not None:
         spread = "" if cost["half_width"] is None else f" ± {cost['half_width']:,}"
         speed = f"{cost['tokens_per_second']:>11,}{spread} tokens/s"
-    return f"  {row['arch']:8} {figure:20} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
+    yield f"  {row['arch']:8} {figure:20} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
+    if row["caveat"]:
+        yield f"    {row['caveat']}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from unroll.analysis.comparison import Results, by_arch, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.likeness import bases
 from unroll.analysis.page import write_page
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
@@ -108,6 +109,7 @@ def _section(
 ) -> dict[str, Any]:
     from unroll.analysis import plots
 
+    bases(name, by_arch(results))  # refuses figures that were not measured alike
     folder = outputs / "studies" / name
     searched = load_study(folder) if (folder / "study.json").exists() else None
     palette = plots.colours([*archs, list(by_arch(results)), searched.archs if searched else []])
@@ -122,7 +124,7 @@ def _section(
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
         "colours": palette, "costs": costs, "figures": figures,
-        "verdicts": [row["verdict"] for row in mine if row["verdict"]],
+        "verdicts": [(row["verdict"], row.get("caveat")) for row in mine if row["verdict"] or row.get("caveat")],
         "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
         "further": _further(results, mine), "study": study,
         "commands": _commands(name, results, outputs, is_study=study is not None),

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from unroll.analysis.comparison import by_arch, load_results
+from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
 from unroll.errors import BadInput, no_such
 
 HEADLINES = ("f1", "pseudo_perplexity", "perplexity", "accuracy", "loss")  # runs are judged by the first that they have
 LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
 HIGHER = {"accuracy", "f1", "precision", "recall"}
-
-
-class Training(NamedTuple):
-    """How the runs of a side were trained.
-
-    Args:
-        tokens: that a run has read, on average.
-        parameters: that it has.
-        order: what decides, with the seed, in which order it has read them, by keys of settings.
-        vocabulary: digest of it; None where it is not told.
-    """
-
-    tokens: float
-    parameters: float
-    order: dict[str, Any]
-    vocabulary: str | None
 
 
 @dataclass(frozen=True)
@@ -44,10 +28,9 @@ class Side:
         name: as it was typed.
         arch: their architecture.
         experiment: what they are runs of.
-        split: on which they were judged.
-        headline: the metric that they are compared by.
+        basis: what they were trained on and judged on, and how.
         lower: whether a lower headline is the better one.
-        training: how they were trained.
+        is_file: whether ``evaluate`` wrote the figures, which are then those of the runs that it measured the speed of.
         figures: by seed.
         validation: figures by seed of the best validation.
     """
@@ -55,10 +38,9 @@ class Side:
     name: str
     arch: str
     experiment: str
-    split: str
-    headline: str
+    basis: Basis
     lower: bool
-    training: Training
+    is_file: bool
     figures: dict[int, dict[str, float]]
     validation: dict[int, dict[str, float]]
 
@@ -79,11 +61,11 @@ class Side:
             BadInput: that is not known of the metric.
         """
         kind = metric.partition("/")[0].removesuffix("_known")
-        if metric == self.headline:
+        if metric == self.basis.headline:
             return self.lower
         if kind not in LOWER | HIGHER:
             raise BadInput(f"Whether more or less of {metric} is better is not known; choose another --metric, such as "
-                           f"{self.headline}.")  # fmt: skip
+                           f"{self.basis.headline}.")  # fmt: skip
         return kind in LOWER
 
 
@@ -110,10 +92,13 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     if arch not in groups:
         raise no_such(f"figure in {file} of", arch, groups)
     runs = groups[arch]
+    bases(str(file), {arch: runs})  # refuses seeds that were not measured alike
     first = runs[0]
     return Side(
-        text, arch, file.stem, first["split"], first["headline"], first["mode"] == "min", _training(runs),
-        {run["seed"]: run["test"] for run in runs}, {run["seed"]: run["validation"] for run in runs},
+        name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], first["headline"]),
+        lower=first["mode"] == "min", is_file=True,
+        figures={run["seed"]: run["test"] for run in runs},
+        validation={run["seed"]: run["validation"] for run in runs},
     )  # fmt: skip
 
 
@@ -135,14 +120,12 @@ def _of_runs(text: str) -> Side:
             raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
         figures[other["seed"]] = found["best"]
     headline = next((name for name in HEADLINES if name in facts["best"]), "loss")
-    training = _training([found for _, found in runs])
-    return Side(text, archs[0], config["experiment"], "validation", headline, headline in LOWER, training,
-                figures, figures)  # fmt: skip
-
-
-def _training(runs: Sequence[dict[str, Any]]) -> Training:
-    tokens, parameters = (fmean(run[key] for run in runs) for key in ("tokens", "parameters"))
-    return Training(tokens, parameters, dict(runs[0]["order"]), runs[0].get("vocabulary"))
+    every = [basis_of([found], "validation", headline) for _, found in runs]
+    refuse_other_data(text, [basis.data for basis in every])
+    for folder, other_basis in zip(folders[1:], every[1:], strict=True):
+        refuse_unlike((str(folders[0]), str(folder)), every[0], other_basis)
+    basis = basis_of([found for _, found in runs], "validation", headline)
+    return Side(text, archs[0], config["experiment"], basis, headline in LOWER, False, figures, figures)
 
 
 def _folders(text: str) -> Iterator[Path]:
@@ -168,7 +151,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if not isinstance(facts["best"]["loss"], float) or not isinstance(facts["vocabulary"], str):
             raise TypeError
-        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), _training([facts])
+        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), basis_of([facts], "validation", "loss")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts

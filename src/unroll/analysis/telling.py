@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unroll.analysis.comparison import digits
 from unroll.analysis.costs import load_costs
+from unroll.analysis.likeness import caveats, refuse_unlike, unknown
 from unroll.analysis.sides import Side, read_side
 from unroll.analysis.verdict import (
     POWER,
@@ -22,9 +23,6 @@ from unroll.analysis.verdict import (
     sentence,
 )
 from unroll.errors import BadInput, no_such
-
-LAST_STEP = 1.01  # by which factor tokens may differ at one budget, since a run ends with the step that spends it
-MATCHED = 1.03  # and parameters where hidden sizes, which are whole numbers, were solved to have as many
 
 
 def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
@@ -46,22 +44,23 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     if margin is not None and not 0 < margin < math.inf:
         raise BadInput("--margin must be a number above 0, in units of the metric.")
     sides = read_side(a), read_side(b)
-    metric = metric or sides[0].headline
+    metric = metric or sides[0].basis.headline
     _refuse_unlike(*sides, test)
     values = [side.values(metric) for side in sides]
     judged = judge(values[0], values[1], sides[0].is_lower_better(metric), test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
     places = digits(max((judged.a.mean, judged.b.mean), key=abs))
-    counts = (f"{name} {side.training.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
+    counts = (f"{name} {side.basis.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
     rows = [*_quality(names, sides, metric, judged, places), ("parameters", ", ".join(counts))]
     ends = [sentence(*names, judged, places)]
     if costs:
         speeds = judge(_speeds(sides[0], costs), _speeds(sides[1], costs), lower=False)
         rows += _means("tokens/s", names, speeds, "measurements", 0)
         ends.append(sentence(*names, speeds, 0, SPEED))
-    title = f"{sides[0].experiment}: {sides[0].split} {metric}, means with 95 % t intervals"
+    title = f"{sides[0].experiment}: {sides[0].basis.split} {metric}, means with 95 % t intervals"
     width = max(len(label) for label, _ in rows)
-    return "\n".join([title, *_budgets(names, sides), *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
+    notes = [*caveats(names, sides[0].basis, sides[1].basis), unknown(sides[0].basis, sides[1].basis)]
+    return "\n".join([title, *filter(None, notes), *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
 
 
 def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
@@ -72,13 +71,10 @@ def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
     """
     if a.name == b.name:
         raise BadInput(f"{a.name} is on both sides; name two.")
-    for what in ("experiment", "split", "headline"):
-        if getattr(a, what) != getattr(b, what):
-            kind = {"headline": "metric"}.get(what, what)
-            raise BadInput(f"{a.name} and {b.name} cannot be compared: their {kind} is {getattr(a, what)} and "
-                           f"{getattr(b, what)}; name two sides of one.")  # fmt: skip
-    if a.training.vocabulary and b.training.vocabulary and a.training.vocabulary != b.training.vocabulary:
-        raise BadInput(f"{a.name} and {b.name} cannot be compared: their vocabularies differ; train on one corpus.")
+    if a.experiment != b.experiment:
+        raise BadInput(f"{a.name} and {b.name} cannot be compared: their experiment is {a.experiment} and "
+                       f"{b.experiment}; name two sides of one.")  # fmt: skip
+    refuse_unlike((a.name, b.name), a.basis, b.basis)
     if common := [seed for seed in a.figures if a.arch == b.arch and a.figures[seed] == b.figures.get(seed)]:
         raise BadInput(f"{a.name} and {b.name} have a run in common, that of seed {common[0]}; name each on one side.")
     if test == "paired":
@@ -94,26 +90,14 @@ def _refuse_unpaired(a: Side, b: Side) -> None:
     if a.figures.keys() != b.figures.keys():
         raise BadInput(f"--test paired pairs by seed, but {a.name} has seeds {_seeds(a)} and {b.name} {_seeds(b)}; "
                        "train those that are missing, or choose welch.")  # fmt: skip
-    for key, value in a.training.order.items():
-        if value != b.training.order.get(key):
+    for key, value in a.basis.order.items():
+        if value != b.basis.order.get(key):
             raise BadInput(f"--test paired pairs runs that read the same data in the same order, but {key} is {value} "
-                           f"in {a.name} and {b.training.order.get(key)} in {b.name}; choose welch.")  # fmt: skip
+                           f"in {a.name} and {b.basis.order.get(key)} in {b.name}; choose welch.")  # fmt: skip
 
 
 def _seeds(side: Side) -> str:
     return ", ".join(str(seed) for seed in sorted(side.figures))
-
-
-def _budgets(names: tuple[str, str], sides: tuple[Side, Side]) -> Iterator[str]:
-    """A line each where one side has read more than the other, and where its networks are larger."""
-    tokens = [side.training.tokens for side in sides]
-    if max(tokens) > LAST_STEP * min(tokens):
-        yield (f"budgets differ: {names[0]} has read {tokens[0]:,.0f} tokens and {names[1]} {tokens[1]:,.0f}; what "
-               "follows is not at equal tokens")  # fmt: skip
-    sizes = [side.training.parameters for side in sides]
-    if max(sizes) > MATCHED * min(sizes):
-        yield (f"sizes differ: {names[0]} has {sizes[0]:,.0f} parameters and {names[1]} {sizes[1]:,.0f}; what follows "
-               "is not at equal size")  # fmt: skip
 
 
 def _quality(
@@ -172,7 +156,7 @@ def _speeds(side: Side, costs: Path) -> list[float]:
     Raises:
         BadInput: there are none.
     """
-    if side.training.vocabulary is not None:  # runs may have other settings than those that were measured
+    if not side.is_file:  # runs may have other settings than those that were measured
         raise BadInput(f"--costs goes with FILE:ARCH, whose speed was measured, and not with runs such as {side.name}.")
     path = costs / f"{side.experiment}.json"
     speeds = load_costs(path)

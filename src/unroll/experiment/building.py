@@ -25,7 +25,7 @@ from unroll.data.batch import DataSpec
 from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
-from unroll.data.streams import Reset, Streams
+from unroll.data.streams import Streams
 from unroll.errors import BadInput
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
@@ -42,6 +42,7 @@ from unroll.tasks.base import OptimizerFactory
 from unroll.training.optimizers import optimizer_factory
 
 EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
+WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
 Parts = tuple[DataSpec, OptimizerFactory, int]  # what every task takes beside its network
 
 
@@ -199,15 +200,29 @@ def loaders(
     return loader, evaluation_loader(config, spec, splits["validation"], share)
 
 
+def evaluation_settings(config: Config) -> dict[str, Any]:
+    """How validation and test are read: what a figure depends on beside the network and the split, by keys of settings.
+
+    The batch size is not among it, since a sequence has the same figures beside others as alone.
+    """
+    settings = config.training
+    if config.task.name != "language_model":
+        return {WINDOW: settings.truncation_length}
+    return {
+        WINDOW: settings.truncation_length or EVALUATION_WINDOW,
+        "training.evaluation_streams": settings.evaluation_streams,
+        # every evaluation begins with a fresh state: its figures must not depend on the one before it
+        "training.state_reset": "document" if settings.state_reset == "document" else "epoch",
+    }
+
+
 def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share = ALL) -> Streams | Buckets:
     """Batches for validation and test: every token once, in one fixed order."""
-    settings = config.training
+    how = evaluation_settings(config)
     if config.task.name == "language_model":
-        window = settings.truncation_length or EVALUATION_WINDOW
-        # every evaluation begins anew: its figures must not depend on the one before it
-        reset: Reset = "document" if settings.state_reset == "document" else "epoch"
-        return Streams(split, settings.evaluation_streams, window, reset=reset, share=share)
-    return Buckets(_read(config, split), settings.batch_size, spec.padding_index, None, settings.truncation_length,
+        return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
+                       share=share)  # fmt: skip
+    return Buckets(_read(config, split), config.training.batch_size, spec.padding_index, None, how[WINDOW],
                    share=share)  # fmt: skip
 
 

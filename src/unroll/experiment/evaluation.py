@@ -16,12 +16,13 @@ from unroll.data.loader import Endless
 from unroll.data.prepared import Split, open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
-from unroll.experiment.building import build_task, evaluation_loader, loaders
+from unroll.experiment.building import WINDOW, build_task, evaluation_loader, evaluation_settings, loaders
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained
 from unroll.networks.ngram import KneserNey
 from unroll.outputs import write_text
 from unroll.tasks import Task
+from unroll.tracking.provenance import short_digest
 from unroll.training.precision import as_precise
 
 ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
@@ -37,33 +38,20 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         costs: JSON file with what varies from time to time, tokens per second by architecture; None not to measure it.
 
     Raises:
-        BadInput: a folder is no run, its vocabulary is another one's, or runs differ in more than arch and seed.
+        BadInput: a folder is not a run, it was trained on other data, or runs differ in more than arch and seed.
     """
-    vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
-    has_test = (prepared / "test" / "test").is_dir()
-    judged = "test" if has_test else "validation"
-    split = open_split(prepared / "test" / "test" if has_test else prepared / "fit" / "validation")
+    data = _Prepared(prepared)
+    settings: dict[str, Config] = {}
     results: dict[str, Any] = {}
     firsts: dict[str, Trained] = {}
-    settings: dict[str, Config] = {}
     marks: dict[str, str] = {}
     for folder in runs:
         run = Trained.load(folder)
-        if run.vocabulary.digest != vocabulary.digest:
-            raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; train it on this data.")
-        if run.config.data.has_test and not has_test:
-            raise BadInput(f"{prepared} has no test split, but data={run.config.data.name} has; prepare it again.")
+        data.refuse(folder, run)
         _same_but_for_the_seed(run.config, settings, folder)
-        torch.set_num_threads(run.config.training.threads)
-        figures = evaluate_task(run.task, evaluation_loader(run.config, vocabulary.spec, split))
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         marks[folder.name] = facts["fingerprint"]
-        results[folder.name] = {
-            "arch": run.config.arch.name, "seed": run.config.seed, "split": judged,
-            "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"], "test": figures,
-            "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
-            "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
-        }  # fmt: skip
+        results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
     if costs:
         speeds = measure(firsts, open_split(prepared / "fit" / "train"))
@@ -78,8 +66,70 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
     return results
 
 
+class _Prepared:
+    """Prepared data on which runs are judged: the test split, or validation where the corpus has no test split.
+
+    Args:
+        folder: with ``fit/`` and ``test/``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.vocabulary = Vocabulary.load(folder / "fit" / "vocabulary.json")
+        self.has_test = (folder / "test" / "test").is_dir()
+        self.judged = "test" if self.has_test else "validation"
+        paths = {split: folder / "fit" / split for split in ("train", "validation")}
+        if self.has_test:
+            paths["test"] = folder / "test" / "test"
+        self.split = open_split(paths[self.judged])
+        self.digests = {split: short_digest(path) for split, path in paths.items()}
+        self.fit_digest = short_digest(folder / "fit")
+
+    def refuse(self, folder: Path, run: Trained) -> None:
+        """Refuse a run that cannot be judged here.
+
+        Raises:
+            BadInput: its vocabulary is another one, or the test split is missing.
+        """
+        if run.vocabulary.digest != self.vocabulary.digest:
+            raise BadInput(f"{folder} has a vocabulary from another run than {self.folder}; train it on this data.")
+        if run.config.data.has_test and not self.has_test:
+            raise BadInput(f"{self.folder} has no test split, but data={run.config.data.name} has; prepare it again.")
+
+    def of(self, folder: Path, facts: dict[str, Any]) -> dict[str, str | None]:
+        """Digests of the splits that a run was trained, validated and is judged on; None for one that is not known.
+
+        Raises:
+            BadInput: the run was trained or validated on other data than these.
+        """
+        fit: dict[str, str | None] = {"train": None, "validation": None}
+        if "data" in facts:
+            fit = dict(facts["data"])
+        elif facts["order"].get("data") == self.fit_digest:  # a run of an older version, but of these very files
+            fit = {split: self.digests[split] for split in fit}
+        for split, digest in fit.items():
+            if digest is not None and digest != self.digests[split]:
+                raise BadInput(f"{folder} was trained on other data: its {split} split is not that of {self.folder}; "
+                               "name the data that it was trained on, or train it again on this.")  # fmt: skip
+        return {**fit, self.judged: self.digests[self.judged]}
+
+
+def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
+    """What is written of one run."""
+    torch.set_num_threads(run.config.training.threads)
+    loader = evaluation_loader(run.config, prepared.vocabulary.spec, prepared.split)
+    return {
+        "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
+        "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
+        "vocabulary": run.vocabulary.digest, "data": data, "evaluation": evaluation_settings(run.config),
+        "test": evaluate_task(run.task, loader),
+        "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
+        "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
+    }  # fmt: skip
+
+
 def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path) -> None:
-    """Seeds of one architecture may be averaged only if they differ in nothing else."""
+    """Seeds of one architecture may be averaged only if they differ in nothing else, and all are measured alike."""
     first = seen.setdefault(config.arch.name, config)
     if first is not config and first.seed == config.seed:
         raise BadInput(f"{folder} is a second run of {config.name}; judge them apart.")
@@ -92,6 +142,11 @@ def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path
         raise BadInput(f"{folder} was trained with solved={config.solved or 'null'}, and the first run with "
                        f"solved={other.solved or 'null'}; what counts as solved is declared before training, alike for "
                        "all runs: train the others again with one declaration.")  # fmt: skip
+    how, others = evaluation_settings(config), evaluation_settings(other)
+    for key in how:
+        if key != WINDOW and how[key] != others.get(key):
+            raise BadInput(f"{folder} has {key}={how[key]} and arch={other.arch.name} {others.get(key)}, which changes "
+                           "the figures, so that they cannot be compared; train both with one value.")  # fmt: skip
 
 
 def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from unroll.data.prepared import open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import build_task, loaders
+from unroll.experiment.building import build_task, evaluation_settings, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, record_of
 from unroll.experiment.trained import tensors
@@ -31,7 +31,7 @@ from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import whole
 from unroll.tasks import LanguageModel
-from unroll.tracking.provenance import code_digest, digest_of, fingerprint
+from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, History, Interruptible, Watched
 from unroll.training.checkpoint import Identity, Resume, usable
@@ -156,7 +156,8 @@ class _Job:
         self.config, self.group, self.trial = config, group, trial
         seed_everything(config.seed, verbose=False)
         self.vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
-        self.splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
+        self.fit_folder = prepared / "fit"
+        self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
         vectors = load_vectors(prepared / "fit") if self.vocabulary.vector_size else None
         self.task = build_task(config, self.vocabulary.spec, vectors)
 
@@ -237,6 +238,8 @@ class _Job:
         (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
         parameters = sum(parameter.numel() for parameter in self.task.parameters())
         record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest,
+                  "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
+                  "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures}  # fmt: skip
         if working.before:
@@ -246,7 +249,7 @@ class _Job:
     def _order(self, data: str) -> dict[str, Any]:
         """What decides, with the seed, in which order the data is read, so that runs may be paired by seed."""
         settings = self.config.training
-        return {"data": data[:12], "task": self.config.task.name, "training.batch_size": settings.batch_size,
+        return {"data": data[:SHORT], "task": self.config.task.name, "training.batch_size": settings.batch_size,
                 "training.truncation_length": settings.truncation_length,
                 "training.truncation_stride": settings.truncation_stride or settings.truncation_length}  # fmt: skip
 

@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
 # what a trained model depends on
 CODE = ("cells", "networks", "data", "tasks", "training", "experiment", "history.py", "interruption.py", "launching.py")
+SHORT = 12  # digits of a digest that people read
 
 
 def digest_of(paths: Sequence[Path]) -> str:
@@ -25,6 +26,11 @@ def digest_of(paths: Sequence[Path]) -> str:
                 with file.open("rb") as stream:
                     total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
+
+
+def short_digest(path: Path) -> str:
+    """The first digits of :func:`digest_of` of one file or folder."""
+    return digest_of([path])[:SHORT]
 
 
 def code_digest(*beside: str) -> str:
