@@ -54,7 +54,8 @@ def basis_of(runs: Sequence[Mapping[str, Any]], split: str, headline: str) -> Ba
     """
     first = runs[0]
     return Basis(
-        task=first.get("task") or first["order"].get("task", ""), split=split, headline=headline, vocabulary=first.get("vocabulary"),
+        task=first.get("task") or first["order"].get("task", ""), split=split, headline=headline,
+        vocabulary=first.get("vocabulary"),
         data={name: digest for name, digest in first.get("data", {}).items() if digest},
         evaluation=first.get("evaluation"), order=dict(first["order"]),
         tokens=fmean(run["tokens"] for run in runs), parameters=fmean(run["parameters"] for run in runs),
