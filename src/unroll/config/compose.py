@@ -1,39 +1,26 @@
-"""Settings from files and the command line: composed by Hydra, checked by the schema, wrong ones told in words."""
+"""Settings from files and the command line: composed by Hydra, checked by the schema."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
+from unroll.config.differences import differences
 from unroll.config.explanation import keys
+from unroll.config.messages import GROUPS, explain_error, first_sentence
 from unroll.config.schema import Config
-from unroll.config.section import plain
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
 CONF = Path("conf")
-SHOWN = 60  # characters of a wrong value that an error repeats
-GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
 S = TypeVar("S", bound=BaseModel)
-TAGS = {  # by which pydantic names a choice of sections
-    "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
-    "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
-    "int", "float", "str", "bool",
-}  # fmt: skip
-DUE = {  # what pydantic's errors miss, by the beginnings of their names
-    "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
-    "dict": "{key: value}", "model": "{key: value}",
-}  # fmt: skip
 
 
 def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
@@ -65,6 +52,22 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
     Raises:
         BadInput: an unknown key or choice.
     """
+    check_root(conf)
+    chosen = _choices(overrides, conf)
+    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
+    question(chosen["experiment"], conf)
+    settings = _composed(overrides, conf)
+    differing = differences(settings.get("archs", {}), path, conf).get(chosen.get("arch", settings["arch"]["name"]))
+    if differing:  # composed again, so that the command line, which comes last, has the last word
+        settings = _composed([f"{key}={json.dumps(value)}" for key, value in differing.items()] + [*overrides], conf)
+    settings.pop("archs", None)
+    settings["experiment"] = chosen["experiment"]
+    settings.pop("question")  # asked by the experiment; a run is the same whatever the words
+    return settings
+
+
+def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
+    """What Hydra makes of the files and the overrides, the later of which win."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -72,9 +75,6 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    check_root(conf)
-    chosen = _choices(overrides, conf)
-    question(chosen["experiment"], conf)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
@@ -82,13 +82,18 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
             free = [f"++{text.lstrip('+')}" if "arch.cell_arguments." in text else text for text in overrides]
             composed = hydra_compose("config", free)
             content = OmegaConf.to_container(composed, resolve=True)
+    except yaml.MarkedYAMLError as error:
+        raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(_first_sentence(str(error), overrides)) from None
+        raise BadInput(first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
-    settings = {str(key): value for key, value in content.items()}
-    settings["experiment"] = chosen["experiment"]
-    settings.pop("question")  # asked by the experiment; a run is the same whatever the words
-    return settings
+    return {str(key): value for key, value in content.items()}
+
+
+def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
+    """File and line of what is no YAML."""
+    mark = error.problem_mark
+    return f"{conf / Path(mark.name).relative_to(conf.resolve())}, line {mark.line + 1}" if mark else str(conf)
 
 
 def finished(settings: dict[str, Any], origin: str) -> Config:
@@ -114,7 +119,7 @@ def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str) -> d
     try:
         SharedConfig.model_validate(shared)
     except ValidationError as error:
-        raise BadInput(_explain_error(error, origin, Config, "recurrent.")) from None
+        raise BadInput(explain_error(error, origin, Config, "recurrent.")) from None
     network = NETWORKS.get(str(arch.get("network")))
     known = network.model_fields if network else {}
     return {key: value for key, value in shared.items() if key in known} | arch
@@ -214,7 +219,7 @@ def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise BadInput(_explain_error(error, origin, kind)) from None
+        raise BadInput(explain_error(error, origin, kind)) from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -266,63 +271,3 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
         files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
         raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
     return chosen
-
-
-def _first_sentence(message: str, overrides: Sequence[str]) -> str:
-    line = " ".join(message.split("\n")[0].split()).rstrip(".")
-    return f"{line}; mend the settings ({' '.join(overrides)})."
-
-
-def _explain_error(error: ValidationError, origin: str | Path, kind: type[BaseModel], prefix: str = "") -> str:
-    """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = _place(first)
-    if isinstance(origin, Path):
-        origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)
-    key = prefix + ".".join(place)
-    if first["type"] == "extra_forbidden":
-        siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
-    if first["type"] == "missing":
-        return f"The setting {key} is missing ({origin}); see unroll config --explain."
-    reason = first["msg"].removeprefix("Value error, ")
-    reason = reason[0].lower() + reason[1:]
-    if first["type"] == "value_error" and place[:1] == ["space"] and place[1:]:  # of a key that the part does not know
-        return f"{key}: {reason} ({origin})."
-    if not key or first["type"] == "value_error":
-        word = reason.split()[0]
-        is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
-        return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
-    due = _due([found["type"] for found in error.errors() if _place(found) == place])
-    if due:
-        reason = f"{due} is due"
-    reason = reason.replace("input should be", "it must be").replace(" after validation", "")
-    value = plain(first["input"])
-    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
-    return f"{key}={value}: {reason} ({origin})."
-
-
-def line_of(path: Path, place: Sequence[str]) -> int:
-    """Line of a setting in its file, or of the section that should have it."""
-    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
-    for part in place:
-        if isinstance(node, yaml.SequenceNode):
-            node = node.value[int(part)]
-        elif isinstance(node, yaml.MappingNode):
-            pairs = {key.value: (key, value) for key, value in node.value}
-            if part not in pairs:
-                break
-            line, node = pairs[part][0].start_mark.line + 1, pairs[part][1]
-    return line
-
-
-def _place(error: ErrorDetails) -> list[str]:
-    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
-
-
-def _due(errors: list[str]) -> str:
-    """What may be where a value of another kind is, from the names of the errors; nothing if they tell other faults."""
-    if not all(re.fullmatch(r"[a-z]+_(type|parsing|from_float|attributes_type)", name) for name in errors):
-        return ""
-    kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]
-    return " or ".join(DUE[kind] for kind in kinds if not (kind == "int" and "float" in kinds))

@@ -14,6 +14,11 @@ from pydantic import BaseModel
 from unroll.config.architectures import SharedConfig
 from unroll.config.schema import Config
 
+ARCHS = (
+    "archs.NAME.KEY: What arch=NAME has in place of the experiment's own KEY, such as archs: {irnn: {training: "
+    "{clip_norm: 0.1}}}; training and recurrent settings, but for those that must be equal in a comparison."
+)
+
 
 def explain(kind: type[BaseModel] = Config) -> str:
     """Every field with its type and its sentence, a line each."""
@@ -25,6 +30,8 @@ def explain(kind: type[BaseModel] = Config) -> str:
             shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(_plain(field.annotation)))
             if "Config" not in shape:
                 lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}")
+    if kind is Config:
+        lines += ["archs: Settings of one architecture, in the file of an experiment alone.", f"  {ARCHS}"]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from unroll.config.compose import GROUPS
+from unroll.config.messages import GROUPS
 from unroll.config.searchable import refused
 from unroll.config.section import Name, Section, plain
 from unroll.errors import nearest

@@ -1,0 +1,91 @@
+"""What is wrong with settings, in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from unroll.config.explanation import keys
+from unroll.config.section import plain
+from unroll.errors import nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+SHOWN = 60  # characters of a wrong value that an error repeats
+GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
+TAGS = {  # by which pydantic names a choice of sections
+    "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
+    "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
+    "int", "float", "str", "bool",
+}  # fmt: skip
+DUE = {  # what pydantic's errors miss, by the beginnings of their names
+    "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
+    "dict": "{key: value}", "model": "{key: value}",
+}  # fmt: skip
+
+
+def first_sentence(message: str, overrides: Sequence[str]) -> str:
+    """The first line of another package's message, as a sentence with its place."""
+    line = " ".join(message.split("\n")[0].split()).rstrip(".")
+    return f"{line}; correct the settings ({' '.join(overrides)})."
+
+
+def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseModel], prefix: str = "") -> str:
+    """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    place = _place(first)
+    if isinstance(origin, Path):
+        origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)
+    key = prefix + ".".join(place)
+    if first["type"] == "extra_forbidden":
+        siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
+        return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
+    if first["type"] == "missing":
+        return f"The setting {key} is missing ({origin}); see unroll config --explain."
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    if first["type"] == "value_error" and place[:1] == ["space"] and place[1:]:  # of a key that the part does not know
+        return f"{key}: {reason} ({origin})."
+    if not key or first["type"] == "value_error":
+        word = reason.split()[0]
+        is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
+        return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
+    due = _due([found["type"] for found in error.errors() if _place(found) == place])
+    if due:
+        reason = f"{due} is due"
+    reason = reason.replace("input should be", "it must be").replace(" after validation", "")
+    value = plain(first["input"])
+    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
+    return f"{key}={value}: {reason} ({origin})."
+
+
+def line_of(path: Path, place: Sequence[str]) -> int:
+    """Line of a setting in its file, or of the section that should have it."""
+    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
+    for part in place:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[int(part)]
+        elif isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                break
+            line, node = pairs[part][0].start_mark.line + 1, pairs[part][1]
+    return line
+
+
+def _place(error: ErrorDetails) -> list[str]:
+    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
+
+
+def _due(errors: list[str]) -> str:
+    """What may be where a value of another kind is, from the names of the errors; nothing if they tell other faults."""
+    if not all(re.fullmatch(r"[a-z]+_(type|parsing|from_float|attributes_type)", name) for name in errors):
+        return ""
+    kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]
+    return " or ".join(DUE[kind] for kind in kinds if not (kind == "int" and "float" in kinds))
