@@ -46,6 +46,11 @@ def test_every_figure_that_a_task_reports_has_a_scale_and_its_headline_a_directi
     task = build_task(config, spec)
     figures = experiment.evaluate_task(task, evaluation_loader(config, spec, open_split(fit / "validation")))
     assert {reported, task.headline} <= figures.keys()
+    items = task.items()
+    for figure in figures:
+        if metric_of(config.task.name, figure).scale == "log-odds":  # k of n items, and so a whole number of them
+            assert items[figure] > 0
+            assert figures[figure] * items[figure] == pytest.approx(round(figures[figure] * items[figure]))
     for figure in figures:
         assert metric_of(config.task.name, figure).name == figure
     assert metric_of(config.task.name, task.headline).lower == (task.mode == "min")

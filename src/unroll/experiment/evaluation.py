@@ -118,11 +118,12 @@ def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], pr
     """What is written of one run."""
     torch.set_num_threads(run.config.training.threads)
     loader = evaluation_loader(run.config, prepared.vocabulary.spec, prepared.split)
+    figures = evaluate_task(run.task, loader)
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
         "vocabulary": run.vocabulary.digest, "data": data, "evaluation": evaluation_settings(run.config),
-        "test": evaluate_task(run.task, loader),
+        "test": figures, "items": run.task.items(),
         "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
     }  # fmt: skip

@@ -241,7 +241,8 @@ class _Job:
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": parameters,
-                  "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures}  # fmt: skip
+                  "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
+                  "deterministic": not self.task.is_random}  # fmt: skip
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -155,6 +155,12 @@ class Task(LightningModule, ABC):
             figures |= {f"accuracy/{group}": value for group, value in values}
         return figures
 
+    def items(self) -> dict[str, int]:
+        """Over how many items each mean of the last :meth:`metrics` was taken: tokens, labels or sequences."""
+        counts = {name: self._mean(name).items for name in self.means}
+        groups = zip(self.spec.groups, self.by_group.items, strict=True)
+        return counts | {f"accuracy/{group}": count for group, count in groups}
+
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule, from the factory."""
         assert self.optimizer_factory is not None

@@ -10,6 +10,8 @@ from torchmetrics import Metric
 class TokenMean(Metric):
     """Mean over real tokens: a sum and a count, both in double precision.
 
+    ``items`` is the count, over all processes, once the mean was computed.
+
     Shapes:
         values: any, with mask of the same shape
     """
@@ -21,6 +23,7 @@ class TokenMean(Metric):
     def __init__(self) -> None:
         super().__init__()
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.items = 0
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, values: Tensor, mask: Tensor) -> None:
@@ -30,11 +33,14 @@ class TokenMean(Metric):
 
     def compute(self) -> Tensor:
         """Mean of all that was added; NaN of nothing."""
+        self.items = int(self.count)
         return self.total / self.count
 
 
 class GroupedMean(Metric):
     """Mean of each group of probed tokens.
+
+    ``items`` is the number of tokens of each group, over all processes, once the means were computed.
 
     Args:
         groups: number of groups.
@@ -49,6 +55,7 @@ class GroupedMean(Metric):
 
     def __init__(self, groups: int) -> None:
         super().__init__()
+        self.items: list[int] = []
         self.add_state("totals", torch.zeros(groups, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(groups, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -60,4 +67,5 @@ class GroupedMean(Metric):
 
     def compute(self) -> Tensor:
         """Mean of each group: [groups]; NaN where there was none."""
+        self.items = self.counts.tolist()
         return self.totals / self.counts
