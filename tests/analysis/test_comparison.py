@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from unroll.analysis.comparison import check_targets, compare, compare_all, digits, load_results
+from unroll.analysis.comparison import compare, compare_all, digits, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.verdict import judge, t_interval, welch
 from unroll.errors import BadInput
@@ -36,12 +35,6 @@ def stored(folder: Path, **experiments: dict[str, dict[str, Any]]) -> list[Path]
     for name, content in experiments.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return [folder / f"{name}.json" for name in experiments]
-
-
-def targets_file(folder: Path, *targets: dict[str, Any]) -> Path:
-    path = folder / "targets.yaml"
-    path.write_text(yaml.safe_dump([{"experiment": "a", "metric": "score", "source": "a paper"} | t for t in targets]))
-    return path
 
 
 @pytest.mark.parametrize(("mode", "order"), [("min", ["lstm", "gru", "rnn"]), ("max", ["rnn", "gru", "lstm"])])
@@ -163,51 +156,12 @@ def test_costs_of_another_form_are_named(content: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "arch", "bound", "result"),
-    [
-        ({"at_most": 2.06}, "lstm", 2.06, "PASS"),
-        ({"at_most": 2.04}, "lstm", 2.04, "FAIL"),
-        ({"at_least": 3.09}, "rnn", 3.09, "PASS"),
-        ({"at_least": 3.11}, "rnn", 3.11, "FAIL"),
-        ({"metric": "other", "at_least": -2.06}, "lstm", -2.06, "PASS"),
-        # `times` names a rival: the bound is a multiple of its figure, and it does not compete.
-        ({"at_most": 0.7, "times": "rnn"}, "lstm", 2.17, "PASS"),
-        ({"at_most": 0.6, "times": "rnn"}, "lstm", 1.86, "FAIL"),
-        ({"at_most": 1.0, "times": "lstm"}, "gru", 2.05, "FAIL"),
-        ({"at_least": 1.4, "times": "gru"}, "rnn", 2.94, "PASS"),
-        # `archs` names those that compete.
-        ({"at_most": 2.06, "archs": ["rnn", "gru"]}, "gru", 2.06, "FAIL"),
-        ({"at_most": 3.2, "archs": ["rnn"]}, "rnn", 3.2, "PASS"),
-        ({"at_most": 1.2, "archs": ["gru"], "times": "lstm"}, "gru", 2.46, "PASS"),
-    ],
-)
-def test_a_target_is_met_or_missed_by_the_best_mean(
-    target: dict[str, Any], arch: str, bound: float, result: str, tmp_path: Path
-) -> None:
-    (row,) = check_targets(targets_file(tmp_path, target), {"a": results(FIGURES, "min")})
-    assert (row["arch"], row["result"], row["seeds"]) == (arch, result, 3)
-    assert row["bound"] == pytest.approx(bound)
-    assert row["direction"] == ("at most" if "at_most" in target else "at least")
-    assert row["source"] == "a paper"
-
-
-@pytest.mark.parametrize(
     ("value", "written"),
     [(0.0, "0.0000"), (0.00012345, "0.000123"), (-0.0099, "-0.00990"), (0.01, "0.0100"), (0.98765, "0.9877"),
      (1.499, "1.4990"), (12.345, "12.35"), (136.42, "136.4")],
 )  # fmt: skip
 def test_a_figure_is_written_with_the_digits_that_its_size_leaves(value: float, written: str) -> None:
     assert f"{value:.{digits(value)}f}" == written
-
-
-def test_targets_are_written_and_told(tmp_path: Path) -> None:
-    metrics = stored(tmp_path / "metrics", a=results(FIGURES, "min"))
-    targets = targets_file(tmp_path, {"at_most": 3.0}, {"at_most": 1.0})
-    text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", targets)
-    rows = json.loads((tmp_path / "out" / "targets.json").read_text())
-    assert [row["result"] for row in rows] == ["PASS", "FAIL"]
-    assert "PASS  a score: lstm 2.0500, at most 3.0000 (a paper)" in text
-    assert "FAIL  a score: lstm 2.0500, at most 1.0000 (a paper)" in text
 
 
 @pytest.mark.parametrize("content", [b"", b"not json", b"{}", b"[]", b"3", b'"text"', b'{"lstm-0": {"arch": "lstm"}}',
@@ -244,8 +198,3 @@ def test_a_folder_of_metrics_is_told_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         load_results(tmp_path)
     assert str(tmp_path) in str(caught.value)
-
-
-def test_a_target_for_an_experiment_that_was_not_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="absent"):
-        check_targets(targets_file(tmp_path, {"experiment": "absent", "at_most": 1.0}), {"a": results(FIGURES, "min")})

@@ -12,10 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
-
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
+from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import judge_against, sentence, t_interval
 from unroll.errors import BadInput
 from unroll.outputs import whole, write_text
@@ -104,45 +103,6 @@ def digits(value: float) -> int:
     return 4 if abs(value) < 1.5 else 2 if abs(value) < 100 else 1
 
 
-def check_targets(path: Path, results: dict[str, Results]) -> list[dict[str, Any]]:
-    """Whether the best mean of an experiment meets the figure it is measured by.
-
-    Args:
-        path: YAML list of ``experiment``, ``metric``, ``at_most`` or ``at_least`` and ``source``; with ``times``, the
-            bound is a multiple of the figure of that architecture, which does not compete then; with ``archs``, only
-            those compete.
-        results: figures by experiment.
-    """
-    try:
-        targets = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    try:
-        return [_check_target(target, results) for target in targets]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInput(
-            f"{path}: a target needs experiment, metric, source and at_most or at_least, of figures that there are; "
-            f"this is missing or wrong: {error}."
-        ) from None
-
-
-def _check_target(target: dict[str, Any], results: dict[str, Results]) -> dict[str, Any]:
-    groups = by_arch(results[target["experiment"]])
-    lower, rival = "at_most" in target, target.get("times")
-    bound = float(target["at_most" if lower else "at_least"])
-    means = {arch: fmean(run["test"][target["metric"]] for run in runs) for arch, runs in groups.items()}
-    if rival:
-        bound *= means.pop(rival)
-    means = {arch: means[arch] for arch in target.get("archs", means)}
-    best = (min if lower else max)(means, key=lambda arch: means[arch])
-    met = means[best] <= bound if lower else means[best] >= bound
-    return {
-        "experiment": target["experiment"], "metric": target["metric"], "arch": best, "figure": means[best],
-        "bound": bound, "direction": "at most" if lower else "at least", "seeds": len(groups[best]),
-        "result": "PASS" if met else "FAIL", "source": target["source"],
-    }  # fmt: skip
-
-
 def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
     """Compare every experiment; write ``comparison.csv`` and ``.json``, and the costs beside the measured speeds.
 
@@ -150,14 +110,14 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
         metrics: files that ``evaluate`` wrote, named after their experiments.
         costs: folder with the measured speeds, which vary and so stay out of ``out``.
         out: folder to write.
-        targets: see :func:`check_targets`; None for none.
+        targets: see :func:`~unroll.analysis.targets.check_targets`; None for none.
 
     Returns:
         Tables for the terminal.
     """
     results = {path.stem: load_results(path) for path in metrics}
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
-    checks = check_targets(targets, results) if targets else []
+    checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
     cost_rows = [row for name in results for row in compare_speeds(name, load_costs(costs / f"{name}.json"))]
     with whole(out, replaces="comparison.json") as folder:
         folder.mkdir()
@@ -186,10 +146,15 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
         lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean ± 95 % t interval over seeds")
         lines += [line for row in mine for line in _lines(row, costs.get((name, row["arch"])))]
         lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
-    for check in checks:
-        figures = f"{check['arch']} {check['figure']:.4f}, {check['direction']} {check['bound']:.4f}"
-        lines.append(f"\n{check['result']}  {check['experiment']} {check['metric']}: {figures} ({check['source']})")
+    lines += map(_target_line, checks)
     return "\n".join(lines).lstrip("\n")
+
+
+def _target_line(check: dict[str, Any]) -> str:
+    figure, bound = ("none" if check[key] is None else f"{check[key]:.4f}" for key in ("figure", "bound"))
+    note = f"; {check['note']}" if check["note"] else ""
+    return (f"\n{check['result']}  {check['experiment']} {check['metric']}: {check['arch'] or 'no architecture'} "
+            f"{figure}, {check['direction']} {bound} ({check['source']}){note}")  # fmt: skip
 
 
 def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:

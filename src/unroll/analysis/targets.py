@@ -1,0 +1,124 @@
+"""Targets: figures to be met, each by the architecture that is best on validation, judged on test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+
+from unroll.errors import BadInput
+
+Runs = Sequence[Mapping[str, Any]]
+Groups = Mapping[str, Runs]  # runs of each architecture
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure to be met.
+
+    Args:
+        experiment, metric: whose figure.
+        lower: whether the bound is one from above.
+        bound: of the figure; with a rival, a multiple of the rival's figure.
+        rival: the architecture that the bound is relative to, which does not compete; None for none.
+        archs: those that compete; None for all.
+        source: where the bound comes from.
+    """
+
+    experiment: str
+    metric: str
+    lower: bool
+    bound: float
+    rival: str | None
+    archs: list[str] | None
+    source: str
+
+
+def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, Any]]:
+    """Whether experiments meet the figures that they are measured by.
+
+    The architecture is chosen by its mean on validation, and its mean on test is held against the bound. One that
+    diverged on validation is not chosen. Of several that are equally good on validation, the worst on test counts. A
+    figure that is not a number meets no bound.
+
+    Args:
+        path: YAML list of ``experiment``, ``metric``, ``at_most`` or ``at_least`` and ``source``; with ``times``, the
+            bound is a multiple of the figure of that architecture, which does not compete then; with ``archs``, only
+            those compete.
+        results: runs by experiment and architecture.
+
+    Raises:
+        BadInput: the file is not such a list, or there are no such figures.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return [_check(target, results[target.experiment]) for target in map(_target, content)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(
+            f"{path}: a target needs experiment, metric, source and at_most or at_least, of figures that there are; "
+            f"this is missing or wrong: {error}."
+        ) from None
+
+
+def _target(content: Mapping[str, Any]) -> Target:
+    lower = "at_most" in content
+    bound = float(content["at_most" if lower else "at_least"])
+    if not math.isfinite(bound) or (lower and "at_least" in content):
+        raise ValueError("one bound, at_most or at_least, which is a finite number")
+    return Target(content["experiment"], content["metric"], lower, bound, content.get("times"), content.get("archs"),
+                  content["source"])  # fmt: skip
+
+
+def _check(target: Target, groups: Groups) -> dict[str, Any]:
+    competing = [arch for arch in target.archs or groups if arch != target.rival]
+    chosen, notes = _chosen(target, {arch: groups[arch] for arch in competing})
+    figure = _mean(groups[chosen], "test", target.metric) if chosen else math.nan
+    bound = target.bound * (_mean(groups[target.rival], "test", target.metric) if target.rival else 1)
+    if chosen and math.isnan(figure):
+        notes.append(f"{chosen} has no {target.metric} on test: a run of it diverged, or nothing was scored")
+    if math.isnan(bound):
+        notes.append(f"the bound is not known, since {target.rival} has no {target.metric} on test")
+    met = figure <= bound if target.lower else figure >= bound  # NaN meets none
+    return {
+        "experiment": target.experiment, "metric": target.metric, "arch": chosen, "figure": _or_none(figure),
+        "bound": _or_none(bound), "direction": "at most" if target.lower else "at least",
+        "seeds": len(groups[chosen]) if chosen else 0, "result": "PASS" if met else "FAIL",
+        "note": "; ".join(notes) or None, "source": target.source,
+    }  # fmt: skip
+
+
+def _chosen(target: Target, groups: Groups) -> tuple[str | None, list[str]]:
+    """The best on validation, of equals the worst on test, and what is to be said of the choice."""
+    means = {arch: _mean(runs, "validation", target.metric) for arch, runs in groups.items()}
+    known = {arch: mean for arch, mean in means.items() if not math.isnan(mean)}
+    lost = [arch for arch in means if arch not in known]
+    notes = [f"{' and '.join(lost)} could not be chosen: no {target.metric} on validation"] if lost else []
+    if not known:
+        return None, notes
+    best = (min if target.lower else max)(known.values())
+    equals = [arch for arch in known if known[arch] == best]
+    if len(equals) > 1:
+        notes.append(f"{' and '.join(equals)} are equally good on validation, and the worst of them on test counts")
+    return max(equals, key=lambda arch: _badness(target, groups[arch])), notes
+
+
+def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
+    figure = _mean(runs, "test", target.metric)
+    return math.isnan(figure), 0.0 if math.isnan(figure) else figure if target.lower else -figure
+
+
+def _mean(runs: Runs, part: str, metric: str) -> float:
+    """Mean over seeds of a figure; NaN where a run has none."""
+    return fmean(run[part][metric] for run in runs)
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
