@@ -21,6 +21,8 @@ import numpy as np
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 
+PART = 1 << 20  # tokens that are counted at a time
+
 
 class Spelling(NamedTuple):
     """Words as characters, each distinct form spelled once.
@@ -80,6 +82,14 @@ class Split:
     def lengths(self) -> np.ndarray:
         """Length of every sequence: [S]."""
         return np.diff(self.offsets)
+
+    def counts(self, vocabulary_size: int) -> np.ndarray:
+        """How often each token comes: [V]. The split is read in parts, since it may be larger than memory."""
+        assert self.tokens is not None
+        total = np.zeros(vocabulary_size, np.int64)
+        for begin in range(0, len(self.tokens), PART):
+            total += np.bincount(self.tokens[begin : begin + PART], minlength=vocabulary_size)
+        return total
 
 
 def open_split(folder: Path) -> Split:

@@ -82,6 +82,13 @@ def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> T
     return Tagger(encoder, build_output(arch, encoder.output_size, spec), *parts)
 
 
+def begin(task: Task, train: Split) -> None:
+    """First values that the training split decides: an output over tokens begins with their frequencies."""
+    for part in task.modules():
+        if isinstance(part, TokenOutput):
+            part.start_from(torch.from_numpy(train.counts(task.spec.vocabulary_size)))
+
+
 def build_words(arch: LearnedConfig, spec: DataSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
     """What a token becomes."""
     if arch.inputs == "one_hot":

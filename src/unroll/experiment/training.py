@@ -20,7 +20,7 @@ from unroll.data.prepared import open_split
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import build_task, evaluation_settings, loaders
+from unroll.experiment.building import begin, build_task, evaluation_settings, loaders
 from unroll.experiment.evaluation import evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, record_of
 from unroll.experiment.trained import tensors
@@ -160,6 +160,7 @@ class _Job:
         self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
         vectors = load_vectors(prepared / "fit") if self.vocabulary.vector_size else None
         self.task = build_task(config, self.vocabulary.spec, vectors)
+        begin(self.task, self.splits["train"])
 
     def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
         """Train, by gradient or by counting, leave the best validation's weights in the task, and judge those."""

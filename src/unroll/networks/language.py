@@ -50,6 +50,22 @@ class TokenOutput(nn.Module):
         if embedding is not None:
             self.decoder.weight = embedding.weight
 
+    @torch.no_grad()
+    def start_from(self, counts: Tensor) -> None:
+        """Begin at the unigram distribution: Meister et al., "A Natural Bias for Language Generation Models", ACL 2023.
+
+        .. math:: b_w = \\ln \\frac{n_w + 1}{\\sum_v (n_v + 1)}
+
+        Args:
+            counts: n, how often each token comes in the training split: [V]
+
+        Adam moves a bias by no more than the learning rate at each step, some thousand steps from 0 to b. Until then
+        the network must give the frequencies by a constant feature. A tied matrix brings it back as an input, and the
+        memory of an LSTM has no bound: it grows until its gates and its tanh are saturated.
+        """
+        smoothed = counts.double() + 1
+        self.decoder.bias.copy_((smoothed / smoothed.sum()).log())
+
     def forward(self, features: Tensor) -> Tensor:
         """Unnormalised log-probabilities."""
         logits: Tensor = self.decoder(self.projection(features))
