@@ -2,17 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
-# nproc would tell the threads that a person allows OpenMP, not the cores
+# nproc alone counts the threads that OpenMP may use, not the cores
 JOBS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
-
-# not the paper tables, which are a pipeline of their own
-stale = dvc status --json dvc.yaml data.dvc | python -c "import json, sys; print(*json.load(sys.stdin), sep='\n')"
-# three stages at a time, since DVC itself takes a second to start
-side_by_side = xargs -r -P $(JOBS) -n 3 dvc --wait-for-lock repro -s
-embedded = $(basename $(notdir $(shell grep -l '^generator: [a-z]' conf/data/*.yaml)))
 
 .DEFAULT_GOAL := help
 .PHONY: setup repro study paper test check soak ui report clean help
@@ -27,15 +21,7 @@ setup: .venv/ready  ## make the virtual environment from requirements.lock
 	@touch $@
 
 repro: setup  ## run the whole course on embedded data, and write the report
-	@for corpus in $(embedded); do [ -d data/$$corpus ] || unroll data fetch $$corpus; done
-	@if [ -n "$$($(stale))" ]; then \
-	  dvc repro -s resolve code; \
-	  $(stale) | awk '/^prepare-/' | $(side_by_side); \
-	  $(stale) | awk '/^train-/ && !/^train-tuned/' | $(side_by_side); \
-	  $(stale) | awk '/^tune@/' | xargs -r -n 1 dvc --wait-for-lock repro -s; \
-	  $(stale) | awk '/^train-tuned|^certify-/ && !/^certify-tuning/' | $(side_by_side); \
-	  dvc repro; \
-	else echo "Data and pipelines are up to date."; fi
+	@unroll repro --jobs $(JOBS)
 	@echo "The report: outputs/report/index.html    The runs: make ui"
 
 study: setup  ## try every window length of each cell, at every distance of the recall corpus
@@ -43,7 +29,7 @@ study: setup  ## try every window length of each cell, at every distance of the 
 	@echo "The page is named above.    The runs: make ui"
 
 paper: setup  ## run the paper tables on public corpora (UNROLL_MIRROR: a folder or URL that has them)
-	@dvc repro paper/dvc.yaml
+	@unroll repro paper/dvc.yaml
 	@echo "The report: paper/outputs/report/index.html"
 
 test: setup  ## run the default tests
@@ -58,8 +44,8 @@ soak: setup  ## kill runs 25 times at random, and compare what they come to with
 ui: setup  ## serve the runs in MLflow's UI on localhost
 	@unroll ui
 
-report: setup  ## write the report anew from finished runs
-	@dvc repro -s -f report
+report: setup  ## write the report again from finished runs
+	@unroll repro --force report
 	@echo outputs/report/index.html
 
 clean:  ## remove caches, ad-hoc runs and temporary files; keep data, results and runs in MLflow

@@ -34,7 +34,9 @@ MAY_IMPORT = {
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},
     "tuning": {"config", "cells", "networks", "data", "tracking", "preparation", "experiment"},
     "analysis": set(),
-    "cli": {"config", "preparation", "experiment", "certificate", "analysis", "data", "tracking", "tuning", "__init__"},
+    "pipeline": {"config", "preparation"},
+    "cli": {"config", "preparation", "experiment", "certificate", "analysis", "data", "tracking", "tuning", "pipeline",
+            "__init__"},
     "__init__": set(),
 }  # fmt: skip
 
@@ -96,7 +98,7 @@ def test_there_are_no_drawers() -> None:
     assert not {path.stem for path in modules()} & {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
-@pytest.mark.parametrize("module", ["unroll", "unroll.cli", "unroll.config", "unroll.preparation",
+@pytest.mark.parametrize("module", ["unroll", "unroll.cli", "unroll.config", "unroll.preparation", "unroll.pipeline",
                                     "unroll.analysis.comparison", "unroll.analysis.report",
                                     "unroll.analysis.telling"])  # fmt: skip
 def test_quick_verbs_import_neither_lightning_nor_torch(module: str) -> None:

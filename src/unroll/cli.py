@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unroll import __version__
-from unroll.errors import BadInput, NotCertified, ProcessLost, no_such
+from unroll.errors import BadInput, NotCertified, ProcessLost, StageFailed, no_such
 from unroll.launching import launch, place
 
 WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if place().local_rank == 0:  # what processes of one machine find wrong, one of them tells
             print(f"unroll: {error}", file=sys.stderr)
         return 2
-    except (ProcessLost, NotCertified) as error:
+    except (ProcessLost, NotCertified, StageFailed) as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -239,6 +239,24 @@ def report(options: argparse.Namespace) -> None:
     print(write_report(chapters, settings.about(chapters), options.outputs, options.out))
 
 
+def repro(options: argparse.Namespace) -> None:
+    """Bring the course up to date, or the stages of another file; or run one stage by force."""
+    from unroll import config as settings
+    from unroll import pipeline
+
+    if options.file and options.force:
+        raise BadInput("Give a file or --force STAGE, not both.")
+    if options.jobs < 1:
+        raise BadInput("--jobs must be a number from 1 on.")
+    settings.check_root()
+    if options.force:
+        pipeline.force(options.force)
+    elif options.file:
+        pipeline.repro_file(options.file)
+    else:
+        pipeline.repro(options.jobs)
+
+
 def tune(options: argparse.Namespace) -> None:
     """Work at a study: try what it asks for, until nothing is left."""
     from unroll import config as settings
@@ -419,6 +437,11 @@ def _parser() -> Parser:
     sub.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))
     sub.add_argument("--outputs", type=Path, metavar="FOLDER", default=Path("outputs"))
     sub.add_argument("--out", type=Path, metavar="FILE", default=Path("outputs/report/index.html"))
+
+    sub = add(repro)
+    sub.add_argument("file", nargs="?", metavar="FILE", help="stages to run instead of the course's: paper/dvc.yaml")
+    sub.add_argument("--jobs", type=int, default=1, metavar="N", help="stages of the course that run side by side (1)")
+    sub.add_argument("--force", metavar="STAGE", help="run this stage alone, out of date or not")
 
     sub = add(tune)
     settings(sub, "study=NAME, one of conf/study, and key=value of the study or of its trials")

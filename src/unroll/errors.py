@@ -21,6 +21,10 @@ class ProcessLost(RuntimeError):
     """A process that trained together with this one has ended; the command line prints it and exits with 1."""
 
 
+class StageFailed(RuntimeError):
+    """A stage of the pipeline has failed; the command line prints it and exits with 1."""
+
+
 class NotCertified(RuntimeError):
     """A run's numbers depend on what they must not; the command line prints it and exits with 1."""
 

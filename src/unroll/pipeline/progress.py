@@ -1,0 +1,117 @@
+"""How far a pipeline is: a line on a terminal that is drawn again, or now and then a line in a log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import mean
+from typing import TextIO
+
+EVERY = 15.0  # seconds between two lines, where there is no terminal
+
+
+class Progress:
+    """Counts stages that are to run, that run, and that have ended; and estimates the time left from these.
+
+    Args:
+        jobs: how many stages run side by side.
+        stream: where to write.
+    """
+
+    def __init__(self, jobs: int, stream: TextIO | None = None) -> None:
+        self.jobs = jobs
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self.begin = self.last = time.monotonic()
+        self.waiting: set[str] = set()
+        self.running: dict[str, float] = {}
+        self.ended: set[str] = set()
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.lock = threading.RLock()
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Count stages that are out of date; those that were expected and are up to date no longer count."""
+        with self.lock:
+            self.waiting = set(names) - set(self.running)
+
+    def started(self, name: str) -> None:
+        """Count a stage as running."""
+        with self.lock:
+            self.waiting.discard(name)
+            self.running[name] = time.monotonic()
+
+    def finished(self, name: str) -> None:
+        """Count a stage as done."""
+        with self.lock:
+            self.waiting.discard(name)
+            begin = self.running.pop(name, None)
+            if begin is not None:
+                self.seconds[kind(name)].append(time.monotonic() - begin)
+                self.ended.add(name)
+
+    def stopped(self, name: str) -> None:
+        """A stage has failed: it neither runs nor counts as done."""
+        with self.lock:
+            self.running.pop(name, None)
+
+    def left(self) -> float | None:
+        """Seconds until the end, estimated by the stages of the same kind so far; None before the first has ended."""
+        with self.lock:
+            known = [value for values in self.seconds.values() for value in values]
+            if not known:
+                return None
+            usual = {name: mean(self.seconds.get(kind(name)) or known) for name in (*self.waiting, *self.running)}
+            now = time.monotonic()
+            running = sum(max(0.0, usual[name] - (now - begin)) for name, begin in self.running.items())
+            return (running + sum(usual[name] for name in self.waiting)) / self.jobs
+
+    def line(self) -> str:
+        """Stages, names of those that run, time so far, time left."""
+        with self.lock:
+            total = len(self.ended) + len(self.running) + len(self.waiting)
+            times = f"{span(time.monotonic() - self.begin)} so far"
+            left = self.left()
+            if left is not None:
+                times += f", about {span(left)} left"
+            running = f"; running: {', '.join(self.running)}" if self.running else ""
+            return f"{len(self.ended)} of {total} stages, {times}{running}"
+
+    def draw(self) -> None:
+        """Show the line: on a terminal at once, elsewhere if the last one is some time ago."""
+        with self.lock:
+            if self.terminal:
+                width = shutil.get_terminal_size().columns - 1
+                self.stream.write(f"\r\033[K{self.line()[:width]}")
+                self.stream.flush()
+            elif time.monotonic() - self.last >= EVERY:
+                self.note(self.line())
+
+    def note(self, text: str) -> None:
+        """Write lines that stay."""
+        with self.lock:
+            self.stream.write(f"\r\033[K{text}\n" if self.terminal else f"{text}\n")
+            self.stream.flush()
+            self.last = time.monotonic()
+
+    def close(self) -> None:
+        """Say what was done, and in which time."""
+        self.note(f"{len(self.ended)} stages in {span(time.monotonic() - self.begin)}")
+
+
+def kind(name: str) -> str:
+    """What stages that take about the same time have in common: the name before the @."""
+    return name.rsplit(":", 1)[-1].split("@")[0]
+
+
+def span(seconds: float) -> str:
+    """A time to read, such as 12 s, 3 min 5 s or 2 h 4 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

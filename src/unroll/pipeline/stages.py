@@ -1,0 +1,200 @@
+"""Runs of stages: several DVC processes side by side, each in a process group that ends with this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from unroll.errors import StageFailed
+from unroll.pipeline import dvc
+from unroll.pipeline.progress import Progress
+
+LOG = Path("outputs/repro.log")
+STARTED = re.compile(r"Running stage '(.+)':$")
+SKIPPED = re.compile(r"Stage '(.+)' (didn't change, skipping|is cached - skipping run)")
+FAILED = re.compile(r"ERROR: failed to reproduce '(.+?)'")
+# lines of DVC that explain nothing
+OWN = re.compile(r"Running stage |> |Updating lock file|Generating lock file|Use `dvc push`|Stage .* skipping")
+SHOWN = 15  # lines of a stage that failed
+PATIENCE = 20.0  # seconds that stages have to end after an interruption
+AT_ONCE = 3  # stages of one DVC process, since DVC takes a second to start
+
+
+class Stages:
+    """Runs stages and shows how far they are; a context.
+
+    Args:
+        progress: where stages are counted.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.processes: set[subprocess.Popen[str]] = set()
+        self.failures: list[str] = []
+        self.stop = threading.Event()
+        self.interrupted = False
+        self.lock = threading.Lock()  # so that no process starts while all are being ended
+        self.log: TextIO
+
+    def __enter__(self) -> Stages:
+        LOG.parent.mkdir(exist_ok=True)
+        self.log = LOG.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.close()
+
+    def each(self, names: Sequence[str], jobs: int) -> None:
+        """Run these stages alone, without what they depend on, some at a time.
+
+        Args:
+            names: of the stages.
+            jobs: how many at a time.
+
+        Raises:
+            StageFailed: a stage has failed; those that were running beside it have ended.
+        """
+        size = min(AT_ONCE, -(-len(names) // jobs))
+        self.run([["-s", *names[first : first + size]] for first in range(0, len(names), size)], jobs)
+
+    def run(self, commands: Sequence[Sequence[str]], jobs: int = 1) -> None:
+        """Run ``dvc repro`` with each of these arguments, some at a time; after a failure nothing else starts.
+
+        Raises:
+            StageFailed: a stage has failed, or DVC.
+            BadInput: a lock is held by a process that is not DVC.
+        """
+        with _signals_raise(), ThreadPoolExecutor(jobs) as pool:
+            pending: set[Future[None]] = {pool.submit(self._one, words) for words in commands}
+            try:
+                while pending:
+                    done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    self.progress.draw()
+            except BaseException:
+                self._end()
+                raise
+        if self.failures:
+            raise StageFailed("; ".join(self.failures) + f". Correct what the last lines above say (all lines: {LOG}), "
+                              "and run the same command again, which goes on from here.")  # fmt: skip
+
+    def _one(self, arguments: Sequence[str]) -> None:
+        """One command, again for as long as another process holds what it needs."""
+        noted = False
+        while (process := self._start(arguments)) is not None:
+            try:
+                code, said, name = self._watch(process)
+            finally:
+                self.processes.discard(process)
+            if code == 0 or self.interrupted:
+                return
+            text = "\n".join(said)
+            if not dvc.BUSY.search(text):
+                self._failed(name, code, said)
+                return
+            sentence = dvc.blocked(text)
+            if not noted:
+                self.progress.note(f"unroll: {sentence}")
+            noted = True
+            self.stop.wait(dvc.RETRY)
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str] | None:
+        """A process for a command; None if nothing is to start."""
+        with self.lock:
+            if self.stop.is_set():
+                return None
+            process = subprocess.Popen(
+                dvc.command("--wait-for-lock", "repro", *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", env=dvc.environment(), process_group=0,
+            )  # fmt: skip
+            self.processes.add(process)
+            return process
+
+    def _watch(self, process: subprocess.Popen[str]) -> tuple[int, list[str], str | None]:
+        """Count the stages of a process; its status, last lines, and the stage that failed, if it was one."""
+        said: deque[str] = deque(maxlen=2 * SHOWN)
+        name: str | None = None
+        failed: str | None = None
+        assert process.stdout is not None
+        for line in process.stdout:
+            text = line.rstrip()
+            if started := STARTED.match(text):
+                self._finished(name)
+                name = started[1]
+                said.clear()
+                self.progress.started(name)
+            elif skipped := SKIPPED.match(text):
+                self.progress.finished(skipped[1])
+            elif found := FAILED.match(text):
+                failed = found[1]
+            said.append(text)
+            self._write(f"{name or 'dvc'}: {text}\n")
+        code = process.wait()
+        if name is not None and (name == failed or (code != 0 and failed is None)):
+            self.progress.stopped(name)
+        else:
+            self._finished(name)
+        return code, list(said), failed
+
+    def _finished(self, name: str | None) -> None:
+        if name is not None:
+            self.progress.finished(name)
+
+    def _write(self, text: str) -> None:
+        with self.progress.lock:
+            self.log.write(text)
+            self.log.flush()
+
+    def _failed(self, name: str | None, code: int, said: Sequence[str]) -> None:
+        """Show the last lines of what failed, and let nothing else start."""
+        what = f"stage {name} failed" if name else f"DVC failed with status {code}"
+        own = [line for line in said if line and not OWN.match(line)]
+        self.progress.note("\n".join([f"unroll: {what}; its last lines:", *(f"  {line}" for line in own[-SHOWN:])]))
+        if self.processes and not self.stop.is_set():
+            self.progress.note("unroll: what is running beside it will be finished, and nothing else starts.")
+        self.failures.append(what)
+        self.stop.set()
+
+    def _end(self) -> None:
+        """Interrupt all processes, as Ctrl-C does, and kill those that have not ended after a while."""
+        with self.lock:
+            self.interrupted = True
+            self.stop.set()
+        with contextlib.suppress(KeyboardInterrupt):  # pressed again: it is not to take longer
+            self._signal(signal.SIGINT)
+            deadline = time.monotonic() + PATIENCE
+            while self.processes and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        for process in list(self.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Have a request to end raise an exception, so that the stages are ended too."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
