@@ -173,9 +173,9 @@ def evaluate(options: argparse.Namespace) -> None:
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     results = judge(folders, options.prepared, options.out, costs)
     for run, result in results.items():
-        print(
-            f"{run:14} {result['split']}  " + "  ".join(f"{key} {value:.4f}" for key, value in result["test"].items())
-        )
+        lost = result.get("not_finite", {})
+        figures = (f"{key} {lost.get(key) or format(value, '.4f')}" for key, value in result["test"].items())
+        print(f"{run:14} {result['split']}  " + "  ".join(figures))
 
 
 def certify(options: argparse.Namespace) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from unroll.errors import BadInput, Unavailable
 
@@ -89,6 +92,29 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole(path) as written:
         written.write_text(text, encoding="utf-8")
+
+
+def to_json(content: Any) -> str:
+    """JSON that any reader takes, as text: a number that is not finite, which JSON does not have, becomes null."""
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def restored(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Figures as they are read from JSON: what is not a finite number, written as null or by older versions, is NaN.
+
+    Raises:
+        TypeError, ValueError: a figure is something else.
+    """
+    values = {name: math.nan if value is None else float(value) for name, value in figures.items()}
+    return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
 
 
 def refuse_others(path: Path, replaces: str | None) -> None:

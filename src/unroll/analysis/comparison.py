@@ -17,7 +17,7 @@ from unroll.analysis.likeness import Basis, bases, caveats, unknown
 from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import judge_against, sentence, t_interval
 from unroll.errors import BadInput
-from unroll.outputs import whole, write_text
+from unroll.outputs import restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
 Results = dict[str, dict[str, Any]]  # run → what evaluate wrote of it
@@ -33,6 +33,8 @@ def load_results(path: Path) -> Results:
         results: Results = json.loads(path.read_text(encoding="utf-8"))
         if not results or any(not set(run) >= KEYS for run in results.values()):
             raise KeyError
+        for run in results.values():
+            run |= {part: restored(run[part]) for part in ("test", "validation")}
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -122,9 +124,9 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     with whole(out, replaces="comparison.json") as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
-        (folder / "comparison.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "comparison.json").write_text(to_json(rows), encoding="utf-8")
         if checks:
-            (folder / "targets.json").write_text(json.dumps(checks, indent=1) + "\n", encoding="utf-8")
+            (folder / "targets.json").write_text(to_json(checks), encoding="utf-8")
     if cost_rows:
         write_text(costs / "comparison.csv", _csv(cost_rows))
     return _table(rows, cost_rows, checks)

@@ -14,6 +14,7 @@ import yaml
 from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
 from unroll.errors import BadInput, no_such
+from unroll.outputs import restored
 
 HEADLINES = ("f1", "pseudo_perplexity", "perplexity", "accuracy", "loss")  # runs are judged by the first that they have
 LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
@@ -149,7 +150,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(facts["best"]["loss"], float) or not isinstance(facts["vocabulary"], str):
+        facts["best"] = restored(facts["best"])
+        if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
             raise TypeError
         _ = config["experiment"], config["arch"]["name"], int(config["seed"]), basis_of([facts], "validation", "loss")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):

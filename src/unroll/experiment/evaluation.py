@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from unroll.experiment.building import WINDOW, build_task, evaluation_loader, ev
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained
 from unroll.networks.ngram import KneserNey
-from unroll.outputs import write_text
+from unroll.outputs import restored, to_json, write_text
 from unroll.tasks import Task
 from unroll.tracking.provenance import short_digest
 from unroll.training.precision import as_precise
@@ -57,7 +58,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         speeds = measure(firsts, open_split(prepared / "fit" / "train"))
         write_text(costs, json.dumps({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}, indent=1) + "\n")
     if out:
-        write_text(out, json.dumps(results, indent=1) + "\n")
+        write_text(out, to_json(results))
     tracking = next(iter(settings.values())).tracking
     if tracking.name == "mlflow" and tracking.uri:
         from unroll.tracking.mlflow import log_test_metrics
@@ -117,16 +118,28 @@ class _Prepared:
 def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
     """What is written of one run."""
     torch.set_num_threads(run.config.training.threads)
-    loader = evaluation_loader(run.config, prepared.vocabulary.spec, prepared.split)
-    figures = evaluate_task(run.task, loader)
+    figures = evaluate_task(run.task, evaluation_loader(run.config, prepared.vocabulary.spec, prepared.split))
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
         "vocabulary": run.vocabulary.digest, "data": data, "evaluation": evaluation_settings(run.config),
-        "test": figures, "items": run.task.items(),
-        "validation": facts["best"], "headline": run.task.headline, "mode": run.task.mode,
+        "test": figures, **counts(run.task, figures),
+        "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
     }  # fmt: skip
+
+
+def counts(task: Task, figures: dict[str, float]) -> dict[str, Any]:
+    """Over how many items each figure was measured, and why one is not a number.
+
+    Args:
+        task: that was evaluated last.
+        figures: of that evaluation.
+    """
+    items = {name: count for name, count in task.items().items() if name in figures}
+    lost = {name: "the run diverged" if items.get(name, 1) else "nothing to score" for name, value in figures.items()
+            if not math.isfinite(value)}  # fmt: skip
+    return {"items": items, "not_finite": lost} if lost else {"items": items}
 
 
 def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path) -> None:

@@ -21,7 +21,7 @@ from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, evaluation_settings, loaders
-from unroll.experiment.evaluation import evaluate_task
+from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, record_of
 from unroll.experiment.trained import tensors
 from unroll.experiment.working import Working
@@ -29,7 +29,7 @@ from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
-from unroll.outputs import whole
+from unroll.outputs import restored, to_json, whole
 from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
 from unroll.tracking.tracker import Status
@@ -96,7 +96,7 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
     working = _working(with_precision(config), prepared, out)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     is_whole = record["fingerprint"] == working.mark and not working.folder.exists()
-    return record["best"] if is_whole else None
+    return restored(record["best"]) if is_whole else None
 
 
 def _working(config: Config, prepared: Path, out: Path) -> Working:
@@ -243,10 +243,10 @@ class _Job:
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
-                  "deterministic": not self.task.is_random}  # fmt: skip
+                  "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
         if working.before:
             record["went_on_from"] = working.before
-        (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (folder / "run.json").write_text(to_json(record), encoding="utf-8")
 
     def _order(self, data: str) -> dict[str, Any]:
         """What decides, with the seed, in which order the data is read, so that runs may be paired by seed."""

@@ -52,6 +52,7 @@ class Task(LightningModule, ABC):
     monitor: ClassVar[str]  # metric by which the best checkpoint is chosen
     mode: ClassVar[str]  # whether the best one is its "min" or its "max"
     headline: ClassVar[str]  # figure by which architectures are compared
+    derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it follows from
 
     def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
@@ -156,8 +157,9 @@ class Task(LightningModule, ABC):
         return figures
 
     def items(self) -> dict[str, int]:
-        """Over how many items each mean of the last :meth:`metrics` was taken: tokens, labels or sequences."""
+        """Over how many items each figure of the last :meth:`metrics` was taken: tokens, labels, sequences or spans."""
         counts = {name: self._mean(name).items for name in self.means}
+        counts |= {name: counts[source] for name, source in self.derived_from.items()}
         groups = zip(self.spec.groups, self.by_group.items, strict=True)
         return counts | {f"accuracy/{group}": count for group, count in groups}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -33,6 +33,7 @@ class Cloze(Task):
 
     monitor, mode = "val/loss", "min"
     headline = "pseudo_perplexity"
+    derived_from: ClassVar[dict[str, str]] = {"pseudo_perplexity": "loss"}
 
     def __init__(self, network: ClozeNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__(spec, optimizer, budget)

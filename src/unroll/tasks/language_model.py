@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ class LanguageModel(Task):
 
     monitor, mode = "val/loss", "min"
     headline = "perplexity"
+    derived_from: ClassVar[dict[str, str]] = {
+        "perplexity": "loss", "perplexity_known": "loss_known", "bits_per_character": "loss",
+    }  # fmt: skip
 
     def __init__(
         self, network: LanguageNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int

@@ -96,6 +96,12 @@ class Tagger(Task):
         spans = {} if self.spans is None else {name: float(value) for name, value in self.spans.compute().items()}
         return super().metrics() | spans
 
+    def items(self) -> dict[str, int]:
+        if self.spans is None:
+            return super().items()
+        gold = int(self.spans.gold)
+        return super().items() | {"precision": int(self.spans.predicted), "recall": gold, "f1": gold}
+
     @torch.inference_mode()
     def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
         """Tokens of each line with their labels; words stand between blanks."""

@@ -1,0 +1,68 @@
+"""A figure that is not a number, of a run that diverged or a group without a word, ends in a sentence: no traceback."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unroll import experiment, preparation
+from unroll.cli import main
+from unroll.config import Config
+
+Small = Callable[..., Config]
+
+
+def strict(path: Path) -> Any:
+    """JSON as other readers take it, which know no NaN."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} in {path}"))
+
+
+def test_a_diverged_run_is_evaluated_to_null_with_a_reason(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("grammar", "rnn")
+    prepared = preparation.prepared(config.data)
+    for seed in range(2):
+        run = small("grammar", "rnn", f"seed={seed}")
+        experiment.train(run, prepared, project / "runs" / f"rnn-{seed}")
+    path = project / "runs" / "rnn-1" / "weights.safetensors"
+    save_file({name: torch.full_like(tensor, math.nan) for name, tensor in load_file(path).items()}, path)
+    capsys.readouterr()
+    assert main(["evaluate", "runs", "--prepared", str(prepared), "--out", "m/grammar.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "nan" not in lines[0] + lines[1]
+    assert "perplexity the run diverged" in lines[1]
+    good, lost = strict(project / "m" / "grammar.json").values()
+    assert lost["test"]["loss"] is lost["test"]["perplexity"] is None
+    assert lost["not_finite"]["perplexity"] == "the run diverged"
+    assert lost["items"] == good["items"]
+    assert "not_finite" not in good
+    assert main(["compare", "m/grammar.json", "--out", "out"]) == 0
+    strict(project / "out" / "comparison.json")
+
+
+def test_a_run_whose_validation_is_not_finite_is_written_as_json(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.experiment import training
+
+    evaluate_task = training.evaluate_task
+    monkeypatch.setattr(training, "evaluate_task", lambda *given: evaluate_task(*given) | {"loss": math.inf})
+    config = small("tagging", "rnn")
+    prepared = preparation.prepared(config.data)
+    out = project / "run"
+    experiment.train(config, prepared, out)
+    facts = strict(out / "run.json")
+    assert facts["best"]["loss"] is None
+    assert facts["not_finite"] == {"loss": "the run diverged"}
+    assert facts["items"]["accuracy"] > 0
+    found = training.finished(config, prepared, out)
+    assert found is not None
+    assert math.isnan(found["loss"])
