@@ -88,6 +88,23 @@ def test_a_run_that_was_killed_goes_on_as_the_same_run(
     assert max(points.values()) == 1
 
 
+def test_the_model_of_a_run_that_went_on_belongs_to_the_experiment_of_the_run(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    config, out = settings(small, store, *OFTEN, "tracking.log_model=true"), project / "run"
+    kill(config, out, monkeypatch, 20)
+    mlflow.set_experiment("Default")  # as in another process, which has opened none
+    train(config, out)
+    run, _ = tracked(store)
+    (output,) = run.outputs.model_outputs
+    model = mlflow.MlflowClient(store).get_logged_model(output.model_id)
+    assert (model.experiment_id, model.source_run_id) == (run.info.experiment_id, run.info.run_id)
+    assert model.status == "READY"
+    assert model.name.startswith("tagging-lstm-0")
+
+
 def gone(*_: object, **__: object) -> None:
     raise OSError("the store is gone")
 

@@ -6,6 +6,7 @@ Defaults stand in YAML alone; every field has its sentence, which ``unroll confi
 from unroll.config.architectures import NgramConfig
 from unroll.config.compose import (
     CONF,
+    asked,
     check,
     check_root,
     complete_data,
@@ -23,8 +24,8 @@ from unroll.config.studies import StudySettings, compose_study, compose_study_fr
 from unroll.config.study import StudyConfig
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "about", "check", "check_root",
-    "complete_data", "compose", "compose_study",
+    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "about", "asked", "check",
+    "check_root", "complete_data", "compose", "compose_study",
     "compose_study_from", "corpora", "course", "dump_data", "explain", "grid", "load",
     "load_data", "load_study", "resolve", "sections", "studies",
 ]  # fmt: skip

@@ -140,6 +140,14 @@ def question(experiment: str, conf: Path = CONF) -> str:
     return asked
 
 
+def asked(name: str, conf: Path = CONF) -> str:
+    """What an experiment or a study asks; nothing where ``conf/`` has none of this name, as with another's settings."""
+    for path in (conf / "experiment" / f"{name}.yaml", conf / "study" / f"{name}.yaml"):
+        if path.is_file():
+            return str(read(path).get("question") or "")
+    return ""
+
+
 def check_root(conf: Path = CONF) -> None:
     """Refuse to work outside a project, where settings are not found and outputs would be scattered.
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from unroll.config import Config, load
+from unroll.config import Config, asked, load
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.tracking.provenance import environment, git_state
@@ -98,7 +98,7 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
         experiment=config.experiment, name=trial.name if trial else config.name, params=params,
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
         environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
-        data_source=config.data.train,
+        data_source=config.data.train, question=asked(config.experiment),
     )  # fmt: skip
 
 

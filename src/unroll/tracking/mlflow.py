@@ -20,7 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from unroll.errors import BadInput, Unavailable
 from unroll.tracking.spool import Spool
-from unroll.tracking.store import allowed, forgiving, open_store
+from unroll.tracking.store import allowed, forgiving, open_store, plain
 from unroll.tracking.tracker import RunRecord, Status
 
 PAUSE = 1.0  # seconds between two sendings
@@ -59,7 +59,7 @@ class MLflowTracker:
         except Exception as error:  # whatever the store's driver raises
             if spool.run_id is None and isinstance(error, BadInput):
                 raise
-            reason = " ".join(str(error).split())[:200]
+            reason = plain(error)
             if spool.run_id is None:
                 raise Unavailable(f"MLflow's store {self.uri} did not take the run ({reason}); start the same command "
                                   "again, or use tracking=none.") from error  # fmt: skip

@@ -5,23 +5,25 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.errors import BadInput
-from unroll.tracking.store import open_store
+from unroll.tracking.store import experiment_of, open_store
 from unroll.tracking.tracker import PARENT
 
 
-def open_parent(uri: str, experiment: str, name: str, params: dict[str, str], tags: dict[str, str]) -> str:
+def open_parent(
+    uri: str, experiment: str, question: str, name: str, params: dict[str, str], tags: dict[str, str]
+) -> str:
     """Identifier of the run of a study, which is found by its name, or made.
 
     Args:
         uri: tracking URI.
         experiment: group of the run.
+        question: that the study answers.
         name: of the study, with its digest.
         params: the space, a key each.
         tags: what it is found by.
@@ -30,7 +32,8 @@ def open_parent(uri: str, experiment: str, name: str, params: dict[str, str], ta
         BadInput: the store cannot be opened.
     """
     open_store(uri)
-    client, group = MlflowClient(uri), mlflow.set_experiment(experiment).experiment_id
+    client = MlflowClient(uri)
+    group = experiment_of(client, experiment, question)
     for run in client.search_runs([group], f"tags.`unroll.study` = '{name}'", max_results=1):
         client.update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)

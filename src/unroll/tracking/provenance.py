@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,7 +54,7 @@ def fingerprint(settings: str, data: str, code: str) -> str:
 
 def git_state() -> dict[str, str]:
     """Commit and whether files differ from it, outputs aside; nothing outside a repository."""
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return {}
     changed = _git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!paper/dvc.lock", ":!outputs")
@@ -58,11 +62,27 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
+    """What git prints; nothing where it is not installed, or there is no repository."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10,
+                              env={**os.environ, "LC_ALL": "C"})  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    if done.returncode and done.stderr and "not a git repository" not in done.stderr:
+        _report(done.stderr)
+    return "" if done.returncode else done.stdout.strip()
+
+
+@functools.cache  # once in a process, whatever number of runs it trains
+def _report(error: str) -> None:
+    """Say that a run has no commit, since git does not read the repository that is there."""
+    if "dubious ownership" in error:
+        folder = shlex.quote(error.partition("repository at '")[2].partition("'")[0] or str(Path.cwd()))
+        reason = ("git does not read this repository, which belongs to another user; if you trust it: "
+                  f"git config --global --add safe.directory {folder}")  # fmt: skip
+    else:
+        reason = f"git cannot read this repository ({error.strip().splitlines()[0]})"
+    print(f"unroll: runs are logged without a commit: {reason}", file=sys.stderr)
 
 
 def environment() -> dict[str, str]:

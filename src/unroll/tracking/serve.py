@@ -1,11 +1,16 @@
 """A run as an MLflow model of its own flavor: lines of text in, JSON lines out."""
 
+import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow.pyfunc
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model
 
 from unroll.tracking.provenance import PACKAGES
@@ -13,26 +18,37 @@ from unroll.tracking.provenance import PACKAGES
 SETTINGS: dict[str, Any] = {"length": int, "temperature": float, "seed": int}  # of a continuation
 
 
-def log_model(folder: Path, run_id: str) -> None:
+def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
     """Log a finished run to its MLflow run, so that any MLflow server can load it where this package is.
 
     Not by ``mlflow.pyfunc.log_model``: that looks through every installed package to compare versions, which takes
-    longer than all the rest.
+    longer than all the rest, and puts the model into the experiment that the process has opened last.
+
+    Args:
+        folder: of the finished run.
+        client: of the store that has the MLflow run.
+        run_id: of the MLflow run.
     """
-    Model.log(artifact_path=None, name="model", flavor=_Flavor, flavor_name="unroll", run_id=run_id, run=folder)
+    run = client.get_run(run_id)
+    name = re.sub(r"[/:.%\"']", "-", str(run.info.run_name))  # without what MLflow refuses
+    model = client.create_logged_model(run.info.experiment_id, name, run_id)
+    try:
+        with TemporaryDirectory() as place:
+            _save(folder, Path(place), Model(run_id=run_id, model_id=model.model_id))
+            client.log_model_artifacts(model.model_id, place)
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    except BaseException:  # it is logged again later
+        with contextlib.suppress(Exception):
+            client.delete_logged_model(model.model_id)
+        raise
 
 
-class _Flavor:
-    """What ``Model.log`` asks for: a module, or a class like one, that writes a model."""
-
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, run: Path) -> None:
-        target = Path(path)
-        target.mkdir()
-        shutil.copytree(run, target / "run")
-        (target / "requirements.txt").write_text("\n".join(PACKAGES[:4]) + "\n", encoding="utf-8")
-        mlflow.pyfunc.add_to_model(mlflow_model, __name__, data="run", env="requirements.txt")
-        mlflow_model.save(str(target / "MLmodel"))
+def _save(run: Path, target: Path, model: Model) -> None:
+    shutil.copytree(run, target / "run")
+    (target / "requirements.txt").write_text("\n".join(PACKAGES[:4]) + "\n", encoding="utf-8")
+    mlflow.pyfunc.add_to_model(model, __name__, data="run", env="requirements.txt")
+    model.save(str(target / "MLmodel"))
 
 
 class RunModel:

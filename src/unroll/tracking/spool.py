@@ -7,7 +7,6 @@ import uuid
 from dataclasses import asdict
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -17,7 +16,7 @@ from unroll.errors import BadInput
 from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import write_text
 from unroll.tracking import serve
-from unroll.tracking.store import allowed, open_store
+from unroll.tracking.store import allowed, experiment_of, open_store
 from unroll.tracking.tracker import MEMORY, RunRecord, Status
 
 TAG = 5_000  # characters that MLflow takes in a tag
@@ -77,7 +76,7 @@ class Spool:
 
     def _made(self, record: RunRecord) -> str:
         """A run that was made for this spool, or a new one."""
-        experiment = mlflow.set_experiment(record.experiment).experiment_id
+        experiment = experiment_of(self.client, record.experiment, record.question)
         for run in self.client.search_runs([experiment], f"tags.`unroll.spool` = '{self.key}'", max_results=1):
             return str(run.info.run_id)
         tags = resolve_tags({**record.tags, "unroll.spool": self.key})
@@ -117,7 +116,7 @@ class Spool:
         assert self.run_id is not None
         self.client.log_artifact(self.run_id, str(folder / HISTORY))
         if with_model:
-            serve.log_model(folder, self.run_id)
+            serve.log_model(folder, self.client, self.run_id)
         self.has_result = True
         self._note()
 

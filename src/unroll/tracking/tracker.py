@@ -21,6 +21,7 @@ class RunRecord:
         config: resolved settings, as YAML.
         environment: versions, as YAML.
         data_name, data_digest, data_source: the dataset.
+        question: that the experiment answers.
     """
 
     experiment: str
@@ -32,6 +33,7 @@ class RunRecord:
     data_name: str
     data_digest: str
     data_source: str
+    question: str = ""  # of a run that an older version began
 
 
 PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run

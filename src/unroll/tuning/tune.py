@@ -110,7 +110,7 @@ def _parent(job: Job, study: Study) -> str | None:
         "optuna.storage": shown(config.storage),
         **git_state(),
     }
-    run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, job.name, params, tags))
+    run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, config.question, job.name, params, tags))
     check_parent(uri, run_id)
     return run_id
 

@@ -1,0 +1,151 @@
+"""MLflow's SQLite database: whether it can be used, and whether its artifacts lie beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from sqlalchemy import make_url
+
+from unroll.errors import BadInput
+
+PATIENCE = 3.0  # seconds that a database may be locked by another process
+# where the database keeps paths of artifacts
+LOCATIONS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
+             ("model_versions", "source"), ("model_versions", "storage_location"))  # fmt: skip
+
+
+def database_of(uri: str) -> Path | None:
+    """The file of a SQLite URI; None for other stores.
+
+    Raises:
+        BadInput: SQLite would take the URI for another file than the one that is meant.
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    name = uri.removeprefix("sqlite:///")
+    if name.startswith("~"):
+        full = f"sqlite:///{Path(name).expanduser()}"
+        raise BadInput(f"tracking.uri={uri}: SQLite does not expand ~; write the path in full: {full}")
+    if "?" in name:
+        raise BadInput(f"tracking.uri={uri}: what follows the ? would not be part of the path; write %3F for it.")
+    if not name:
+        raise BadInput(f"tracking.uri={uri} names no file; write one, as sqlite:///mlruns/mlflow.db.")
+    return Path(str(make_url(uri).database))  # in which %20 is a blank
+
+
+def artifacts_of(database: Path) -> Path:
+    """The folder of the artifacts that belong to a database: the one that it is in, if that is ``mlruns``."""
+    folder = database.absolute().parent
+    return folder if folder.name == "mlruns" else folder / "mlruns"
+
+
+def location_of(folder: Path) -> str:
+    """A folder as MLflow takes it: a path in which it would read ``%20`` as a blank is given as a URI."""
+    plain = str(folder)
+    return plain if url2pathname(plain) == plain else folder.as_uri()
+
+
+def check(database: Path) -> None:
+    """Make sure that a database can be read and written, and is MLflow's.
+
+    Raises:
+        BadInput: it cannot, and why.
+    """
+    if database.is_dir():
+        raise BadInput("it is a folder")
+    if not database.exists():
+        return
+    if not os.access(database, os.R_OK | os.W_OK) or not os.access(database.absolute().parent, os.W_OK):
+        raise BadInput("you may not write to it or to its folder")
+    with _connected(database) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        connection.execute("BEGIN IMMEDIATE")  # a lock that is held for longer is found here
+        connection.rollback()
+    if tables and "experiments" not in tables:
+        raise BadInput("it has tables of another program")
+
+
+def is_empty(database: Path) -> bool:
+    """Whether there are no tables yet."""
+    if not database.exists() or not database.stat().st_size:
+        return True
+    with _connected(database) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
+def settle(database: Path) -> None:
+    """Have the artifacts of a project that was copied or moved read and written where the database is now.
+
+    MLflow keeps absolute paths. Where the artifacts of an experiment have come along, or there are none yet, its paths
+    are rewritten, in one transaction. Paths of other places stay: a database may be shared by several projects.
+
+    Raises:
+        BadInput: the database was copied without its artifacts, so that runs would be written into the original.
+    """
+    with _connected(database) as connection:
+        rows = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
+        moves = dict(filter(None, (_move(database, str(key), name, place) for key, name, place in rows)))
+        if not moves:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        for (table, column), (old, new) in ((where, move) for where in LOCATIONS for move in moves.items()):
+            connection.execute(
+                f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "
+                f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
+                {"old": old, "new": new},
+            )
+        connection.commit()
+    before = {place.parent for place in map(_path, moves) if place and (artifacts_of(database) / place.name).exists()}
+    if before:  # or else there were no artifacts yet
+        print(f"unroll: {database} comes from {' and '.join(map(str, before))}; its artifacts are now read and written "
+              f"in {artifacts_of(database)}.", file=sys.stderr)  # fmt: skip
+
+
+def _move(database: Path, key: str, name: str, location: str) -> tuple[str, str] | None:
+    """Location of an experiment as it is and as it should be; None where it should stay."""
+    there = _path(location)
+    if there is None or there.name not in (key, name):  # a server's, or one that a person has chosen
+        return None
+    root, here = artifacts_of(database), artifacts_of(database) / there.name
+    if there.resolve() == here.resolve():
+        return None
+    if here.exists() or not there.exists():
+        return location, location_of(here)
+    if (there.parent / database.name).exists():
+        raise BadInput(f"it is a copy of {there.parent / database.name} without the artifacts of the experiment "
+                       f"{name}: copy {there} to {root} too")  # fmt: skip
+    return None
+
+
+def _path(location: str) -> Path | None:
+    """A location as the path that MLflow makes of it; None if it is not on this machine."""
+    parsed = urlparse(location)
+    if parsed.scheme == "file":
+        return Path(url2pathname(parsed.path))
+    return Path(url2pathname(location)) if location.startswith("/") else None
+
+
+@contextlib.contextmanager
+def _connected(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection without transactions of its own.
+
+    Raises:
+        BadInput: the file is not a database, is damaged, or is locked.
+    """
+    connection = sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)
+    try:
+        yield connection
+    except sqlite3.OperationalError as error:
+        locked = "another process has locked it" if "locked" in str(error) else str(error)
+        raise BadInput(locked) from error
+    except sqlite3.DatabaseError as error:
+        raise BadInput(f"{error}; put back a copy of it, or move it away") from error
+    finally:
+        connection.close()
