@@ -47,7 +47,7 @@ def corpus(folder: Path) -> tuple[str, Path]:
     """Name of the corpus and the folder with its three files."""
     mirror = Path(os.environ.get("UNROLL_MIRROR", "")) / "ud-english-ewt"
     if not mirror.is_dir():
-        GENERATORS["grammar"](folder)
+        GENERATORS["grammar"].write(folder)
         return "grammar", folder
     for split, name in zip(SPLITS, ("train", "dev", "test"), strict=True):
         packed = (mirror / f"en_ewt-ud-{name}.conllu.xz").read_bytes()

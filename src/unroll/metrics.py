@@ -26,6 +26,7 @@ from unroll.errors import BadInput, no_such
 
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
+FEW_ITEMS = 2000  # scored items below which the test set is a source of doubt that seeds do not show
 
 
 @dataclass(frozen=True)

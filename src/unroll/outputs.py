@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -95,8 +96,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def to_json(content: Any) -> str:
-    """JSON that any reader takes, as text: a number that is not finite, which JSON does not have, becomes null."""
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON that any reader takes, as text: a number that is not finite, which JSON does not have, becomes null.
+
+    Numbers of a list stand in one line.
+    """
+    text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return re.sub(r'\[\n\s+(-?\d[^]\[{}"]*)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def _finite(content: Any) -> Any:

@@ -91,7 +91,7 @@ def obtain(data: DataConfig) -> None:
             raise no_such("generator", data.generator, GENERATORS)
         with whole(folder, replaces="*") as written:
             written.mkdir()
-            GENERATORS[data.generator](written)
+            GENERATORS[data.generator].write(written)
             _refuse_others(folder, written, data.generator)
     if data.sources and lacking:
         raise BadInput(f"{lacking[0]} is not here yet; run: unroll data fetch {data.name}")

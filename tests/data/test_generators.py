@@ -12,8 +12,11 @@ from typing import NamedTuple
 import pytest
 
 import unroll.data.generators
-from unroll.data.generators import GENERATORS
+from unroll.config import corpora
+from unroll.data.generators import GENERATORS, Generator
+from unroll.preparation import corpus_of
 
+CONF = Path(__file__).parent.parent.parent / "conf"
 SPLITS = ("train", "validation", "test")
 DIGESTS = {
     "adding": {
@@ -22,14 +25,14 @@ DIGESTS = {
         "validation.series": "77cfe1ca2e1e78449f1ca73c18fe2531a17e5869a2c5cef35475b32f02046864",
     },
     "recall": {
-        "test.conllu": "200d89871531756e6a96b5de7fee984aabda5f00165470cd015cab21848b23a1",
-        "train.conllu": "729ff8186deaf7cbe8692b526d1c0549652aa47d9c47cb01dce05ba3cfee132d",
-        "validation.conllu": "153bf170013112937663355d22f4c4c833ea3498dec9f8065f331bca4f35a0f9",
+        "test.conllu": "5ecac528c909ca701ede47c863b552aecdf43735a273825178858e5494837d08",
+        "train.conllu": "2235b0c64a73349b1b466f865925122be2777e1dc1d53594c0a090f8057ea79b",
+        "validation.conllu": "2ecae1366e9e55816f97992a68086030e86172d0ff4344e089229f1ee1769fca",
     },
     "grammar": {
-        "test.conllu": "e7e6837040be01ef2ec83a023d0085436396a74cf1defbcf2d50cdcc6ab79036",
+        "test.conllu": "7633cd0b78b17dca63562c33f35105843a2318d3df11cd6d329b36b0e85e2151",
         "train.conllu": "76ce4ce2d2a9792ec330bad6ea67abd151e6fe1947cdc496369f96a763caf124",
-        "validation.conllu": "4b8ecadf95e8a0fdaadec76b69846fbed4a90b4286c45d5389f6d91b8a4b3237",
+        "validation.conllu": "4caecc6936f050f9f206b2d48caf2bcc6e4a0cc66c8dba747675e6b0ce8929cf",
     },
 }
 
@@ -51,9 +54,9 @@ Sentence = list[Token]
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folder of each embedded corpus, freshly generated."""
     folders = {}
-    for name, write in GENERATORS.items():
+    for name, generator in GENERATORS.items():
         folders[name] = tmp_path_factory.mktemp(name)
-        write(folders[name])
+        generator.write(folders[name])
     return folders
 
 
@@ -78,8 +81,8 @@ def grammar(written: dict[str, Path]) -> dict[str, list[Sentence]]:
 
 def test_every_generator_in_the_package_is_exported_and_covered_here() -> None:
     names = [module.name for module in pkgutil.iter_modules(unroll.data.generators.__path__)]
-    modules = {name: importlib.import_module(f"unroll.data.generators.{name}") for name in names}
-    assert {name: module.write for name, module in modules.items()} == GENERATORS
+    modules = {name: importlib.import_module(f"unroll.data.generators.{name}") for name in names if name != "base"}
+    assert {name: module.GENERATOR for name, module in modules.items()} == GENERATORS
     assert set(DIGESTS) == set(GENERATORS)
 
 
@@ -89,8 +92,50 @@ def test_every_file_has_the_same_bytes_on_every_machine(name: str, written: dict
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == DIGESTS[name]
 
 
+Sequence = tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]
+
+
+def sequences(name: str, path: Path) -> list[Sequence]:
+    """What a network reads of each item, by the corpus's own reader: without its labels, its marks and its number."""
+    read = corpus_of(corpora(CONF)[name]).read
+    return [(tuple(item.tokens), tuple(map(tuple, item.vectors))) for item in read(path)]
+
+
+@pytest.fixture(scope="module", params=GENERATORS)
+def corpus(request: pytest.FixtureRequest, written: dict[str, Path]) -> dict[str, list[Sequence]]:
+    """Sequences of each split of each generator in turn."""
+    return {path.stem: sequences(request.param, path) for path in written[request.param].iterdir()}
+
+
+def test_what_is_measured_stands_in_no_other_split(corpus: dict[str, list[Sequence]]) -> None:
+    assert corpus.keys() == set(SPLITS)
+    for split in ("validation", "test"):
+        items = set(corpus[split])
+        assert len(items) == len(corpus[split])  # nor twice in its own
+        for other in set(SPLITS) - {split}:
+            assert not items & set(corpus[other]), f"{split} repeats {other}"
+
+
+def test_training_hardly_repeats_itself(corpus: dict[str, list[Sequence]]) -> None:
+    assert len(set(corpus["train"])) >= 0.99 * len(corpus["train"])
+
+
+def test_a_corpus_with_too_few_items_is_refused_instead_of_drawn_for_ever(tmp_path: Path) -> None:
+    coin = Generator(lambda draw, _: "heads\n" if draw() < 0.5 else "tails\n", {"train": 9, "test": 1}, 0, ".txt")
+    with pytest.raises(ValueError, match="no new item"):
+        coin.write(tmp_path)
+
+
+def test_an_item_that_is_there_already_is_drawn_again(tmp_path: Path) -> None:
+    sizes = {"train": 3, "validation": 3, "test": 4}
+    Generator(lambda draw, _: f"{int(draw() * 10)}\n", sizes, 0, ".txt").write(tmp_path)
+    train, validation, test = ((tmp_path / f"{split}.txt").read_text().split() for split in sizes)
+    assert (len(train), len(validation), len(test)) == (3, 3, 4)
+    assert len({*train, *validation, *test}) == len(set(train)) + 3 + 4
+
+
 @each_split
-def test_adding_tells_the_sum_of_the_two_marked_values(split: str, written: dict[str, Path]) -> None:
+def test_adding_asks_for_the_sum_of_the_two_marked_values(split: str, written: dict[str, Path]) -> None:
     for line in (written["adding"] / f"{split}.series").read_text().splitlines():
         target, _, steps = line.partition("\t")
         pairs = [step.split(",") for step in steps.split()]

@@ -18,6 +18,7 @@ from unroll.data.prepared import Split, open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import WINDOW, build_task, evaluation_loader, evaluation_settings, loaders
+from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained
 from unroll.networks.ngram import KneserNey
@@ -118,12 +119,15 @@ class _Prepared:
 def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
     """What is written of one run."""
     torch.set_num_threads(run.config.training.threads)
-    figures = evaluate_task(run.task, evaluation_loader(run.config, prepared.vocabulary.spec, prepared.split))
+    spec = prepared.vocabulary.spec
+    tally = Tally(run.config, spec, prepared.split)
+    figures = evaluate_task(run.task, evaluation_loader(run.config, spec, prepared.split), tally)
+    found = counts(run.task, figures)
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
         "vocabulary": run.vocabulary.digest, "data": data, "evaluation": evaluation_settings(run.config),
-        "test": figures, **counts(run.task, figures),
+        "test": figures, **found, "sequences": tally.few(found["items"]),
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
     }  # fmt: skip
@@ -163,13 +167,23 @@ def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path
                            "the figures, so that they cannot be compared; train both with one value.")  # fmt: skip
 
 
-def evaluate_task(task: Task, loader: Iterable[Batch]) -> dict[str, float]:
-    """Figures of a task over a whole split."""
+def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = None) -> dict[str, float]:
+    """Figures of a task over a whole split.
+
+    Args:
+        task: the task.
+        loader: batches of the split.
+        tally: gets the scores by sequence; None for nobody.
+    """
     task.eval()
     task.on_validation_epoch_start()
+    numbers = tally.numbers() if tally else None
     with torch.inference_mode():
-        for index, batch in enumerate(loader):
-            task.validation_step(as_precise(batch, task), index)
+        for batch in loader:
+            precise = as_precise(batch, task)
+            scores = task.judge(precise)
+            if tally and numbers:
+                tally.add(next(numbers), task.parts(scores, precise))
     return task.metrics()
 
 

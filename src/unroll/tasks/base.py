@@ -129,12 +129,29 @@ class Task(LightningModule, ABC):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the means."""
+        self.judge(batch)
+
+    def judge(self, batch: Batch) -> Scores:
+        """Add a batch to the means; what was measured of it."""
         scores = self.scores(batch, evaluating=True)
         self._mean("loss").update(scores.losses, scores.mask)
         for name, (values, mask) in scores.measures.items():
             self._mean(name).update(values, mask)
         if scores.probed is not None and batch.groups is not None:
             self.by_group.update(scores.probed, batch.groups)
+        return scores
+
+    def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Of each figure that is a sum over a count, what every place of a batch adds to both.
+
+        Shapes:
+            each: [B, T], or [B] where a sequence has one
+        """
+        found = {"loss": (scores.losses, scores.mask), **scores.measures}
+        if scores.probed is not None and batch.groups is not None:
+            found |= {f"accuracy/{group}": (scores.probed, batch.groups == number)
+                      for number, group in enumerate(self.spec.groups)}  # fmt: skip
+        return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last evaluation."""

@@ -64,10 +64,18 @@ class SpanF1(Metric):
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
         """Count the spans of a batch."""
+        found, told, true = self.by_row(predicted, targets, lengths)
+        self.found += found.sum()
+        self.predicted += told.sum()
+        self.gold += true.sum()
+
+    def by_row(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Spans that are found, predicted and true in each row: [B] each."""
         told, true = self._spans(predicted, lengths), self._spans(targets, lengths)
-        self.found += torch.isin(told, true).sum()
-        self.predicted += len(told)
-        self.gold += len(true)
+        row = len(self.kinds) * predicted.numel() * predicted.shape[1]  # what the numbers of the next row are larger by
+        parts = (told[torch.isin(told, true)], told, true)
+        found, told, true = (torch.bincount(part // row, minlength=len(predicted)) for part in parts)
+        return found, told, true
 
     def compute(self) -> dict[str, Tensor]:
         """``precision``, ``recall`` and ``f1`` of all that was counted."""

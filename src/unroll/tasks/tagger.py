@@ -96,6 +96,14 @@ class Tagger(Task):
         spans = {} if self.spans is None else {name: float(value) for name, value in self.spans.compute().items()}
         return super().metrics() | spans
 
+    def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        if self.spans is None:
+            return super().parts(scores, batch)
+        assert scores.told is not None
+        found, told, true = self.spans.by_row(scores.told, batch.targets, batch.mask.sum(dim=1))
+        spans = {"precision": (found, told), "recall": (found, true), "f1": (2 * found, told + true)}
+        return super().parts(scores, batch) | spans
+
     def items(self) -> dict[str, int]:
         if self.spans is None:
             return super().items()

@@ -5,13 +5,13 @@ Only ``random.Random(seed).random()`` is drawn from, whose stream Python promise
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from unroll.data.generators import adding, grammar, recall
+from unroll.data.generators.base import Generator
 
-GENERATORS: dict[str, Callable[[Path], None]] = {
-    "adding": adding.write,
-    "recall": recall.write,
-    "grammar": grammar.write,
+GENERATORS: dict[str, Generator] = {
+    "adding": adding.GENERATOR,
+    "recall": recall.GENERATOR,
+    "grammar": grammar.GENERATOR,
 }
+
+__all__ = ["GENERATORS", "Generator"]

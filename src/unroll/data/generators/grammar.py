@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from unroll.data.generators.base import Draw, Generator
 
 SIZES = {"train": 14_000, "validation": 1_000, "test": 2_500}
 # (nouns of the other number, nouns of the same number) between subject and verb. Both are drawn alike, so that the
@@ -13,198 +13,43 @@ SIZES = {"train": 14_000, "validation": 1_000, "test": 2_500}
 BETWEEN = [(0, 0)] * 6 + [(1, 0), (0, 1)] * 3 + [(n, total - n) for total in (2, 3, 4) for n in range(total + 1)]
 
 ANIMATE = [
-    "dog",
-    "cat",
-    "boy",
-    "girl",
-    "teacher",
-    "doctor",
-    "farmer",
-    "painter",
-    "singer",
-    "driver",
-    "sailor",
-    "baker",
-    "lawyer",
-    "nurse",
-    "pilot",
-    "writer",
-    "actor",
-    "horse",
-    "bird",
-    "rabbit",
-    "student",
-    "soldier",
-    "king",
-    "queen",
-    "judge",
-    "guest",
-    "neighbour",
-    "friend",
-    "child-children",
-    "man-men",
-    "woman-women",
-    "mouse-mice",
-    "clerk",
-    "monk",
-    "cook",
-    "uncle",
-    "sister",
-    "brother",
-    "cousin",
-    "author",
-]
+    "dog", "cat", "boy", "girl", "teacher", "doctor", "farmer", "painter", "singer", "driver", "sailor", "baker",
+    "lawyer", "nurse", "pilot", "writer", "actor", "horse", "bird", "rabbit", "student", "soldier", "king", "queen",
+    "judge", "guest", "neighbour", "friend", "child-children", "man-men", "woman-women", "mouse-mice", "clerk",
+    "monk", "cook", "uncle", "sister", "brother", "cousin", "author",
+]  # fmt: skip
 THINGS = [
-    "table",
-    "chair",
-    "house",
-    "tree",
-    "river",
-    "bridge",
-    "garden",
-    "window",
-    "door",
-    "lamp",
-    "book",
-    "letter",
-    "picture",
-    "box-boxes",
-    "church-churches",
-    "boat",
-    "train",
-    "wall",
-    "hill",
-    "road",
-    "shop",
-    "tower",
-    "field",
-    "stone",
-    "ship",
-    "barn",
-    "fence",
-    "bench-benches",
-    "bottle",
-    "basket",
-    "mirror",
-    "map",
-]
+    "table", "chair", "house", "tree", "river", "bridge", "garden", "window", "door", "lamp", "book", "letter",
+    "picture", "box-boxes", "church-churches", "boat", "train", "wall", "hill", "road", "shop", "tower", "field",
+    "stone", "ship", "barn", "fence", "bench-benches", "bottle", "basket", "mirror", "map",
+]  # fmt: skip
 EVENTS = ["dinner", "lunch", "breakfast", "concert", "storm", "winter", "war", "wedding", "harvest", "exam"]
 INTRANSITIVE = [
-    "bark",
-    "sleep",
-    "laugh",
-    "sing",
-    "wait",
-    "smile",
-    "shout",
-    "cry-cries",
-    "listen",
-    "arrive",
-    "travel",
-    "swim",
-    "whistle",
-    "tremble",
-    "wander",
-    "vanish-vanishes",
-    "hesitate",
-    "complain",
-    "yawn",
-    "kneel",
-]
+    "bark", "sleep", "laugh", "sing", "wait", "smile", "shout", "cry-cries", "listen", "arrive", "travel", "swim",
+    "whistle", "tremble", "wander", "vanish-vanishes", "hesitate", "complain", "yawn", "kneel",
+]  # fmt: skip
 TRANSITIVE = [
-    "see",
-    "know",
-    "like",
-    "follow",
-    "help",
-    "call",
-    "find",
-    "watch-watches",
-    "visit",
-    "hear",
-    "admire",
-    "remember",
-    "greet",
-    "trust",
-    "paint",
-    "push-pushes",
-    "carry-carries",
-    "chase",
-    "praise",
-    "need",
-]
-EITHER = [
-    "play",
-    "walk",
-    "dance",
-    "rest",
-    "dream",
-    "work",
-    "race",
-    "march-marches",
-    "whisper",
-]  # noun or verb: left tells
+    "see", "know", "like", "follow", "help", "call", "find", "watch-watches", "visit", "hear", "admire", "remember",
+    "greet", "trust", "paint", "push-pushes", "carry-carries", "chase", "praise", "need",
+]  # fmt: skip
+# noun or verb: left tells
+EITHER = ["play", "walk", "dance", "rest", "dream", "work", "race", "march-marches", "whisper"]
 ADJECTIVES = [
-    "old",
-    "young",
-    "tall",
-    "small",
-    "happy",
-    "sad",
-    "quiet",
-    "loud",
-    "clever",
-    "lazy",
-    "proud",
-    "brave",
-    "angry",
-    "hungry",
-    "gentle",
-    "famous",
-    "tired",
-    "strange",
-    "rich",
-    "poor",
-    "kind",
-    "honest",
-    "busy",
-    "calm",
-]
+    "old", "young", "tall", "small", "happy", "sad", "quiet", "loud", "clever", "lazy", "proud", "brave", "angry",
+    "hungry", "gentle", "famous", "tired", "strange", "rich", "poor", "kind", "honest", "busy", "calm",
+]  # fmt: skip
+# adjective or noun
 RIGHT = [
-    "light",
-    "cold",
-    "square",
-    "human",
-    "secret",
-    "plastic",
-    "dark",
-    "sweet",
-    "orange",
-    "gold",
-    "silver",
-    "iron",
-    "ideal",
-    "native",
-]  # adjective or noun
+    "light", "cold", "square", "human", "secret", "plastic", "dark", "sweet", "orange", "gold", "silver", "iron",
+    "ideal", "native",
+]  # fmt: skip
 ADVERBS = [
-    "often",
-    "quietly",
-    "loudly",
-    "never",
-    "again",
-    "slowly",
-    "today",
-    "yesterday",
-    "soon",
-    "gladly",
-    "rarely",
+    "often", "quietly", "loudly", "never", "again", "slowly", "today", "yesterday", "soon", "gladly", "rarely",
     "always",
-]
+]  # fmt: skip
 PREPOSITIONS = ["near", "behind", "beside", "with", "above", "under", "opposite", "against"]
 CLAUSES = ["before", "after", "since", "until"]  # preposition or conjunction: a verb to the right tells
 NAMES = ["Mary", "John", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo", "Clara"]
-
-Draw = Callable[[], float]
 
 
 class Word(NamedTuple):
@@ -215,21 +60,17 @@ class Word(NamedTuple):
     misc: str = "_"
 
 
-def write(folder: Path) -> None:
-    """Write sentences in CoNLL-U.
+def _item(draw: Draw, _: int) -> str:
+    """A sentence in CoNLL-U.
 
     MISC marks the main verb with ``Attractors=n`` and the form of the wrong number as ``Contrast``, and an ambiguous
     word with the side that resolves it, ``Context=left`` or ``Context=right``.
     """
-    for seed, (split, size) in enumerate(SIZES.items()):
-        draw = random.Random(200 + seed).random
-        with (folder / f"{split}.conllu").open("w", encoding="utf-8", newline="\n") as file:
-            for _ in range(size):
-                rows = (
-                    f"{n}\t{word.form}\t_\t{word.tag}\t_\t_\t_\t_\t_\t{word.misc}"
-                    for n, word in enumerate(_sentence(draw), start=1)
-                )
-                file.write("\n".join(rows) + "\n\n")
+    rows = (
+        f"{n}\t{word.form}\t_\t{word.tag}\t_\t_\t_\t_\t_\t{word.misc}"
+        for n, word in enumerate(_sentence(draw), start=1)
+    )
+    return "\n".join(rows) + "\n\n"
 
 
 def _pick(draw: Draw, items: Sequence[str]) -> str:
@@ -339,3 +180,6 @@ def _sentence(draw: Draw) -> list[Word]:
     if draw() < 0.3:
         words += _circumstance(draw)
     return [*words, Word(".", "PUNCT")]
+
+
+GENERATOR = Generator(_item, SIZES, seed=200, suffix=".conllu")

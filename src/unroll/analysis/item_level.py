@@ -1,0 +1,156 @@
+"""Intervals over the items of a small test set, which say what another sample of items might have given.
+
+Intervals over seeds do not cover this: all seeds are judged on the same items.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from unroll.metrics import FEW_ITEMS, Metric, exp
+
+FEWEST = 10  # sequences below which a bootstrap says nothing
+RESAMPLES = 2000
+TAILS = (2.5, 97.5)  # percent
+Z = 1.959963984540054  # the normal quantile of 97.5 %
+DERIVED: dict[str, tuple[str, Callable[[float], float]]] = {  # figure → the mean that it follows from, and how
+    "perplexity": ("loss", exp), "perplexity_known": ("loss_known", exp), "pseudo_perplexity": ("loss", exp),
+    "bits_per_character": ("loss", lambda nats: nats / math.log(2)),
+}  # fmt: skip
+
+Runs = Sequence[Mapping[str, Any]]  # of one architecture, as ``evaluate`` wrote them
+
+
+@dataclass(frozen=True)
+class ItemInterval:
+    """A 95 % interval over items.
+
+    Args:
+        low, high: its limits; of a difference those of the difference as it is reported.
+        items: that were scored.
+        method: in words.
+    """
+
+    low: float
+    high: float
+    items: int
+    method: str
+
+    @property
+    def basis(self) -> str:
+        """What the interval is over, and how it was formed, in words."""
+        return f"{self.items:,} scored items, {self.method}"
+
+
+def item_interval(runs: Runs, metric: Metric) -> ItemInterval | None:
+    """Interval of the mean over seeds of one architecture.
+
+    Wilson's (1927) for a proportion; otherwise a bootstrap over sequences, whose tokens are not independent.
+
+    Args:
+        runs: of the architecture.
+        metric: with the number of its items, where that was recorded.
+
+    Returns:
+        None where the test set is large enough, or sequences are too few, or were not recorded.
+    """
+    items = metric.items
+    if items is None or not 0 < items < FEW_ITEMS:
+        return None
+    if metric.scale == "log-odds":
+        mean = metric.mean([run["test"][metric.name] for run in runs])
+        return None if math.isnan(mean) else ItemInterval(*wilson(mean * items, items), items, "Wilson")
+    drawn = _resampled([runs], metric)
+    if drawn is None:
+        return None
+    return _limits(
+        [metric.back(place) for place in drawn.places[0]], items, f"bootstrap over {drawn.count:,} sequences"
+    )
+
+
+def item_difference(a: Runs, b: Runs, metric: Metric) -> ItemInterval | None:
+    """Interval of the difference of a to b, by a bootstrap over the sequences, which both sides share.
+
+    Args:
+        a, b: runs of each side, judged on the same split.
+        metric: with the number of its items; the difference is a factor where the scale asks for one.
+
+    Returns:
+        None where the test set is large enough, or sequences are too few, or were not recorded.
+    """
+    items = metric.items
+    drawn = _resampled([a, b], metric) if items is not None and 0 < items < FEW_ITEMS else None
+    if items is None or drawn is None:
+        return None
+    gaps = [one - other for one, other in zip(*drawn.places, strict=True)]
+    reported = gaps if metric.scale == "difference" else list(map(exp, gaps))
+    return _limits(reported, items, f"paired bootstrap over {drawn.count:,} sequences")
+
+
+def wilson(successes: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion that is not empty at 0 and at 1: Wilson 1927.
+
+    Args:
+        successes: of the items, on average over seeds.
+        count: of items.
+    """
+    share, square = successes / count, Z**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = Z * math.sqrt(share * (1 - share) / count + square / (4 * count**2)) / (1 + square / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Mean places over seeds of each side in every resample, and how many sequences were drawn from."""
+
+    places: list[list[float]]
+    count: int
+
+
+def _resampled(sides: Sequence[Runs], metric: Metric) -> _Drawn | None:
+    """Every side's mean over the same resamples; None where sequences are too few, or were not recorded."""
+    name, derive = DERIVED.get(metric.name, (metric.name, float))
+    tables = [[run.get("sequences", {}).get(name) for run in runs] for runs in sides]
+    if any(table is None for runs in tables for table in runs):
+        return None
+    numbers = sorted({number for runs in tables for table in runs for number in table["numbers"]})
+    if len(numbers) < FEWEST:
+        return None
+    index = {number: place for place, number in enumerate(numbers)}
+    places = [np.mean([[metric.onto(derive(value)) for value in _figures(table, index)] for table in runs], axis=0)
+              for runs in tables]  # fmt: skip
+    return _Drawn([side.tolist() for side in places], len(numbers))
+
+
+def _figures(table: Mapping[str, Sequence[float]], index: Mapping[int, int]) -> list[float]:
+    """A run's figure in every resample; 0 where nothing was counted, as a figure that divides by nothing is."""
+    parts = np.zeros((2, len(index)))
+    places = [index[int(number)] for number in table["numbers"]]
+    parts[0, places] = [math.nan if value is None else value for value in table["sums"]]
+    parts[1, places] = table["counts"]
+    sums, counts = parts @ _weights(len(index)).T
+    values: list[float] = np.divide(sums, counts, out=np.zeros(RESAMPLES), where=counts > 0).tolist()
+    return values
+
+
+@lru_cache(maxsize=2)
+def _weights(count: int) -> np.ndarray:
+    """How often each sequence is in each resample, the same ones each time: [RESAMPLES, count]."""
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    return draws.astype(np.float64)
+
+
+def _limits(values: Sequence[float], items: int, method: str) -> ItemInterval | None:
+    """The middle 95 % of resampled figures; None where a run diverged."""
+    if not all(map(math.isfinite, values)):
+        return None
+    # digits that another order of additions may change are left out, so that the same figures give the same bytes
+    low, high = (float(f"{limit:.9g}") for limit in np.percentile(values, TAILS))
+    return ItemInterval(low, high, items, method)

@@ -1,0 +1,77 @@
+"""The scores of a split sequence by sequence: what an interval over the items of a small test set needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unroll.config import Config
+from unroll.data.batch import Batch, DataSpec
+from unroll.data.prepared import Split
+from unroll.experiment.building import evaluation_loader
+from unroll.metrics import FEW_ITEMS
+
+
+class Tally:
+    """Sums and counts by sequence, whose tokens are not independent, of every figure that is a sum over a count.
+
+    Args:
+        config: settings of the run.
+        spec: sizes that the data decides.
+        split: that is judged.
+    """
+
+    def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
+        self.count = len(split.lengths)
+        numbers = np.repeat(np.arange(self.count), split.lengths)
+        # read in the place of groups, the numbers of sequences come batch by batch as the split itself does
+        numbered = replace(split, groups=numbers, contrasts=np.full(len(numbers), -1), spelling=None)
+        self.batches: Iterable[Batch] = evaluation_loader(config, spec, numbered)
+        self.totals: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def numbers(self) -> Iterator[Tensor]:
+        """Number of the sequence of each place, batch by batch: [B, T], −1 where there is none."""
+        for batch in self.batches:
+            assert batch.groups is not None
+            yield batch.groups
+
+    def add(self, numbers: Tensor, parts: dict[str, tuple[Tensor, Tensor]]) -> None:
+        """Add a batch.
+
+        Args:
+            numbers: of the sequences.
+            parts: sums and counts of each figure.
+
+        Shapes:
+            numbers: [B, T]; parts: [B, T] each, or [B] where a sequence has one
+        """
+        for name, (sums, counts) in parts.items():
+            places = numbers if sums.dim() == 2 else numbers.amax(dim=1)
+            real = places >= 0
+            totals = self.totals.setdefault(name, (torch.zeros(self.count, dtype=torch.float64),
+                                                   torch.zeros(self.count, dtype=torch.int64)))  # fmt: skip
+            totals[0].index_add_(0, places[real], sums[real].double().cpu())
+            totals[1].index_add_(0, places[real], counts[real].long().cpu())
+
+    def few(self, items: dict[str, int]) -> dict[str, Any]:
+        """Sequences that count for each figure with few items: their numbers, sums (to six digits) and counts.
+
+        Args:
+            items: how many items each figure was measured over.
+        """
+        found = {}
+        for name, (sums, counts) in self.totals.items():
+            if 0 < items.get(name, 0) < FEW_ITEMS:
+                used = ((counts > 0) | (sums != 0)).nonzero()[:, 0]
+                found[name] = {"numbers": used.tolist(), "sums": [_short(value) for value in sums[used].tolist()],
+                               "counts": counts[used].tolist()}  # fmt: skip
+        return found
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value.is_integer() else float(f"{value:.6g}")
