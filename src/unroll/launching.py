@@ -96,6 +96,7 @@ def end_with_the_launcher(launcher: int | None = None) -> None:
 
 def _run(devices: int, arguments: Sequence[str]) -> None:
     import logging
+    import tempfile
     import uuid
 
     # torchrun's parts log in two manners; what went wrong is told below
@@ -106,12 +107,16 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0,
-    )  # fmt: skip
+    # torchrun's engine would listen on every interface and unpickle what it receives; in a file of a folder that only
+    # this user can open, it talks to itself alone
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     try:
-        with _signals_given_back():
+        with _signals_given_back(), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
+            config = LaunchConfig(
+                min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+                rdzv_endpoint=f"{folder}/rendezvous", rdzv_configs={"store_type": "file"}, max_restarts=0,
+                local_addr="127.0.0.1",
+            )  # fmt: skip
             elastic_launch(config, sys.executable)("-m", *arguments)
     except SignalException as error:
         # after Ctrl-C the processes say so themselves

@@ -35,7 +35,8 @@ from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprin
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, History, Interruptible, Watched
 from unroll.training.checkpoint import Identity, Resume, usable
-from unroll.training.distributed import Group, by_the_first, joined, leave
+from unroll.training.distributed import Group, joined, leave
+from unroll.training.exchange import by_the_first
 from unroll.training.gradients import Clipping, Gradients
 from unroll.training.precision import resolved
 from unroll.training.trainer import build_trainer
@@ -74,7 +75,7 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
     torch.set_num_threads(config.training.threads)
     with joined() as group:
-        config = by_the_first(lambda: with_precision(config))
+        config = _set_precision(config, by_the_first(lambda: resolved(config.training.precision)))
         job, working = _Job(config, prepared, group, trial), _working(config, prepared, out)
         if group.rank > 0:
             job.fit(working, None)
@@ -138,7 +139,10 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
 
 def with_precision(config: Config) -> Config:
     """Settings whose precision is that of this machine, where they leave it to the machine."""
-    precision = resolved(config.training.precision)
+    return _set_precision(config, resolved(config.training.precision))
+
+
+def _set_precision(config: Config, precision: str) -> Config:
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
 
 
@@ -200,7 +204,7 @@ class _Job:
                               settings.dropped_steps)  # fmt: skip
         folder, best = working.folder, Best(task.monitor, task.mode)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
-        checkpoint = by_the_first(lambda: checkpoint)
+        resumed = by_the_first(lambda: checkpoint and str(checkpoint))
         if group.rank > 0:  # its dropout is its own, and that of no other seed's first process
             torch.manual_seed(int(np.random.SeedSequence([config.seed, group.rank]).generate_state(1, np.uint64)[0]))
         with Interruption() as interruption:
@@ -221,7 +225,7 @@ class _Job:
                 ],
             )  # fmt: skip
             try:
-                trainer.fit(task, Endless(loader), validation, ckpt_path=checkpoint, weights_only=True)
+                trainer.fit(task, Endless(loader), validation, ckpt_path=resumed, weights_only=True)
             except SystemExit:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from None
             except RuntimeError:

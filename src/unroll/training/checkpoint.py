@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
-from unroll.training.distributed import gathered
+from unroll.training.exchange import gathered
 from unroll.training.trainable import trainable
 
 torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain

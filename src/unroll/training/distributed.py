@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from unroll.errors import BadInput, ProcessLost
-from unroll.launching import place
+from unroll.errors import BadInput, ProcessLost, Unavailable
+from unroll.launching import Place, place
 
-T = TypeVar("T")
+LOOPBACK = "127.0.0.1"
 SRUN = ".*`srun` command is available.*"  # what Lightning warns of wherever SLURM is installed
 # what gloo and NCCL say when the other end of a connection is gone; they have no class for it
 GONE = re.compile(
@@ -68,10 +70,41 @@ def joined() -> Iterator[Group]:
         torch.cuda.set_device(cluster.local_rank())
         backend = "cpu:gloo,cuda:nccl"
     with _lost_is_told():
-        address = f"tcp://{cluster.main_address}:{cluster.main_port}" if here.slurm else None
-        distributed.init_process_group(backend, address, rank=here.rank, world_size=here.world)
+        _meet(here, cluster, backend)
         yield Group(here.rank, here.world, here.local, cluster)
         leave()  # not after an error, when the others may be gone
+
+
+def _meet(here: Place, cluster: ClusterEnvironment, backend: str) -> None:
+    """Have the processes find each other: on one machine over loopback, so that no other machine can connect."""
+    if here.world > here.local:
+        address = f"tcp://{cluster.main_address}:{cluster.main_port}" if here.slurm else None
+        distributed.init_process_group(backend, address, rank=here.rank, world_size=here.world)
+        return
+    interfaces = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(variable, interfaces[0])
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun's own, where it listens
+        distributed.init_process_group(backend)
+        return
+    store = _store(here, cluster.main_port)
+    distributed.init_process_group(backend, store=store, rank=here.rank, world_size=here.world)
+
+
+def _store(here: Place, port: int) -> TCPStore:
+    """Where processes of one machine leave their addresses; torch's own would listen on every interface.
+
+    Raises:
+        Unavailable: another program listens on this port.
+    """
+    if here.rank > 0:
+        return TCPStore(LOOPBACK, port, here.world, is_master=False)
+    try:
+        listener = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise Unavailable(f"Port {port} of this machine, where the processes of this run were to meet, cannot be used "
+                          f"({error.strerror}); start the same command again.") from None  # fmt: skip
+    return TCPStore(LOOPBACK, port, here.world, is_master=True, master_listen_fd=listener.detach())
 
 
 def leave() -> None:
@@ -94,28 +127,3 @@ def _lost_is_told() -> Iterator[None]:
                 "again, and the run goes on from its last checkpoint."
             ) from error
         raise
-
-
-def by_the_first(make: Callable[[], T]) -> T:
-    """What the first process makes, given to all of them; and what it raises, if it is about bad input."""
-    if not distributed.is_initialized():
-        return make()
-    made: list[Any] = [None, None]
-    if distributed.get_rank() == 0:
-        try:
-            made[0] = make()
-        except BadInput as error:
-            made[1] = error
-    distributed.broadcast_object_list(made)
-    if made[1] is not None:
-        raise made[1]
-    return made[0]  # type: ignore[no-any-return]
-
-
-def gathered(value: Any) -> list[Any]:
-    """What every process has, in the order of their ranks."""
-    if not distributed.is_initialized():
-        return [value]
-    values: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
-    return values

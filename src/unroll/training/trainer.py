@@ -12,10 +12,10 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.strategies import DDPStrategy
 
 from unroll.training.callbacks import Lines, TokenBar, TokenBudget
 from unroll.training.distributed import SRUN, Group
+from unroll.training.exchange import Strategy
 from unroll.training.precision import plugin
 
 
@@ -54,7 +54,7 @@ def build_trainer(
     plugins: list[Any] = [plugin(precision), group.cluster or LightningEnvironment()]
     strategy: Any = "auto"
     if group.cluster is not None:
-        strategy = DDPStrategy(find_unused_parameters=not every_weight)
+        strategy = Strategy(find_unused_parameters=not every_weight)
     return Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=group.local,
