@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,11 @@ from matplotlib.figure import Figure
 
 from unroll.analysis.comparison import Results, by_arch
 from unroll.analysis.verdict import t_interval
+from unroll.metrics import Metric, metric_of, task_of
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
-WIDE = 20  # from the least figure to the greatest; beyond it small ones would all be drawn as none
+SHARES = (0.0001, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
 
 plt.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "unroll", "font.family": "sans-serif", "font.size": 10,
@@ -27,6 +32,7 @@ plt.rcParams.update({
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "text.color": INK,
     "xtick.color": "#55554f", "ytick.color": "#55554f", "axes.grid": True, "axes.grid.axis": "y",
     "grid.color": FAINT, "grid.linewidth": 0.6, "figure.facecolor": "none", "axes.facecolor": "none",
+    "text.parse_math": False,  # a $ in a name is a $
 })  # fmt: skip
 
 
@@ -45,15 +51,17 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     first = next(iter(results.values()))
     metric = first["headline"]
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+    every: list[float] = []
     for arch, group in by_arch(results).items():
         for run in group:
             points = read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")
+            every += [value for _, value in points]
             if len(points) == 1:  # an n-gram model has no course, only an end
                 axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
             else:
-                axes.plot(*zip(*points, strict=True), color=palette[arch], linewidth=1.4, alpha=0.75, label=arch)
-    if metric != "accuracy":
-        by_logarithm(axes)
+                axes.plot([x for x, _ in points], [y for _, y in points], color=palette[arch], linewidth=1.4,
+                          alpha=0.75, label=arch)  # fmt: skip
+    by_scale(axes, _measured(first, metric), every)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(thousands))
     axes.set(
         xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"
@@ -66,7 +74,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     """Test figure of every seed, with mean and t interval."""
     first = next(iter(results.values()))
     metric, split = first["headline"], first["split"]
-    groups = by_arch(results)
+    scale, groups = _measured(first, metric), by_arch(results)
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     order = [arch for arch in palette if arch in groups]
     for place, arch in enumerate(order):
@@ -74,17 +82,36 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         interval = t_interval(values)
         axes.errorbar(place + 0.16, interval.mean, yerr=interval.half_width or None, color=palette[arch], fmt="_",
                       markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
-        points = axes.scatter([place - 0.12] * len(values), values, s=26, color=palette[arch], alpha=0.75, linewidths=0)
+        drawn = [_inside(value, scale) for value in values]
+        points = axes.scatter([place - 0.12] * len(values), drawn, s=26, color=palette[arch], alpha=0.75, linewidths=0)
         points.set_gid(f"seeds-{arch}")
-    axes.set_xticks(range(len(order)), order)
+    labels = [arch + _lost([run["test"][metric] for run in groups[arch]]) for arch in order]
+    axes.set_xticks(range(len(order)), labels)
     if len(order) > 4:  # side by side, names would run into each other
-        axes.set_xticks(range(len(order)), order, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(order)), labels, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(order) - 0.4)
-    every = [run["test"][metric] for run in results.values()]
-    if min(every) > 0 and max(every) > WIDE * min(every):
-        by_logarithm(axes)
+    by_scale(axes, scale, [run["test"][metric] for run in results.values()])
     axes.set(title=f"{split} {metric}, every seed")
     return as_svg(figure)
+
+
+def _measured(run: dict[str, Any], name: str) -> Metric:
+    task = run.get("task") or run["order"].get("task") or task_of(run["headline"])
+    return replace(metric_of(task, name), items=run.get("items", {}).get(name))
+
+
+def _inside(value: float, metric: Metric) -> float:
+    """Where a figure is drawn: a share of all items, or of none, half an item from an end that an axis has not got."""
+    if metric.axis != "logit" or not metric.items or not math.isfinite(value):
+        return value
+    edge = 0.5 / (metric.items + 1)
+    return min(max(value, edge), 1 - edge)
+
+
+def _lost(values: Sequence[float]) -> str:
+    """What is added to the name of an architecture that a seed has no figure of."""
+    lost = sum(not math.isfinite(value) for value in values)
+    return f"\n({lost} of {len(values)} not a number)" if lost else ""
 
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
@@ -117,9 +144,25 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
 
 
 def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
-    """Points of one curve of a run's history."""
+    """Points of one curve of a run's history; where a run diverged, there is none."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [(float(row["tokens"]), float(row["value"])) for row in csv.DictReader(file) if row["metric"] == metric]
+        points = [(float(row["tokens"]), float(row["value"])) for row in csv.DictReader(file)
+                  if row["metric"] == metric]  # fmt: skip
+    return [(tokens, value) for tokens, value in points if math.isfinite(value)]
+
+
+def by_scale(axes: Axes, metric: Metric, values: Sequence[float]) -> None:
+    """An ordinate on the scale of a metric; a linear one where a value has no place there, such as an error of 0."""
+    places = [metric.onto(value) for value in values if math.isfinite(value)]
+    if metric.axis == "linear" or not places:
+        return
+    if not all(map(math.isfinite, places)):
+        end = "an error of 0 has no logarithm" if metric.axis == "log" else "a share of 0 or 1 has no odds"
+        axes.set_ylabel(f"linear axis: {end}", fontsize=8)
+    elif metric.axis == "log":
+        by_logarithm(axes)
+    else:
+        by_log_odds(axes)
 
 
 def by_logarithm(axes: Axes) -> None:
@@ -132,6 +175,18 @@ def by_logarithm(axes: Axes) -> None:
         axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
 
 
+def by_log_odds(axes: Axes) -> None:
+    """An ordinate of log-odds, its ticks plain proportions."""
+    axes.set_yscale("logit")
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in SHARES if low <= tick <= high]
+    if len(ticks) < 3:  # a narrow range is nearly linear
+        ticks = [tick for tick in matplotlib.ticker.MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    axes.yaxis.set_major_locator(matplotlib.ticker.FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
 def thousands(value: float, _: Any) -> str:
     """A label of an axis of tokens or parameters."""
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
@@ -140,8 +195,10 @@ def thousands(value: float, _: Any) -> str:
 def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
     """A legend with one entry per architecture, below the axes, where no curve runs through it."""
     handles: dict[str, Any] = {}
-    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-        handles.setdefault(label, handle)
+    for handle in [*axes.lines, *axes.collections, *axes.patches]:
+        label = str(handle.get_label())
+        if not re.fullmatch(r"_child\d+|_nolegend_", label):  # matplotlib's own; a name may begin with _ all the same
+            handles.setdefault(label, handle)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False,
                   fontsize=9, handlelength=1.4)  # fmt: skip
 
