@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -207,6 +208,8 @@ def as_svg(figure: Figure) -> str:
     """A figure as SVG text, with its title as the name for those who do not see it."""
     title = ", ".join(axes.get_title(loc="left") for axes in figure.axes)
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser draws the text, in a font of its own
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     plt.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]
