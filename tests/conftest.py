@@ -48,6 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNROLL_MIRROR", raising=False)
+    monkeypatch.setenv("UNROLL_CREDENTIALS", "{}")  # written by unroll; so it is put back
     return tmp_path
 
 

@@ -12,12 +12,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 
 # may be imported by all, and import nothing but each other
-LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics", "names", "locks"}
+LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics", "names", "locks", "credentials"}
 MAY_IMPORT = {
     "errors": set(),
     "outputs": {"errors"},
     "names": set(),
     "locks": {"errors"},
+    "credentials": set(),
     "history": {"outputs"},
     "interruption": set(),
     "launching": {"errors"},

@@ -11,9 +11,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 from unroll import __version__
+from unroll.credentials import public, without_secrets
 from unroll.errors import BadInput, NotCertified, ProcessLost, StageFailed, no_such
 from unroll.launching import launch, place
 
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # the time to the first step, and to take them apart at the end takes longer than a second
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    sys.excepthook = _show_error
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     # argparse takes settings on one side of an option only; those on the other side are left over
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest:
         options.settings += rest
-    options.words = sys.argv[1:] if arguments is None else list(arguments)
+    _hide_passwords(options, sys.argv[1:] if arguments is None else arguments)
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
         _check_bytes(options.words)
@@ -45,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BadInput as error:
         if place().local_rank == 0:  # what processes of one machine find wrong, one of them tells
-            print(f"unroll: {error}", file=sys.stderr)
+            print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except (ProcessLost, NotCertified, StageFailed) as error:
-        print(f"unroll: {error}", file=sys.stderr)
+        print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         if place().local_rank == 0:
@@ -118,9 +121,10 @@ def prepare(options: argparse.Namespace) -> None:
     from unroll import config as settings
     from unroll import preparation
 
-    if options.data and options.settings:
-        raise BadInput("Give --data FILE or settings, not both; the file has every setting already.")
-    corpus = settings.load_data(options.data) if options.data else settings.compose(options.settings).data
+    if options.data:
+        corpus = settings.load_data_here(options.data, options.settings)
+    else:
+        corpus = settings.compose(options.settings).data
     print(preparation.prepared(corpus, options.out))
 
 
@@ -129,10 +133,11 @@ def train(options: argparse.Namespace) -> None:
     from unroll import config as settings
     from unroll import preparation
 
-    if options.config and options.settings:
-        raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
     settings.check_root()
-    run = settings.load(options.config) if options.config else settings.compose(options.settings)
+    if options.config:
+        run = settings.load_here(options.config, options.settings, reads_data=options.prepared is None)
+    else:
+        run = settings.compose(options.settings)
     folder = options.prepared or preparation.prepared(run.data)
     if launch(run.training.devices, options.words):
         return
@@ -171,7 +176,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if not folders:
         raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
-    results = judge(folders, options.prepared, options.out, costs)
+    results = judge(folders, options.prepared, options.out, costs, _tracking(options.settings))
     for run, result in results.items():
         lost = result.get("not_finite", {})
         figures = (f"{key} {lost.get(key) or format(value, '.4f')}" for key, value in result["test"].items())
@@ -189,8 +194,9 @@ def certify(options: argparse.Namespace) -> None:
     if folder is None:
         run = Trained.load(options.run)  # refuses what is no run
         settings.check_root()
+        settings.check_files(run.config.data, options.run / "config.yaml", ["data"], None)
         folder = preparation.prepared(run.config.data)
-    certificate = check(options.run, folder, options.out)
+    certificate = check(options.run, folder, options.out, _tracking(options.settings))
     for found in certificate["checks"]:
         print(_found(found))
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
@@ -267,10 +273,11 @@ def tune(options: argparse.Namespace) -> None:
     if not 1 <= options.workers <= most:
         raise BadInput(f"--workers must be a number from 1 to {most}: by more than {WORKERS} for each core a machine "
                        "gains nothing, and may run out of memory.")  # fmt: skip
-    if options.config and options.settings:
-        raise BadInput("Give --config FILE or settings, not both; the file has every setting already.")
     settings.check_root()
-    study = settings.load_study(options.config) if options.config else settings.compose_study_from(options.settings)
+    if options.config:
+        study = settings.load_study_here(options.config, options.settings, reads_data=options.prepared is None)
+    else:
+        study = settings.compose_study_from(options.settings)
 
     def draw(folder: Path) -> None:
         draw_study(folder)
@@ -330,6 +337,36 @@ def _lines(text: str | None, file: Path | None) -> list[str]:
     return [line for _, line in decoded(sys.stdin.buffer, "standard input")]
 
 
+def _tracking(words: Sequence[str]) -> Sequence[str]:
+    """Settings of a finished run that may differ: those of tracking."""
+    for word in words:
+        if not word.startswith("tracking"):
+            raise BadInput(f"{word!r} changes a finished run; settings of tracking may be given here, such as "
+                           "tracking=none.")  # fmt: skip
+    return words
+
+
+def _hide_passwords(options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Leave passwords of URIs out of settings, and out of the arguments that other processes are started with."""
+    options.words = [_public(word) for word in words]
+    if "settings" in options:
+        options.settings = [_public(word) for word in options.settings]
+    if "uri" in options and options.uri:
+        options.uri = public(options.uri)
+
+
+def _public(word: str) -> str:
+    key, equals, value = word.partition("=")
+    return f"{key}={public(value)}" if equals and "://" not in key else public(word)
+
+
+def _show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show what nobody has caught, as Python does, but for the passwords in it."""
+    import traceback
+
+    print(without_secrets("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+
 def _check_bytes(arguments: Sequence[str]) -> None:
     """Refuse what Python could not decode, and could not print or write later on."""
     for number, argument in enumerate(arguments, start=1):
@@ -352,7 +389,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with the sentence, and the place where there is more."""
-        self.exit(2, f"unroll: {message}; see {self.prog} --help.\n")
+        self.exit(2, f"unroll: {without_secrets(message)}; see {self.prog} --help.\n")
 
 
 def _parser() -> Parser:
@@ -386,12 +423,17 @@ def _parser() -> Parser:
 
     sub = add(prepare)
     settings(sub)
-    sub.add_argument("--data", type=Path, metavar="FILE", help="resolved data settings instead")
+    sub.add_argument("--data", type=Path, metavar="FILE", help="resolved data settings; files of data may differ")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="where fit/ and test/ go (a cache)")
 
     sub = add(train)
     settings(sub)
-    sub.add_argument("--config", type=Path, metavar="FILE", help="resolved settings instead")
+    sub.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="resolved settings; tracking and files of data may differ",
+    )
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
     sub.add_argument("--accept-code-change", action="store_true",
@@ -399,7 +441,7 @@ def _parser() -> Parser:
 
     sub = add(sync)
     sub.add_argument("run", type=Path, metavar="RUN", help="a run, or the folder of one below outputs/working")
-    sub.add_argument("--uri", help="MLflow's store, if it has moved")
+    sub.add_argument("--uri", help="MLflow's store, if it has moved or is not this project's")
 
     sub = add(evaluate)
     sub.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
@@ -409,12 +451,14 @@ def _parser() -> Parser:
     sub.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     sub.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
     sub.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
+    settings(sub, "tracking=NAME or tracking.uri=URI, instead of conf/tracking")
 
     sub = add(certify)
     sub.add_argument("run", type=Path, metavar="RUN")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     sub.add_argument("--out", type=Path, metavar="FILE",
                      help="the certificate (outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)")  # fmt: skip
+    settings(sub, "tracking=NAME or tracking.uri=URI, instead of conf/tracking")
 
     sub = add(compare)
     sub.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
@@ -445,7 +489,7 @@ def _parser() -> Parser:
 
     sub = add(tune)
     settings(sub, "study=NAME, one of conf/study, and key=value of the study or of its trials")
-    sub.add_argument("--config", type=Path, metavar="FILE", help="a resolved study instead")
+    sub.add_argument("--config", type=Path, metavar="FILE", help="a resolved study; storage and tracking may differ")
     sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
     sub.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/adhoc/…)")

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from processes import some_slow
 from studying import BUDGET, complete_all, config_of, die, forget, killed, open_study, suggest
 
-from unroll.config.study import shown
+from unroll.credentials import without_secrets
 from unroll.errors import BadInput
 from unroll.tuning import choosing, database
 from unroll.tuning import slots as slot_module
@@ -836,5 +836,6 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert shown("postgresql+psycopg://user:p@ss@host:1/db") == "postgresql+psycopg://host:1/db"
-    assert shown("sqlite:///studies/a@b.db") == "sqlite:///studies/a@b.db"
+    shown = "postgresql+psycopg://user@host:1/db"
+    assert without_secrets("postgresql+psycopg://user:p@ss@host:1/db") == shown
+    assert without_secrets("sqlite:///studies/a@b.db") == "sqlite:///studies/a@b.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from unroll.certificate.checks import CHECKS, not_applicable
 from unroll.certificate.reading import Reader, deviation
 from unroll.certificate.sample import Sample
-from unroll.config import Config, NgramConfig
+from unroll.config import Config, NgramConfig, tracking_here
 from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
@@ -27,7 +28,7 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-3, "bfloat16": 0.25, "float16": 0.
 DTYPES = {"64": "float64", "32": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 
-def certify(folder: Path, prepared: Path, out: Path | None = None) -> dict[str, Any]:
+def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Sequence[str] = ()) -> dict[str, Any]:
     """Check a finished run and write what was found, whether it is sound or not.
 
     Every check is made twice: with the weights in double precision, where nothing but the order of sums may differ,
@@ -37,6 +38,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None) -> dict[str, 
         folder: of the run.
         prepared: folder with ``fit/``, whose validation split is read.
         out: JSON file; None for one that is named after the run.
+        tracking: settings of tracking that differ from those of the project, which are the ones used.
 
     Returns:
         What was written: ``certified``, and of each check the worst deviation and the tolerance in each precision.
@@ -57,11 +59,11 @@ def certify(folder: Path, prepared: Path, out: Path | None = None) -> dict[str, 
         "checks": checks,
     }  # fmt: skip
     write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", json.dumps(certificate, indent=1) + "\n")
-    tracking = run.config.tracking
-    if tracking.name == "mlflow" and tracking.uri:
+    tracker = tracking_here(run.config, folder / "config.yaml", tracking)
+    if tracker.uri:
         from unroll.tracking.mlflow import log_certificate
 
-        log_certificate(tracking.uri, certificate)
+        log_certificate(tracker.uri, certificate)
     return certificate
 
 

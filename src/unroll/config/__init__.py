@@ -19,13 +19,15 @@ from unroll.config.compose import (
 from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
 from unroll.config.explanation import explain, sections
-from unroll.config.schema import Config
+from unroll.config.places import check_files, load_data_here, load_here, load_study_here
+from unroll.config.schema import Config, TrackingConfig
 from unroll.config.studies import StudySettings, compose_study, compose_study_from, load_study, studies
 from unroll.config.study import StudyConfig
+from unroll.config.trackers import is_same_store, project_tracker, tracking_here
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "about", "asked", "check",
-    "check_root", "complete_data", "compose", "compose_study",
-    "compose_study_from", "corpora", "course", "dump_data", "explain", "grid", "load",
-    "load_data", "load_study", "resolve", "sections", "studies",
+    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "TrackingConfig", "about", "asked",
+    "check", "check_files", "check_root", "complete_data", "compose", "compose_study", "compose_study_from", "corpora",
+    "course", "dump_data", "explain", "grid", "is_same_store", "load", "load_data", "load_data_here", "load_here",
+    "load_study", "load_study_here", "project_tracker", "resolve", "sections", "studies", "tracking_here",
 ]  # fmt: skip

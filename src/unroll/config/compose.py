@@ -16,6 +16,7 @@ from unroll.config.differences import differences
 from unroll.config.explanation import keys
 from unroll.config.messages import GROUPS, explain_error, first_sentence
 from unroll.config.schema import Config
+from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
 
@@ -87,7 +88,8 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(first_sentence(str(error), overrides)) from None
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    settings: dict[str, Any] = in_settings({str(key): value for key, value in content.items()}, public)
+    return settings
 
 
 def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
@@ -183,7 +185,8 @@ def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
     """
-    return check_section(DataConfig, {**read(conf / "config.yaml")["data"], **content}, origin)
+    content = in_settings({**read(conf / "config.yaml")["data"], **content}, public)
+    return check_section(DataConfig, content, origin)
 
 
 def dump_data(data: DataConfig) -> str:
@@ -225,7 +228,7 @@ def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
         BadInput: with one sentence for the first thing that is wrong.
     """
     try:
-        return kind.model_validate(content)
+        return kind.model_validate(in_settings(content, without_secrets))
     except ValidationError as error:
         raise BadInput(explain_error(error, origin, kind)) from None
 

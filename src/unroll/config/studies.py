@@ -18,7 +18,8 @@ from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
 from unroll.config.searchable import refused
 from unroll.config.section import plain
-from unroll.config.study import ChoiceConfig, StudyConfig, Value, shown
+from unroll.config.study import ChoiceConfig, StudyConfig, Value
+from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, nearest, no_such
 
 
@@ -133,13 +134,14 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
         BadInput: there is no such study, or a setting is wrong or missing.
     """
     check_root(conf)
+    overrides = in_settings(overrides or {}, public)
     if name not in studies(conf):
         raise no_such("study", name, studies(conf))
     path = conf / "study" / f"{name}.yaml"
     defaults, own = read(conf / "study.yaml"), read(path)
-    content = _merged(defaults, own)
+    content = in_settings(_merged(defaults, own), public)
     _check_sections(content, defaults, str(path))
-    for key, value in (overrides or {}).items():
+    for key, value in overrides.items():
         section, _, rest = key.partition(".")
         if section not in StudyConfig.model_fields.keys() - {"name"}:  # that is its file's
             content["settings"] = {**content["settings"], key: value}
@@ -149,11 +151,11 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             content[section] = {**content[section], rest: value}
         else:
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
-    given = [f"{key}={shown(plain(value))}" for key, value in (overrides or {}).items()]
+    given = [f"{key}={without_secrets(plain(value))}" for key, value in overrides.items()]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     _check_sections(content, defaults, origin)
     _refuse_misplaced(content, origin)
-    if "balanced" not in {**own, **(overrides or {})} and not _can_balance(content):
+    if "balanced" not in {**own, **overrides} and not _can_balance(content):
         content["balanced"] = None
     study = check_section(StudyConfig, {**content, "name": name}, origin)
     _check_keys(study, origin)

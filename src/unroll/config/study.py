@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from unroll.config.messages import GROUPS
 from unroll.config.searchable import refused
 from unroll.config.section import Name, Section, plain
+from unroll.credentials import without_secrets
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
@@ -182,7 +183,7 @@ class StudyConfig(Section):
                              "choices, such as [lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
         if not re.fullmatch(r"(sqlite:///(?!:memory:|file:)|postgresql\+psycopg://).+", self.storage):
-            raise ValueError(f"storage={shown(self.storage)} is none of sqlite:///FILE and "
+            raise ValueError(f"storage={without_secrets(self.storage)} is none of sqlite:///FILE and "
                              "postgresql+psycopg://USER@HOST/DATABASE")  # fmt: skip
         if self.grace <= self.heartbeat:
             raise ValueError(f"grace={self.grace} must be longer than heartbeat={self.heartbeat}")
@@ -229,8 +230,3 @@ class StudyConfig(Section):
         if self.trials % len(dimension.choices):
             raise ValueError(f"trials={self.trials} cannot be shared out evenly among the {len(dimension.choices)} "
                              f"choices of {self.balanced}")  # fmt: skip
-
-
-def shown(storage: str) -> str:
-    """A database as it is named to people: without the user and the password."""
-    return re.sub(r"(?<=://)[^/]*@", "", storage)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlparse
 
+from unroll.credentials import public, with_secrets, without_secrets
 from unroll.errors import BadInput
 from unroll.outputs import whole
 
@@ -62,7 +63,7 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
                     shutil.copyfileobj(stream, file, 1 << 20)
                 break
             except FileNotFoundError as error:
-                reason = str(error)
+                reason = without_secrets(str(error))
             except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
                 raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it anew.") from None
         if not written.exists():
@@ -83,11 +84,11 @@ def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tup
     if mirror:
         is_url = urlparse(mirror).scheme in ("http", "https")
         if not is_url and not Path(mirror).is_dir():
-            raise BadInput(f"UNROLL_MIRROR is {mirror}, which is no folder; mend it or unset it.")
+            raise BadInput(f"UNROLL_MIRROR is {public(mirror)}, which is no folder; mend it or unset it.")
         for suffix in UNPACK:
             place = f"{mirror.rstrip('/')}/{corpus}/{source.file}{suffix}"
-            yield place, suffix, _downloader(place) if is_url else _copier(Path(place))
-    yield source.url, "", _downloader(source.url)
+            yield without_secrets(place), suffix, _downloader(place) if is_url else _copier(Path(place))
+    yield source.url, "", _downloader(with_secrets(source.url))
 
 
 def _copier(place: Path) -> Callable[[Path], None]:

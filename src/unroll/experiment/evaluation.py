@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unroll.config import Config, NgramConfig
+from unroll.config import Config, NgramConfig, tracking_here
 from unroll.data.batch import Batch
 from unroll.data.loader import Endless
 from unroll.data.prepared import Split, open_split
@@ -30,7 +30,9 @@ from unroll.training.precision import as_precise
 ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
 
 
-def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path | None) -> dict[str, Any]:
+def evaluate(
+    runs: Sequence[Path], prepared: Path, out: Path | None, costs: Path | None, tracking: Sequence[str] = ()
+) -> dict[str, Any]:
     """Judge finished runs of one experiment on the test split, which nothing else opens.
 
     Args:
@@ -38,6 +40,7 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         prepared: folder with ``fit/`` and ``test/``.
         out: JSON file with the figures of each run; None to write none.
         costs: JSON file with what varies from time to time, tokens per second by architecture; None not to measure it.
+        tracking: settings of tracking that differ from those of the project, which are the ones used.
 
     Raises:
         BadInput: a folder is not a run, it was trained on other data, or runs differ in more than arch and seed.
@@ -60,11 +63,11 @@ def evaluate(runs: Iterable[Path], prepared: Path, out: Path | None, costs: Path
         write_text(costs, json.dumps({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}, indent=1) + "\n")
     if out:
         write_text(out, to_json(results))
-    tracking = next(iter(settings.values())).tracking
-    if tracking.name == "mlflow" and tracking.uri:
+    tracker = tracking_here(next(iter(settings.values())), runs[0] / "config.yaml", tracking)
+    if tracker.uri:
         from unroll.tracking.mlflow import log_test_metrics
 
-        log_test_metrics(tracking.uri, {marks[name]: result for name, result in results.items()})
+        log_test_metrics(tracker.uri, {marks[name]: result for name, result in results.items()})
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from unroll.config import Config, asked, load
+from unroll.config import Config, asked, is_same_store, load, project_tracker
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.tracking.provenance import environment, git_state
@@ -66,6 +67,7 @@ def sync(run: Path, uri: str | None = None) -> str:
     with locked(working) as free:
         if not free:
             raise BadInput(f"{working} is being trained, and sends by itself; wait for it.")
+        uri = uri or _uri_of(working, run)
         from unroll.tracking.spool import send_rest
 
         with_model = finished is not None and load(run / "config.yaml").tracking.log_model
@@ -73,6 +75,21 @@ def sync(run: Path, uri: str | None = None) -> str:
         if finished:
             shutil.rmtree(working)
     return f"{run}: sent {points} points."
+
+
+def _uri_of(working: Path, run: Path) -> str:
+    """Where the points of a run go, if that is this project's tracker.
+
+    Raises:
+        BadInput: it is another one, which a person must name.
+    """
+    uri = str(json.loads((working / MEMORY).read_text(encoding="utf-8"))["uri"])
+    settings = run / "config.yaml"
+    here = project_tracker(load(settings).experiment if settings.exists() else "")
+    if not is_same_store(uri, here):
+        raise BadInput(f"{working / MEMORY} names the tracker {uri}, and this project's is {here or 'none'}; to send "
+                       f"the run there, add --uri {uri}.")  # fmt: skip
+    return uri
 
 
 def record_of(config: Config, working: Working, trial: Trial | None = None) -> RunRecord:

@@ -15,6 +15,7 @@ from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
 from unroll.config import Config, NgramConfig
+from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_split
 from unroll.data.vectors import load_vectors
@@ -129,7 +130,7 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
         raise
     except BaseException as error:
         if isinstance(error, Exception):
-            status, tags = "FAILED", {"error": str(error)}
+            status, tags = "FAILED", {"error": without_secrets(str(error))}
         raise
     finally:
         sent = tracker.end(status, tags)

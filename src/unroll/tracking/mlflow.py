@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
 from unroll.tracking.spool import Spool
 from unroll.tracking.store import allowed, forgiving, open_store, plain
@@ -156,12 +157,14 @@ def serve_ui(uri: str, port: int) -> None:
     if urlparse(uri).scheme in ("http", "https"):
         raise BadInput(f"{uri} is a server already; open it in a browser.")
     open_store(uri)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination",
-               "./mlruns", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", "./mlruns", "--host", "127.0.0.1",
+               "--port", str(port)]  # fmt: skip
     # mlflow starts uvicorn by name, so this environment's programs must come first; its workers for jobs, which nobody
     # asks for here, would be six processes of a quarter of a gigabyte
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # the URI may have a password, and other users see the arguments of a process
+    environment = {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                   "MLFLOW_BACKEND_STORE_URI": with_secrets(uri)}  # fmt: skip
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

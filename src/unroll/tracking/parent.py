@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.errors import BadInput
-from unroll.tracking.store import experiment_of, open_store
+from unroll.tracking.store import client_of, experiment_of, open_store
 from unroll.tracking.tracker import PARENT
 
 
@@ -32,7 +32,7 @@ def open_parent(
         BadInput: the store cannot be opened.
     """
     open_store(uri)
-    client = MlflowClient(uri)
+    client = client_of(uri)
     group = experiment_of(client, experiment, question)
     for run in client.search_runs([group], f"tags.`unroll.study` = '{name}'", max_results=1):
         client.update_run(run.info.run_id, status="RUNNING")
@@ -54,7 +54,7 @@ def check_parent(uri: str, run_id: str) -> None:
     """
     open_store(uri)
     try:
-        MlflowClient(uri).get_run(run_id)
+        client_of(uri).get_run(run_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -76,7 +76,7 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
         BadInput: the store cannot be opened, or another one has the run.
     """
     check_parent(uri, run_id)
-    client, now = MlflowClient(uri), int(time.time() * 1000)
+    client, now = client_of(uri), int(time.time() * 1000)
     for child in children(client, run_id):
         if child.info.status == "RUNNING":  # its worker was killed, and another machine took the trial over
             client.set_tag(child.info.run_id, "lost", "yes")

@@ -16,7 +16,7 @@ from unroll.errors import BadInput
 from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import write_text
 from unroll.tracking import serve
-from unroll.tracking.store import allowed, experiment_of, open_store
+from unroll.tracking.store import allowed, client_of, experiment_of, open_store
 from unroll.tracking.tracker import MEMORY, RunRecord, Status
 
 TAG = 5_000  # characters that MLflow takes in a tag
@@ -44,7 +44,7 @@ class Spool:
     @property
     def client(self) -> MlflowClient:
         """The store, if it is there by now."""
-        return MlflowClient(self.uri)
+        return client_of(self.uri)
 
     def is_known(self) -> bool:
         """Whether the store has the run to which the points go."""

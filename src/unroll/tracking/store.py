@@ -15,6 +15,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.store.db import utils
 
+from unroll.credentials import with_secrets, without_secrets
 from unroll.errors import Unavailable
 from unroll.locks import held, lock_beside
 from unroll.tracking.sqlite import artifacts_of, check, database_of, is_empty, location_of, settle
@@ -49,7 +50,7 @@ def open_store(uri: str) -> None:
     try:
         if database:
             _prepare(uri, database)
-        mlflow.set_tracking_uri(uri)
+        mlflow.set_tracking_uri(with_secrets(uri))
         MlflowClient().search_experiments(max_results=1)
         if database:
             settle(database)
@@ -72,8 +73,8 @@ def _explained(uri: str, error: Exception) -> tuple[str, str]:
 
 
 def plain(error: Exception) -> str:
-    """An error in one line, without where its library explains it."""
-    text = re.sub(r"\(Background on this error at: \S+\)|^\([\w.]+\)", "", str(error))
+    """An error in one line, without passwords and without where its library explains it."""
+    text = re.sub(r"\(Background on this error at: \S+\)|^\([\w.]+\)", "", without_secrets(str(error)))
     return " ".join(text.split())[:300]
 
 
@@ -83,7 +84,12 @@ def _prepare(uri: str, database: Path) -> None:
     check(database)
     with held(lock_beside(database)):
         if is_empty(database):
-            MlflowClient(uri).search_experiments(max_results=1)
+            client_of(uri).search_experiments(max_results=1)
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of the store whose public URI this is."""
+    return MlflowClient(with_secrets(uri))
 
 
 def experiment_of(client: MlflowClient, name: str, question: str) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 
-from unroll.config.study import StudyConfig, shown
+from unroll.config.study import StudyConfig
+from unroll.credentials import with_secrets, without_secrets
 from unroll.errors import BadInput, Suspended
 from unroll.locks import held, lock_beside
 
@@ -42,7 +43,7 @@ def open_database(config: StudyConfig) -> RDBStorage:
     """
     # what Optuna calls experimental, such as signs of life, is tested here; a filter for a while is not for threads
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
-    url = config.storage
+    url = with_secrets(config.storage)
     options = {"pool_pre_ping": True, "connect_args": OPTIONS[url.partition(":")[0].partition("+")[0]]}
     try:
         with _looking(url, options) as engine, _alone(url, engine):
@@ -50,9 +51,11 @@ def open_database(config: StudyConfig) -> RDBStorage:
             return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
                               grace_period=config.grace)  # fmt: skip
     except ModuleNotFoundError as error:
-        raise BadInput(f"storage={shown(url)} needs the package {error.name}: pip install -e '.[postgres]'") from None
+        raise BadInput(
+            f"storage={config.storage} needs the package {error.name}: pip install -e '.[postgres]'"
+        ) from None
     except Exception as error:  # whatever the database's driver raises
-        raise BadInput(f"Optuna's database {shown(url)} cannot be opened ({_reason(error)}); mend storage, or name "
+        raise BadInput(f"Optuna's database {config.storage} cannot be opened ({_reason(error)}); mend storage, or name "
                        "another database, not MLflow's.") from None  # fmt: skip
 
 
@@ -152,10 +155,10 @@ def patiently(ask: Callable[[], T], storage: str, missed: Callable[[], None]) ->
         except (StorageInternalError, DBAPIError) as error:
             missed()
             if time.monotonic() > until:
-                raise DatabaseGone(f"Optuna's database {shown(storage)} is gone ({_reason(error)}); bring it back and "
+                raise DatabaseGone(f"Optuna's database {storage} is gone ({_reason(error)}); bring it back and "
                                    "start the same command again, which goes on.") from None  # fmt: skip
             time.sleep(1)
 
 
 def _reason(error: Exception) -> str:
-    return shown(" ".join(str(error.__cause__ or error).split())[:200])
+    return without_secrets(" ".join(str(error.__cause__ or error).split())[:200])

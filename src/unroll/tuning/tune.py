@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from unroll.config import StudySettings
-from unroll.config.study import shown
 from unroll.errors import BadInput, ProcessLost
 from unroll.interruption import Interruption
 from unroll.launching import place
@@ -87,7 +86,7 @@ def _tell_of_others(job: Job, study: Study) -> None:
         return
     if others := study.others():
         what = "is of another space" if len(others) == 1 else "are of other spaces"
-        print(f"unroll: {', '.join(others)} in {shown(job.settings.study.storage)} {what}, budget, data or code; "
+        print(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
               f"those trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
 
 
@@ -107,7 +106,7 @@ def _parent(job: Job, study: Study) -> str | None:
     tags = {
         "study": config.name,
         "mlflow.note.content": config.question,
-        "optuna.storage": shown(config.storage),
+        "optuna.storage": config.storage,
         **git_state(),
     }
     run_id = study.note(f"mlflow {uri}", lambda: open_parent(uri, config.name, config.question, job.name, params, tags))

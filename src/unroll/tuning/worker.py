@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.config import Config
+from unroll.credentials import without_secrets
 from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable
 from unroll.experiment import Busy, Pruned, finished, train
 from unroll.interruption import Interruption
@@ -45,10 +46,10 @@ def main(arguments: Sequence[str]) -> int:
         else:
             work(job)
     except BadInput as error:
-        print(f"unroll: {error}", file=sys.stderr)
+        print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
         return STATUS.get(type(error), 2) if together else 2
     except ProcessLost as error:
-        print(f"unroll: {error}", file=sys.stderr)
+        print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -116,7 +117,7 @@ def _telling(claim: Claim) -> Iterator[None]:
         raise Unavailable(f"{where}: {error.strerror or error}; mend it, and start the same command again.") from error
     except Exception as error:  # whatever one network does to itself
         told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-        claim.note(error=told[:500])
+        claim.note(error=without_secrets(told)[:500])
         claim.tell("FAIL")
 
 
