@@ -1,4 +1,4 @@
-"""Where training begins: at the frequencies of tokens, with inputs of one size whatever is tied."""
+"""Where a language model starts: at the frequencies of tokens, so that its state is free for the text."""
 
 from __future__ import annotations
 
@@ -9,22 +9,73 @@ import numpy as np
 import pytest
 
 from unroll import experiment, preparation
-from unroll.config import Config
+from unroll.config import Config, compose
 from unroll.data.prepared import open_split
 from unroll.experiment import Trained
 
 Small = Callable[..., Config]
+CELLS = ["rnn", "irnn", "lstm", "coupled", "peephole", "gru", "gru-reset-before"]
+KINDS, STREAMS, STEPS = 1000, 16, 100
 
 
-@pytest.mark.parametrize("tied", ["true", "false"])
-@pytest.mark.parametrize("task", ["language_model", "cloze"])
-def test_training_begins_at_the_frequencies_of_tokens(task: str, tied: str, small: Small, project: Path) -> None:
-    still = "training.optimizer.learning_rate=1e-12"
-    config = small("grammar", "lstm", f"task={task}", f"task.tied={tied}", still)
+def train(config: Config, project: Path) -> tuple[Trained, np.ndarray]:
+    """A finished run and the frequencies of tokens in its training split."""
     prepared = preparation.prepared(config.data)
     experiment.train(config, prepared, project / "run")
     run = Trained.load(project / "run")
     tokens = np.asarray(open_split(prepared / "fit" / "train").tokens)
     counts = np.bincount(tokens, minlength=len(run.vocabulary.tokens)) + 1
+    return run, counts / counts.sum()
+
+
+@pytest.mark.parametrize(
+    ("task", "arch", "tied"),
+    [
+        ("language_model", "lstm", "true"),
+        ("language_model", "lstm", "false"),
+        ("language_model", "feedforward", "true"),
+        ("cloze", "bilstm", "true"),
+    ],
+)
+def test_training_starts_at_the_frequencies_of_tokens(
+    task: str, arch: str, tied: str, small: Small, project: Path
+) -> None:
+    still = "training.optimizer.learning_rate=1e-12"
+    run, frequencies = train(small("grammar", arch, f"task={task}", f"task.tied={tied}", still), project)
     (bias,) = (value for name, value in run.task.named_parameters() if name.endswith("decoder.bias"))
-    np.testing.assert_allclose(bias.detach().exp(), counts / counts.sum(), rtol=1e-5)
+    np.testing.assert_allclose(bias.detach().exp(), frequencies, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("arch", "tied"), [*((arch, "true") for arch in CELLS), ("lstm", "false")])
+def test_where_nothing_depends_on_the_text_the_state_stays_small(arch: str, tied: str, project: Path) -> None:
+    """Words of Zipf's frequencies, drawn independently: the frequencies are all that there is to learn.
+
+    A network whose bias starts at zero holds them in a constant state: |h| was 0.7 to 1, and |c| up to 200.
+    """
+    run, frequencies = train(independent_words(project, arch, tied), project)
+    tokens = np.asarray(open_split(preparation.prepared(run.config.data) / "fit" / "validation").tokens, np.int64)
+    network, rows = run.task.network, torch.from_numpy(tokens[: STREAMS * STEPS].reshape(STREAMS, STEPS))
+    with torch.no_grad():
+        features, (state,) = network(rows, torch.full((STREAMS,), STEPS), network.initial_state(STREAMS))
+        loss = network.losses(features[:, :-1].flatten(0, 1), rows[:, 1:].flatten()).mean()
+    assert loss < -np.log(frequencies[rows[:, 1:]]).mean() + 0.02
+    assert max(float(part.abs().mean()) for part in state) < 0.4
+
+
+def independent_words(project: Path, arch: str, tied: str) -> Config:
+    """Settings like those of the Brown corpus, at a high rate, on a text of independent words."""
+    chance = 1.0 / np.arange(1, KINDS + 1)
+    draw = np.random.default_rng(0).choice(KINDS, 25_000, p=chance / chance.sum())
+    (project / "data" / "zipf").mkdir(parents=True)
+    for split, numbers in (("train", draw[:20_000]), ("validation", draw[20_000:])):
+        text = " ".join(f"w{number}" for number in numbers)
+        (project / "data" / "zipf" / f"{split}.txt").write_text(text, encoding="utf-8")
+    return compose([
+        "experiment=recall", f"arch={arch}", "tracking=none",
+        "data.generator=null", "data.reader=text", "data.probe=null",
+        "data.train=data/zipf/train.txt", "data.validation=data/zipf/validation.txt", "data.test=null",
+        f"task.tied={tied}",
+        "recurrent.hidden_size=32", "recurrent.embedding_size=32", "recurrent.embedding_scale=0.05",
+        "training.tokens=10000", "training.truncation_length=20", f"training.batch_size={STREAMS}",
+        "training.validations=1", "training.optimizer.learning_rate=1e-2",
+    ])  # fmt: skip
