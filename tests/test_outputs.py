@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,46 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (tmp_path / "out").read_bytes() == "é ∘".encode()
+
+
+class Disk:
+    """Says in which order files and folders were synced and moved, by their names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[tuple[str, str]] = []
+        flush, replace = os.fsync, Path.replace
+
+        def flushed(descriptor: int) -> None:
+            self.done.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+            flush(descriptor)
+
+        def moved(path: Path, target: Path) -> Path:
+            self.done.append(("move", Path(target).name))
+            return replace(path, target)
+
+        monkeypatch.setattr(os, "fsync", flushed)
+        monkeypatch.setattr(Path, "replace", moved)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names of open files are read from /proc")
+def test_a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    write_text(tmp_path / "out", "text")
+    assert disk.done == [("sync", "out"), ("move", "out"), ("sync", tmp_path.name)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names of open files are read from /proc")
+def test_all_files_of_a_folder_are_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "out", "folder", "old")
+    disk = Disk(monkeypatch)
+    with whole(tmp_path / "out", "file") as written:
+        (written / "deep").mkdir(parents=True)
+        (written / "deep" / "inner").write_text("new")
+        (written / "file").write_text("new")
+    place = disk.done.index(("move", "out"))
+    assert {("sync", name) for name in ("inner", "deep", "file", "out")} <= set(disk.done[:place])
+    assert disk.done[place + 1] == ("sync", tmp_path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from unroll.outputs import write_text
@@ -26,11 +27,11 @@ class HistoryFile:
         self.path = folder / HISTORY
 
     def rows(self) -> list[list[str]]:
-        """All points."""
+        """All points, up to a line that is damaged."""
         if not self.path.exists():
             return []
-        text = self.path.read_text(encoding="utf-8")
-        return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        return list(takewhile(_is_point, csv.reader(text[: text.rfind("\n") + 1].split("\n")[:-1])))
 
     def append(self, rows: Sequence[Sequence[str]]) -> None:
         """Add points."""
@@ -44,6 +45,15 @@ class HistoryFile:
     def publish(self, path: Path) -> None:
         """Write the points with a header and without the time of day, which is another one in every run."""
         path.write_text(_text([COLUMNS, *(row[: len(COLUMNS)] for row in self.rows())]), encoding="utf-8")
+
+
+def _is_point(row: list[str]) -> bool:
+    try:
+        tokens, name, value, milliseconds = row
+        float(value)
+    except ValueError:
+        return False
+    return bool(name) and all(number.isascii() and number.isdecimal() for number in (tokens, milliseconds))
 
 
 def _text(rows: Sequence[Sequence[str]]) -> str:

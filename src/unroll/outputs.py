@@ -1,4 +1,4 @@
-"""Outputs are whole or absent: written to a temporary name beside the final one and moved into place."""
+"""Outputs are whole or absent, after a power cut too: written to a temporary name, synced, and moved into place."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
             written = scratch / path.name
             yield written
             if not path.is_dir():
-                written.replace(path)
+                sync(written)
+                move(written, path)
                 return
             # A folder cannot be replaced in one step: the old one leaves first, and comes back if the new one fails.
-            written.stat()
+            sync(written)
             old = path.replace(scratch / "old")
             try:
-                written.replace(path)
+                move(written, path)
             except OSError:
                 old.replace(path)
                 raise
@@ -89,6 +90,28 @@ def _locked(folder: Path, how: int = 0) -> Iterator[None]:
         os.close(descriptor)
 
 
+def sync(path: Path) -> None:
+    """Make the disk keep a file, or a folder with all that is in it, before anything relies on it."""
+    if path.is_dir():
+        for part in path.iterdir():
+            sync(part)
+    _flush(path)
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename a file or folder that is synced, and make the disk keep its new name."""
+    path.replace(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole(path) as written:
@@ -120,6 +143,27 @@ def restored(figures: Mapping[str, float | None]) -> dict[str, float]:
     """
     values = {name: math.nan if value is None else float(value) for name, value in figures.items()}
     return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Read an object that was written by this program.
+
+    Args:
+        path: the file.
+        remedy: what gives a file that can be read, as the end of a sentence.
+
+    Raises:
+        BadInput: there is no such file, or it was cut, emptied or changed.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise BadInput(f"{path} is missing; {remedy}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is damaged ({str(error)[:100]}); {remedy}.") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} is damaged (it is a {type(content).__name__}, not an object); {remedy}.")
+    return content
 
 
 def refuse_others(path: Path, replaces: str | None) -> None:

@@ -14,9 +14,11 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow.entities import Metric
 
 from unroll import experiment, preparation
 from unroll.cli import main
@@ -26,6 +28,9 @@ from unroll.experiment.working import locked
 from unroll.history import HistoryFile
 from unroll.tasks import Task
 from unroll.tracking import serve
+
+if TYPE_CHECKING:
+    from unroll.tracking.spool import Spool
 
 Small = Callable[..., Config]
 OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3")
@@ -226,30 +231,179 @@ def test_a_run_that_was_made_just_before_a_kill_is_found_again(
     assert points == written(out)
 
 
-def test_a_run_that_goes_on_in_another_way_sends_what_is_new(small: Small, project: Path, store: str) -> None:
+class Store:
+    """What a spool asks of a store; ``trouble`` is raised once a batch was taken, or before it is."""
+
+    def __init__(self) -> None:
+        self.points: list[Metric] = []
+        self.trouble: dict[str, Exception] = {}
+        self.batches = 0
+
+    def log_batch(self, run_id: str, points: list[Metric]) -> None:
+        self.batches += 1
+        self.raises("before")
+        self.points.extend(points)
+        self.raises("after")
+
+    def raises(self, when: str) -> None:
+        if when in self.trouble:
+            raise self.trouble.pop(when)
+
+    def get_run(self, run_id: str) -> Any:
+        return SimpleNamespace(data=SimpleNamespace(metrics={point.key: point.value for point in self.points}))
+
+    def get_metric_history(self, run_id: str, name: str) -> list[Metric]:
+        largest = sys.float_info.max  # for an infinite value, as MLflow has it
+        points = [point for point in self.points if point.key == name]
+        return [Metric(p.key, min(p.value, largest), p.timestamp, p.step) for p in points]
+
+    @property
+    def rows(self) -> list[tuple[int, str, float]]:
+        return [(point.step, point.key, point.value) for point in self.points]
+
+
+@pytest.fixture
+def spooled(project: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[HistoryFile, Store, Callable[[], Spool]]:
+    """A history, a store, and what opens a spool between them, as another process does."""
     from unroll.tracking.spool import Spool
 
-    class Store:
-        points: ClassVar[list[Any]] = []
+    taker = Store()
+    monkeypatch.setattr(Spool, "client", taker)
 
-        def log_batch(self, run_id: str, points: list[Any]) -> None:
-            self.points.extend(points)
+    def opened() -> Spool:
+        spool = Spool(project)
+        spool.run_id = "run"
+        return spool
 
-    class Loose(Spool):
-        client = Store()  # type: ignore[assignment]
+    return HistoryFile(project), taker, opened
 
-    history = HistoryFile(project)
-    old = [[str(step), "train/loss", str(float(step)), str(1000 + step)] for step in range(10)]
-    history.append(old)
-    spool = Loose(project)
-    spool.run_id = "run"
+
+def some(first: int, last: int, now: Callable[[int], int], add: float = 0.0) -> list[list[str]]:
+    """Points of steps, with the times of a clock."""
+    return [[str(step), "train/loss", repr(step + add), str(now(step))] for step in range(first, last)]
+
+
+CLOCKS: dict[str, Callable[[int], int]] = {
+    "right": lambda step: 1_000_000 + step,
+    "set back an hour": lambda step: 5_000_000 + step - 3_600_000 * (step > 6),
+    "stopped": lambda _: 1_000_000,
+    "backwards": lambda step: 1_000_000 - step,
+}
+Spooled = tuple[HistoryFile, Store, Callable[[], Any]]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("again", [False, True], ids=["one process", "a new process each time"])
+def test_whatever_the_clock_says_each_point_is_sent_once(clock: str, again: bool, spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    spool = opened()
+    for first in range(0, 20, 4):
+        history.append(some(first, first + 4, CLOCKS[clock]))
+        spool = opened() if again else spool
+        spool.send()
+        spool.send()
+    assert taker.rows == [(step, "train/loss", float(step)) for step in range(20)]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_run_that_goes_on_in_another_way_sends_what_is_new(clock: str, spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    now = CLOCKS[clock]
+    history.append(some(0, 10, now))
+    opened().send()
+    history.replace(some(0, 6, now))  # from a checkpoint
+    spool = opened()
     spool.send()
-    new = [[str(step), "train/loss", str(step + 0.5), str(2000 + step)] for step in range(6, 14)]
-    history.replace([*old[:6], *new])
-    again = Loose(project)
-    again.send()
-    again.send()
-    assert [(point.step, point.value) for point in Store.points[10:]] == [(step, step + 0.5) for step in range(6, 14)]
+    history.append(some(6, 8, now))  # as it was
+    spool.send()
+    history.append(some(8, 14, now, add=0.5))  # by other code
+    spool.send()
+    opened().send()
+    assert taker.rows == [
+        *((step, "train/loss", float(step)) for step in range(10)),
+        *((step, "train/loss", step + 0.5) for step in range(8, 14)),
+    ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "another process"])
+def test_an_answer_that_was_lost_doubles_and_loses_nothing(when: str, again: bool, spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    history.append(some(0, 5, CLOCKS["right"]))
+    spool = opened()
+    spool.send()
+    history.append(some(5, 9, CLOCKS["right"]))
+    taker.trouble = {when: ConnectionError("the server is gone")}
+    with pytest.raises(ConnectionError):
+        spool.send()
+    history.append(some(9, 12, CLOCKS["set back an hour"]))
+    spool = opened() if again else spool
+    spool.send()
+    spool.send()
+    assert taker.rows == [(step, "train/loss", float(step)) for step in range(12)]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e-320", "0.1"])
+def test_a_value_that_a_store_keeps_in_its_own_way_is_not_sent_twice(value: str, spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    history.append([["1", "val/loss", value, "1000"], ["1", "val/f1 (ä:b)", value, "1000"]])
+    opened().send()
+    opened().send()
+    assert len(taker.points) == 2
+
+
+def test_points_that_are_alike_are_all_sent(spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    history.append([["1", "val/loss", "0.5", "1000"]] * 2)
+    opened().send()
+    history.append([["1", "val/loss", "0.5", "1000"]])
+    opened().send()
+    assert len(taker.points) == 3
+
+
+def test_a_run_that_goes_on_costs_a_store_no_question_while_it_answers(spooled: Spooled) -> None:
+    history, taker, opened = spooled
+    spool = opened()
+    spool.send()
+    asked = []
+    taker.get_run = lambda _: asked.append(1)  # type: ignore[method-assign]
+    for first in range(5):
+        history.append(some(first, first + 1, CLOCKS["stopped"]))
+        spool.send()
+    assert len(taker.points) == 5
+    assert not asked
+
+
+MEMORIES = [b"", b"{", bytes(99), b"[]", b'{"sent": "many"}', b'{"run_id": 3}', b'{"record": {"name": "x"}}',
+            b'{"uri": null}', b"\xff"]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", MEMORIES, ids=range(len(MEMORIES)))
+def test_a_memory_that_cannot_be_read_is_reported_and_the_run_sent_again(
+    content: bytes, spooled: Spooled, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history, taker, opened = spooled
+    history.append(some(0, 5, CLOCKS["right"]))
+    (project / "tracking.json").write_bytes(content)
+    spool = opened()
+    assert "tracking.json is damaged" in capsys.readouterr().err
+    spool.send()
+    assert len(taker.points) == 5
+
+
+def test_what_a_run_sends_with_its_clock_set_back_reaches_a_real_store_once(
+    small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = settings(small, store, *OFTEN), project / "run"
+    kill(config, out, monkeypatch, 20)
+    clock = time.time
+    monkeypatch.setattr("unroll.training.callbacks.time.time", lambda: clock() - 3600)
+    kill(config, out, monkeypatch, 5)
+    train(config, out)
+    run, points = tracked(store)
+    assert points == written(out)
+    assert max(points.values()) == 1
+    assert "cpu" in run.data.tags
 
 
 def test_another_store_gets_the_run_with_all_of_its_points(

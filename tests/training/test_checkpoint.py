@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.experiment.working import Working, has_checkpoint, locked
+from unroll.outputs import move
 from unroll.tasks import Task
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training import checkpoint
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume
+from unroll.training.precision import arithmetic
 
 Small = Callable[..., Config]
 OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3", "training.tokens=1000")
@@ -216,9 +219,13 @@ def test_resuming_writes_no_point_twice(killed: tuple[Config, Path, dict[str, by
 
 
 def test_what_a_checkpoint_belongs_to_is_compared_part_by_part() -> None:
-    one = checkpoint.Identity("s", "d", "c", "2.13")
-    assert one.differences(one) == []
-    assert one.differences(checkpoint.Identity("s", "x", "c", "2.12")) == ["data", "torch"]
+    one = checkpoint.Identity("s", "d", "c", {"torch": "2.13", "cpu": "AVX512"})
+    assert one.differences(one) == {}
+    other = checkpoint.Identity("s", "x", "c", {"torch": "2.12", "cpu": "AVX512", "gpu": "H100"})
+    assert one.differences(other) == {"data": "d", "torch": "2.13", "gpu": "none"}
+    assert other.differences(one) == {"data": "x", "torch": "2.12", "gpu": "H100"}
+    assert not checkpoint.acceptable(one.differences(other))
+    assert checkpoint.acceptable({"torch": "2.13", "code": "c", "cpu": "AVX2"})
 
 
 def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +243,8 @@ def test_after_a_change_of_code_a_run_begins_anew_and_says_so(
     other_code(monkeypatch)
     found = train(config, project / "killed")
     said = capsys.readouterr().err
-    assert f"{working.relative_to(project)} has a checkpoint of other code, so the run begins anew; to go on" in said
+    assert f"{working.relative_to(project)} is not used, and the run begins again" in said
+    assert "its checkpoint is of other code; to go on" in said
     assert "--accept-code-change" in said
     assert found["weights.safetensors"] == expected["weights.safetensors"]
     assert not list((project / "outputs" / "working").iterdir())  # nothing is left of the other code's
@@ -287,7 +295,10 @@ def test_another_torch_is_a_change_of_code(
     version = str(torch.__version__)
     monkeypatch.setattr(torch, "__version__", "9.9")
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
-    assert "of other torch; to go on from it all the same, use --accept-code-change" in capsys.readouterr().err
+    assert (
+        f"of other torch ({version}, now 9.9); to go on from it all the same, use --accept-code-change"
+        in capsys.readouterr().err
+    )
     assert has_checkpoint(working)
     experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
     found = results(project / "killed")
@@ -301,7 +312,7 @@ def test_other_settings_of_the_same_output_begin_anew_whatever_is_accepted(
     config = small(*RUNS["LSTM with dropout"], *OFTEN, "training.clip_norm=0.5")
     experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
     said = capsys.readouterr().err
-    assert "has a checkpoint of other settings, so the run begins anew.\n" in said
+    assert "the run begins again: its checkpoint is of other settings.\n" in said
 
 
 def test_a_run_of_other_settings_elsewhere_is_left_alone(
@@ -309,7 +320,7 @@ def test_a_run_of_other_settings_elsewhere_is_left_alone(
 ) -> None:
     config, working, expected = killed
     train(small(*RUNS["LSTM with dropout"], *OFTEN, "training.clip_norm=0.5"), project / "other")
-    assert "begins anew" not in capsys.readouterr().err
+    assert "begins again" not in capsys.readouterr().err
     assert (working / LAST).exists()
     assert train(config, project / "killed") == expected
 
@@ -318,7 +329,7 @@ def test_two_processes_do_not_train_the_same_run(small: Small, project: Path) ->
     config = small("grammar", "lstm")
     prepared = preparation.prepared(config.data)
     parts = (config.digest(), digest_of([prepared / "fit"]), code_digest())
-    identity = checkpoint.Identity(*parts, str(torch.__version__))
+    identity = checkpoint.Identity(*parts, arithmetic())
     held = Working(config.name, project / "run", fingerprint(*parts), identity).held()
     with held:
         with pytest.raises(BadInput, match="Another process is training this run"):
@@ -384,3 +395,234 @@ def test_a_foreign_file_is_told_and_passed_over(
         (working / name).write_bytes(content)
     assert train(config, project / "killed") == expected
     assert capsys.readouterr().err.count("is not used: it is damaged") == 2
+
+
+def test_a_byte_that_has_changed_within_a_weight_is_found(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    content = bytearray((working / LAST).read_bytes())
+    weight = read(working / LAST)["state_dict"]["network.encoder.inputs.weight"].numpy().tobytes()
+    content[content.index(weight[:64])] ^= 1
+    (working / LAST).write_bytes(content)
+    assert train(config, project / "killed") == expected
+    assert f"{LAST} is not used: it is damaged" in capsys.readouterr().err
+
+
+def first_quick(values: Iterable[Any], quick: int = 1) -> list[Any]:
+    """Parameters of which the quick tier has the first ones, and the slow one all others."""
+    return [pytest.param(value, marks=[] if i < quick else pytest.mark.slow) for i, value in enumerate(values)]
+
+
+HISTORIES: dict[str, Callable[[bytes], bytes]] = {
+    "one row lost": lambda old: b"".join(old.splitlines(keepends=True)[:3] + old.splitlines(keepends=True)[4:]),
+    "empty": lambda _: b"",
+    "cut": lambda old: old[: len(old) // 2],
+    "NUL": lambda old: bytes(len(old)),
+    "NUL at its end": lambda old: old[:-400] + bytes(400),
+    "no UTF-8": lambda old: b"\xff\xfe" + old,
+    "another value": lambda old: old.replace(b"train/loss,", b"train/loss,1"),
+    "of another kind": lambda _: b"{}\n",
+    "later rows of a run that went on differently": lambda old: old + b"99999,val/loss,0.5,1700000000000\n" * 9,
+}
+
+
+@pytest.mark.parametrize("kind", first_quick(HISTORIES))
+def test_a_history_that_was_damaged_is_put_back_from_the_checkpoint(
+    kind: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path
+) -> None:
+    config, working, expected = killed
+    history = working / "history.csv"
+    history.write_bytes(HISTORIES[kind](history.read_bytes()))
+    assert train(config, project / "killed") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["history.csv", "identity.json", "lock"])
+def test_a_file_that_is_lost_beside_the_checkpoint_costs_nothing(
+    lost: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, working, expected = killed
+    (working / lost).unlink()
+    steps = count_steps(monkeypatch)
+    assert train(config, project / "killed") == expected
+    assert steps[0] == 20
+
+
+OWNERS = [bytes(300), b"", b"{", b"[]", b"null", b'{"out": 3}', b'{"out": "x", "mark": "y", "finished": false}',
+          b"\xff" * 99, b"[" * 100_000]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "whose"),
+    [
+        pytest.param(content, whose, marks=[] if content is OWNERS[0] and whose == "another's" else pytest.mark.slow)
+        for content in OWNERS
+        for whose in ("its own", "another's")
+    ],
+)
+def test_an_identity_that_cannot_be_read_costs_nothing(
+    content: bytes, whose: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    config, working, expected = killed
+    (working / "identity.json").write_bytes(content)
+    if whose == "another's":
+        other_code(monkeypatch)
+    found = train(config, project / "killed")
+    said = capsys.readouterr().err
+    assert found["weights.safetensors"] == expected["weights.safetensors"]
+    if whose == "another's":
+        assert str(working.relative_to(project)) in said
+        assert "delete the folder" in said
+    assert working.exists() == (whose == "another's")
+
+
+@pytest.mark.parametrize("moves", first_quick([2, 0, 1, 3, 4]))
+def test_killed_while_it_takes_over_a_checkpoint_a_run_has_a_whole_history(
+    moves: int, killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, working, expected = killed
+    (working / "tracking.json").write_text("{}")
+    before, calls = code_digest(), iter(range(10_000))
+    other_code(monkeypatch)
+
+    def killed_at(path: Path, target: Path) -> None:
+        if next(calls) == moves:
+            raise Killed
+        move(path, target)
+
+    def removed(remove: Callable[..., None], path: Path, **rest: Any) -> None:
+        if Path(path) == working.relative_to(project):
+            raise Killed
+        remove(path, **rest)
+
+    prepared = preparation.prepared(config.data)
+    with monkeypatch.context() as patched:
+        patched.setattr("unroll.experiment.working.move", killed_at)
+        if moves == 4:
+            patched.setattr(shutil, "rmtree", partial(removed, shutil.rmtree))
+        with pytest.raises(Killed):
+            experiment.train(config, prepared, project / "killed", accept_code_change=True)
+    steps = count_steps(monkeypatch)
+    experiment.train(config, prepared, project / "killed", accept_code_change=True)
+    found = results(project / "killed")
+    assert steps[0] == 20
+    assert found["history.csv"] == expected["history.csv"]
+    assert json.loads(found["run.json"])["went_on_from"] == {"code": before}
+    assert not list((project / "outputs" / "working").iterdir())
+
+
+def test_what_a_run_began_with_is_known_after_two_changes_of_code(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, expected = killed
+    before, prepared = code_digest(), preparation.prepared(config.data)
+    step, calls = Task.training_step, iter(range(10_000))
+
+    def counted(self: Task, *arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise Killed
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unroll.experiment.training.code_digest", lambda: "b" * 64)
+        patched.setattr(Task, "training_step", counted)
+        with pytest.raises(Killed):
+            experiment.train(config, prepared, project / "killed", accept_code_change=True)
+    other_code(monkeypatch)
+    experiment.train(config, prepared, project / "killed", accept_code_change=True)
+    found = results(project / "killed")
+    assert json.loads(found["run.json"])["went_on_from"] == {"code": before}
+    assert found["history.csv"] == expected["history.csv"]
+
+
+def test_a_run_that_begins_again_does_not_claim_that_it_went_on(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, expected = killed
+    other_code(monkeypatch)
+    prepared, out = preparation.prepared(config.data), project / "killed"
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "training_step", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            experiment.train(config, prepared, out, accept_code_change=True)
+    (working,) = (project / "outputs" / "working").iterdir()
+    for name in (LAST, PREVIOUS):
+        (working / name).write_bytes(b"")
+    found = train(config, out)
+    assert "went_on_from" not in json.loads(found["run.json"])
+    assert found["weights.safetensors"] == expected["weights.safetensors"]
+
+
+@pytest.mark.parametrize("part", first_quick(["cpu", "lightning", "numpy", "torchmetrics", "python", "MKL_CBWR"]))
+def test_what_else_decides_the_bits_is_part_of_what_a_run_is(
+    part: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    config, _, expected = killed
+    before = arithmetic()
+    monkeypatch.setattr("unroll.experiment.training.arithmetic", lambda: before | {part: "another"})
+    kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
+    value = before.get(part, "none")
+    said = f"of other {part} ({value}, now another); to go on from it all the same, use --accept-code-change"
+    assert said in capsys.readouterr().err
+    experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
+    found = results(project / "killed")
+    assert json.loads(found["run.json"])["went_on_from"] == {part: value}
+    assert found["history.csv"] == expected["history.csv"]
+
+
+@pytest.mark.parametrize(
+    "part", first_quick(["state_dict", "optimizer_states", "kept", "loops", "callbacks", "lr_schedulers"])
+)
+def test_a_checkpoint_that_does_not_fit_is_one_sentence_with_a_remedy_that_works(
+    part: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path
+) -> None:
+    config, working, expected = killed
+    content = read(working / LAST)
+    content[part] = {"x": 1}
+    torch.save(content, working / LAST)
+    (working / PREVIOUS).unlink()
+    with pytest.raises(BadInput, match="does not fit this run") as caught:
+        train(config, project / "killed")
+    assert f"delete {working.relative_to(project)}" in str(caught.value)
+    shutil.rmtree(working)
+    assert train(config, project / "killed") == expected
+
+
+@pytest.mark.parametrize("field", first_quick(["format", "identity", "before"]))
+def test_a_checkpoint_of_another_version_is_not_used(
+    field: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, working, expected = killed
+    for name in (LAST, PREVIOUS):
+        content = read(working / name)
+        del content[field]
+        torch.save(content, working / name)
+    assert train(config, project / "killed") == expected
+    assert capsys.readouterr().err.count("is not used") == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names of open files are read from /proc")
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_place(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    replace = Path.replace
+
+    def moved(path: Path, target: Path) -> Path:
+        done.append(("move", Path(target).name))
+        return replace(path, target)
+
+    name_of = Path("/proc/self/fd")
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(("sync", (name_of / str(file)).readlink().name)))
+    monkeypatch.setattr(Path, "replace", moved)
+    kill(small("grammar", "lstm", *OFTEN), project / "killed", monkeypatch, Task, "training_step", 4)
+    (working,) = (project / "outputs" / "working").iterdir()
+    saves = [number for number, each in enumerate(done) if each == ("sync", f"{LAST}.part")]
+    assert len(saves) == 4
+    name = working.name
+    assert done[saves[-1] : saves[-1] + 5] == [
+        ("sync", f"{LAST}.part"), ("move", PREVIOUS), ("sync", name), ("move", LAST), ("sync", name),
+    ]  # fmt: skip

@@ -102,8 +102,9 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
     """
     data = working.identity.data
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
-            "task": config.task.name, "fingerprint": working.mark, "dvc.data_sha256": data, **git_state()}  # fmt: skip
-    # what the run began with, if that was other code or another torch
+            "task": config.task.name, "fingerprint": working.mark, "dvc.data_sha256": data,
+            "cpu": working.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
+    # what the run began with, if that was other code, another version or another processor
     tags |= {f"went_on_from.{name}": value for name, value in working.before.items()}
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
@@ -114,8 +115,8 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
     return RunRecord(
         experiment=config.experiment, name=trial.name if trial else config.name, params=params,
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
-        environment=yaml.safe_dump(environment(), sort_keys=False), data_name=config.data.name, data_digest=data,
-        data_source=config.data.train, question=asked(config.experiment),
+        environment=yaml.safe_dump(environment() | working.identity.arithmetic, sort_keys=False),
+        data_name=config.data.name, data_digest=data, data_source=config.data.train, question=asked(config.experiment),
     )  # fmt: skip
 
 

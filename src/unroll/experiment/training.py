@@ -39,7 +39,7 @@ from unroll.training.checkpoint import Identity, Resume, usable
 from unroll.training.distributed import Group, joined, leave
 from unroll.training.exchange import by_the_first
 from unroll.training.gradients import Clipping, Gradients
-from unroll.training.precision import resolved
+from unroll.training.precision import arithmetic, resolved
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # of the training curve between two validations
@@ -102,7 +102,7 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
 
 
 def _working(config: Config, prepared: Path, out: Path) -> Working:
-    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), str(torch.__version__))
+    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), arithmetic())
     return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
 
 
@@ -115,7 +115,7 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
         with whole(out, replaces="run.json") as written:  # refuses a bad folder before the tracker hears of the run
             working.adopt(accept_code_change)
             found = usable(folder, working.identity, accept_code_change)
-            working.went_on_from(found.before if found else {})
+            working.before = found.before if found else {}
             tracker.start(record_of(job.config, working, job.trial), folder)
             figures = job.fit(working, found and found.path)
             written.mkdir()
@@ -204,6 +204,7 @@ class _Job:
         gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
                               settings.dropped_steps)  # fmt: skip
         folder, best = working.folder, Best(task.monitor, task.mode)
+        resume = Resume(folder, working.identity, working.before, settings.checkpoint_seconds)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         resumed = by_the_first(lambda: checkpoint and str(checkpoint))
         if group.rank > 0:  # its dropout is its own, and that of no other seed's first process
@@ -222,20 +223,35 @@ class _Job:
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
                     gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched,
-                    Interruptible(interruption), Resume(folder, working.identity, settings.checkpoint_seconds),
+                    Interruptible(interruption), resume,
                 ],
             )  # fmt: skip
             try:
                 trainer.fit(task, Endless(loader), validation, ckpt_path=resumed, weights_only=True)
             except SystemExit:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from None
-            except RuntimeError:
-                if interruption.asked:  # another process heeded it first
+            except Exception as error:
+                if interruption.asked and isinstance(error, RuntimeError):  # another process heeded it first
                     raise KeyboardInterrupt from None
+                if checkpoint is not None and not resume.started:
+                    self._refuse(checkpoint, error)
                 raise
         if any(watcher.ended for watcher in watched):
             raise Pruned
         return best.weights
+
+    def _refuse(self, checkpoint: Path, error: Exception) -> None:
+        """Refuse a checkpoint that could not be put back: that of other code, or one that somebody has changed.
+
+        Raises:
+            BadInput: it could not; nothing else went wrong, such as a full disk or the loss of another process.
+        """
+        lost = isinstance(error, RuntimeError) and self.group.world > 1 and "state_dict" not in str(error)
+        if lost or isinstance(error, (BadInput, OSError)):
+            return
+        reason = " ".join(str(error).split())[:160]
+        raise BadInput(f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent}, and the run begins "
+                       "again.") from error  # fmt: skip
 
     def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
         """Write what others need of the run."""

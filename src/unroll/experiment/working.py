@@ -10,22 +10,37 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from unroll.errors import BadInput
 from unroll.history import HISTORY
 from unroll.locks import held
-from unroll.outputs import write_text
+from unroll.outputs import move, read_json, write_text
 from unroll.tracking.tracker import MEMORY
-from unroll.training.checkpoint import LAST, PREVIOUS, Identity
+from unroll.training.checkpoint import LAST, PREVIOUS, Identity, acceptable, described
 
 WORKING = Path("outputs/working")  # outside of what DVC looks after, which deletes the outputs of a killed stage
 OWNER = "identity.json"
-ACCEPTABLE = {"code", "torch"}  # what may differ where a change of code is accepted
 
 
 class Busy(BadInput):
     """Another process trains this run."""
+
+
+class Owner(NamedTuple):
+    """Whose working folder it is.
+
+    Args:
+        out: the folder that the run is to be.
+        mark: its fingerprint.
+        finished: whether only MLflow lacks something of it.
+        identity: what the run is.
+    """
+
+    out: str
+    mark: str
+    finished: bool
+    identity: Identity
 
 
 class Working:
@@ -43,7 +58,7 @@ class Working:
         place = hashlib.sha256(str(out.resolve().parent).encode()).hexdigest()[:8]
         self.stem = f"{name.replace('/', '-')}-{place}"
         self.folder = WORKING / f"{self.stem}-{mark[:16]}"
-        self.before: dict[str, str] = {}  # what the run went on from: code or torch that was another
+        self.before: dict[str, str] = {}  # what the run went on from: code, a version or a processor that was another
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -56,40 +71,37 @@ class Working:
         with locked(self.folder) as free:
             if not free:
                 raise Busy(f"Another process is training this run (it holds {self.folder}); wait for it.")
-            self.before = _owner(self.folder).get("before", {})
             self._write(finished=False)
             yield
 
     def adopt(self, accept_code_change: bool) -> None:
-        """Look for a checkpoint of this run by other code, settings or data; tell of it, or go on from it.
+        """Look for a checkpoint of this run by other code, settings or data; report it, or move it here.
+
+        The checkpoints are moved last: killed in between, the same command finds and moves the rest.
 
         Args:
             accept_code_change: whether to go on from one of other code.
         """
         if has_checkpoint(self.folder):
             return
-        for other in sorted(filter(has_checkpoint, self._others()), key=_age):
-            found = _identity(other)
+        for folder in WORKING.glob(f"{self.stem}-*"):
+            if has_checkpoint(folder) and _owner(folder) is None:
+                print(f"unroll: {folder} is not used: its {OWNER} is damaged, or of another version of unroll; delete "
+                      "the folder.", file=sys.stderr)  # fmt: skip
+        others = [(folder, owner.identity) for folder, owner in self._others() if has_checkpoint(folder)]
+        for other, found in sorted(others, key=lambda pair: _age(pair[0])):
             differences = found.differences(self.identity)
             with locked(other) as free:
                 if not free:  # it is being trained
                     continue
-                if accept_code_change and set(differences) <= ACCEPTABLE:
-                    for name in (LAST, PREVIOUS, HISTORY, MEMORY):
+                if accept_code_change and acceptable(differences):
+                    for name in (MEMORY, HISTORY, LAST, PREVIOUS):
                         if (other / name).exists():
-                            (other / name).replace(self.folder / name)
-                    self.went_on_from({name: getattr(found, name) for name in differences})
+                            move(other / name, self.folder / name)
                     shutil.rmtree(other)
                     return
-            hint = "; to go on from it all the same, use --accept-code-change" * (set(differences) <= ACCEPTABLE)
-            print(f"unroll: {other} has a checkpoint of other {' and '.join(differences)}, so the run begins "
-                  f"anew{hint}.", file=sys.stderr)  # fmt: skip
-
-    def went_on_from(self, before: dict[str, str]) -> None:
-        """Note code or torch of a checkpoint that were others; what the run began with stays noted."""
-        if before:
-            self.before = before | self.before
-            self._write(finished=False)
+            print(f"unroll: {other} is not used, and the run begins again: its checkpoint is of other "
+                  f"{described(differences, self.identity)}.", file=sys.stderr)  # fmt: skip
 
     def tidy(self, finished: bool, sent: bool) -> None:
         """Delete what is needed no more: of a finished run all but what MLflow has not taken.
@@ -101,9 +113,9 @@ class Working:
             if not has_checkpoint(self.folder) and not (self.folder / MEMORY).exists():  # nothing to go on from
                 shutil.rmtree(self.folder)
             return
-        for other in self._others():
+        for other, owner in self._others():
             with locked(other) as free:
-                if free and _owner(other)["out"] == self.out and not _owner(other)["finished"]:
+                if free and owner.out == self.out and not owner.finished:
                     shutil.rmtree(other)
         if sent:
             shutil.rmtree(self.folder)
@@ -113,18 +125,17 @@ class Working:
             path.unlink()
 
     def _write(self, finished: bool) -> None:
-        content = {"out": self.out, "mark": self.mark, "finished": finished, "before": self.before}
+        content = {"out": self.out, "mark": self.mark, "finished": finished}
         write_text(self.folder / OWNER, json.dumps(content | asdict(self.identity), indent=1) + "\n")
 
-    def _others(self) -> list[Path]:
+    def _others(self) -> Iterator[tuple[Path, Owner]]:
         """Folders of the same output, or of the same settings and data with other code."""
-        found = []
-        for other in sorted(WORKING.glob(f"{self.stem}-*")):
-            if other != self.folder and (other / OWNER).exists():
-                same_out = _owner(other)["out"] == self.out
-                if same_out or set(_identity(other).differences(self.identity)) <= ACCEPTABLE:
-                    found.append(other)
-        return found
+        for folder in sorted(WORKING.glob(f"{self.stem}-*")):
+            owner = _owner(folder)
+            if folder == self.folder or owner is None:
+                continue
+            if owner.out == self.out or acceptable(owner.identity.differences(self.identity)):
+                yield folder, owner
 
 
 @contextlib.contextmanager
@@ -144,26 +155,31 @@ def working_of(run: Path) -> Path | None:
 
     Args:
         run: its folder, or the working folder itself, of a run that is not finished too.
+
+    Raises:
+        BadInput: the folder is no run, or one of another version.
     """
-    if "mark" in _owner(run):
+    if (run / OWNER).exists():
+        if _owner(run) is None:
+            raise BadInput(f"{run / OWNER} is damaged, or of another version of unroll; start the command again that "
+                           "trained this run.")  # fmt: skip
         return run
-    mark = json.loads((run / "run.json").read_text(encoding="utf-8"))["fingerprint"]
+    mark = read_json(run / "run.json", "train the run again").get("fingerprint")
     for folder in sorted(WORKING.glob("*")):
         owner = _owner(folder)
-        if owner.get("finished") and owner["out"] == str(run.resolve()) and owner["mark"] == mark:
+        if owner and owner.finished and owner.out == str(run.resolve()) and owner.mark == mark:
             return folder
     return None
 
 
-def _owner(folder: Path) -> dict[str, Any]:
-    path = folder / OWNER
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content
-
-
-def _identity(folder: Path) -> Identity:
-    owner = _owner(folder)
-    return Identity(owner["settings"], owner["data"], owner["code"], owner["torch"])
+def _owner(folder: Path) -> Owner | None:
+    """Whose folder it is; None if nothing says so that can be read."""
+    try:
+        content = read_json(folder / OWNER, "")
+        identity = Identity.read(content)
+        return Owner(str(content["out"]), str(content["mark"]), content["finished"] is True, identity)
+    except (BadInput, ValueError, KeyError):
+        return None
 
 
 def _age(folder: Path) -> float:

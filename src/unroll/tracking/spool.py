@@ -1,11 +1,17 @@
-"""What was sent of a run's history, and what is still to be sent."""
+"""What was sent of a run's history, and what is still to be sent, by row and content: a clock decides nothing."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import sys
 import uuid
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -14,7 +20,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.errors import BadInput
 from unroll.history import HISTORY, HistoryFile
-from unroll.outputs import write_text
+from unroll.outputs import read_json, write_text
 from unroll.tracking import serve
 from unroll.tracking.store import allowed, client_of, experiment_of, open_store
 from unroll.tracking.tracker import MEMORY, RunRecord, Status
@@ -23,8 +29,16 @@ TAG = 5_000  # characters that MLflow takes in a tag
 BATCH = 1_000  # points that MLflow takes in one call
 
 
+KINDS = {"uri": str, "run_id": str | None, "key": str, "sent": int, "digest": str, "has_result": bool}  # remembered
+Point = tuple[int, str, str]  # step, metric, value
+
+
 class Spool:
     """A history on disk, and how much of it a store has taken.
+
+    That is remembered as a number of rows and their digest. Where the history has other rows now (the run went on from
+    a checkpoint), or where it is not known whether the store took what it was sent last, the store is asked which
+    points it has, and a row of the same metric, step and value is not sent again.
 
     Args:
         folder: has the history, and gets the memory of what was sent.
@@ -32,13 +46,15 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.history, self.memory = HistoryFile(folder), folder / MEMORY
-        kept = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
+        kept = _remembered(self.memory)
         self.uri: str = kept.get("uri", "")
         self.run_id: str | None = kept.get("run_id")
         self.key: str = kept.get("key", "")  # by which a run is found that was made just before a kill
         self.record = RunRecord(**kept["record"]) if kept.get("record") else None  # until the store has taken it
         self.sent: int = kept.get("sent", 0)
-        self.last: int = kept.get("last", 0)  # when the last point that was sent was written, in milliseconds
+        self.digest: str = kept.get("digest", "")  # of the rows that were sent
+        self.sure = False  # whether the store has just those rows, as far as is known
+        self.there: Counter[Point] = Counter()  # points that the store has beside them
         self.has_result: bool = kept.get("has_result", False)
 
     @property
@@ -70,7 +86,7 @@ class Spool:
                 self.uri, self.run_id, self.key = uri, None, uuid.uuid4().hex
                 self._note()
             self.run_id = self._made(record)
-            self.record, self.sent, self.last, self.has_result = record, 0, 0, False
+            self.record, self.sent, self.has_result = record, 0, False
             self._note()
         self._describe()
 
@@ -101,15 +117,35 @@ class Spool:
         assert self.run_id is not None
         self._describe()
         rows = self.history.rows()
-        if self.sent and (self.sent > len(rows) or int(rows[self.sent - 1][3]) != self.last):
-            # a run that went on in another way than before has cut its history: what is newer than the rest is new
-            self.sent = sum(int(now) <= self.last for *_, now in rows)
-        while self.sent < len(rows):
-            part = rows[self.sent : self.sent + BATCH]
+        if not self.sure or digest(rows[: self.sent]) != self.digest:
+            self.sent, self.there = 0, self._taken()
+        new = [row for row in rows[self.sent :] if not self._is_there(row)]
+        self.sure = False  # until the store has answered
+        for begin in range(0, len(new), BATCH):
+            part = new[begin : begin + BATCH]
             points = [Metric(allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part]
             self.client.log_batch(self.run_id, points)
-            self.sent, self.last = self.sent + len(part), int(part[-1][3])
+        self.sure = True
+        if self.sent != len(rows) or self.digest != digest(rows):
+            self.sent, self.digest = len(rows), digest(rows)
             self._note()
+
+    def _taken(self) -> Counter[Point]:
+        """The points that the store has of this run."""
+        taken: Counter[Point] = Counter()
+        names = self.client.get_run(self.run_id).data.metrics
+        for name in (name for name in names if not name.startswith("system/")):
+            found = self.client.get_metric_history(self.run_id, name)
+            taken.update(point(each.step, name, each.value) for each in found)
+        return taken
+
+    def _is_there(self, row: list[str]) -> bool:
+        """Whether the store has a row already, which then stands for one of its points."""
+        tokens, name, value, _ = row
+        found = point(int(tokens), allowed(name), float(value))
+        known = self.there[found] > 0
+        self.there[found] -= known
+        return known
 
     def send_result(self, folder: Path, with_model: bool) -> None:
         """Pass on what a finished run has beside its points."""
@@ -130,9 +166,38 @@ class Spool:
         self.client.set_terminated(self.run_id, status)
 
     def _note(self) -> None:
-        kept = {"uri": self.uri, "run_id": self.run_id, "key": self.key, "sent": self.sent, "last": self.last,
+        kept = {"uri": self.uri, "run_id": self.run_id, "key": self.key, "sent": self.sent, "digest": self.digest,
                 "has_result": self.has_result, "record": asdict(self.record) if self.record else None}  # fmt: skip
         write_text(self.memory, json.dumps(kept) + "\n")
+
+
+def digest(rows: Sequence[Sequence[str]]) -> str:
+    """SHA-256 of rows of a history."""
+    return hashlib.sha256("\n".join(",".join(row) for row in rows).encode()).hexdigest()
+
+
+def point(step: int, name: str, value: float) -> Point:
+    """What is compared of a point: MLflow keeps an infinite value as the largest number."""
+    kept = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
+    return step, name, repr(kept)
+
+
+def _remembered(memory: Path) -> dict[str, Any]:
+    """What is known of what was sent; nothing, if that cannot be read."""
+    if not memory.exists():
+        return {}
+    remedy = "MLflow gets the run again, as another one"
+    try:
+        kept = read_json(memory, remedy)
+    except BadInput as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return {}
+    record = kept.get("record")
+    fits = record is None or (isinstance(record, dict) and set(record) == {field.name for field in fields(RunRecord)})
+    if not fits or not all(isinstance(kept[name], kind) for name, kind in KINDS.items() if name in kept):
+        print(f"unroll: {memory} is damaged or of another version of unroll; {remedy}.", file=sys.stderr)
+        return {}
+    return kept
 
 
 def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:

@@ -82,8 +82,8 @@ class Best(Callback):
 class History(Callback):
     """Writes the curves on a token axis: one line per point, at once.
 
-    A run that goes on from a checkpoint finds the points that it had written after it, and makes them anew: those are
-    held against what it makes, and stay as they are, so that a point is written once.
+    The points are part of a checkpoint too, so that a run goes on with just those that its checkpoint knows, whatever
+    has happened to the file: what was written after the checkpoint is written again, and what was lost is put back.
 
     Args:
         file: where they go; one process writes there.
@@ -95,14 +95,12 @@ class History(Callback):
     def __init__(self, file: HistoryFile, gradients: Gradients, points: int, steps: int) -> None:
         self.file, self.gradients = file, gradients
         self.every = max(1, steps // points)
-        self.batches = self.rows = 0  # read since the last point; written
-        self.ahead: list[list[str]] = []  # points that were written after the checkpoint
+        self.batches = 0  # read since the last point
+        self.rows: list[list[str]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            kept = self.file.rows()
-            self.ahead = kept[self.rows :]
-            self.file.replace(kept)  # without a line that was not written to its end
+            self.file.replace(self.rows)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,16 +126,9 @@ class History(Callback):
         if not trainer.is_global_zero:
             return
         now = str(int(time.time() * 1000))
-        for name, value in values.items():
-            self.rows += 1
-            row = [str(module.tokens_seen), name, repr(value)]
-            if self.ahead and self.ahead[0][:3] != row:  # by other code, or on a device that is not deterministic
-                self.file.replace(self.file.rows()[: -len(self.ahead)])
-                self.ahead = []
-            if self.ahead:
-                self.ahead.pop(0)
-            else:
-                self.file.append([[*row, now]])
+        rows = [[str(module.tokens_seen), name, repr(value), now] for name, value in values.items()]
+        self.rows += rows
+        self.file.append(rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {"batches": self.batches, "rows": self.rows}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,25 +14,63 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
+from unroll.outputs import move, sync
 from unroll.training.exchange import gathered
 from unroll.training.trainable import trainable
 
 torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+FORMAT = 2  # of a checkpoint: what there is beside Lightning's own
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to: digests of settings, data and code, and torch's version."""
+    """What a checkpoint belongs to.
+
+    Args:
+        settings, data, code: digests.
+        arithmetic: what else decides the bits of a result: see :func:`~unroll.training.precision.arithmetic`.
+    """
 
     settings: str
     data: str
     code: str
-    torch: str
+    arithmetic: dict[str, str]
 
-    def differences(self, other: Identity) -> list[str]:
-        """Names of what is not the same."""
-        return [name for name, value in asdict(self).items() if getattr(other, name) != value]
+    @classmethod
+    def read(cls, content: Any) -> Identity:
+        """What :func:`~dataclasses.asdict` has made of one.
+
+        Raises:
+            ValueError: it is something else, or by another version.
+        """
+        names = set(cls.__annotations__)
+        if not isinstance(content, dict) or not names <= set(content) or not isinstance(content["arithmetic"], dict):
+            raise ValueError("it is of another version of unroll")
+        return cls(**{name: content[name] for name in names})
+
+    def parts(self) -> dict[str, str]:
+        """Every part by its name."""
+        return {"settings": self.settings, "data": self.data, "code": self.code, **self.arithmetic}
+
+    def differences(self, now: Identity) -> dict[str, str]:
+        """What is not the same now: name → value of then."""
+        then = self.parts()
+        return {name: then.get(name, "none") for name in then | now.parts() if then.get(name) != now.parts().get(name)}
+
+
+def acceptable(differences: dict[str, str]) -> bool:
+    """Whether a run may go on all the same, if that is asked for: it has the same settings and data."""
+    return not {"settings", "data"} & set(differences)
+
+
+def described(differences: dict[str, str], now: Identity) -> str:
+    """Differences in words, such as ``code and torch (2.12, now 2.13)``."""
+    parts = now.parts()
+    words = [name if name in ("settings", "data", "code") else f"{name} ({then}, now {parts.get(name, 'none')})"
+             for name, then in differences.items()]  # fmt: skip
+    hint = "; to go on from it all the same, use --accept-code-change" if acceptable(differences) else ""
+    return " and ".join(words) + hint
 
 
 class Resume(Callback):
@@ -44,20 +82,27 @@ class Resume(Callback):
     Args:
         folder: gets ``last.ckpt`` and the one before it, ``previous.ckpt``, each whole or not at all.
         identity: what the run is.
+        before: what of its identity was another one when it began: name → value of then.
         seconds: between two checkpoints.
-        clock: tells the time in seconds.
+        clock: gives the time in seconds.
     """
 
     def __init__(
-        self, folder: Path, identity: Identity, seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.folder, self.identity, self.seconds, self.clock = folder, identity, seconds, clock
+        self, folder: Path, identity: Identity, before: dict[str, str], seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.folder, self.identity, self.before = folder, identity, before
+        self.seconds, self.clock = seconds, clock
         self.saved_at = clock()
+        self.started = False  # until then, what fails is putting back a checkpoint
         self.kept: list[dict[str, Any]] = []  # of every process, from a checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.kept:
-            return
+        if self.kept:
+            self._put_back(trainer, pl_module)
+        self.started = True
+
+    def _put_back(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and len(self.kept) != trainer.world_size:
             print(f"unroll: the run goes on in {trainer.world_size} processes; before there were {len(self.kept)}.",
                   file=sys.stderr)  # fmt: skip
@@ -84,14 +129,13 @@ class Resume(Callback):
         last, written = self.folder / LAST, self.folder / f"{LAST}.part"
         trainer.save_checkpoint(written, weights_only=False)
         if trainer.is_global_zero:
-            with written.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(written)
             if last.exists():
-                last.replace(self.folder / PREVIOUS)
-            written.replace(last)
+                move(last, self.folder / PREVIOUS)
+            move(written, last)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["identity"] = asdict(self.identity)
+        checkpoint["format"], checkpoint["identity"], checkpoint["before"] = FORMAT, asdict(self.identity), self.before
         checkpoint["kept"] = gathered({"random": random_states(), "module": trainable(pl_module).kept()})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -111,7 +155,7 @@ def restore_random(states: dict[str, Any]) -> None:
 
 
 class Found(NamedTuple):
-    """A checkpoint to go on from, and what differs of its identity: name → value of then."""
+    """A checkpoint to go on from, and what of the run's identity was another one when it began: name → value."""
 
     path: Path
     before: dict[str, str]
@@ -119,18 +163,27 @@ class Found(NamedTuple):
 
 def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -> Found | None:
     """The last checkpoint in a folder that is whole and belongs to the run; the one before it if need be; or None."""
-    accepted = {"code", "torch"} if accept_code_change else set()
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            found = Identity(**torch.load(path, map_location="cpu", weights_only=True)["identity"])
-        except Exception as error:  # torch tells a damaged file in many ways
+            found, before = _read(path)
+        except Exception as error:  # torch reports a damaged file in many ways
             print(f"unroll: {path} is not used: it is damaged ({' '.join(str(error).split())[:80]}).", file=sys.stderr)
             continue
         differences = found.differences(identity)
-        if set(differences) <= accepted:
-            return Found(path, {name: getattr(found, name) for name in differences})
-        hint = "; to go on from it all the same, use --accept-code-change" * (set(differences) <= {"code", "torch"})
-        print(f"unroll: {path} is not used: it is of other {' and '.join(differences)}{hint}.", file=sys.stderr)
+        if not differences or (accept_code_change and acceptable(differences)):
+            return Found(path, differences | before)
+        print(f"unroll: {path} is not used: it is of other {described(differences, identity)}.", file=sys.stderr)
     return None
+
+
+def _read(path: Path) -> tuple[Identity, dict[str, str]]:
+    """To what a checkpoint belongs, and what it had gone on from, if every byte of it is as it was written."""
+    with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
+        if bad := archive.testzip():
+            raise ValueError(f"{bad} has a wrong checksum")
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if content.get("format") != FORMAT:
+        raise ValueError("it is of another version of unroll")
+    return Identity.read(content["identity"]), dict(content["before"])

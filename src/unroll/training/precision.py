@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from importlib.metadata import version
 from typing import TypeVar
 
 import torch
@@ -12,6 +15,23 @@ from unroll.errors import BadInput
 
 T = TypeVar("T")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed", "64")
+PACKAGES = ("torch", "lightning", "torchmetrics", "numpy")  # that a run's numbers go through
+# variables by which the libraries of matrix products choose their code
+KERNELS = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
+
+
+def arithmetic() -> dict[str, str]:
+    """What decides the bits of a result beside settings, data and code.
+
+    Versions, the instructions that torch uses (``ATEN_CPU_CAPABILITY`` may have chosen fewer than the processor has),
+    the GPU if there is one, and what the environment asks of the libraries of matrix products.
+    """
+    major, minor, _ = platform.python_version_tuple()
+    found = {package: version(package) for package in PACKAGES} | {"torch": str(torch.__version__)}
+    found |= {"python": f"{major}.{minor}", "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found | {name: os.environ[name] for name in KERNELS if name in os.environ}
 
 
 def resolved(precision: str) -> str:
