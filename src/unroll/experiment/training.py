@@ -233,8 +233,8 @@ class _Job:
             except Exception as error:
                 if interruption.asked and isinstance(error, RuntimeError):  # another process heeded it first
                     raise KeyboardInterrupt from None
-                if checkpoint is not None and not resume.started:
-                    self._refuse(checkpoint, error)
+                if resumed is not None and not resume.started:
+                    self._refuse(Path(resumed), error)
                 raise
         if any(watcher.ended for watcher in watched):
             raise Pruned
