@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from unroll import experiment, preparation
 from unroll.config import Config, compose
