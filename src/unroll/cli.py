@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import gc
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -148,8 +149,13 @@ def train(options: argparse.Namespace) -> None:
         figures = experiment.train(run, folder, out, options.accept_code_change)
     if place().rank > 0:
         return
-    best = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-    print(f"{out}  best validation: {best}")
+    print(f"{out}  best validation: {_figures(figures, {})}")
+
+
+def _figures(figures: dict[str, float], lost: dict[str, str]) -> str:
+    """Figures in one line; of one that is not a number why it is not."""
+    return "  ".join(f"{name} {value:.4f}" if math.isfinite(value) else f"{name}: {lost.get(name, 'the run diverged')}"
+                     for name, value in figures.items())  # fmt: skip
 
 
 def sync(options: argparse.Namespace) -> None:
@@ -178,9 +184,7 @@ def evaluate(options: argparse.Namespace) -> None:
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     results = judge(folders, options.prepared, options.out, costs, _tracking(options.settings))
     for run, result in results.items():
-        lost = result.get("not_finite", {})
-        figures = (f"{key} {lost.get(key) or format(value, '.4f')}" for key, value in result["test"].items())
-        print(f"{run:14} {result['split']}  " + "  ".join(figures))
+        print(f"{run:14} {result['split']}  {_figures(result['test'], result.get('not_finite', {}))}")
 
 
 def certify(options: argparse.Namespace) -> None:

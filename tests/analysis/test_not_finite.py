@@ -38,7 +38,7 @@ def test_a_diverged_run_is_evaluated_to_null_with_a_reason(
     assert main(["evaluate", "runs", "--prepared", str(prepared), "--out", "m/grammar.json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "nan" not in lines[0] + lines[1]
-    assert "perplexity the run diverged" in lines[1]
+    assert "perplexity: the run diverged" in lines[1]
     good, lost = strict(project / "m" / "grammar.json").values()
     assert lost["test"]["loss"] is lost["test"]["perplexity"] is None
     assert lost["not_finite"]["perplexity"] == "the run diverged"

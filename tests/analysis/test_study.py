@@ -72,8 +72,11 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
         "states": {state: sum(row["state"] == state for row in rows) for state in STATES},
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(content | told), encoding="utf-8")
+    task = "tagger" if told.get("metric") == "f1" else "language_model"
     for arch in best:
-        (folder / f"best-{arch}.yaml").write_text(f"data: {{probe: {probe}}}\n", encoding="utf-8")
+        (folder / f"best-{arch}.yaml").write_text(
+            f"data: {{probe: {probe}}}\ntask: {{name: {task}}}\n", encoding="utf-8"
+        )
     return folder
 
 
@@ -155,6 +158,34 @@ def test_the_expected_best_is_that_of_all_trials_and_not_of_those_that_survived(
     assert 'id="doubt-of-gru"' in figure
     assert gru[0] == pytest.approx(sum([*survivors, 0.5, 0.5, 0.5, 0.5, 0.45, 0.5]) / 9)
     assert all(alone < best for alone, best in zip(expected_best(survivors, True)[:3], gru, strict=False))
+
+
+def test_a_group_without_a_word_is_left_out_of_the_figures(tmp_path: Path) -> None:
+    empty = {"val/accuracy/8": "nan", "val/accuracy/12": ""}
+    rows = [row(n, ARCHS[n % 2], KS[n % 3], 0.6 - 0.01 * n, **(empty if n < 2 else {})) for n in range(8)]
+    folder = write(tmp_path / "empty", rows)
+    assert "nan" not in drawn(folder)["reach"]
+    assert "nan" not in write_study_page(folder, folder / "index.html").read_text(encoding="utf-8").replace("lang", "")
+    assert {len(trial.accuracies) for trial in load_study(folder).trials} == {3, 5}
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "axis"),
+    [("perplexity", "language_model", True), ("loss", "regressor", True), ("loss", "language_model", False)],
+)
+def test_figures_are_drawn_on_the_scale_of_the_metric(metric: str, task: str, axis: bool, tmp_path: Path) -> None:
+    from matplotlib import pyplot as plt
+
+    from unroll.analysis import study_plots
+
+    folder = write(tmp_path / "scaled", [row(n, "gru", 6, 2.0 ** (n - 4)) for n in range(8)], metric=metric)
+    (folder / "best-gru.yaml").write_text(f"data: {{probe: null}}\ntask: {{name: {task}}}\n", encoding="utf-8")
+    figure, axes = plt.subplots()
+    study_plots._scale(axes, load_study(folder))
+    assert (axes.get_yscale() == "log") == axis
+    plt.close(figure)
+    curve = study_plots._expected(load_study(folder), [1.0, 4.0])
+    assert curve[0] == pytest.approx(2.0 if axis else 2.5)
 
 
 def test_a_condition_that_does_not_hold_is_no_null(tmp_path: Path) -> None:

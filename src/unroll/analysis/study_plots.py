@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from unroll.analysis.plots import INK, as_svg, by_logarithm, label_below
+from unroll.analysis.plots import INK, as_svg, by_scale, label_below
 from unroll.analysis.trials import Study, Trial
 from unroll.analysis.verdict import expected_best
 
@@ -16,7 +17,6 @@ Palette = dict[str, str]  # architecture → colour
 
 SIZE = (3.7, 2.9)  # inches
 SOFT = "#5d5a52"
-WIDE_RANGE = 4  # from the best figure to the worst; beyond it the ordinate is logarithmic
 COLUMNS = 3  # of a legend
 
 
@@ -110,10 +110,11 @@ def expected(study: Study, palette: Palette) -> str:
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
         judged = study.judged(arch)
-        curve, edge = (expected_best([values[side] for values in judged], study.lower) for side in (0, 1))
+        curve, edge = (_expected(study, [values[side] for values in judged]) for side in (0, 1))
         counts = range(1, len(curve) + 1)
         axes.plot(counts, curve, ".-", color=palette[arch], linewidth=1.4, label=arch, gid=f"best-of-{arch}")
         axes.fill_between(counts, curve, edge, color=palette[arch], alpha=0.15, linewidth=0, gid=f"doubt-of-{arch}")
+    _scale(axes, study)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set(xlabel="trials", title=f"expected best validation {study.metric}")
     label_below(figure, axes, COLUMNS)
@@ -121,6 +122,12 @@ def expected(study: Study, palette: Palette) -> str:
 
 
 def _scale(axes: Axes, study: Study) -> None:
-    values = [trial.value for trial in study.trials if trial.value is not None]
-    if min(values) > 0 and max(values) / min(values) > WIDE_RANGE:
-        by_logarithm(axes)
+    by_scale(axes, study.scale, [trial.value for trial in study.trials if trial.value is not None])
+
+
+def _expected(study: Study, values: Sequence[float]) -> list[float]:
+    """Expected best of 1, 2, … trials, on the scale of the metric where every figure has a place there."""
+    places = [study.scale.onto(value) for value in values]
+    if not all(map(math.isfinite, places)):
+        return expected_best(values, study.lower)
+    return [study.scale.back(place) for place in expected_best(places, study.lower)]

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from unroll.errors import BadInput
+from unroll.metrics import Metric, metric_of
 
 TRUNCATION = "training.truncation_length"
 
@@ -56,11 +57,13 @@ class Study:
         told: what is told of it as a whole, ``study.json``.
         trials: all of them, by number.
         probe: what groups the tokens whose accuracy is measured apart; None for none.
+        scale: of the figure by which trials are judged.
     """
 
     told: dict[str, Any]
     trials: list[Trial]
     probe: str | None
+    scale: Metric
 
     @property
     def metric(self) -> str:
@@ -129,7 +132,8 @@ def load_study(folder: Path) -> Study:
         best = yaml.safe_load((folder / f"best-{archs[0]}.yaml").read_text(encoding="utf-8"))
         with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
             trials = [_trial(row, told["space"], archs) for row in csv.DictReader(file)]
-        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"])
+        scale = metric_of(best["task"]["name"], told["metric"])
+        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"], scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -147,8 +151,8 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
         parameters=int(row["parameters"]) if row["parameters"] else None,
         hidden_size=int(row["hidden_size"]) if row["hidden_size"] else None,
         tokens_per_second=_number(row["tokens_per_second"]) or None,
-        accuracies={key.removeprefix(prefix): float(text) for key, text in row.items()
-                    if key.startswith(prefix) and text},
+        accuracies={key.removeprefix(prefix): value for key, text in row.items()
+                    if key.startswith(prefix) and (value := _number(text)) is not None},
         fronts={cost for cost in ("parameters", "time") if row[f"front_{cost}"] == "1"},
     )  # fmt: skip
 
