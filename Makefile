@@ -48,9 +48,8 @@ report: setup  ## write the report again from finished runs
 	@unroll repro --force report
 	@echo outputs/report/index.html
 
-clean:  ## remove caches, ad-hoc runs and temporary files; keep data, results and runs in MLflow
-	@rm -rf outputs/cache outputs/adhoc .pytest_cache .mypy_cache .ruff_cache
-	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+clean: setup  ## delete caches and ad-hoc runs, after a question (unroll clean: what else takes disk space)
+	@unroll clean caches adhoc
 
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

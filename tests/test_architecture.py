@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "tuning": {"config", "cells", "networks", "data", "tracking", "preparation", "experiment"},
     "analysis": set(),
     "pipeline": {"config", "preparation"},
+    "disk": {"pipeline"},
     "cli": {"config", "preparation", "experiment", "certificate", "analysis", "data", "tracking", "tuning", "pipeline",
-            "__init__"},
+            "disk", "__init__"},
     "__init__": set(),
 }  # fmt: skip
 

@@ -90,8 +90,8 @@ def test_text_that_is_not_utf_8_is_refused_with_its_place(
     assert "Argument 3 is not UTF-8" in refused(capsys, "predict", str(tagger), "caf\udce9")
 
 
-@pytest.mark.parametrize("verb", ["config", "repro", "data", "prepare", "train", "evaluate", "certify", "compare",
-                                  "verdict", "report", "predict", "generate", "ui"])  # fmt: skip
+@pytest.mark.parametrize("verb", ["config", "repro", "clean", "data", "prepare", "train", "evaluate", "certify",
+                                  "compare", "verdict", "report", "predict", "generate", "ui"])  # fmt: skip
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main([verb, "--help"])

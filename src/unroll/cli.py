@@ -267,6 +267,20 @@ def repro(options: argparse.Namespace) -> None:
         pipeline.repro(options.jobs)
 
 
+def clean(options: argparse.Namespace) -> None:
+    """Show what may be deleted to free disk space; with one KIND or more, delete it after a question."""
+    from unroll import config as settings
+    from unroll import disk
+
+    settings.check_root()
+    for name in options.kinds:
+        if name not in disk.KINDS:
+            raise no_such("kind of leftovers", name, disk.KINDS)
+    if not options.days >= 0:
+        raise BadInput("--days must be a number from 0 on.")
+    print(disk.clean(options.kinds, options.days, options.yes) if options.kinds else disk.overview())
+
+
 def tune(options: argparse.Namespace) -> None:
     """Work at a study: try what it asks for, until nothing is left."""
     from unroll import config as settings
@@ -490,6 +504,11 @@ def _parser() -> Parser:
     sub.add_argument("file", nargs="?", metavar="FILE", help="stages to run instead of the course's: paper/dvc.yaml")
     sub.add_argument("--jobs", type=int, default=1, metavar="N", help="stages of the course that run side by side (1)")
     sub.add_argument("--force", metavar="STAGE", help="run this stage alone, out of date or not")
+
+    sub = add(clean)
+    sub.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, mlflow, dvc")
+    sub.add_argument("--days", type=float, default=0, metavar="N", help="only what was not written to for N days (0)")
+    sub.add_argument("--yes", action="store_true", help="delete without a question")
 
     sub = add(tune)
     settings(sub, "study=NAME, one of conf/study, and key=value of the study or of its trials")

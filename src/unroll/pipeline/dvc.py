@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.errors import BadInput
+from unroll.locks import held
 
 Status = dict[str, list[Any]]  # of each stage that is out of date, what has changed, as dvc status --json writes it
 FOLDER = Path(".dvc")
@@ -71,7 +71,7 @@ def follow_git() -> None:
     words = ["--unset", "core.no_scm"] if with_git else ["core.no_scm", "true"]
     done = run("config", "--local", *words)
     if done.returncode != 0:
-        raise BadInput(_failure("change .dvc/config.local", done.stderr))
+        raise BadInput(failure("change .dvc/config.local", done.stderr))
     said = "There is a .git here again: DVC uses it" if with_git else "There is no .git here: DVC works without it"
     print(f"unroll: {said} (core.no_scm in {local}).", file=sys.stderr)
 
@@ -90,12 +90,13 @@ def _without_git(path: Path) -> bool:
 def alone() -> Iterator[None]:
     """Wait for another ``unroll repro`` in this folder, and keep further ones waiting."""
     (FOLDER / "tmp").mkdir(exist_ok=True)
-    with (FOLDER / "tmp" / "unroll-repro").open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("unroll: another unroll repro is running here; this one waits for it to end.", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FOLDER / "tmp" / "unroll-repro"
+    with held(lock, wait=False) as free:
+        if free:
+            yield
+            return
+    print("unroll: another unroll repro is running here; this one waits for it to end.", file=sys.stderr)
+    with held(lock):
         yield
 
 
@@ -111,7 +112,7 @@ def status(*targets: str) -> Status:
     waiting = False
     while (done := run("status", "--json", *targets)).returncode != 0:
         if not BUSY.search(done.stderr):
-            raise BadInput(_failure("find out what is out of date", done.stderr))
+            raise BadInput(failure("find out what is out of date", done.stderr))
         if not waiting:
             print(f"unroll: {blocked(done.stderr)}", file=sys.stderr)
         waiting = True
@@ -155,7 +156,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def _failure(what: str, stderr: str) -> str:
+def failure(what: str, stderr: str) -> str:
     """The sentence about a DVC command that failed."""
     reason = _line(stderr.replace("ERROR:", "")) or "it printed no reason"
     return f"DVC cannot {what}: {reason.rstrip('.')}. Correct that, and run the command again."

@@ -1,0 +1,103 @@
+"""Show what may be deleted, with sizes, ask, and delete it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from unroll.disk import leftovers, stores
+from unroll.disk.leftovers import Leftover
+from unroll.errors import BadInput
+
+SHOWN = 10  # of the largest, of each kind
+
+
+class Kind(NamedTuple):
+    """A kind of leftovers.
+
+    Args:
+        text: what they are.
+        find: them, given how many days they were not written to.
+        delete: them.
+    """
+
+    text: str
+    find: Callable[[float], list[Leftover]]
+    delete: Callable[[Iterable[Leftover]], None]
+
+
+KINDS = {
+    "caches": Kind("prepared data of unroll train, caches of Python and checks", leftovers.caches, leftovers.delete),
+    "adhoc": Kind("runs, studies and certificates in outputs/adhoc", leftovers.adhoc, leftovers.delete),
+    "working": Kind("runs that were not finished, and what MLflow lacks", leftovers.working, leftovers.delete),
+    "mlflow": Kind("runs deleted in MLflow, artifacts of no run", stores.mlflow, stores.delete_mlflow),
+    "dvc": Kind("former results and data in DVC's cache", stores.cache, stores.delete_cache),
+}  # fmt: skip
+
+
+def overview() -> str:
+    """A table of all kinds with their sizes."""
+    lines = []
+    for name, kind in KINDS.items():
+        try:
+            found = kind.find(0)
+            lines.append(f"{name:8} {size(_total(found)):>9}  {len(found):6} found  {kind.text}")
+        except (BadInput, ModuleNotFoundError) as error:  # DVC may not be installed
+            lines.append(f"{name:8} {'?':>9}  {error}")
+    return "\n".join([*lines, "To delete some of it: unroll clean KIND ..., such as unroll clean caches adhoc"])
+
+
+def clean(names: Sequence[str], days: float, yes: bool) -> str:
+    """Delete leftovers of some kinds, once a person has seen what they are and agreed.
+
+    Args:
+        names: kinds.
+        days: how long they were not written to.
+        yes: whether the person has agreed beforehand.
+
+    Returns:
+        What was done.
+
+    Raises:
+        BadInput: there is nobody to ask, or something cannot be found out or deleted.
+    """
+    found = {name: KINDS[name].find(days) for name in dict.fromkeys(names)}
+    total = _total([leftover for some in found.values() for leftover in some])
+    if not any(found.values()):
+        return "There is nothing to delete."
+    for name, some in found.items():
+        print("\n".join(_listing(name, some)))
+    if not yes and not _agreed(f"Delete all of this, {size(total)}? [y/N] "):
+        return "Nothing was deleted."
+    for name, some in found.items():
+        if some:
+            KINDS[name].delete(some)
+    return f"{size(total)} deleted."
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise BadInput("Nothing was deleted, since there is no terminal to ask at; add --yes to delete all of this.")
+    return input(question).strip().lower() in ("y", "yes")
+
+
+def _listing(name: str, found: list[Leftover]) -> list[str]:
+    """The size of a kind, and the largest of its leftovers."""
+    largest = sorted(found, key=lambda leftover: -leftover.size)
+    lines = [f"  {size(one.size):>9}  {one.path}{f' ({one.note})' if one.note else ''}" for one in largest[:SHOWN]]
+    more = [f"  {size(_total(largest[SHOWN:])):>9}  {len(largest) - SHOWN} more"] if len(largest) > SHOWN else []
+    return [f"{name}: {KINDS[name].text}, {size(_total(found))}", *lines, *more]
+
+
+def _total(found: Iterable[Leftover]) -> int:
+    return sum(leftover.size for leftover in found)
+
+
+def size(count: float) -> str:
+    """Bytes to read, such as 3.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,135 @@
+"""What MLflow and DVC keep and nobody needs: deleted runs, artifacts of no run, results of former versions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from unroll.disk.leftovers import DAY, Leftover, delete, inside, measured
+from unroll.errors import BadInput
+from unroll.pipeline import dvc
+
+MLRUNS = Path("mlruns")
+DATABASE = MLRUNS / "mlflow.db"
+DELETED, ORPHAN = "deleted in MLflow", "of no run in MLflow"
+REMOVING = "Removing "
+
+
+def mlflow(days: float) -> list[Leftover]:
+    """Artifacts of runs, models and experiments that were deleted in MLflow, and those that its database does not know.
+
+    Args:
+        days: how long ago they were written.
+
+    Raises:
+        BadInput: the database cannot be read, or what was deleted has its artifacts outside the project.
+    """
+    if not DATABASE.is_file():
+        return []
+    deleted, known = _locations()
+    found = [measured(path, DELETED) for path in sorted(_apart(deleted, known)) if path.is_dir()]
+    return found + [measured(path, ORPHAN) for path in _artifacts() - known - deleted if _old(path, max(days, 1))]
+
+
+def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
+    """Have MLflow delete what was deleted in it for good, and delete the artifacts that it does not know.
+
+    Raises:
+        BadInput: MLflow could not.
+    """
+    leftovers = list(leftovers)
+    uri = f"sqlite:///{DATABASE}"
+    if any(leftover.note == DELETED for leftover in leftovers):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "mlflow", "gc", "--backend-store-uri", uri, "--tracking-uri", uri],
+            capture_output=True, text=True, errors="replace", check=False,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        )  # fmt: skip
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
+            raise BadInput(f"mlflow gc failed: {last}. Correct that, and run the command again.")
+    delete(leftovers)  # of deleted ones, what MLflow has left
+
+
+def _locations() -> tuple[set[Path], set[Path]]:
+    """Where MLflow's database says that artifacts are: of what was deleted in it, and of all else."""
+    places: dict[bool, set[Path]] = {True: set(), False: set()}
+    queries = ("SELECT lifecycle_stage = 'deleted', artifact_uri FROM runs",
+               "SELECT lifecycle_stage = 'deleted', artifact_location FROM logged_models",
+               "SELECT lifecycle_stage = 'deleted', artifact_location FROM experiments")  # fmt: skip
+    try:
+        with closing(sqlite3.connect(f"{DATABASE.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            for query in queries:
+                for deleted, uri in database.execute(query):
+                    path = _path(str(uri))
+                    places[bool(deleted)].add(path.parent if path.name == "artifacts" else path)
+    except sqlite3.Error as error:
+        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
+    outside = [path for path in places[True] if not inside(path)]
+    if outside:
+        raise BadInput(f"{DATABASE} names artifacts in {outside[0]} of what was deleted, outside this project, so "
+                       "nothing of MLflow was deleted; run mlflow gc yourself if they are to go.")  # fmt: skip
+    return places[True], places[False]
+
+
+def _apart(deleted: set[Path], known: set[Path]) -> set[Path]:
+    """Folders of what was deleted that have nothing else in them, without those that lie in another one of them."""
+    needed = {above for path in (*known, DATABASE) for above in (path, *path.parents)}
+    own = deleted - needed
+    return {path for path in own if not own & set(path.parents)}
+
+
+def _path(uri: str) -> Path:
+    """Path of a location in MLflow's database, from the root of the project where it is in it."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        return Path("/", uri)  # somewhere else
+    path = Path(os.path.normpath(Path.cwd() / (unquote(parts.path) if parts.scheme else uri)))
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _artifacts() -> set[Path]:
+    """Folders of runs and models: ``mlruns/<experiment>/<run>`` and ``mlruns/<experiment>/models/<model>``."""
+    found = [*MLRUNS.glob("*/" + "[0-9a-f]" * 32), *MLRUNS.glob("*/models/m-*")]
+    return {path for path in found if path.is_dir() and inside(path)}
+
+
+def _old(path: Path, days: float) -> bool:
+    return path.lstat().st_mtime <= time.time() - days * DAY
+
+
+def cache(_: float) -> list[Leftover]:
+    """Objects of DVC's cache that are neither in ``data/`` nor results which a ``dvc.lock`` here names.
+
+    Raises:
+        BadInput: DVC cannot say, or its cache is not in this project.
+    """
+    dvc.check()
+    if not Path("dvc.lock").is_file():
+        raise BadInput("There is no dvc.lock, so that all results of the pipeline would be deleted from DVC's cache; "
+                       "restore it by git checkout dvc.lock, or by make repro.")  # fmt: skip
+    where = Path(_dvc("cache", "dir").strip())
+    if not inside(where):
+        raise BadInput(f"DVC's cache is {where}, outside this project, and others may use it; nothing was deleted.")
+    lines = _dvc("gc", "--workspace", "--dry").splitlines()
+    paths = [Path(line.removeprefix(REMOVING)) for line in lines if line.startswith(REMOVING)]
+    return [measured(path.relative_to(Path.cwd())) for path in paths if path.exists() and inside(path)]
+
+
+def delete_cache(_: Iterable[Leftover]) -> None:
+    """Have DVC delete what it found."""
+    _dvc("gc", "--workspace", "--force")
+
+
+def _dvc(*words: str) -> str:
+    done = dvc.run(*words)
+    if done.returncode != 0:
+        raise BadInput(dvc.failure(f"run dvc {' '.join(words[:2])}", done.stderr))
+    return done.stdout
