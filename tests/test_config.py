@@ -190,7 +190,7 @@ def test_a_file_of_a_group_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CONF, tmp_path / "conf")
     path = tmp_path / "conf" / "experiment" / "tagging.yaml"
     path.write_bytes(path.read_bytes() + "# café\n".encode("latin-1"))
-    with pytest.raises(BadInput, match=r"tagging\.yaml is no YAML"):
+    with pytest.raises(BadInput, match=r"tagging\.yaml is not YAML"):
         compose(["experiment=tagging"], tmp_path / "conf")
 
 

@@ -38,7 +38,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
         raise BadInput(
-            f"{ignored[0]} has no effect on arch={run.arch.name}, which is no recurrent network; leave it out."
+            f"{ignored[0]} has no effect on arch={run.arch.name}, which is not a recurrent network; leave it out."
         )
     return run
 
@@ -93,7 +93,7 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
 
 
 def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
-    """File and line of what is no YAML."""
+    """File and line of what is not YAML."""
     mark = error.problem_mark
     return f"{conf / Path(mark.name).relative_to(conf.resolve())}, line {mark.line + 1}" if mark else str(conf)
 
@@ -164,7 +164,7 @@ def load(path: Path) -> Config:
     """Read the resolved settings of a run.
 
     Raises:
-        BadInput: the file is missing, is no YAML, or holds what is not allowed.
+        BadInput: the file is missing, is not YAML, or holds what is not allowed.
     """
     return check(read(path), path)
 
@@ -180,7 +180,7 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
 
 
 def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF) -> DataConfig:
-    """Data settings as a file of ``conf/data`` tells them, the others as ``config.yaml`` has them.
+    """Data settings of a file in ``conf/data``, with the defaults of ``config.yaml``.
 
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
@@ -237,7 +237,7 @@ def read(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 
     Raises:
-        BadInput: it is missing, is no YAML, or holds something else.
+        BadInput: it is missing, is not YAML, or holds something else.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -246,7 +246,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{path} does not exist as a file; name another, or change to the root of the project."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
     return content
@@ -256,7 +256,7 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
     """Choice of each group that is overridden.
 
     Raises:
-        BadInput: an override is no ``key=value``, a key is unknown, a file is missing, or no experiment is named.
+        BadInput: an override is not ``key=value``, a key is unknown, a file is missing, or no experiment is named.
     """
     chosen: dict[str, str] = {}
     known = sorted(keys())
@@ -264,7 +264,7 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
         key, equals, value = override.partition("=")
         key = key.lstrip("+~")
         if not equals:
-            raise BadInput(f"{override!r} is no setting; write key=value, such as arch=lstm.")
+            raise BadInput(f"{override!r} is not a setting; write key=value, such as arch=lstm.")
         if key in GROUPS:
             files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
             if value not in files:

@@ -37,7 +37,7 @@ def first_sentence(message: str, overrides: Sequence[str]) -> str:
 
 
 def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseModel], prefix: str = "") -> str:
-    """One sentence for the first error; a key that is none comes before the one that it may have been meant for."""
+    """One sentence for the first error; an unknown key comes before the missing one that was probably meant."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = _place(first)
     if isinstance(origin, Path):
@@ -84,7 +84,7 @@ def _place(error: ErrorDetails) -> list[str]:
 
 
 def _due(errors: list[str]) -> str:
-    """What may be where a value of another kind is, from the names of the errors; nothing if they tell other faults."""
+    """The kinds of value that are possible, from the names of the errors; empty if the fault is another."""
     if not all(re.fullmatch(r"[a-z]+_(type|parsing|from_float|attributes_type)", name) for name in errors):
         return ""
     kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]

@@ -179,7 +179,7 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise BadInput(f"{word!r} is no setting; write key=value, such as trials=20.")
+            raise BadInput(f"{word!r} is not a setting; write key=value, such as trials=20.")
         try:
             given[key] = yaml.safe_load(value)
         except yaml.YAMLError:

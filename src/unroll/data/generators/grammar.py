@@ -9,7 +9,7 @@ from unroll.data.generators.base import Draw, Generator
 
 SIZES = {"train": 14_000, "validation": 1_000, "test": 2_500}
 # (nouns of the other number, nouns of the same number) between subject and verb. Both are drawn alike, so that the
-# noun before the verb tells nothing: were it always of the other number, n-grams could learn to disagree with it.
+# noun before the verb predicts nothing: were it always of the other number, n-grams could learn to disagree with it.
 BETWEEN = [(0, 0)] * 6 + [(1, 0), (0, 1)] * 3 + [(n, total - n) for total in (2, 3, 4) for n in range(total + 1)]
 
 ANIMATE = [
@@ -32,7 +32,7 @@ TRANSITIVE = [
     "see", "know", "like", "follow", "help", "call", "find", "watch-watches", "visit", "hear", "admire", "remember",
     "greet", "trust", "paint", "push-pushes", "carry-carries", "chase", "praise", "need",
 ]  # fmt: skip
-# noun or verb: left tells
+# noun or verb: the word to the left decides
 EITHER = ["play", "walk", "dance", "rest", "dream", "work", "race", "march-marches", "whisper"]
 ADJECTIVES = [
     "old", "young", "tall", "small", "happy", "sad", "quiet", "loud", "clever", "lazy", "proud", "brave", "angry",
@@ -48,7 +48,7 @@ ADVERBS = [
     "always",
 ]  # fmt: skip
 PREPOSITIONS = ["near", "behind", "beside", "with", "above", "under", "opposite", "against"]
-CLAUSES = ["before", "after", "since", "until"]  # preposition or conjunction: a verb to the right tells
+CLAUSES = ["before", "after", "since", "until"]  # preposition or conjunction: a verb to the right decides
 NAMES = ["Mary", "John", "Peter", "Anna", "Paul", "Lucy", "Mark", "Emma", "Tom", "Nina", "Hugo", "Clara"]
 
 
@@ -104,7 +104,7 @@ def _noun_phrase(draw: Draw, plural: bool, entries: Sequence[str]) -> list[Word]
 
 
 def _subject(draw: Draw, plural: bool, between: list[bool]) -> list[Word]:
-    """A head with a modifier for each noun between it and the verb, whose numbers ``between`` tells."""
+    """A head with a modifier for each noun between it and the verb, whose numbers are in ``between``."""
     chance = draw()
     if not between and not plural and chance < 0.12:
         return [Word(_pick(draw, NAMES), "PROPN")]
@@ -164,7 +164,7 @@ def _adverb(draw: Draw) -> list[Word]:
 
 
 def _circumstance(draw: Draw) -> list[Word]:
-    """before the concert, or before the singer laughs: the same word and article, told apart by what follows."""
+    """before the concert, or before the singer laughs: only what follows distinguishes them."""
     form, plural = _pick(draw, CLAUSES), draw() < 0.5
     if draw() < 0.5:
         noun = _noun(draw, plural, EVENTS if draw() < 0.5 else ANIMATE)
