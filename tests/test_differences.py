@@ -122,6 +122,17 @@ def test_a_mistake_is_named_with_its_line_though_another_architecture_is_chosen(
     assert [word for word in [f"{FILE}, line 7", *words] if word not in error] == []
 
 
+@pytest.mark.parametrize("pair", ["clip_norm: -1", "clip_value: 1.0", "truncation_stride: 4"])
+def test_a_value_that_does_not_go_with_others_is_named_with_its_line(
+    pair: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment(f"irnn: {{training: {{{pair}}}}}")
+    assert main(["config", "experiment=own", "arch=irnn"]) == 2
+    error = capsys.readouterr().err
+    assert [word for word in [f"{FILE}, line 7", f"training.{pair.partition(':')[0]}"] if word not in error] == []
+    assert main(["config", "experiment=own", "arch=lstm"]) == 0
+
+
 @pytest.mark.parametrize("content", ["3", "[irnn]", ""])
 def test_a_section_that_holds_no_architectures_is_refused(
     content: str, project: Path, capsys: pytest.CaptureFixture[str]

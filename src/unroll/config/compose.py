@@ -14,7 +14,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.explanation import keys
-from unroll.config.messages import GROUPS, explain_error, first_sentence
+from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, nearest, no_such
@@ -34,7 +34,11 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     Raises:
         BadInput: an unknown key or choice, an impossible value or pair.
     """
-    run = finished(unfinished(overrides, conf), " ".join(overrides))
+    settings = unfinished(overrides, conf)
+    path, own = conf / "experiment" / f"{settings['experiment']}.yaml", ["archs", str(settings["arch"].get("name"))]
+    has_own = own[1] in read(path).get("archs", {})
+    origin = [*overrides, f"{path}, line {line_of(path, own)}"] if has_own else overrides
+    run = finished(settings, " ".join(origin))
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
         raise BadInput(
