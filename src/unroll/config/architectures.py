@@ -16,7 +16,9 @@ class LearnedConfig(Section):
 
     hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
     embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
-    embedding_scale: float = Field(gt=0, description="Standard deviation of the embedding's first values.")
+    embedding_scale: float = Field(
+        gt=0, description="Standard deviation of the embedding's first values; small if it is tied and has many rows."
+    )
     inputs: Literal["embedding", "one_hot", "vectors", "frozen_vectors"] = Field(
         description="What a token becomes: a learned embedding, one-hot, or data.vectors, tuned or frozen."
     )

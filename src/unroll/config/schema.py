@@ -16,7 +16,7 @@ from unroll.metrics import parse_solved
 
 
 class LanguageModelConfig(Section):
-    """Predict each next token."""
+    """Predict each next token; training starts at the frequencies of the tokens."""
 
     predicts_inputs: ClassVar[bool] = True
     name: Literal["language_model"] = Field(description="The task.")
@@ -31,7 +31,7 @@ class TaggerConfig(Section):
 
 
 class ClozeConfig(Section):
-    """Tell each token from all others of its sequence."""
+    """Predict each token from all others of its sequence; training starts at the frequencies of the tokens."""
 
     predicts_inputs: ClassVar[bool] = True
     name: Literal["cloze"] = Field(description="The task.")

@@ -16,8 +16,8 @@ CHUNK = 128  # forms that are read together: of similar length, so that short wo
 def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: float) -> nn.Embedding:
     """Embedding from scratch: N(0, scale²), padding at zero.
 
-    A scale near 1 makes tokens tell apart soon; as a tied output matrix over a large vocabulary it must be small,
-    or the first softmax is all but certain of the wrong word.
+    A scale near 1 makes tokens easy to distinguish from the start. As a tied output matrix over a large vocabulary it
+    must be small, or the first softmax is all but certain of the wrong word.
     """
     embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
     with torch.no_grad():
