@@ -227,5 +227,5 @@ def test_an_experiment_without_its_first_line_is_told_so(tmp_path: Path) -> None
 def test_a_cell_that_is_no_python_is_told_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architectures, "CELLS", tmp_path)
     (tmp_path / "lstm.py").write_text("class LSTMCell(:\n", encoding="utf-8")
-    with pytest.raises(BadInput, match=r"lstm\.py, line 1: .*mend the cell"):
+    with pytest.raises(BadInput, match=r"lstm\.py, line 1: .*correct the cell"):
         compose(["experiment=tagging", "arch=lstm"], CONF)

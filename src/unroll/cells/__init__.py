@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
 
 from unroll.cells.base import Cell, DerivedCell, HiddenState, KernelCell
 from unroll.cells.coupled_lstm import CoupledLSTMCell
@@ -20,6 +22,21 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _imported(name: str) -> ModuleType:
+    """A file of cells.
+
+    Raises:
+        BadInput: it fails when it is read; with its line.
+    """
+    try:
+        return import_module(f"unroll.cells.{name}")
+    except Exception as error:  # whatever its lines do
+        path = str(Path(__file__).parent / f"{name}.py")
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == path]
+        line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), 1)
+        raise BadInput(f"{path}, line {line}: {type(error).__name__}: {error}; correct the cell.") from error
+
+
 def cell_named(name: str) -> type[Cell]:
     """The cell that the file ``cells/<name>.py`` defines: a new file is found without a list.
 
@@ -30,7 +47,7 @@ def cell_named(name: str) -> type[Cell]:
     names = [stem for stem in names if stem not in ("__init__", "base", "initializers")]
     if name not in names:
         raise no_such("cell", name, names)
-    module = import_module(f"unroll.cells.{name}")
+    module = _imported(name)
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Cell)]
     own = [kind for kind in kinds if kind.__module__ == module.__name__ and kind.__name__.endswith("Cell")]
     own = [kind for kind in own if not getattr(kind, "__abstractmethods__", None)]

@@ -28,7 +28,8 @@ from torch.nn import functional as F
 
 from unroll.cells import initializers
 
-EQUATIONS = ("project", "recur", "step")  # methods of a cell that say what it computes
+# what a class may change without changing what the steps of its parent compute
+APART = {"reset_parameters", "normalize", "initial_state", "forward", "extra_repr", "_abc_impl"}
 
 
 class HiddenState(NamedTuple):
@@ -87,8 +88,9 @@ class Cell(nn.Module, ABC):
 
     @property
     def normalized(self) -> bool:
-        """Whether :meth:`normalize` was called; then no kernel computes this cell."""
-        return isinstance(self.norm_recurrent, nn.LayerNorm)
+        """Whether the cell has a norm of any kind; then no kernel computes it."""
+        norms = (module for name, module in self.named_children() if name.startswith("norm"))
+        return any(not isinstance(module, nn.Identity) for module in norms)
 
     def project(self, inputs: Tensor) -> Tensor:
         """What a step needs of its input, x U + b: [..., I] → [..., gates · H]."""
@@ -114,15 +116,16 @@ class Cell(nn.Module, ABC):
     def has_way(cls, way: str) -> bool:
         """Whether a method that computes many steps at once still computes this cell's.
 
-        A class that changes an equation of the one it is derived from changes neither its kernel nor its derivative.
+        A class that changes a method of the one it is derived from, or anything that a method may use, changes neither
+        its kernel nor its derivative.
 
         Args:
             way: name of the method: ``fused``, which takes the inputs, or ``advance``, which takes x U + b.
         """
         order = [vars(kind) for kind in cls.__mro__]
-        age = {name: next(n for n, names in enumerate(order) if name in names) for name in (way, *EQUATIONS)}
-        told = EQUATIONS if way == "fused" else EQUATIONS[1:]
-        return all(age[name] >= age[way] for name in told)
+        age = next(place for place, names in enumerate(order) if way in names)
+        changed = {name for names in order[:age] for name in names if not name.startswith("__")}
+        return changed <= (APART if way == "fused" else APART | {"project"})
 
     @abstractmethod
     def step(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:

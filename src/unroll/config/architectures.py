@@ -86,7 +86,7 @@ class RecurrentConfig(SharedConfig):
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["recurrent"] = Field(description="The kind of network.")
     cell: Name = Field(description="The cell: a file of src/unroll/cells.")
-    cell_arguments: dict[str, float | str] = Field(description="Arguments of the cell beside its widths.")
+    cell_arguments: dict[str, bool | int | float | str] = Field(description="Arguments of the cell beside its widths.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
     characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
     output: Output = Field(description="How a tagger tells labels.")
@@ -153,16 +153,51 @@ def cell_files() -> list[str]:
 
 
 def cell_arguments(cell: str) -> list[str]:
-    """Arguments that the cell of a file takes beside its two widths."""
+    """Arguments that the cell of a file takes beside its two widths, its own and those that it passes on."""
+    tree = _parsed(cell)
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    derived_from = {base.id for node in classes.values() for base in node.bases if isinstance(base, ast.Name)}
+    for name, node in classes.items():
+        if name.endswith("Cell") and name not in derived_from:
+            return _arguments(cell, node)
+    return []
+
+
+def _parsed(cell: str) -> ast.Module:
     path = CELLS / f"{cell}.py"
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}; mend the cell") from None
-    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Cell")):
-        for method in kind.body:
-            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-                names = [argument.arg for argument in method.args.args]
-                if names[:3] == ["self", "input_size", "hidden_size"]:
-                    return names[3:]
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}; correct the cell") from None
+
+
+def _arguments(cell: str, kind: ast.ClassDef) -> list[str]:
+    """Arguments of a class's ``__init__`` behind the two widths; its parents' where it has none or passes on."""
+    inherited = [name for base in kind.bases if isinstance(base, ast.Name) for name in _inherited(cell, base.id)]
+    for method in kind.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            own = [each.arg for each in (*method.args.posonlyargs, *method.args.args)][3:]  # self and the widths
+            own += [each.arg for each in method.args.kwonlyargs]
+            return own + (inherited if method.args.kwarg else [])
+    return inherited
+
+
+def _inherited(cell: str, parent: str) -> list[str]:
+    """Arguments of a parent that the same file or another one of cells defines."""
+    tree = _parsed(cell)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == parent:
+            return _arguments(cell, node)
+        if isinstance(node, ast.ImportFrom):
+            names = {alias.asname or alias.name: alias.name for alias in node.names}
+            if parent in names:
+                return _found(node.module or "", names[parent])
     return []
+
+
+def _found(module: str, name: str) -> list[str]:
+    """Arguments of a class that another module of cells has, or takes from one of its files."""
+    if module == "unroll.cells":
+        return _inherited("__init__", name)
+    file = module.removeprefix("unroll.cells.")
+    return _inherited(file, name) if file in cell_files() else []

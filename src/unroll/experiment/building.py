@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.language import ClozeNetwork, LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.ngram import KneserNey
+from unroll.networks.probe import failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
 from unroll.tasks.activation import ActivationPenalty
@@ -144,19 +146,20 @@ def cell_factory(arch: RecurrentConfig) -> CellFactory:
     Raises:
         BadInput: the cell refuses an argument.
     """
-    make = partial(_make_cell, cell_named(arch.cell), arch.cell_arguments, arch.initializer == "orthogonal")
+    kind = cell_named(arch.cell)
     try:
-        make(1, 1)  # an argument that the cell refuses ends before anything is built
+        inspect.signature(kind).bind(1, 1, **arch.cell_arguments)
     except TypeError as error:
         raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={arch.cell_arguments}: {error}; "
                        "see what src/unroll/cells/ says of it.") from None  # fmt: skip
-    return make
+    return partial(_make_cell, kind, arch.cell_arguments, arch.initializer == "orthogonal")
 
 
 def _make_cell(
     kind: type[Cell], arguments: dict[str, Any], orthogonal: bool, input_size: int, hidden_size: int
 ) -> Cell:
-    cell = kind(input_size, hidden_size, **arguments)
+    with failures(kind, input_size, hidden_size):
+        cell = kind(input_size, hidden_size, **arguments)
     if orthogonal:
         initializers.orthogonal(cell.weight_recurrent)
     return cell

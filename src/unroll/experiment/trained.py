@@ -47,6 +47,8 @@ class Trained:
                 )
             task = build_task(config, vocabulary.spec)
             load_tensors(task, load_file(folder / "weights.safetensors"))
+        except BadInput:
+            raise
         except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None

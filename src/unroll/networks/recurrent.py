@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from unroll.cells.base import Cell
+from unroll.networks.probe import check_cell
 from unroll.networks.scan import outputs, scan
 
 State = tuple[Any, ...]  # one cell state per layer and direction, forward before backward
@@ -27,7 +28,7 @@ class RecurrentLayer(nn.Module):
     Args:
         cell: the step.
         backward: whether time runs from the last real step to the first.
-        learned_state: whether the first state is a parameter, zero at first, instead of zero for ever.
+        learned_state: whether the first state is a parameter, at first the cell's own, which most often is zero.
 
     Shapes:
         inputs: [B, T, I], lengths: [B], output: [B, T, H]; the output beyond a sequence's length is undefined
@@ -37,7 +38,7 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.cell, self.backward_in_time = cell, backward
         parts = cell.initial_state(1) if learned_state else ()
-        self.start = nn.ParameterList(nn.Parameter(torch.zeros_like(part[0])) for part in parts)
+        self.start = nn.ParameterList(nn.Parameter(part[0].detach().clone()) for part in parts)
 
     def initial_state(self, batch_size: int) -> Any:
         """The first state of ``batch_size`` sequences: zero, or what was learned."""
@@ -103,6 +104,7 @@ class Recurrent(nn.Module):
                 step = cell(width, hidden_size)
                 if layer_norm:
                     step.normalize()
+                check_cell(step, drops_weights=weight_dropout > 0)
                 if weight_dropout:
                     parametrize.register_parametrization(step, "weight_recurrent", WeightDropout(weight_dropout))
                 self.layers.append(RecurrentLayer(step, direction == 1, learned_state))

@@ -109,6 +109,8 @@ def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
 def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
     """Every state of equally long sequences, tensors [B, T, H], by the cell's own derivative."""
     projected = cell.project(inputs.transpose(0, 1).contiguous())  # [T, B, gates · H]
+    if type(cell).project is not Cell.project:  # it is written to, and another project may need it for its derivative
+        projected = projected.clone()
     weights = [getattr(cell, name) for name in cell.recurrent_parameters]
     states = _Unrolled.apply(  # type: ignore[no-untyped-call]
         cell, type(state), projected, *state, *weights

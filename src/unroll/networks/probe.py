@@ -1,0 +1,237 @@
+"""A cell of one's own, tried on a few numbers before it is used: what is computed must be what it says."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import extract_tb
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unroll import cells
+from unroll.cells.base import Cell
+from unroll.errors import BadInput
+from unroll.networks.scan import scan
+
+ROWS, STEPS = 2, 3
+NEAR = 1e-3  # of the largest number: single precision in another order of sums is far below, another formula far above
+KNOWN = {getattr(cells, name) for name in cells.__all__}  # which the tests hold to all of this
+
+
+class Reading(NamedTuple):
+    """What a cell makes of the sequences: numbers by what they are, and gradients by the name of their parameter."""
+
+    numbers: dict[str, Tensor]
+    gradients: dict[str, Tensor | None]
+
+
+def check_cell(cell: Cell, drops_weights: bool) -> None:
+    """Refuse a cell that would not be computed as it is written.
+
+    Its :meth:`forward`, step by step, must give the output, the state and the gradients that :func:`scan` gives of
+    whole sequences. The global random numbers are left as they are.
+
+    Args:
+        cell: as it is set up.
+        drops_weights: whether entries of W will be dropped.
+
+    Raises:
+        BadInput: the cell fails, or breaks a rule; with its file and line.
+    """
+    if type(cell) in KNOWN:
+        return
+    was_training = cell.training
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(0)
+            _check(cell.eval(), drops_weights)
+    finally:
+        cell.train(was_training)
+
+
+def _check(cell: Cell, drops_weights: bool) -> None:
+    like = next(cell.parameters(), None)
+    if like is None:
+        raise _refusal(cell, "has no parameters", "call super().__init__(input_size, hidden_size)")
+    inputs = torch.randn(ROWS, STEPS, cell.input_size, dtype=like.dtype, device=like.device)
+    start = _first_state(cell, like)
+    with failures(type(cell), cell.input_size, cell.hidden_size):
+        _, start = _step(cell, inputs[:, 0], start)  # a state that occurs
+    start = type(start)(*(part.detach() for part in start))
+    lengths = torch.tensor([STEPS, STEPS - 1], device=like.device)
+    with failures(type(cell), cell.input_size, cell.hidden_size):
+        written = _read_by_steps(cell, inputs, lengths, start)
+    with failures(type(cell), cell.input_size, cell.hidden_size):
+        used = _read_by_scan(cell, inputs, lengths, start)
+    _compare(cell, written, used)
+    _check_use(cell, written.gradients, drops_weights)
+
+
+def _first_state(cell: Cell, like: Tensor) -> Any:
+    with failures(type(cell), cell.input_size, cell.hidden_size):
+        state = cell.initial_state(ROWS)
+    parts = state if isinstance(state, tuple) and hasattr(state, "_fields") else ()
+    if not parts or not all(isinstance(part, Tensor) and len(part) == ROWS for part in parts):
+        raise _refusal(cell, "has an initial_state that is not a NamedTuple of tensors with a row for each sequence",
+                       "see HiddenState in cells/base.py")  # fmt: skip
+    return type(state)(*(part.to(like.device) for part in parts))
+
+
+def _step(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """One step, and the rules that hold for it."""
+    before = [part.clone() for part in (inputs, *state)]
+    made = cell(inputs, state)
+    if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], Tensor):
+        raise _refusal(cell, "does not return an output and a state", "return output, State(…)")
+    output, after = made
+    if any(not torch.equal(one, two) for one, two in zip(before, (inputs, *state), strict=True)):
+        raise _refusal(cell, "changes its input or the state before the step in place", "make new tensors")
+    if output.shape != (len(inputs), cell.hidden_size):
+        raise _refusal(cell, f"returns an output of shape {list(output.shape)} where "
+                             f"{[len(inputs), cell.hidden_size]} is due", "return [B, H]")  # fmt: skip
+    _check_state(cell, state, after)
+    for part, name in ((output, "an output"), *((part, "a state") for part in after)):
+        if part.dtype != inputs.dtype and part.is_floating_point():
+            raise _refusal(cell, f"returns {name} of {part.dtype} where its input is of {inputs.dtype}",
+                           "make new tensors by new_zeros or zeros_like of one that is there")  # fmt: skip
+        if not bool(part.isfinite().all()):
+            raise _refusal(cell, f"returns {name} that is not finite for inputs near 1", "correct its equations")
+    return output, after
+
+
+def _check_state(cell: Cell, state: Any, after: Any) -> None:
+    shapes = [list(part.shape) for part in state]
+    if type(after) is not type(state) or [list(part.shape) for part in after] != shapes:
+        raise _refusal(cell, f"does not return the state that it was given, {type(state).__name__} of {shapes}",
+                       "make initial_state and step agree")  # fmt: skip
+
+
+def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
+    """By ``forward``, as it is written."""
+    inputs, start = _watched(inputs, start)
+    state, outputs, states = start, [], []
+    for part in inputs.unbind(1):
+        output, after = _step(cell, part.clone(), state)
+        again, _ = _step(cell, part.clone(), state)
+        if not torch.equal(output, again):
+            raise _refusal(cell, "gives two outputs for one input and state: something is kept or drawn between calls",
+                           "keep everything in the state, and draw in training only")  # fmt: skip
+        outputs.append(output)
+        states.append(after)
+        state = after
+    final = type(start)(*(torch.stack([states[int(n) - 1][at][row] for row, n in enumerate(lengths)])
+                          for at in range(len(start))))  # fmt: skip
+    return _reading(cell, torch.stack(outputs, dim=1), lengths, final, inputs, start)
+
+
+def _read_by_scan(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
+    """By what networks use, which must leave the inputs as they are."""
+    inputs, start = _watched(inputs, start)
+    before = inputs.detach().clone()
+    output, final = scan(cell, inputs, lengths, start)
+    if not torch.equal(inputs, before):
+        raise _refusal(cell, "has a project that hands out its own input, which is written to", "make a new tensor")
+    return _reading(cell, output, lengths, final, inputs, start)
+
+
+def _watched(inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
+    """Copies whose gradient is asked for."""
+    parts = (part.clone().requires_grad_(part.is_floating_point()) for part in start)
+    return inputs.clone().requires_grad_(), type(start)(*parts)
+
+
+def _reading(cell: Cell, output: Tensor, lengths: Tensor, final: Any, inputs: Tensor, start: Any) -> Reading:
+    real = torch.arange(STEPS, device=lengths.device) < lengths[:, None]  # [B, T]
+    numbers = {"output": torch.where(real[..., None], output, 0)}
+    numbers |= {f"state {name}": part for name, part in zip(final._fields, final, strict=True)}
+    watched = {"input": inputs, **{f"state {name}": part for name, part in zip(start._fields, start, strict=True)},
+               **dict(cell.named_parameters())}  # fmt: skip
+    asked = {name: tensor for name, tensor in watched.items() if tensor.requires_grad}
+    weighed = [(part * torch.linspace(0.5, 1.5, part.numel(), dtype=part.dtype, device=part.device).view_as(part)).sum()
+               for part in numbers.values() if part.requires_grad]  # fmt: skip
+    total = torch.stack(weighed).sum()
+    gradients = torch.autograd.grad(total, list(asked.values()), allow_unused=True)
+    return Reading({name: part.detach() for name, part in numbers.items()}, dict(zip(asked, gradients, strict=True)))
+
+
+def _compare(cell: Cell, written: Reading, used: Reading) -> None:
+    """Refuse a cell of which steps and sequences are not the same."""
+    pairs: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+    pairs |= {name: (part, used.numbers[name]) for name, part in written.numbers.items()}
+    pairs |= {f"gradient by {name}": (part, used.gradients[name]) for name, part in written.gradients.items()}
+    for name, (one, two) in pairs.items():
+        if one is None and two is None:
+            continue
+        zero = torch.zeros_like(one if one is not None else two)  # type: ignore[arg-type]  # one of them is there
+        one, two = (zero if part is None else part for part in (one, two))
+        if float((one - two).abs().max()) > NEAR * max(1.0, float(one.abs().max())):
+            raise _refusal(cell, f"gives another {name} of a whole sequence than step by step", _remedy(type(cell)))
+
+
+def _remedy(kind: type[Cell]) -> str:
+    """What is most likely to be wrong."""
+    own = {name for each in kind.__mro__ if each not in KNOWN and issubclass(each, Cell) for name in vars(each)}
+    if "forward" in own:
+        return "sequences are read by project and step; write there what forward does"
+    if "project" in own:
+        return "project is given all steps at once, [T, B, I]; let it use the last axis alone"
+    return "let project and step say the same as forward; derive it from Cell if its derivative is by hand"
+
+
+def _check_use(cell: Cell, gradients: dict[str, Tensor | None], drops_weights: bool) -> None:
+    """Refuse settings that would do nothing."""
+    if drops_weights and gradients.get("weight_recurrent") is None:
+        raise _refusal(cell, "does not use weight_recurrent", "set recurrent.weight_dropout=0")
+    for name, module in (("norm_input", cell.norm_input), ("norm_recurrent", cell.norm_recurrent)):
+        if isinstance(module, nn.Identity):
+            continue
+        if all(gradients.get(f"{name}.{part}") is None for part, _ in module.named_parameters()):
+            where = "project" if name == "norm_input" else "step, or a recur of its own,"
+            raise _refusal(cell, f"is to be normalised, but its {where} does not use {name}",
+                           "use it, as cells/base.py does, or set recurrent.layer_norm=false")  # fmt: skip
+
+
+@contextmanager
+def failures(kind: type[Cell], input_size: int, hidden_size: int) -> Iterator[None]:
+    """Name the line of a cell of one's own in which something fails.
+
+    Args:
+        kind: of the cell.
+        input_size: width I of its input.
+        hidden_size: width H of its state.
+
+    Raises:
+        BadInput: it has failed.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a cell does
+        own = {inspect.getsourcefile(each) for each in kind.__mro__ if issubclass(each, Cell) and each not in KNOWN}
+        lines = [frame for frame in extract_tb(error.__traceback__) if frame.filename in own]
+        place = f"{_near(lines[-1].filename)}, line {lines[-1].lineno}" if lines else _place(kind)
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise BadInput(f"{place}: {kind.__name__}, of inputs of {input_size} and a state of {hidden_size} numbers, "
+                       f"fails: {reason or type(error).__name__}; correct the line.") from error  # fmt: skip
+
+
+def _refusal(cell: Cell, fault: str, remedy: str) -> BadInput:
+    return BadInput(f"{_place(type(cell))}: {type(cell).__name__} {fault}; {remedy}.")
+
+
+def _place(kind: type) -> str:
+    """File and line of a class."""
+    try:
+        return f"{_near(inspect.getsourcefile(kind) or '?')}, line {inspect.getsourcelines(kind)[1]}"
+    except (OSError, TypeError):  # it was not read from a file
+        return kind.__module__
+
+
+def _near(path: str) -> str:
+    """A path from here where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
