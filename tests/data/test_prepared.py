@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unroll.data import prepared
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.prepare import prepare
 from unroll.data.prepared import Spelling, Split, open_split
@@ -62,6 +63,16 @@ def decoded(out: Path, split: str) -> list[str]:
     tokens = opened(out, split).tokens
     assert tokens is not None
     return [vocabulary(out).tokens[number] for number in tokens]
+
+
+@pytest.mark.parametrize("part", [1, 3, 100])
+def test_tokens_are_counted_in_parts_of_any_size(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "PART", part)
+    out = tmp_path / "out"
+    prepare(corpus(tmp_path, words, "b a\nb c b a\n", "a\n"), out)
+    assert opened(out, "train").counts(len(vocabulary(out).tokens)).tolist() == [
+        decoded(out, "train").count(token) for token in vocabulary(out).tokens
+    ]
 
 
 def test_the_vocabulary_is_of_train_alone(tmp_path: Path) -> None:
