@@ -33,7 +33,8 @@ from typing import Any
 
 import yaml
 
-from unroll.analysis.verdict import judge, sentence
+from unroll.analysis.verdict import Sample, judge, sentence
+from unroll.metrics import metric_of
 
 ROOT = Path(__file__).parent.parent
 STUDY: dict[str, Any] = {
@@ -144,6 +145,7 @@ def worked(project: Project, pruner: str, seed: int) -> tuple[int, float, float]
 
 
 def pruning(options: argparse.Namespace) -> None:
+    loss = metric_of("language_model", "loss")  # by which trials are judged
     embedded = yaml.safe_load((ROOT / "conf" / "study" / "lstm-vs-gru.yaml").read_text(encoding="utf-8"))
     content = {**embedded, "settings": {**embedded["settings"], "tracking": "none"}}
     if options.trials:
@@ -158,7 +160,7 @@ def pruning(options: argparse.Namespace) -> None:
             print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%})")
             for index, name in enumerate(("best validations", "trained anew"), start=1):
                 sides = [[figures[index] for figures in side] for side in zip(*pairs, strict=True)]
-                told = sentence("none", pruner, judge(*sides, lower=True), 4)
+                told = sentence("none", pruner, judge(Sample(sides[0]), Sample(sides[1]), loss), 4)
                 without, pruned = (", ".join(f"{value:.4f}" for value in side) for side in sides)
                 print(f"  {name}: without {without}; with {pruned}. {told}")
 

@@ -391,8 +391,8 @@ def test_verdict_judges_figures_and_runs(
     assert main(["verdict", *sides, "--costs", "costs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tagging: test accuracy")
-    assert "too few seeds for Welch's test, which needs 2 of each." in lines[-2]
-    assert "tokens/s" in lines[-1]
+    assert "4 more seeds of each are needed" in lines[-2]
+    assert "the speed of" in lines[-1]
     runs = ["runs/tagging/bi*", "runs/tagging/lstm-3"]
     assert main(["verdict", *runs, "--metric", "loss", "--test", "permutation"]) == 0
     assert capsys.readouterr().out.startswith("tagging: validation loss")

@@ -490,7 +490,13 @@ def _parser() -> Parser:
     sub.add_argument("a", metavar="RUNS_A", help=sides)
     sub.add_argument("b", metavar="RUNS_B", help="the same")
     sub.add_argument("--metric", metavar="NAME", help="compare by this one (the experiment's own)")
-    sub.add_argument("--margin", type=float, metavar="M", help="call them equivalent if they differ by less than this")
+    sub.add_argument(
+        "--margin",
+        type=float,
+        metavar="M",
+        help="call them equivalent if they differ by less: in units of the "
+        "metric, or as a factor such as 1.05 where it is a ratio or a proportion",
+    )
     sub.add_argument("--test", choices=["welch", "permutation", "paired"], default="welch",
                      help="welch; permutation; or paired by seed, from 8 pairs on (welch)")  # fmt: skip
     sub.add_argument("--costs", type=Path, metavar="FOLDER", help="judge the speeds measured there, too")

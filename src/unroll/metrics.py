@@ -66,8 +66,10 @@ class Metric:
 
     def back(self, place: float) -> float:
         """The figure at a place on the scale, within what the metric can be."""
-        if self.scale == "difference" or math.isnan(place):
+        if math.isnan(place):
             return place
+        if self.scale == "difference":
+            return place if math.isinf(self.top) else min(self.top, max(0.0, place))
         if self.scale == "ratio":
             return exp(place)
         share = 1 / (1 + exp(-place))
@@ -77,12 +79,17 @@ class Metric:
 
     def mean(self, values: Sequence[float]) -> float:
         """Mean on the scale, as a figure: of a ratio the geometric one."""
-        return self.back(fmean(map(self.onto, values)))
+        return self.back(mean_place([self.onto(value) for value in values]))
 
     def rank(self, values: Sequence[float]) -> tuple[bool, float]:
         """By which the better of two groups of figures comes first; one without a mean comes last."""
-        place = fmean(map(self.onto, values))
+        place = mean_place([self.onto(value) for value in values])
         return math.isnan(place), place if self.lower else -place
+
+
+def mean_place(places: Sequence[float]) -> float:
+    """Mean of places on a scale; NaN where both of its ends are among them."""
+    return math.nan if {math.inf, -math.inf} <= set(places) else fmean(places)
 
 
 def exp(place: float) -> float:
@@ -98,7 +105,7 @@ NATS = Metric("loss", "difference", lower=True)
 KNOWN = Metric("loss_known", "difference", lower=True)
 ACCURACY = Metric("accuracy", "log-odds", lower=False, top=1)
 BY_GROUP = replace(ACCURACY, name="accuracy/")  # and the name of the group
-SPEED = Metric("tokens/s", "ratio", lower=False)
+TOKENS_PER_SECOND = Metric("tokens/s", "ratio", lower=False)
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:

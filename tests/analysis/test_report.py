@@ -18,8 +18,8 @@ from unroll.errors import BadInput
 
 ARCHS = ["lstm", "gru"]
 COURSE: dict[str, dict[str, list[Any]]] = {
-    "language": {"experiments": ["words"], "archs": ARCHS, "seeds": [0, 1, 2]},
-    "tagging": {"experiments": ["tags"], "archs": ARCHS, "seeds": [0, 1, 2]},
+    "language": {"experiments": ["words"], "archs": ARCHS, "seeds": [0, 1, 2, 3, 4]},
+    "tagging": {"experiments": ["tags"], "archs": ARCHS, "seeds": [0, 1, 2, 3, 4]},
     "own": {"experiments": [], "archs": [], "seeds": []},
 }
 ABOUT = {
@@ -35,8 +35,8 @@ def outputs(tmp_path: Path) -> Path:
     for name, metric, mode in (("words", "perplexity", "min"), ("tags", "accuracy", "max")):
         runs = {}
         for arch in ARCHS:
-            for seed in range(3):
-                value = {"words": 10.0, "tags": 0.9}[name] * (1 + 0.01 * seed + 0.05 * (arch == "gru"))
+            for seed in range(5):
+                value = {"words": 10.0, "tags": 0.9}[name] * (1 + 0.005 * seed + 0.05 * (arch == "gru"))
                 figures = {"loss": 2.0, metric: value}
                 if name == "words":
                     figures |= {"accuracy/8": 0.5 + 0.1 * seed, "accuracy/20": 0.25}
@@ -63,7 +63,7 @@ def test_the_page_has_each_question_table_figure_verdict_and_command(outputs: Pa
     assert "Which one tells &lt;words&gt; better?" in html  # escaped, not markup
     assert html.count("<section") == 2
     assert html.count("<svg") == 3 + 2  # curves and seeds for both, accuracy by distance for one
-    assert "gru is better than lstm by" in html
+    assert "gru is better than lstm: " in html
     assert "unroll train experiment=tags arch=gru seed=0" in html
     assert "distance in words" in html
 
@@ -75,18 +75,18 @@ def test_every_seed_is_drawn(outputs: Path) -> None:
     for figure in scattered:
         for arch in ARCHS:
             drawn = figure.split(f'id="seeds-{arch}"')[1].split("</g>")[0]
-            assert drawn.count("<use ") == 3
+            assert drawn.count("<use ") == 5
 
 
 def test_one_seed_has_no_columns_for_spread_and_test(outputs: Path) -> None:
-    assert page(outputs).count("<th>± 95 %</th>") == page(outputs).count("<th>p (Holm)</th>") == 2
+    assert page(outputs).count("<th>95 % interval</th>") == page(outputs).count("<th>p (Holm)</th>") == 2
     path = outputs / "metrics" / "tags.json"
     runs = {name: run for name, run in json.loads(path.read_text(encoding="utf-8")).items() if run["seed"] == 0}
     path.write_text(json.dumps(runs), encoding="utf-8")
     files = [outputs / "metrics" / f"{name}.json" for name in ABOUT]
     comparison.compare_all(files, outputs / "costs", outputs / "comparison", None)
     html = page(outputs)
-    assert html.count("<th>± 95 %</th>") == html.count("<th>p (Holm)</th>") == 1
+    assert html.count("<th>95 % interval</th>") == html.count("<th>p (Holm)</th>") == 1
     rows = html.split('id="tags"')[1].split("</table>")[0].split("<tr")[1:]
     assert {row.count("<td>") + row.count("<th>") for row in rows} == {rows[0].count("<th>")}
 
@@ -94,13 +94,18 @@ def test_one_seed_has_no_columns_for_spread_and_test(outputs: Path) -> None:
 def test_speeds_stand_in_the_table_and_their_verdicts_beside_those_of_quality(outputs: Path) -> None:
     assert '<ul class="verdicts speed">' not in page(outputs)
     (outputs / "costs").mkdir()
-    speeds = {"lstm": {"tokens_per_second": [5000.0, 5100, 4900]}, "gru": {"tokens_per_second": [3000.0, 3100, 2900]}}
+    around = [0.99, 0.995, 1.0, 1.005, 1.01]
+    speeds = {arch: {"tokens_per_second": [speed * part for part in around]} for arch, speed in
+              (("lstm", 5000), ("gru", 2500))}  # fmt: skip
     (outputs / "costs" / "tags.json").write_text(json.dumps(speeds), encoding="utf-8")
     html = page(outputs)
     assert html.count('<ul class="verdicts speed">') == 1
     section = html.split('id="tags"')[1].split("</section>")[0]
     assert "<td>5,000</td>" in section
-    assert "<li>lstm is faster than gru by 2,000 ± 227 tokens/s (p &lt; 0.001).</li>" in section
+    assert (
+        "<li>lstm is faster than gru: the speed of lstm is 2.00 times (1.98 to 2.02) that of gru (p &lt; 0.001).</li>"
+        in section
+    )
 
 
 def test_effect_size_and_probability_stand_beside_p(outputs: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from unroll import tasks
-from unroll.analysis.sides import HEADLINES, HIGHER, LOWER, read_side
+from unroll.analysis.sides import read_side
 from unroll.analysis.telling import tell
-from unroll.analysis.verdict import expected_best, judge, sentence
+from unroll.analysis.verdict import Judgement, Sample, expected_best, judge, sentence
+from unroll.cli import main
 from unroll.errors import BadInput
+from unroll.metrics import Metric
 
 ORDER = {"data": "a1", "task": "language_model", "training.batch_size": 4, "training.truncation_length": 12,
          "training.truncation_stride": 12}  # fmt: skip
@@ -68,39 +69,63 @@ def verdict(a: str, b: str, **options: Any) -> str:
     return tell(a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None} | options))
 
 
+PERPLEXITY = Metric("perplexity", "ratio", lower=True)
+
+
+def judged(a: list[float], b: list[float], metric: Metric = PERPLEXITY, **options: Any) -> Judgement:
+    return judge(Sample(a), Sample(b), metric, **options)
+
+
 def refused(a: str, b: str, **options: Any) -> str:
     with pytest.raises(BadInput) as caught:
         verdict(a, b, **options)
     return str(caught.value)
 
 
+def table_of(text: str) -> dict[str, str]:
+    return {row[2:].split("  ")[0]: " ".join(row[2:].split("  ")[1:]).strip() for row in text.splitlines()
+            if row.startswith("  ")}  # fmt: skip
+
+
 def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
     judged_file()
     text = verdict("recall.json:lstm", "recall.json:gru", margin=20.0)
-    expected = judge([10 * value for value in LSTM], [10 * value for value in GRU], True, margin=20.0)
-    title, *rows, last = text.splitlines()
+    expected = judged([10 * value for value in LSTM], [10 * value for value in GRU], margin=20.0)
+    title, *_, last = text.splitlines()
     assert title == "recall: test perplexity, means with 95 % t intervals"
     assert last == sentence("lstm", "gru", expected, 2)
-    assert last.startswith("gru is better than lstm by 10.00 ± 1.40 (p < 0.001), yet equivalent within 20")
-    table = {row[2:].split("  ")[0]: " ".join(row[2:].split("  ")[1:]).strip() for row in rows}
+    assert last.startswith(
+        "gru is better than lstm: the perplexity of lstm is 1.95 times (1.74 to 2.18) that of gru (p < "
+    )
+    assert "yet equivalent within a factor of 20 (p < 0.001)" in last
     assert expected.effect is not None
-    assert expected.equivalence is not None
-    assert table == {
-        "perplexity of lstm": "20.60 ± 1.19 over 5 seeds",
-        "perplexity of gru": "10.60 ± 1.19 over 5 seeds",
-        "lstm less gru": "10.00 ± 1.40",
+    best = [
+        [math.exp(expected_best([math.log(value) for value in side], True)[k]) for side in (LSTM, GRU)] for k in (1, 3)
+    ]
+    assert table_of(text) == {
+        "perplexity of lstm": "20.58 (19.43 to 21.80) over 5 seeds",
+        "perplexity of gru": "10.57 (9.45 to 11.81) over 5 seeds",
+        "lstm to gru": "1.95 times (1.74 to 2.18)",
         "effect size": f"g = {expected.effect.size:.2f} ({expected.effect.low:.2f} to {expected.effect.high:.2f}), "
                        "positive where lstm is better",
         "improvement": "P = 0.00 that a run of lstm is better than one of gru",
         "p": "< 0.001 (welch)",
-        "p of a margin": "< 0.001 that they differ by 20 or more",
-        "seeds needed": "about 2 of each, for a power of 0.8 at this difference",
-        "best of 2": f"lstm {expected_best(LSTM, True)[1]:.2f}, gru {expected_best(GRU, True)[1]:.2f} "
-                     "expected on validation",
-        "best of 4": f"lstm {expected_best(LSTM, True)[3]:.2f}, gru {expected_best(GRU, True)[3]:.2f} "
-                     "expected on validation",
+        "p of a margin": "< 0.001 that they differ by a factor of 20 or more",
+        "seeds needed": "about 5 of each, for a power of 0.8 at this difference",
+        "best of 2": f"lstm {best[0][0]:.2f}, gru {best[0][1]:.2f} expected on validation",
+        "best of 4": f"lstm {best[1][0]:.2f}, gru {best[1][1]:.2f} expected on validation",
         "parameters": "lstm 9, gru 9",
     }  # fmt: skip
+
+
+def test_a_metric_whose_differences_mean_the_same_everywhere_is_judged_by_them() -> None:
+    judged_file()
+    text = verdict("recall.json:lstm", "recall.json:gru", metric="loss", margin=2.0)
+    table = table_of(text)
+    assert table["loss of lstm"] == "2.06 ± 0.12 over 5 seeds"
+    assert table["lstm less gru"] == "1.00 ± 0.14"
+    assert table["p of a margin"] == "< 0.001 that they differ by 2 or more"
+    assert text.endswith("gru is better than lstm by 1.00 ± 0.14 (p < 0.001), yet equivalent within 2 (p < 0.001).")
 
 
 def test_another_metric_has_its_own_direction() -> None:
@@ -109,8 +134,7 @@ def test_another_metric_has_its_own_direction() -> None:
     last = verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8").splitlines()[-1]
     assert last.startswith("lstm is better than gru")
     assert "gru is better than lstm" in verdict("recall.json:lstm", "recall.json:gru", metric="loss")
-    judged_file("high", mode="max")
-    assert "lstm is better than gru" in verdict("high.json:lstm", "high.json:gru")
+    assert "in odds" in verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8")
 
 
 @pytest.mark.parametrize("form", ["folder", "pattern"])
@@ -120,7 +144,7 @@ def test_runs_are_judged_on_validation_which_is_said(form: str) -> None:
     a, b = ("a", "b") if form == "folder" else ("?/lstm-*", "?/gru-*")
     text = verdict(a, b)
     assert text.startswith("recall: validation perplexity, ")
-    expected = judge([math.exp(value) for value in LSTM], [math.exp(value) for value in GRU], True)
+    expected = judged([math.exp(value) for value in LSTM], [math.exp(value) for value in GRU])
     assert text.splitlines()[-1] == sentence("lstm", "gru", expected, 2)
 
 
@@ -128,14 +152,16 @@ def test_one_run_against_another_is_told_how_many_a_test_needs() -> None:
     run("a", 0, 1.0)
     run("b", 0, 2.0, "gru")
     text = verdict("a", "b")
-    assert text.endswith("lstm and gru differ by 4.67; too few seeds for Welch's test, which needs 2 of each.")
+    assert text.splitlines()[-1] == (
+        "The perplexity of gru is 2.72 times that of lstm; below 3 seeds of each there is no test, and below 5 seeds "
+        "of each neither is called better: 4 more seeds of each are needed.")  # fmt: skip
     assert not any(word in text for word in ("p =", "p <", "effect", "needed  "))
 
 
 def test_two_settings_of_one_architecture_are_told_apart_by_their_names() -> None:
     runs("small", LSTM, "lstm")
     runs("large", GRU, "lstm", training={"tokens": 99})
-    assert "large is better than small by" in verdict("small", "large")
+    assert "large is better than small: " in verdict("small", "large")
 
 
 def test_pairs_are_those_of_equal_seeds() -> None:
@@ -144,14 +170,13 @@ def test_pairs_are_those_of_equal_seeds() -> None:
         run(f"a/lstm-{place}", seed, values[seed])
         run(f"b/gru-{seed}", seed, values[seed] + 0.1 + 0.01 * (seed % 2), "gru")
     text = verdict("a", "b", metric="loss", test="paired", margin=0.2)
-    expected = judge(
-        values, [value + 0.1 + 0.01 * (seed % 2) for seed, value in enumerate(values)], True, "paired", 0.2
-    )
+    others = [value + 0.1 + 0.01 * (seed % 2) for seed, value in enumerate(values)]
+    expected = judged(values, others, Metric("loss", "difference", lower=True), test="paired", margin=0.2)
     assert text.splitlines()[-1] == sentence("lstm", "gru", expected, 2)
     assert "lstm is better than gru" in text
     assert "No evidence" in verdict("a", "b", metric="loss")
     few = verdict("a/lstm-0", "b/gru-7", test="paired")
-    assert few.endswith("too few seeds for a paired t test, which needs 8 of each.")
+    assert few.endswith("; a paired t test needs 8 pairs: 7 more are needed.")
     assert "pairs by seed, but a has seeds 0, 1, 2, 3, 4, 5, 6, 7 and b/gru-0 0" in refused(
         "a", "b/gru-0", test="paired")  # fmt: skip
 
@@ -223,13 +248,14 @@ def test_what_does_not_change_the_order_does_not_keep_from_pairing() -> None:
 def test_speeds_are_judged_apart() -> None:
     judged_file()
     Path("costs").mkdir()
-    speeds = {"lstm": {"tokens_per_second": [2000.0, 2010, 1990]}, "gru": {"tokens_per_second": [1000.0, 1010, 990]}}
+    speeds = {"lstm": {"tokens_per_second": [2000.0, 2010, 1990, 2005, 1995]},
+              "gru": {"tokens_per_second": [1000.0, 1010, 990, 1005, 995]}}  # fmt: skip
     Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
     text = verdict("recall.json:gru", "recall.json:lstm", costs=Path("costs"))
-    assert "tokens/s of lstm    2,000 ± 25 over 3 measurements" in text
+    assert table_of(text)["tokens/s of lstm"] == "2,000 (1,990 to 2,010) over 5 measurements"
     quality, speed = text.splitlines()[-2:]
     assert quality.startswith("gru is better than lstm")
-    assert speed.startswith("lstm is faster than gru by 1,000 ± 23 tokens/s (p < 0.001).")
+    assert speed == "lstm is faster than gru: the speed of lstm is 2.00 times (1.98 to 2.02) that of gru (p < 0.001)."
     del speeds["gru"]
     Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
     sides = "recall.json:gru", "recall.json:lstm"
@@ -306,27 +332,101 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     assert "their metric is perplexity and loss" in refused("a", "d")
 
 
-@pytest.mark.parametrize("margin", [0.0, -1.0, math.inf, math.nan])
-def test_a_margin_is_above_zero(margin: float) -> None:
-    assert "--margin must be a number above 0" in refused("a", "b", margin=margin)
+@pytest.mark.parametrize(
+    ("metric", "margin", "words"),
+    [("loss", "0", "above 0, in units of loss"), ("loss", "-1", "above 0"), ("loss", "inf", "above 0"),
+     ("loss", "nan", "above 0"), ("perplexity", "0.3", "a factor above 1 for perplexity"),
+     ("perplexity", "1", "a factor above 1"), ("accuracy/8", "0.02", "whose odds of accuracy/8 differ"),
+     ("accuracy/8", "nan", "a factor above 1")],
+)  # fmt: skip
+def test_a_margin_is_in_the_unit_of_the_metrics_differences(
+    metric: str, margin: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged_file()
+    assert main(["verdict", "recall.json:lstm", "recall.json:gru", "--metric", metric, f"--margin={margin}"]) == 2
+    error = capsys.readouterr().err
+    assert "--margin" in error
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
 
 
-def test_a_metric_of_ones_own_is_known_as_the_headline_alone() -> None:
-    figures = {"loss": 1.0, "perplexity": 1.0, "mine": 2.0, "yours": 2.0}
-    judged_file(headline="mine", mode="max", test=figures)
-    assert "test mine" in verdict("recall.json:lstm", "recall.json:gru")
-    assert "more or less of yours is better is not known" in refused(
-        "recall.json:lstm", "recall.json:gru", metric="yours")  # fmt: skip
+def test_a_metric_that_no_task_reports_is_refused() -> None:
+    judged_file(headline="mine", mode="max", order={}, test={"loss": 1.0, "mine": 2.0})
+    assert "'mine'" in refused("recall.json:lstm", "recall.json:gru")
+    judged_file(test={"loss": 1.0, "perplexity": 2.0, "yours": 2.0})
+    assert "'yours'" in refused("recall.json:lstm", "recall.json:gru", metric="yours")
 
 
-@pytest.mark.parametrize("name", [name for name in tasks.__all__ if name != "Task"])
-def test_runs_of_every_task_are_judged_by_its_headline(name: str) -> None:
-    # the same must be known without the task's code, which needs Lightning
-    task = getattr(tasks, name)
-    told = {"LanguageModel": {"loss", "perplexity", "loss_known", "bits_per_character", "accuracy/8"},
-            "Cloze": {"loss", "pseudo_perplexity", "accuracy"}, "Tagger": {"loss", "accuracy"},
-            "Regressor": {"loss"}}[name]  # fmt: skip
-    assert next(metric for metric in HEADLINES if metric in told) == task.headline
-    assert (task.headline in LOWER) == (task.mode == "min")
-    assert next(metric for metric in HEADLINES if metric in {"loss", "accuracy", "f1", "precision"}) == "f1"
-    assert set(HEADLINES) <= LOWER | HIGHER
+@pytest.mark.parametrize(
+    ("task", "best", "headline", "scale"),
+    [("language_model", {"loss": 1.0, "perplexity": 2.7, "loss_known": 1.0, "accuracy/8": 0.5}, "perplexity", "ratio"),
+     ("cloze", {"loss": 1.0, "pseudo_perplexity": 2.7, "accuracy": 0.5}, "pseudo_perplexity", "ratio"),
+     ("tagger", {"loss": 1.0, "accuracy": 0.5}, "accuracy", "log-odds"),
+     ("tagger", {"loss": 1.0, "accuracy": 0.5, "f1": 0.3}, "f1", "difference"),
+     ("regressor", {"loss": 1.0}, "loss", "ratio")],
+)  # fmt: skip
+def test_runs_of_every_task_are_judged_by_its_headline(
+    task: str, best: dict[str, float], headline: str, scale: str
+) -> None:
+    for seed in range(2):
+        folder = run(f"a/run-{seed}", seed, 1.0, task={"name": task}, order={**ORDER, "task": task})
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        (folder / "run.json").write_text(json.dumps(facts | {"best": best}), encoding="utf-8")
+    side = read_side("a")
+    assert side.basis.headline == headline
+    assert side.metric(headline).scale == scale
+
+
+# ---- two kinds of outcomes, and what has no randomness
+
+GOOD, BAD = [0.001, 0.002, 0.0012, 0.0009, 0.001], [0.16, 0.17, 0.165, 0.16, 0.17]
+
+
+def regressors(folder: str, values: list[float], arch: str, solved: str | None) -> None:
+    for seed, value in enumerate(values):
+        changes = {"task": {"name": "regressor"}, "solved": solved}
+        path = run(f"{folder}/{arch}-{seed}", seed, value, arch, {**ORDER, "task": "regressor"}, **changes)
+        facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        (path / "run.json").write_text(json.dumps(facts | {"best": {"loss": value}}), encoding="utf-8")
+
+
+def test_runs_of_an_experiment_that_declares_a_solution_are_compared_by_counts_on_validation() -> None:
+    regressors("a", GOOD, "gru", "loss <= 0.01")
+    regressors("b", BAD, "rnn", "loss <= 0.01")
+    text = verdict("b", "a")
+    assert text.splitlines()[-1] == "gru is better than rnn: solved by 5 of 5 seeds against 0 of 5 (p = 0.002)."
+    table = table_of(text)
+    assert table["loss of gru"].endswith("over 5 seeds, solved by 5 of 5")
+    assert table["p"] == "0.002 (boschloo)"
+    assert "times" not in text
+
+
+def test_figures_of_a_file_carry_the_declaration() -> None:
+    runs = {
+        f"{arch}-{seed}": {"arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {},
+                           "headline": "loss", "mode": "min", "test": {"loss": value}, "validation": {"loss": 1.0},
+                           "task": "regressor", "solved": "loss <= 0.01"} | FACTS
+        for arch, values in (("gru", GOOD), ("rnn", BAD)) for seed, value in enumerate(values)
+    }  # fmt: skip
+    Path("adding.json").write_text(json.dumps(runs), encoding="utf-8")
+    assert "solved by 5 of 5 seeds against 0 of 5" in verdict("adding.json:rnn", "adding.json:gru")
+
+
+def test_sides_of_two_declarations_are_refused() -> None:
+    regressors("a", GOOD, "gru", "loss <= 0.01")
+    regressors("b", BAD, "rnn", None)
+    assert "solved=loss <= 0.01 and solved=null" in refused("a", "b")
+
+
+def test_an_n_gram_is_a_constant() -> None:
+    runs("a", [math.log(value) for value in (154.0, 155.0, 157.0, 158.0, 151.0)], "lstm")
+    for seed in range(3):
+        path = run(f"b/ngram-{seed}", seed, math.log(200), "ngram")
+        facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        (path / "run.json").write_text(json.dumps(facts | {"deterministic": True}), encoding="utf-8")
+    text = verdict("a", "b")
+    table = table_of(text)
+    assert table["perplexity of ngram"] == "200.0 without randomness"
+    assert table["p"] == "< 0.001 (constant)"
+    assert "lstm is better than ngram: the perplexity of ngram is 1.29 times (1.26 to 1.32)" in text
+    assert not any(row.startswith("best of") for row in table)

@@ -12,10 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from unroll.analysis.costs import compare_speeds, load_costs
+from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
+from unroll.analysis.samples import declared, measured, sample, task_by
 from unroll.analysis.targets import check_targets
-from unroll.analysis.verdict import judge_against, sentence, t_interval
+from unroll.analysis.verdict import Interval, Judgement, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
 from unroll.outputs import restored, to_json, whole, write_text
 
@@ -53,42 +54,59 @@ def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
 def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     """One row per architecture, best first, with its difference to the best.
 
-    Effect size and probability of improvement are those of the best over the architecture of the row.
+    Order, mean, interval and difference are those of the metric's scale: of a ratio the mean is geometric and the
+    difference a factor, of a proportion it is a factor of odds. Effect size and probability of improvement are those of
+    the best over the architecture of the row. Where some runs solve the problem and others do not, those with the
+    greater share of solutions come first.
 
     Args:
         experiment: its name.
         results: figures of its runs.
 
     Raises:
-        BadInput: two runs were not measured on the same data with the same settings.
+        BadInput: two runs were not measured on the same data with the same settings, or did not declare the same.
     """
     groups = by_arch(results)
-    measured = bases(experiment, groups)
+    conditions = bases(experiment, groups)
     first = next(iter(results.values()))
-    metric, lower = first["headline"], first["mode"] == "min"
-    values = {arch: [run["test"][metric] for run in runs] for arch, runs in groups.items()}
-    sign = 1 if lower else -1
-    # an arch of which a seed diverged has no mean, and comes last
-    order = sorted(values, key=lambda arch: (math.isnan(fmean(values[arch])), sign * fmean(values[arch])))
+    metric = measured(first, first["headline"])
+    solved = declared(experiment, (run.get("solved") for run in results.values()), task_by(first))
+    samples = {
+        arch: sample(f"{experiment}/{arch}", [run["test"] for run in runs], metric.name, solved,
+                     bool(runs[0].get("deterministic")))
+        for arch, runs in groups.items()
+    }  # fmt: skip
+    order = sorted(samples, key=lambda arch: (-samples[arch].share, metric.rank(samples[arch].values)))
     best = order[0]
-    judgements = judge_against(best, values, lower)
+    judgements = judge_against(best, samples, metric)
     rows = []
     for arch in order:
-        interval, judged = t_interval(values[arch]), judgements.get(arch)
+        span, judged = interval(samples[arch].values, metric), judgements.get(arch)
         rows.append({
-            "experiment": experiment, "arch": arch, "split": first["split"], "metric": metric,
-            "seeds": len(values[arch]),
-            "mean": interval.mean, "half_width": interval.half_width,
+            "experiment": experiment, "arch": arch, "split": first["split"], "metric": metric.name,
+            "scale": metric.scale, "seeds": len(samples[arch].values), "deterministic": samples[arch].is_constant,
+            "mean": span.mean, "low": span.low, "high": span.high, "solved": samples[arch].solved,
             "parameters": groups[arch][0]["parameters"], "tokens": round(fmean(run["tokens"] for run in groups[arch])),
-            "difference_to_best": judged and 0.0 - judged.difference.mean,
-            "difference_half_width": judged and judged.difference.half_width,
+            "method": judged and judged.method, **_difference(judged),
             "effect_size": judged and judged.effect and judged.effect.size,
             "probability_of_improvement": judged and judged.improvement,
             "p_holm": judged and judged.p, "seeds_needed": judged and judged.needed,
-            "verdict": judged and sentence(best, arch, judged, digits(interval.mean)),
-            "caveat": _caveat(best, arch, measured),
+            "better": judged and judged.better == 0,
+            "verdict": judged and sentence(best, arch, judged, digits(span.mean)),
+            "caveat": _caveat(best, arch, conditions),
         })  # fmt: skip
     return rows
+
+
+def _difference(judged: Judgement | None) -> dict[str, float | None]:
+    """How far an architecture is from the best: as a factor where the scale is one; nothing where counts decide."""
+    keys = ("difference_to_best", "difference_low", "difference_high")
+    if judged is None or judged.method == "boschloo" or not math.isfinite(judged.difference.mean):
+        return dict.fromkeys(keys)
+    gap, half_width = 0.0 - judged.difference.mean, judged.difference.half_width
+    ends = [None, None] if half_width is None else [gap - half_width, gap + half_width]
+    values = [None if place is None else reported(judged.metric, place) for place in (gap, *ends)]
+    return dict(zip(keys, values, strict=True))
 
 
 def _caveat(best: str, arch: str, measured: dict[str, Basis]) -> str | None:
@@ -145,7 +163,7 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
     lines = []
     for name in dict.fromkeys(row["experiment"] for row in rows):
         mine = [row for row in rows if row["experiment"] == name]
-        lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean ± 95 % t interval over seeds")
+        lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean with 95 % t interval over seeds")
         lines += [line for row in mine for line in _lines(row, costs.get((name, row["arch"])))]
         lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
     lines += map(_target_line, checks)
@@ -161,14 +179,11 @@ def _target_line(check: dict[str, Any]) -> str:
 
 def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:
     """An architecture's line of the table, with its speed where that was measured, and what makes it unfair."""
-    decimals = digits(row["mean"])
-    figure = f"{row['mean']:.{decimals}f}"
-    if row["half_width"] is not None:
-        figure += f" ± {row['half_width']:.{decimals}f}"
-    speed = ""
-    if cost is not None:
-        spread = "" if cost["half_width"] is None else f" ± {cost['half_width']:,}"
-        speed = f"{cost['tokens_per_second']:>11,}{spread} tokens/s"
-    yield f"  {row['arch']:8} {figure:20} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
+    span = Interval(row["mean"], row["low"], row["high"])
+    text = figure(span, row["scale"], digits(row["mean"]))
+    if row["solved"] is not None:
+        text += f", solved by {row['solved']} of {row['seeds']}"
+    speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0):>26} tokens/s"
+    yield f"  {row['arch']:8} {text:28} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
     if row["caveat"]:
         yield f"    {row['caveat']}"

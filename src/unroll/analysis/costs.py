@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from unroll.analysis.verdict import SPEED, judge_against, sentence, t_interval
+from unroll.analysis.verdict import SPEED, Sample, interval, judge_against, sentence
 from unroll.errors import BadInput
+from unroll.metrics import TOKENS_PER_SECOND
 
+SPEEDS = ("tokens_per_second", "low", "high")
 Speeds = dict[str, list[float]]  # architecture → tokens per second, measurement by measurement
 
 
@@ -28,7 +29,7 @@ def load_costs(path: Path) -> Speeds:
         if not all(values and all(0 < value < math.inf for value in values) for values in speeds.values()):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it, and measure anew.") from None
+        raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it, and measure again.") from None
     return speeds
 
 
@@ -43,15 +44,16 @@ def compare_speeds(experiment: str, speeds: Speeds) -> list[dict[str, Any]]:
     """
     if not speeds:
         return []
-    fastest = max(speeds, key=lambda arch: fmean(speeds[arch]))
-    judged = judge_against(fastest, speeds, lower=False)
+    samples = {arch: Sample(values) for arch, values in speeds.items()}
+    fastest = min(samples, key=lambda arch: TOKENS_PER_SECOND.rank(samples[arch].values))
+    judged = judge_against(fastest, samples, TOKENS_PER_SECOND)
     rows = []
     for arch, values in speeds.items():
-        interval, found = t_interval(values), judged.get(arch)
+        span, found = interval(values, TOKENS_PER_SECOND), judged.get(arch)
+        limits = (None if limit is None else round(limit) for limit in (span.mean, span.low, span.high))
         rows.append({
             "experiment": experiment, "arch": arch, "measurements": len(values),
-            "tokens_per_second": round(interval.mean),
-            "half_width": None if interval.half_width is None else round(interval.half_width),
+            **dict(zip(SPEEDS, limits, strict=True)),
             "p_holm": found and found.p, "verdict": found and sentence(fastest, arch, found, 0, SPEED),
         })  # fmt: skip
     return rows

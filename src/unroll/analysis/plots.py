@@ -8,7 +8,6 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unroll.analysis.comparison import Results, by_arch
-from unroll.analysis.verdict import t_interval
-from unroll.metrics import Metric, metric_of, task_of
+from unroll.analysis.samples import measured
+from unroll.analysis.verdict import Interval, interval
+from unroll.metrics import Metric
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
@@ -62,7 +62,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
             else:
                 axes.plot([x for x, _ in points], [y for _, y in points], color=palette[arch], linewidth=1.4,
                           alpha=0.75, label=arch)  # fmt: skip
-    by_scale(axes, _measured(first, metric), every)
+    by_scale(axes, measured(first, metric), every)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(thousands))
     axes.set(
         xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"
@@ -75,13 +75,12 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     """Test figure of every seed, with mean and t interval."""
     first = next(iter(results.values()))
     metric, split = first["headline"], first["split"]
-    scale, groups = _measured(first, metric), by_arch(results)
+    scale, groups = measured(first, metric), by_arch(results)
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     order = [arch for arch in palette if arch in groups]
     for place, arch in enumerate(order):
         values = [run["test"][metric] for run in groups[arch]]
-        interval = t_interval(values)
-        axes.errorbar(place + 0.16, interval.mean, yerr=interval.half_width or None, color=palette[arch], fmt="_",
+        axes.errorbar(place + 0.16, *_mean_and_error(interval(values, scale), scale), color=palette[arch], fmt="_",
                       markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
         drawn = [_inside(value, scale) for value in values]
         points = axes.scatter([place - 0.12] * len(values), drawn, s=26, color=palette[arch], alpha=0.75, linewidths=0)
@@ -96,11 +95,6 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     return as_svg(figure)
 
 
-def _measured(run: dict[str, Any], name: str) -> Metric:
-    task = run.get("task") or run["order"].get("task") or task_of(run["headline"])
-    return replace(metric_of(task, name), items=run.get("items", {}).get(name))
-
-
 def _inside(value: float, metric: Metric) -> float:
     """Where a figure is drawn: a share of all items, or of none, half an item from an end that an axis has not got."""
     if metric.axis != "logit" or not metric.items or not math.isfinite(value):
@@ -113,6 +107,14 @@ def _lost(values: Sequence[float]) -> str:
     """What is added to the name of an architecture that a seed has no figure of."""
     lost = sum(not math.isfinite(value) for value in values)
     return f"\n({lost} of {len(values)} not a number)" if lost else ""
+
+
+def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[float]] | None]:
+    """A mean and how far its interval reaches below and above, as matplotlib has it."""
+    mean = _inside(span.mean, metric)
+    if span.low is None or span.high is None:
+        return mean, None
+    return mean, [[mean - _inside(span.low, metric)], [_inside(span.high, metric) - mean]]
 
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:

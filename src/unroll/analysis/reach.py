@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Literal
 
 from unroll.analysis.trials import TRUNCATION, Study
-from unroll.analysis.verdict import Difference, holm, p_value, welch
+from unroll.analysis.verdict import FEWEST, Difference, holm, p_value, welch
 from unroll.analysis.verdict.contrast import contrast
 from unroll.analysis.verdict.judgement import LEVEL
 
@@ -140,7 +140,7 @@ def falls(study: Study) -> list[Fall]:
 def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
     short, enough = ([value for k in by_k if (k < distance) == is_short for value in by_k[k]]
                      for is_short in (True, False))  # fmt: skip
-    if len(by_k) < FEWEST_K or min(len(short), len(enough)) < 2:
+    if len(by_k) < FEWEST_K or min(len(short), len(enough)) < FEWEST["welch"]:
         return Fall(arch, distance, math.nan, Difference(math.nan, None, None), None, None)
     fall = welch(enough, short)
     return Fall(arch, distance, fmean(enough), fall, fall.p, _steepest(by_k, distance))
@@ -181,7 +181,7 @@ def _sentence(arch: str, found: Sequence[Fall], unit: str) -> str:
         of.setdefault(fall.kind, []).append(fall)
     if of.keys() == {"untold"}:
         return (f"{arch}: too few runs to tell whether there is a cliff: {FEWEST_K} values of k are needed, and of a "
-                "distance two runs with k below it and two without.")  # fmt: skip
+                f"distance {FEWEST['welch']} runs with k below it and {FEWEST['welch']} without.")  # fmt: skip
     head = next((HEADS[kind] for kind in HEADS if kind in of), "no evidence of a cliff")
     return f"{arch}: {head}: {'; '.join(_clause(kind, of[kind], unit) for kind in CLAUSES if kind in of)}."
 

@@ -10,6 +10,7 @@ from unroll.analysis.comparison import Results, by_arch, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import bases
 from unroll.analysis.page import write_page
+from unroll.analysis.samples import measured
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
 from unroll.errors import BadInput
@@ -166,6 +167,7 @@ def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any
     groups = by_arch(results)
     return [
         {"name": name.replace("_", " "),
-         "values": [sum(run["test"][name] for run in groups[row["arch"]]) / len(groups[row["arch"]]) for row in rows]}
+         "values": [measured(groups[row["arch"]][0], name).mean([run["test"][name] for run in groups[row["arch"]]])
+                    for row in rows]}
         for name in names
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ import yaml
 
 from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
+from unroll.analysis.samples import sample
+from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
+from unroll.metrics import HEADLINES, Metric, Solved, metric_of, task_of
 from unroll.outputs import restored
-
-HEADLINES = ("f1", "pseudo_perplexity", "perplexity", "accuracy", "loss")  # runs are judged by the first that they have
-LOWER = {"loss", "perplexity", "pseudo_perplexity", "bits_per_character"}
-HIGHER = {"accuracy", "f1", "precision", "recall"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,9 @@ class Side:
         arch: their architecture.
         experiment: what they are runs of.
         basis: what they were trained on and judged on, and how.
-        lower: whether a lower headline is the better one.
+        solved: what the experiment declares to be a solution, as it is written; None for nothing.
+        is_constant: whether the network has no randomness, so that all seeds are one measurement.
+        items: over how many items each figure was measured; empty where that was not recorded.
         is_file: whether ``evaluate`` wrote the figures, which are then those of the runs that it measured the speed of.
         figures: by seed.
         validation: figures by seed of the best validation.
@@ -40,34 +41,36 @@ class Side:
     arch: str
     experiment: str
     basis: Basis
-    lower: bool
+    solved: str | None
+    is_constant: bool
+    items: dict[str, int]
     is_file: bool
     figures: dict[int, dict[str, float]]
     validation: dict[int, dict[str, float]]
 
-    def values(self, metric: str) -> list[float]:
-        """One figure per seed, in the order of the seeds.
+    @property
+    def task(self) -> str:
+        """What the runs learned."""
+        return self.basis.task or task_of(self.basis.headline)
+
+    def metric(self, name: str) -> Metric:
+        """A metric of the runs.
 
         Raises:
             BadInput: the runs have no such metric.
         """
-        if any(metric not in figures for figures in self.figures.values()):
-            raise no_such("metric", metric, next(iter(self.figures.values())))
-        return [self.figures[seed][metric] for seed in sorted(self.figures)]
+        if any(name not in figures for figures in self.figures.values()):
+            raise no_such("metric", name, next(iter(self.figures.values())))
+        return replace(metric_of(self.task, name), items=self.items.get(name))
 
-    def is_lower_better(self, metric: str) -> bool:
-        """Whether the lower of two figures is the better one.
+    def sample(self, name: str, solved: Solved | None) -> Sample:
+        """Figures, one per seed in the order of the seeds.
 
-        Raises:
-            BadInput: that is not known of the metric.
+        Args:
+            name: of the metric.
+            solved: what counts as a solution; None where that is not asked.
         """
-        kind = metric.partition("/")[0].removesuffix("_known")
-        if metric == self.basis.headline:
-            return self.lower
-        if kind not in LOWER | HIGHER:
-            raise BadInput(f"Whether more or less of {metric} is better is not known; choose another --metric, such as "
-                           f"{self.basis.headline}.")  # fmt: skip
-        return kind in LOWER
+        return sample(self.name, [self.figures[seed] for seed in sorted(self.figures)], name, solved, self.is_constant)
 
 
 def read_side(text: str) -> Side:
@@ -97,7 +100,8 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     first = runs[0]
     return Side(
         name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], first["headline"]),
-        lower=first["mode"] == "min", is_file=True,
+        solved=first.get("solved"), is_constant=bool(first.get("deterministic")), items=first.get("items", {}),
+        is_file=True,
         figures={run["seed"]: run["test"] for run in runs},
         validation={run["seed"]: run["validation"] for run in runs},
     )  # fmt: skip
@@ -120,13 +124,17 @@ def _of_runs(text: str) -> Side:
         if other["seed"] in figures:
             raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
         figures[other["seed"]] = found["best"]
-    headline = next((name for name in HEADLINES if name in facts["best"]), "loss")
+    task = config["task"]["name"]
+    headline = next((name for name in HEADLINES.get(task, ()) if name in facts["best"]), "loss")
     every = [basis_of([found], "validation", headline) for _, found in runs]
     refuse_other_data(text, [basis.data for basis in every])
     for folder, other_basis in zip(folders[1:], every[1:], strict=True):
         refuse_unlike((str(folders[0]), str(folder)), every[0], other_basis)
     basis = basis_of([found for _, found in runs], "validation", headline)
-    return Side(text, archs[0], config["experiment"], basis, headline in LOWER, False, figures, figures)
+    return Side(
+        name=text, arch=archs[0], experiment=config["experiment"], basis=basis, solved=config.get("solved"),
+        is_constant=bool(facts.get("deterministic")), items={}, is_file=False, figures=figures, validation=figures,
+    )  # fmt: skip
 
 
 def _folders(text: str) -> Iterator[Path]:
@@ -153,7 +161,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts["best"] = restored(facts["best"])
         if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
             raise TypeError
-        _ = config["experiment"], config["arch"]["name"], int(config["seed"]), basis_of([facts], "validation", "loss")
+        _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
+        _ = basis_of([facts], "validation", "loss")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import yaml
 
+from unroll.analysis.samples import measured
 from unroll.errors import BadInput
 
 Runs = Sequence[Mapping[str, Any]]
@@ -116,8 +116,8 @@ def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
 
 
 def _mean(runs: Runs, part: str, metric: str) -> float:
-    """Mean over seeds of a figure; NaN where a run has none."""
-    return fmean(run[part][metric] for run in runs)
+    """Mean over seeds of a figure, on its scale; NaN where a run has none."""
+    return measured(runs[0], metric).mean([run[part][metric] for run in runs])
 
 
 def _or_none(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The verdict on two sides, told: a small table, and one sentence each on quality and speed."""
+"""The verdict on two sides in words: a small table, and one sentence each on quality and speed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from pathlib import Path
 from unroll.analysis.comparison import digits
 from unroll.analysis.costs import load_costs
 from unroll.analysis.likeness import caveats, refuse_unlike, unknown
+from unroll.analysis.samples import declared
 from unroll.analysis.sides import Side, read_side
 from unroll.analysis.verdict import (
     POWER,
     SPEED,
     Interval,
     Judgement,
+    Sample,
     Test,
-    decimals,
     expected_best,
+    factor,
+    figure,
     judge,
     p_value,
     sentence,
 )
 from unroll.errors import BadInput, no_such
+from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved
+
+Rows = Iterator[tuple[str, str]]
 
 
 def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
@@ -31,7 +37,8 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     Args:
         a, b: see :func:`~unroll.analysis.sides.read_side`.
         metric: by which; None for the headline metric.
-        margin: by which the means may differ and still be called equivalent, in units of the metric; None for none.
+        margin: by which the means may differ and still be called equivalent: in units of the metric where its scale is
+            ``difference``, and otherwise a factor, of odds where it is ``log-odds``; None for none.
         test: ``paired`` pairs runs of the same seed that read the same data in the same order.
         costs: folder of measured speeds, for sides of the form ``FILE:ARCH``; None to leave speed out.
 
@@ -41,26 +48,55 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     Raises:
         BadInput: the sides cannot be compared, or not so.
     """
-    if margin is not None and not 0 < margin < math.inf:
-        raise BadInput("--margin must be a number above 0, in units of the metric.")
     sides = read_side(a), read_side(b)
-    metric = metric or sides[0].basis.headline
+    name = metric or sides[0].basis.headline
     _refuse_unlike(*sides, test)
-    values = [side.values(metric) for side in sides]
-    judged = judge(values[0], values[1], sides[0].is_lower_better(metric), test, margin)
+    measure = sides[0].metric(name)
+    sides[1].metric(name)
+    _check_margin(margin, measure)
+    solved = _solved(sides, name)
+    judged = judge(sides[0].sample(name, solved), sides[1].sample(name, solved), measure, test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
     places = digits(max((judged.a.mean, judged.b.mean), key=abs))
     counts = (f"{name} {side.basis.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
-    rows = [*_quality(names, sides, metric, judged, places), ("parameters", ", ".join(counts))]
+    rows = [*_quality(names, sides, judged, places), ("parameters", ", ".join(counts))]
     ends = [sentence(*names, judged, places)]
     if costs:
-        speeds = judge(_speeds(sides[0], costs), _speeds(sides[1], costs), lower=False)
-        rows += _means("tokens/s", names, speeds, "measurements", 0)
+        speeds = judge(_speeds(sides[0], costs), _speeds(sides[1], costs), TOKENS_PER_SECOND)
+        rows += _means(names, speeds, "measurements", 0)
         ends.append(sentence(*names, speeds, 0, SPEED))
-    title = f"{sides[0].experiment}: {sides[0].basis.split} {metric}, means with 95 % t intervals"
+    title = f"{sides[0].experiment}: {sides[0].basis.split} {name}, means with 95 % t intervals"
     width = max(len(label) for label, _ in rows)
     notes = [*caveats(names, sides[0].basis, sides[1].basis), unknown(sides[0].basis, sides[1].basis)]
     return "\n".join([title, *filter(None, notes), *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
+
+
+def _check_margin(margin: float | None, metric: Metric) -> None:
+    """Refuse a margin that is not one on the scale of the metric.
+
+    Raises:
+        BadInput: it is not a number, or not in the metric's unit.
+    """
+    if margin is None:
+        return
+    if metric.scale == "difference":
+        if not 0 < margin < math.inf:
+            raise BadInput(f"--margin must be a number above 0, in units of {metric.name}.")
+    elif not 1 < margin < math.inf:
+        of = f"odds of {metric.name}" if metric.scale == "log-odds" else metric.name
+        raise BadInput(f"--margin={margin:g} must be a factor above 1 for {metric.name}: 1.05 calls means equivalent "
+                       f"whose {of} differ by less than 5 %.")  # fmt: skip
+
+
+def _solved(sides: tuple[Side, Side], name: str) -> Solved | None:
+    """What counts as a solution; nothing where another figure is asked for than that which decides.
+
+    Raises:
+        BadInput: the sides declare different things.
+    """
+    origin = f"{sides[0].name} or {sides[1].name}"
+    solved = declared(origin, (side.solved for side in sides), sides[0].task)
+    return solved if solved and name in (sides[0].basis.headline, solved.metric.name) else None
 
 
 def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
@@ -100,57 +136,64 @@ def _seeds(side: Side) -> str:
     return ", ".join(str(seed) for seed in sorted(side.figures))
 
 
-def _quality(
-    names: tuple[str, str], sides: tuple[Side, Side], metric: str, judged: Judgement, places: int
-) -> Iterator[tuple[str, str]]:
+def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement, places: int) -> Rows:
     """Rows of the table on the metric, those that there is something to say in."""
-    yield from _means(metric, names, judged, "seeds", places)
-    yield f"{names[0]} less {names[1]}", _mean(Interval(judged.difference.mean, judged.difference.half_width), places)
+    yield from _means(names, judged, "seeds", places)
+    if judged.method != "boschloo" and math.isfinite(judged.difference.mean):
+        yield _gap(names, judged, places)
     if judged.effect:
         yield ("effect size", f"g = {judged.effect.size:.2f} ({judged.effect.low:.2f} to {judged.effect.high:.2f}), "
                f"positive where {names[0]} is better")  # fmt: skip
     if judged.improvement is not None:
         yield "improvement", f"P = {judged.improvement:.2f} that a run of {names[0]} is better than one of {names[1]}"
     if judged.p is not None:
-        yield "p", f"{p_value(judged.p)} ({judged.test})"
+        yield "p", f"{p_value(judged.p)} ({judged.method})"
     if judged.equivalence is not None:
-        yield "p of a margin", f"{p_value(judged.equivalence)} that they differ by {judged.margin:g} or more"
+        by = "" if judged.metric.scale == "difference" else "a factor of "
+        yield "p of a margin", f"{p_value(judged.equivalence)} that they differ by {by}{judged.margin:g} or more"
     if judged.p is not None and judged.needed:
-        by = " of Welch's test" if judged.test == "permutation" else ""
+        by = " of Welch's test" if judged.method == "permutation" else ""
         yield "seeds needed", f"about {judged.needed:,} of each, for a power of {POWER:g}{by} at this difference"
-    yield from _best(names, sides, metric, judged.lower, places)
+    yield from _best(names, sides, judged.metric, places)
 
 
-def _means(
-    label: str, names: tuple[str, str], judged: Judgement, values: str, places: int
-) -> Iterator[tuple[str, str]]:
+def _means(names: tuple[str, str], judged: Judgement, values: str, places: int) -> Rows:
     """A row for each side."""
-    for name, interval, count in zip(names, (judged.a, judged.b), judged.counts, strict=True):
-        yield f"{label} of {name}", f"{_mean(interval, places)} over {count} {values if count > 1 else values[:-1]}"
+    for name, span, side in zip(names, (judged.a, judged.b), judged.sides, strict=True):
+        count = len(side.values)
+        over = "without randomness" if side.is_constant else f"over {count} {values if count > 1 else values[:-1]}"
+        solved = "" if side.solved is None else f", solved by {side.solved} of {count}"
+        yield f"{judged.metric.name} of {name}", f"{figure(span, judged.metric.scale, places)} {over}{solved}"
 
 
-def _best(
-    names: tuple[str, str], sides: tuple[Side, Side], metric: str, lower: bool, places: int
-) -> Iterator[tuple[str, str]]:
+def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, str]:
+    """The row of the difference: a factor where the scale of the metric is one."""
+    mean, half_width = judged.difference.mean, judged.difference.half_width
+    if judged.metric.scale != "difference":
+        odds = ", in odds" if judged.metric.scale == "log-odds" else ""
+        return f"{names[0]} to {names[1]}", f"{factor(mean, half_width)}{odds}"
+    limits = (None, None) if half_width is None else (mean - half_width, mean + half_width)
+    return f"{names[0]} less {names[1]}", figure(Interval(mean, *limits), "difference", places)
+
+
+def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
     """Expected best validation of as many runs of each side, 2, 4, 8 …, so that more runs are no advantage."""
-    values = [[figures[metric] for figures in side.validation.values() if metric in figures] for side in sides]
-    if any(not all(map(math.isfinite, side)) for side in values):
+    values = [[figures[metric.name] for figures in side.validation.values() if metric.name in figures]
+              for side in sides if not side.is_constant]  # fmt: skip
+    on_scale = [[metric.onto(value) for value in side] for side in values]
+    if len(values) < 2 or not all(math.isfinite(place) for side in on_scale for place in side):
         return
-    curves = [expected_best(side, lower) for side in values]
+    curves = [expected_best(side, metric.lower) for side in on_scale]
     count = 2
     while count <= min(map(len, curves)):
-        figures = (f"{name} {curve[count - 1]:,.{places}f}" for name, curve in zip(names, curves, strict=True))
+        figures = (
+            f"{name} {metric.back(curve[count - 1]):,.{places}f}" for name, curve in zip(names, curves, strict=True)
+        )
         yield f"best of {count}", f"{', '.join(figures)} expected on validation"
         count *= 2
 
 
-def _mean(interval: Interval, places: int) -> str:
-    places = decimals(places, interval.half_width)
-    half = "" if interval.half_width is None else f" ± {interval.half_width:,.{places}f}"
-    return f"{interval.mean:,.{places}f}{half}"
-
-
-def _speeds(side: Side, costs: Path) -> list[float]:
+def _speeds(side: Side, costs: Path) -> Sample:
     """Measurements of a side's speed.
 
     Raises:
@@ -164,4 +207,4 @@ def _speeds(side: Side, costs: Path) -> list[float]:
         raise BadInput(f"{path} does not exist; run unroll evaluate with --costs {costs}.")
     if side.arch not in speeds:
         raise no_such(f"speed in {path} of", side.arch, speeds)
-    return speeds[side.arch]
+    return Sample(speeds[side.arch])

@@ -1,4 +1,7 @@
-"""How large a difference is, how many seeds would show it, and what a best of several is worth."""
+"""How large a difference is, how many seeds would show it, and what a best of several is worth.
+
+Differences are measured in places on the scale of a metric, as in :mod:`unroll.analysis.verdict.difference`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from unroll.analysis.verdict.difference import CONFIDENCE, FEWEST, Test
+from unroll.analysis.verdict.difference import CLAIM, CONFIDENCE, FEWEST, Method
 
 POWER = 0.8  # chance to show a difference that is there
 FAR = 1_000.0  # a t so large that the limits of its noncentrality are those of a spread
-MOST = 10_000  # seeds of each side; a difference that needs more is none that anybody would look for
+MOST = 10_000  # seeds of each side; nobody would look for a difference that needs more
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,31 @@ def hedges(a: Sequence[float], b: Sequence[float]) -> Effect | None:
     The interval is that of the noncentral t distribution, which takes the two variances for equal.
 
     Args:
-        a, b: one value per seed, at least two of each.
+        a, b: one place per seed, at least two of each.
 
     Returns:
         None where neither side varies.
     """
     freedom = len(a) + len(b) - 2
     pooled = ((len(a) - 1) * variance(a) + (len(b) - 1) * variance(b)) / freedom
-    if pooled == 0:
+    return _effect(fmean(a) - fmean(b), pooled, freedom, math.sqrt(1 / len(a) + 1 / len(b)))
+
+
+def hedges_of_constant(a: Sequence[float], b: float) -> Effect | None:
+    """The same against a number that does not vary, in standard deviations of the side that does.
+
+    Args:
+        a: one place per seed, at least three.
+        b: the place that does not vary.
+    """
+    return _effect(fmean(a) - b, variance(a), len(a) - 1, math.sqrt(1 / len(a)))
+
+
+def _effect(gap: float, squared: float, freedom: int, scale: float) -> Effect | None:
+    """An effect and its limits, from a gap, a variance with its freedom, and the standard error of a gap in them."""
+    if squared == 0:
         return None
-    size, scale = (fmean(a) - fmean(b)) / math.sqrt(pooled), math.sqrt(1 / len(a) + 1 / len(b))
+    size = gap / math.sqrt(squared)
     low, high = (limit * scale for limit in _noncentrality(size / scale, freedom))
     return Effect(*(_unbiased(freedom) * value for value in (size, low, high)))
 
@@ -57,7 +75,7 @@ def _noncentrality(t: float, freedom: int) -> tuple[float, float]:
     if abs(t) <= FAR:
         low, high = (float(nctdtrinc(freedom, tail, t)) for tail in tails)
         return low, high
-    # beyond, scipy's inverse does not come to an end; but there the spread alone is uncertain, and the means are not
+    # beyond, scipy's inverse does not end; but there the spread alone is uncertain, and the means are not
     near, far = (t * math.sqrt(chi2.isf(tail, freedom) / freedom) for tail in tails)
     return min(near, far), max(near, far)
 
@@ -73,12 +91,13 @@ def improvement(a: Sequence[float], b: Sequence[float]) -> float:
     return fmean((x > y) + (x == y) / 2 for x in a for y in b)
 
 
-def seeds_needed(a: Sequence[float], b: Sequence[float], test: Test, level: float) -> int | None:
+def seeds_needed(a: Sequence[float], b: Sequence[float], method: Method, level: float) -> int | None:
     """Seeds of each side with which a difference like the one that was found would be shown four times in five.
 
     Args:
-        a, b: one value per seed, at least two of each.
-        test: ``paired`` for pairs; otherwise Welch's test, whose power stands in for that of a permutation test.
+        a, b: one place per seed, at least two of each; of a constant as many as of the other side.
+        method: ``paired`` and ``constant`` for t over differences; otherwise Welch's test, whose power stands in for
+            that of a permutation test.
         level: of the test, two-sided.
 
     Returns:
@@ -87,8 +106,8 @@ def seeds_needed(a: Sequence[float], b: Sequence[float], test: Test, level: floa
     Difference and variances are taken as they were found, without the bias of few values: the true ones may be others,
     so that this number is a guess, and the guess is bad with few seeds.
     """
-    power = _power_of_pairs(a, b, level) if test == "paired" else _power_of_welch(a, b, level)
-    fewest = FEWEST[test]
+    power = (_power_of_pairs if method in ("paired", "constant") else _power_of_welch)(a, b, level)
+    fewest = max(FEWEST[method], CLAIM)
     needed = fewest + bisect_left(range(fewest, MOST + 1), POWER, key=power)
     return needed if needed <= MOST else None
 

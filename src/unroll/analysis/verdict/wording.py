@@ -1,0 +1,227 @@
+"""What may be said of two samples, in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unroll.analysis.verdict.difference import CLAIM, FEWEST, Interval, boschloo, smallest_p
+from unroll.analysis.verdict.effect import MOST
+from unroll.analysis.verdict.judgement import LEVEL, Judgement, Sample
+from unroll.metrics import Metric, Scale, exp
+
+Names = tuple[str, str]
+NOWHERE: dict[Scale, str] = {  # why a figure at the end of its range has no place
+    "ratio": "which has no logarithm (solved: in the experiment's file compares counts instead)",
+    "log-odds": "which has no odds without the number of items (run unroll evaluate again, which writes it)",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a better side is called, what one value is, and what is compared: None for the name of the metric."""
+
+    better: str
+    value: str
+    compared: str | None
+
+
+QUALITY, SPEED = Words("better", "seed", None), Words("faster", "measurement", "speed")
+
+
+def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUALITY) -> str:
+    """What may be said of two sides.
+
+    Args:
+        a, b: names of the sides.
+        judged: what is known of them.
+        digits: decimals of a figure; there are more where an interval would otherwise be written as 0.
+        words: how it is put.
+    """
+    names = a, b
+    if obstacle := _obstacle(names, judged, words):
+        return obstacle
+    if judged.p is None:
+        size = _capital(_size(names, judged, digits, words, f"{a} and {b}"))
+        return f"{size}{_untested(names, judged, words)}."
+    size, p = _size(names, judged, digits, words, "they"), _p(judged.p)
+    if judged.better is not None:
+        winner, loser = names[judged.better], names[1 - judged.better]
+        by = size.replace("they differ", "", 1) if judged.metric.scale == "difference" else f": {size}"
+        return f"{winner} is {words.better} than {loser}{by} ({p}){_yet(judged)}."
+    if judged.is_different and judged.method == "permutation":
+        return (f"{a} and {b} do not come from one distribution, by a permutation test ({p}); their means may differ, "
+                f"or their spread alone: {size}.")  # fmt: skip
+    if judged.is_different:
+        size = _size(names, judged, digits, words, f"{a} and {b}")
+        return f"{_capital(size)} ({p}), but {_missing(names, judged, words)}."
+    if judged.equivalence is not None and judged.equivalence < LEVEL:
+        return f"{a} and {b} are {_within(judged)} ({_p(judged.equivalence)}): {size}."
+    nor = "" if judged.equivalence is None else f", nor that they are {_within(judged)} ({_p(judged.equivalence)})"
+    more = _missing(names, judged, words) if any(judged.missing) else _needed(judged, words)
+    return f"No evidence of a difference between {a} and {b}: {size} ({p}){nor}{more and '; '}{more}."
+
+
+def figure(span: Interval, scale: Scale, digits: int) -> str:
+    """A mean with its interval: half its width where that is the same on both sides, and otherwise its limits."""
+    if span.low is None or span.high is None:
+        return f"{span.mean:,.{digits}f}"
+    digits = decimals(digits, max(span.high - span.mean, span.mean - span.low))
+    if scale == "difference" and math.isclose(span.high - span.mean, span.mean - span.low):
+        return f"{span.mean:,.{digits}f} ± {span.high - span.mean:,.{digits}f}"
+    return f"{span.mean:,.{digits}f} ({span.low:,.{digits}f} to {span.high:,.{digits}f})"
+
+
+def reported(metric: Metric, place: float) -> float:
+    """A difference of places as it is reported: of a ratio as a factor, of a proportion as a factor of its odds."""
+    return place if metric.scale == "difference" else exp(place)
+
+
+def decimals(digits: int, half_width: float | None) -> int:
+    """Decimals of a figure: as many as are asked for, and more where its interval would otherwise be written as 0."""
+    return max(digits, -math.floor(math.log10(half_width))) if half_width and math.isfinite(half_width) else digits
+
+
+def p_value(p: float | None) -> str:
+    """A p as it is written in a table; nothing where there was no test."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def factor(mean: float, half_width: float | None) -> str:
+    """A factor with its interval, from places: 3.10 times (2.20 to 4.40)."""
+    middle, low, high = (exp(mean + end) for end in (0, -(half_width or 0), half_width or 0))
+    places = decimals(2 if middle < 10 else 1 if middle < 100 else 0, max(high - middle, middle - low))
+    return f"{middle:,.{places}f} times" + (f" ({low:,.{places}f} to {high:,.{places}f})" if half_width else "")
+
+
+def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) -> str:
+    """How large the difference is, as a clause."""
+    if judged.method == "boschloo":
+        return _counted(judged, words)
+    difference, metric = judged.difference, judged.metric
+    alike = "" if difference.half_width != 0 or any(side.is_constant for side in judged.sides) else (
+        f" on every {words.value} alike")  # fmt: skip
+    if metric.scale == "difference":
+        digits = decimals(digits, difference.half_width)
+        spread = f" ± {difference.half_width:,.{digits}f}" if difference.half_width else ""
+        return f"{who} differ by {abs(difference.mean):,.{digits}f}{spread}{alike}"
+    more, less = (0, 1) if difference.mean >= 0 else (1, 0)
+    times = factor(abs(difference.mean), difference.half_width)
+    compared = words.compared or metric.name
+    if metric.scale == "ratio":
+        return f"the {compared} of {names[more]} is {times} that of {names[less]}{alike}"
+    means = [f"{side.mean:.{digits}f} for {name}" for side, name in zip((judged.a, judged.b), names, strict=True)]
+    return f"{compared} is {means[more]} and {means[less]}, odds {times} as high{alike}"
+
+
+def _capital(clause: str) -> str:
+    """A clause at the start of a sentence, where a name keeps its small letter."""
+    return clause.replace("the ", "The ", 1) if clause.startswith("the ") else clause
+
+
+def _counted(judged: Judgement, words: Words) -> str:
+    """How many seeds of each side solve the problem, the better side first."""
+    first, second = judged.sides if judged.better != 1 else judged.sides[::-1]
+    lost = sum(not math.isfinite(value) for side in judged.sides for value in side.values)
+    diverged = f" ({lost} diverged)" if lost else ""
+    return (f"solved by {first.solved} of {len(first.values)} {words.value}s against {second.solved} of "
+            f"{len(second.values)}{diverged}")  # fmt: skip
+
+
+def _obstacle(names: Names, judged: Judgement, words: Words) -> str | None:
+    """Why two sides are not compared at all; None where they are."""
+    if judged.method == "boschloo":
+        fixed = [name for name, side in zip(names, judged.sides, strict=True) if side.is_constant]
+        if not fixed:
+            return None
+        return (f"{names[0]} and {names[1]} are not compared: {_counted(judged, words)}, and {fixed[0]} has no "
+                "randomness, so that its count is one measurement.")  # fmt: skip
+    for name, side in zip(names, judged.sides, strict=True):
+        if lost := _lost(name, side, judged.metric, words):
+            return f"{lost}, so {names[0]} and {names[1]} are not compared by their means."
+    return None
+
+
+def _lost(name: str, side: Sample, metric: Metric, words: Words) -> str | None:
+    """What is wrong with figures that have no mean on their scale; None if nothing is."""
+    places = [metric.onto(value) for value in side.values]
+    count = f"of {len(places)} {words.value}s"
+    if diverged := sum(not math.isfinite(value) for value in side.values):
+        return f"A run of {name} diverged ({diverged} {count})"
+    if outside := sum(map(math.isnan, places)):
+        return f"The {metric.name} of {name} is out of its range on {outside} {count}"
+    if ends := sum(map(math.isinf, places)):
+        return (
+            f"The {metric.name} of {name} is {_listed(side.values, places)} on {ends} {count}, {NOWHERE[metric.scale]}"
+        )
+    return None
+
+
+def _listed(values: Sequence[float], places: Sequence[float]) -> str:
+    return " or ".join(sorted({f"{value:g}" for value, place in zip(values, places, strict=True) if math.isinf(place)}))
+
+
+def _untested(names: Names, judged: Judgement, words: Words) -> str:
+    """Why there is no test, as the end of a sentence."""
+    if all(side.is_constant for side in judged.sides):
+        return "; neither has any randomness, so there is nothing to test"
+    if judged.difference.half_width == 0:
+        return ", which leaves nothing to test"
+    return f"; {_missing(names, judged, words)}"
+
+
+def _missing(names: Names, judged: Judgement, words: Words) -> str:
+    """How many seeds are missing, as a clause."""
+    fewest = FEWEST[judged.method]
+    lacking = [(count, name) for count, name in zip(judged.missing, names, strict=True) if count]
+    if judged.method == "paired":
+        return f"a paired t test needs {fewest} pairs: {lacking[0][0]} more are needed"
+    few = f"below {fewest} {words.value}s of each there is no test, and " if judged.p is None else ""
+    if len(lacking) == 2 and lacking[0][0] == lacking[1][0]:
+        lacking = [(lacking[0][0], "each")]
+    (count, name), *others = lacking
+    more = "".join(f" and {other} of {which}" for other, which in others)
+    needed = (
+        f"{count} more {words.value} of {name}{more}" if count == 1 else f"{count} more {words.value}s of {name}{more}"
+    )
+    verb = "is" if needed.startswith("1 ") and not others and name != "each" else "are"
+    return f"{few}below {CLAIM} {words.value}s of each neither is called {words.better}: {needed} {verb} needed"
+
+
+def _within(judged: Judgement) -> str:
+    margin = f"{judged.margin:g}"
+    form = {"difference": margin, "ratio": f"a factor of {margin}", "log-odds": f"a factor of {margin} in odds"}
+    return f"equivalent within {form[judged.metric.scale]}"
+
+
+def _yet(judged: Judgement) -> str:
+    if judged.equivalence is None or judged.equivalence >= LEVEL:
+        return ""
+    return f", yet {_within(judged)} ({_p(judged.equivalence)})"
+
+
+def _needed(judged: Judgement, words: Words) -> str:
+    """What more values would be needed, as a clause."""
+    a, b = judged.counts
+    if judged.method == "boschloo":
+        least = min(1.0, judged.comparisons * boschloo(a, a, 0, b))
+        all_against_none = f"over {judged.comparisons} comparisons even {a} of {a} against 0 of {b} has p = {least:.3f}"
+        return "" if least < LEVEL else f"{all_against_none}, so that more {words.value}s are needed"
+    if judged.method == "permutation" and smallest_p(a, b) >= LEVEL:
+        return f"with {a} and {b} {words.value}s a permutation test has no p below {smallest_p(a, b):.3f}"
+    if not judged.difference.half_width:
+        return ""
+    count = f"more than {MOST:,}" if judged.needed is None else f"about {judged.needed:,}"
+    what = (
+        "pairs"
+        if judged.method == "paired"
+        else f"{words.value}s" + ("" if judged.method == "constant" else " of each")
+    )
+    by = " by Welch's test" if judged.method == "permutation" else ""
+    return f"{count} {what} would be needed{by}"
+
+
+def _p(p: float) -> str:
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
