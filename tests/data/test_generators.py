@@ -25,14 +25,14 @@ DIGESTS = {
         "validation.series": "77cfe1ca2e1e78449f1ca73c18fe2531a17e5869a2c5cef35475b32f02046864",
     },
     "recall": {
-        "test.conllu": "5ecac528c909ca701ede47c863b552aecdf43735a273825178858e5494837d08",
-        "train.conllu": "2235b0c64a73349b1b466f865925122be2777e1dc1d53594c0a090f8057ea79b",
-        "validation.conllu": "2ecae1366e9e55816f97992a68086030e86172d0ff4344e089229f1ee1769fca",
+        "test.conllu": "51b2009850ddf457672f0f71c9ec36316b322f683a270499625080f2c3cb8257",
+        "train.conllu": "b2a91f832ba5aad65f11ea712dc8f1f30d7b91c51618b5cd0a4dad4a52fe4dfb",
+        "validation.conllu": "15a722a71fe65c85667ab25e8b6e8a7f02a3d38b71a6ae9a6a9f3acdcaeef848",
     },
     "grammar": {
-        "test.conllu": "7633cd0b78b17dca63562c33f35105843a2318d3df11cd6d329b36b0e85e2151",
-        "train.conllu": "76ce4ce2d2a9792ec330bad6ea67abd151e6fe1947cdc496369f96a763caf124",
-        "validation.conllu": "4caecc6936f050f9f206b2d48caf2bcc6e4a0cc66c8dba747675e6b0ce8929cf",
+        "test.conllu": "efeb06153584d5715a71c6afec55498acb0fcb6d17bc207e1f8d3a573fc3c815",
+        "train.conllu": "89988ac7cb193769486a6715fe21235076cda811ad7448d57596fb76cd6c7d75",
+        "validation.conllu": "0c83a59f25c5a9c555f11a6a2faebf1bf92c5247d996809072320855fa58a728",
     },
 }
 
@@ -116,22 +116,24 @@ def test_what_is_measured_stands_in_no_other_split(corpus: dict[str, list[Sequen
             assert not items & set(corpus[other]), f"{split} repeats {other}"
 
 
-def test_training_hardly_repeats_itself(corpus: dict[str, list[Sequence]]) -> None:
-    assert len(set(corpus["train"])) >= 0.99 * len(corpus["train"])
+def test_most_of_training_is_there_once(corpus: dict[str, list[Sequence]]) -> None:
+    assert len(set(corpus["train"])) >= 0.75 * len(corpus["train"])
 
 
 def test_a_corpus_with_too_few_items_is_refused_instead_of_drawn_for_ever(tmp_path: Path) -> None:
-    coin = Generator(lambda draw, _: "heads\n" if draw() < 0.5 else "tails\n", {"train": 9, "test": 1}, 0, ".txt")
+    sizes = {"train": 1, "validation": 1, "test": 1}
+    coin = Generator(lambda draw, _: "heads\n" if draw() < 0.5 else "tails\n", sizes, 0, ".txt")
     with pytest.raises(ValueError, match="no new item"):
         coin.write(tmp_path)
 
 
-def test_an_item_that_is_there_already_is_drawn_again(tmp_path: Path) -> None:
-    sizes = {"train": 3, "validation": 3, "test": 4}
+def test_what_is_held_out_is_drawn_over_and_training_has_the_rest(tmp_path: Path) -> None:
+    sizes = {"train": 20, "validation": 3, "test": 4}
     Generator(lambda draw, _: f"{int(draw() * 10)}\n", sizes, 0, ".txt").write(tmp_path)
     train, validation, test = ((tmp_path / f"{split}.txt").read_text().split() for split in sizes)
-    assert (len(train), len(validation), len(test)) == (3, 3, 4)
-    assert len({*train, *validation, *test}) == len(set(train)) + 3 + 4
+    assert (len(train), len(validation), len(test)) == (20, 3, 4)
+    assert len({*validation, *test}) == 7
+    assert set(train) == set("0123456789") - {*validation, *test}
 
 
 @each_split

@@ -1,4 +1,4 @@
-"""What all embedded corpora have in common: how their splits are drawn, so that none repeats an item of another."""
+"""What all embedded corpora have in common: how their splits are drawn, so that none has an item of another."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TRIES = 1_000  # draws of one item, before the corpus counts as too small for it
 class Generator:
     """An embedded corpus.
 
-    The training split has the natural frequencies: an item may be there twice. An item of the validation or the test
-    split stands nowhere else, neither in another split nor twice in its own: it is drawn again until it is new.
+    The test and the validation split come first. Their items are all different; one that is drawn a second time is
+    replaced by another draw. The training split may have an item twice, but none of theirs.
 
     Args:
         item: draws an item, given its number within the split, as it is written to the file.
-        sizes: items of each split, training first.
-        seed: of the first split; each next one has the next seed.
+        sizes: items of train, validation and test.
+        seed: of the training split; validation has the next one, test the one after.
         suffix: of the files.
     """
 
@@ -36,17 +36,18 @@ class Generator:
         Raises:
             ValueError: there are too few different items.
         """
-        seen: set[str] = set()
-        for seed, (split, size) in enumerate(self.sizes.items(), start=self.seed):
-            draw = random.Random(seed).random
+        held_out: set[str] = set()
+        for split, offset in (("test", 2), ("validation", 1), ("train", 0)):
+            draw = random.Random(self.seed + offset).random
             with (folder / f"{split}{self.suffix}").open("w", encoding="utf-8", newline="\n") as file:
-                for number in range(size):
-                    item = self.item(draw, number) if split == "train" else self._new(draw, number, seen)
-                    seen.add(item)
+                for number in range(self.sizes[split]):
+                    item = self._new(draw, number, held_out)
+                    if split != "train":
+                        held_out.add(item)
                     file.write(item)
 
-    def _new(self, draw: Draw, number: int, seen: set[str]) -> str:
+    def _new(self, draw: Draw, number: int, held_out: set[str]) -> str:
         for _ in range(TRIES):
-            if (item := self.item(draw, number)) not in seen:
+            if (item := self.item(draw, number)) not in held_out:
                 return item
         raise ValueError(f"{TRIES:,} draws gave no new item; give the corpus more variety, or smaller splits")

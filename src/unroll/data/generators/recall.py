@@ -3,13 +3,12 @@
 The example of the lectures: "Jane walked into the room. John walked in too. It was late in the day … Jane said hi
 to ___". Only a network that has kept the second name over all that lies between can predict it.
 
-What is drawn beside the names and the filler makes enough different documents at the shortest distance too, where
-there is no room for a filler: 6 · 5 · 24 · 4 · 8 = 23,040.
+At the shortest distance there is no room for a filler, so that there are only 6 · 5 · 24 = 720 documents: the test and
+the validation split have 520 of them, and the training split repeats the others. At 26 tokens and more, it hardly
+repeats itself.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from unroll.data.generators.base import Draw, Generator
 
@@ -20,54 +19,33 @@ ROOMS = (
     "room", "hall", "house", "kitchen", "garden", "office", "library", "cellar", "shop", "church", "barn", "tower",
     "school", "museum", "bank", "castle", "tent", "cave", "attic", "theatre", "stable", "station", "studio", "market",
 )  # fmt: skip
-ARRIVALS = ("walked", "came", "ran", "went")
-ACTS = (
-    "sat down", "stood still", "looked around", "looked up", "lay down", "kept quiet", "turned around", "stayed there",
-)  # fmt: skip
 FILLERS = {  # neutral sentences, by their number of tokens: any number from 3 on can be made of them
-    3: (
-        "it rained .", "snow fell .", "time passed .", "bells rang .", "nobody moved .", "music played .",
-        "dogs barked .", "birds sang .", "leaves fell .", "candles burned .",
-    ),
-    4: (
-        "the clock struck .", "the lamp burned .", "a door closed .", "the wind blew .", "it grew dark .",
-        "the phone rang .", "a child laughed .", "the rain stopped .",
-    ),
-    5: (
-        "the tea was cold .", "the day was long .", "a car drove past .", "the floor was wet .",
-        "the soup was warm .", "a train went past .",
-    ),
-    7: (
-        "it was late in the day .", "the cat slept on the chair .", "rain ran down the old window .",
-        "the dog lay under the table .", "snow fell on the old bridge .",
-    ),
-}  # fmt: skip
-VERBS = (
-    "rained", "fell", "passed", "rang", "moved", "played", "struck", "burned", "closed", "blew", "grew", "drove",
-    "slept", "ran", "walked", "sat", "said", "came", "went", "stood", "looked", "lay", "kept", "turned", "stayed",
-    "barked", "sang", "laughed", "stopped",
-)  # fmt: skip
+    3: ("it rained .", "snow fell .", "time passed .", "bells rang .", "nobody moved .", "music played ."),
+    4: ("the clock struck .", "the lamp burned .", "a door closed .", "the wind blew .", "it grew dark ."),
+    5: ("the tea was cold .", "the day was long .", "a car drove past .", "the floor was wet ."),
+    7: ("it was late in the day .", "the cat slept on the chair .", "rain ran down the old window ."),
+}
+VERBS = "rained fell passed rang moved played struck burned closed blew grew drove slept ran walked sat said"
 TAGS = {
     ".": "PUNCT", "the": "DET", "a": "DET", "it": "PRON", "nobody": "PRON", "was": "AUX", "too": "ADV",
-    "in": "ADP", "into": "ADP", "to": "ADP", "on": "ADP", "down": "ADP", "under": "ADP",
-    "past": "ADV", "still": "ADV", "around": "ADV", "up": "ADV", "there": "ADV",
+    "in": "ADP", "into": "ADP", "to": "ADP", "on": "ADP", "down": "ADP", "past": "ADV", "hi": "INTJ",
     "cold": "ADJ", "long": "ADJ", "wet": "ADJ", "late": "ADJ", "old": "ADJ", "dark": "ADJ",
-    "quiet": "ADJ", "warm": "ADJ", "hi": "INTJ",
-    **dict.fromkeys(VERBS, "VERB"), **dict.fromkeys(NAMES, "PROPN"),
+    **dict.fromkeys(VERBS.split(), "VERB"), **dict.fromkeys(NAMES, "PROPN"),
 }  # fmt: skip
 
 
 def _item(draw: Draw, number: int) -> str:
     """A document in CoNLL-U; ``Distance=d`` in MISC marks the name that has to be recalled over d tokens."""
     distance = DISTANCES[number % len(DISTANCES)]
-    first = _pick(draw, NAMES)
-    second = _pick(draw, [name for name in NAMES if name != first])
-    arrived = _pick(draw, ARRIVALS)
-    words = [first, arrived, "into", "the", _pick(draw, ROOMS), ".", second, arrived, "in", "too", "."]
+    first = NAMES[int(draw() * len(NAMES))]
+    others = [name for name in NAMES if name != first]
+    second = others[int(draw() * len(others))]
+    words = [first, "walked", "into", "the", ROOMS[int(draw() * len(ROOMS))], "."]
+    words += [second, "walked", "in", "too", "."]
     introduced = len(words)
-    words += [second, *_pick(draw, ACTS).split(), "."]
-    question = [first, "said", "hi", "to"]
-    words += _filler(draw, introduced + distance - len(words) - len(question)) + question
+    words += [second, "sat", "down", "."]
+    greeting = [first, "said", "hi", "to"]
+    words += _filler(draw, introduced + distance - len(words) - len(greeting)) + greeting
     demanded = len(words)
     assert demanded - introduced == distance
     words += [second, ".", second, "said", "hi", "to", first, "."]
@@ -80,17 +58,13 @@ def _item(draw: Draw, number: int) -> str:
     return "\n".join(rows) + "\n\n"
 
 
-def _pick(draw: Draw, items: Sequence[str]) -> str:
-    return items[int(draw() * len(items))]
-
-
 def _filler(draw: Draw, length: int) -> list[str]:
     """Sentences of exactly ``length`` tokens together: none, or 3 or more."""
     words: list[str] = []
     while (left := length - len(words)) > 0:
         sizes = [size for size in FILLERS if size == left or left - size >= min(FILLERS)]
         size = sizes[int(draw() * len(sizes))]
-        words += _pick(draw, FILLERS[size]).split()
+        words += FILLERS[size][int(draw() * len(FILLERS[size]))].split()
     return words
 
 
