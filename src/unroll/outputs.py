@@ -17,6 +17,8 @@ from typing import Any
 
 from unroll.errors import BadInput, Unavailable
 
+# what reading something else than was written may raise
+MISREAD = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 

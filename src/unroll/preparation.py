@@ -19,6 +19,7 @@ from unroll.data.corpus import Corpus
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
 from unroll.data.readers import READERS, guess
+from unroll.data.seal import check
 from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput, no_such
 from unroll.locks import held
@@ -65,9 +66,23 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
         # processes that start together, on several machines too, would take from each other what they have just read
         obtain(data)
         target = CACHE / f"{data.name}-{_key(data)[:16]}"
-        if not target.exists():
+        if not _is_whole(target):
             prepare(corpus_of(data), target)
     return target
+
+
+def _is_whole(target: Path) -> bool:
+    """Whether a prepared corpus is in the cache as it was written; a damaged one is deleted."""
+    if not target.exists():
+        return False
+    try:
+        for part in ("fit", "test"):
+            check(target / part)
+    except BadInput as error:
+        print(f"unroll: {str(error).partition(';')[0]}; it is prepared again.", file=sys.stderr)
+        shutil.rmtree(target)
+        return False
+    return True
 
 
 def _key(data: DataConfig) -> str:

@@ -93,8 +93,13 @@ def test_labels_that_train_does_not_have_are_minus_one(tmp_path: Path) -> None:
 def test_test_is_written_apart_from_what_training_may_read(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "a\n", "b\n", "secret\n"), out)
-    assert sorted(path.name for path in (out / "fit").iterdir()) == ["train", "validation", "vocabulary.json"]
-    assert [path.name for path in (out / "test").iterdir()] == ["test"]
+    assert sorted(path.name for path in (out / "fit").iterdir()) == [
+        "spec.json",
+        "train",
+        "validation",
+        "vocabulary.json",
+    ]
+    assert sorted(path.name for path in (out / "test").iterdir()) == ["spec.json", "test"]
 
 
 def test_min_count_is_how_often_train_must_have_a_token(tmp_path: Path) -> None:
@@ -370,7 +375,7 @@ def test_a_write_that_fails_leaves_nothing_and_keeps_the_old(old: bool, tmp_path
 
 
 def test_a_folder_that_is_no_split_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is no prepared split") as caught:
+    with pytest.raises(BadInput, match="is not a prepared split") as caught:
         open_split(tmp_path / "train")
     assert str(tmp_path / "train") in str(caught.value)
 

@@ -18,7 +18,7 @@ from unroll.analysis.samples import declared, measured, sample, task_by
 from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import Interval, Judgement, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
-from unroll.outputs import restored, to_json, whole, write_text
+from unroll.outputs import MISREAD, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
 Results = dict[str, dict[str, Any]]  # run → what evaluate wrote of it
@@ -36,11 +36,29 @@ def load_results(path: Path) -> Results:
             raise KeyError
         for run in results.values():
             run |= {part: restored(run[part]) for part in ("test", "validation")}
+            _check_kinds(run)
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except MISREAD:
         raise BadInput(f"{path} was not written by unroll evaluate; name files of outputs/metrics.") from None
     return results
+
+
+def _check_kinds(run: dict[str, Any]) -> None:
+    """Refuse what ``evaluate`` does not write.
+
+    Raises:
+        TypeError: a value is of another kind.
+        ValueError: a number is out of range, or there is no figure of the headline.
+    """
+    if not all(isinstance(run[name], str) for name in ("arch", "split", "headline", "mode")):
+        raise TypeError
+    if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "evaluation")):
+        raise TypeError
+    if isinstance(run["seed"], bool) or any(not 0 <= run[name] < 2**63 for name in ("seed", "parameters", "tokens")):
+        raise ValueError
+    if run["mode"] not in ("min", "max") or run["headline"] not in run["test"]:
+        raise ValueError
 
 
 def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import Any
 from unroll.analysis.verdict import SPEED, Sample, interval, judge_against, sentence
 from unroll.errors import BadInput
 from unroll.metrics import TOKENS_PER_SECOND
+from unroll.outputs import MISREAD
 
 SPEEDS = ("tokens_per_second", "low", "high")
 Speeds = dict[str, list[float]]  # architecture → tokens per second, measurement by measurement
@@ -28,7 +29,7 @@ def load_costs(path: Path) -> Speeds:
         speeds = {arch: [float(value) for value in cost["tokens_per_second"]] for arch, cost in costs.items()}
         if not all(values and all(0 < value < math.inf for value in values) for values in speeds.values()):
             raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, *MISREAD):
         raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it, and measure again.") from None
     return speeds
 

@@ -17,7 +17,7 @@ from unroll.analysis.samples import sample
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
 from unroll.metrics import HEADLINES, Metric, Solved, metric_of, task_of
-from unroll.outputs import restored
+from unroll.outputs import MISREAD, restored
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise TypeError
         _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
         _ = basis_of([facts], "validation", "loss")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+    except (OSError, yaml.YAMLError, *MISREAD):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts
 

@@ -14,6 +14,7 @@ import yaml
 
 from unroll.errors import BadInput
 from unroll.metrics import Metric, metric_of
+from unroll.outputs import MISREAD
 
 TRUNCATION = "training.truncation_length"
 
@@ -136,7 +137,7 @@ def load_study(folder: Path) -> Study:
         return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"], scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, *MISREAD) as error:
         raise BadInput(f"{folder} does not hold what unroll tune writes ({type(error).__name__}: {error}); remove it, "
                        "and run unroll tune again.") from None  # fmt: skip
 

@@ -13,10 +13,10 @@ from unroll.certificate.checks import CHECKS, not_applicable
 from unroll.certificate.reading import Reader, deviation
 from unroll.certificate.sample import Sample
 from unroll.config import Config, NgramConfig, tracking_here
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import open_split, open_vocabulary
 from unroll.errors import BadInput
 from unroll.experiment import Trained
+from unroll.experiment.trained import read_facts
 from unroll.outputs import write_text
 
 FOLDER = Path("outputs/adhoc/certificates")  # beside those of the course, on which its report depends
@@ -47,11 +47,11 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
         BadInput: the folder is no run, or its vocabulary is another one's.
     """
     run = Trained.load(folder)
-    if run.vocabulary.digest != Vocabulary.load(prepared / "fit" / "vocabulary.json").digest:
+    if run.vocabulary.digest != open_vocabulary(prepared).digest:
         raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; name the data it was trained on.")
     torch.set_num_threads(run.config.training.threads)
     sample = Sample(run.config, run.vocabulary.spec, open_split(prepared / "fit" / "validation"))
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    facts = read_facts(folder)
     checks = _checks(run, sample)
     certificate = {
         "run": run.config.name, "fingerprint": facts["fingerprint"], "rows": sample.count,

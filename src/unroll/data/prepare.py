@@ -16,6 +16,7 @@ import numpy as np
 
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.readers.base import Example
+from unroll.data.seal import seal
 from unroll.data.vectors import coverage, write_table
 from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary, fold, ranked, shortened
 from unroll.errors import BadInput
@@ -72,7 +73,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
         BadInput: a file is bad, a split is empty, or the disk is full; nothing is left in ``out`` then.
     """
     survey = _survey(corpus)
-    with whole(out, replaces="fit/vocabulary.json") as folder:
+    with whole(out, replaces="fit/*.json") as folder:
         (folder / "fit").mkdir(parents=True)
         (folder / "test").mkdir()
         vocabulary = _vocabulary(corpus, survey, folder / "fit")
@@ -86,6 +87,8 @@ def prepare(corpus: Corpus, out: Path) -> None:
             }
             for split, example in corpus.examples():
                 writers[split].append(example)
+        for part in ("fit", "test"):
+            seal(folder / part)
 
 
 def _survey(corpus: Corpus) -> _Survey:

@@ -6,7 +6,7 @@ has them, ``labels.npy``, ``groups.npy``, ``contrasts.npy`` per token, ``targets
 first token of each document in ``documents.npy``. Words with labels
 are spelled: ``forms.npy`` numbers the distinct forms of a split, as they are written, in the order in which they first
 come, and ``form_characters.npy`` with ``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/``
-has ``vectors.npy``, a row per token, and ``coverage.json``.
+has ``vectors.npy``, a row per token, and ``coverage.json``. ``spec.json`` of both parts has the digest of every file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unroll.data.seal import check
+from unroll.data.vectors import load_vectors
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 
@@ -93,10 +95,10 @@ class Split:
 
 
 def open_split(folder: Path) -> Split:
-    """Map a split into memory without reading it.
+    """Map a split into memory, once its files are seen to be as they were written.
 
     Raises:
-        BadInput: the folder is no prepared split.
+        BadInput: the folder is no prepared split, or a file was changed.
     """
 
     def array(name: str) -> np.ndarray | None:
@@ -104,9 +106,12 @@ def open_split(folder: Path) -> Split:
         mapped: np.ndarray | None = np.load(path, mmap_mode="r") if path.exists() else None
         return mapped
 
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…")
+    check(folder.parent, folder.name)
     offsets = array("offsets")
     if offsets is None:
-        raise BadInput(f"{folder} is no prepared split; run: unroll prepare experiment=…")
+        raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…")
     forms, form_offsets, characters = (array(name) for name in ("forms", "form_offsets", "form_characters"))
     spelling = None
     if forms is not None and form_offsets is not None and characters is not None:
@@ -115,3 +120,32 @@ def open_split(folder: Path) -> Split:
         folder.name, np.asarray(offsets), array("tokens"), array("vectors"), array("labels"), array("targets"),
         array("groups"), array("contrasts"), array("documents"), spelling,
     )  # fmt: skip
+
+
+def open_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary of a prepared corpus.
+
+    Args:
+        folder: with ``fit/``.
+
+    Raises:
+        BadInput: the folder is not a prepared corpus, or the file was changed.
+    """
+    path = folder / "fit" / "vocabulary.json"
+    if path.is_file():
+        check(path.parent, path.name)
+    return Vocabulary.load(path)
+
+
+def open_vectors(folder: Path) -> np.ndarray:
+    """The pretrained vectors of a prepared corpus: [V, E] float32, a row of NaN where their file had none.
+
+    Args:
+        folder: with ``fit/``.
+
+    Raises:
+        BadInput: there are none, or the file was changed.
+    """
+    if (folder / "fit" / "vectors.npy").exists():
+        check(folder / "fit", "vectors.npy")
+    return load_vectors(folder / "fit")

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,13 +124,38 @@ class Vocabulary:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            _check(content)
             return cls(**content)
         except (FileNotFoundError, NotADirectoryError):
             raise BadInput(
                 f"{path} is missing: that is no prepared corpus; write one with unroll prepare --out FOLDER."
             ) from None
-        except (ValueError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInput(f"{path} is not a vocabulary ({error}); train the run again.") from None
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Refuse what no vocabulary has.
+
+    Raises:
+        TypeError, KeyError: something is of another kind, or missing.
+        ValueError: an entry comes twice, or an entry that all vocabularies have is missing.
+    """
+    for name in ("tokens", "labels", "groups", "characters"):
+        entries = content[name]
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise TypeError(f"its {name} are not texts")
+        if len(set(entries)) < len(entries):
+            raise ValueError(f"of its {name} one comes twice")
+    for name in ("input_size", "vector_size"):
+        if type(content[name]) is not int or content[name] < 0:
+            raise TypeError(f"its {name} is {content[name]!r}")
+    if content["unit"] not in ("words", "characters", "steps"):
+        raise ValueError(f"its unit is {content['unit']!r}")
+    if content["tokens"] and content["tokens"][:3] != [PADDING, UNKNOWN, END]:
+        raise ValueError("its tokens do not begin with the special ones")
+    if bool(content["tokens"]) == (content["unit"] == "steps"):
+        raise ValueError("it has no tokens, or has some though its unit is steps")
 
 
 def ranked(counts: Counter[str], min_count: int) -> list[str]:

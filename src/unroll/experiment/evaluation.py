@@ -14,13 +14,13 @@ import torch
 from unroll.config import Config, NgramConfig, tracking_here
 from unroll.data.batch import Batch
 from unroll.data.loader import Endless
-from unroll.data.prepared import Split, open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import Split, open_split, open_vocabulary
+from unroll.data.seal import check
 from unroll.errors import BadInput
 from unroll.experiment.building import WINDOW, build_task, evaluation_loader, evaluation_settings, loaders
 from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
-from unroll.experiment.trained import Trained
+from unroll.experiment.trained import Trained, read_facts
 from unroll.networks.ngram import KneserNey
 from unroll.outputs import restored, to_json, write_text
 from unroll.tasks import Task
@@ -54,7 +54,7 @@ def evaluate(
         run = Trained.load(folder)
         data.refuse(folder, run)
         _same_but_for_the_seed(run.config, settings, folder)
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        facts = read_facts(folder)
         marks[folder.name] = facts["fingerprint"]
         results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
@@ -80,7 +80,8 @@ class _Prepared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.vocabulary = Vocabulary.load(folder / "fit" / "vocabulary.json")
+        self.vocabulary = open_vocabulary(folder)
+        check(folder / "fit")
         self.has_test = (folder / "test" / "test").is_dir()
         self.judged = "test" if self.has_test else "validation"
         paths = {split: folder / "fit" / split for split in ("train", "validation")}

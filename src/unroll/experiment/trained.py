@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from unroll.config import Config, load
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task
+from unroll.outputs import MISREAD, read_json, restored
 from unroll.tasks import LanguageModel, Task
 
 RUN_FILES = ("config.yaml", "vocabulary.json", "weights.safetensors", "run.json")
@@ -39,8 +39,8 @@ class Trained:
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
         config, vocabulary = load(folder / "config.yaml"), Vocabulary.load(folder / "vocabulary.json")
+        facts = read_facts(folder)
         try:
-            facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             if facts["vocabulary"] != vocabulary.digest:
                 raise BadInput(
                     f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
@@ -49,7 +49,7 @@ class Trained:
             load_tensors(task, load_file(folder / "weights.safetensors"))
         except BadInput:
             raise
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, RuntimeError, *MISREAD) as error:
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
         task.eval()
@@ -85,6 +85,26 @@ class Trained:
             text, score = self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
             answers.append({"prompt": prompt, "continuation": text, "mean_log_probability": score})
         return answers
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says of a run.
+
+    Raises:
+        BadInput: it is missing, was cut or changed, or is of another version.
+    """
+    path, remedy = folder / "run.json", "train the run again"
+    facts = read_json(path, remedy)
+    try:
+        facts["best"] = restored(facts["best"])
+        fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary"))
+        fits = fits and all(type(facts[name]) is int and facts[name] >= 0 for name in ("parameters", "tokens"))
+        fits = fits and all(isinstance(facts.get(name, {}), dict) for name in ("order", "data", "evaluation"))
+        if not fits or "order" not in facts:
+            raise TypeError
+    except MISREAD:
+        raise BadInput(f"{path} is damaged, or of another version of unroll; {remedy}.") from None
+    return facts
 
 
 def tensors(task: Task) -> dict[str, Tensor]:

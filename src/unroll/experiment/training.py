@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,20 +16,18 @@ from safetensors.torch import save
 from unroll.config import Config, NgramConfig
 from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
-from unroll.data.prepared import open_split
-from unroll.data.vectors import load_vectors
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import open_split, open_vectors, open_vocabulary
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, evaluation_settings, loaders
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, record_of
-from unroll.experiment.trained import tensors
+from unroll.experiment.trained import read_facts, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
-from unroll.outputs import restored, to_json, whole
+from unroll.outputs import to_json, whole
 from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
 from unroll.tracking.tracker import Status
@@ -93,12 +90,13 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
         prepared: folder with ``fit/``.
         out: the run's folder.
     """
-    if not (out / "run.json").exists():
-        return None
     working = _working(with_precision(config), prepared, out)
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    is_whole = record["fingerprint"] == working.mark and not working.folder.exists()
-    return restored(record["best"]) if is_whole else None
+    try:
+        facts = read_facts(out)
+    except BadInput:  # there is none, or none that can be used
+        return None
+    is_whole = facts["fingerprint"] == working.mark and not working.folder.exists()
+    return cast(dict[str, float], facts["best"]) if is_whole else None
 
 
 def _working(config: Config, prepared: Path, out: Path) -> Working:
@@ -160,10 +158,10 @@ class _Job:
     def __init__(self, config: Config, prepared: Path, group: Group, trial: Trial | None) -> None:
         self.config, self.group, self.trial = config, group, trial
         seed_everything(config.seed, verbose=False)
-        self.vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+        self.vocabulary = open_vocabulary(prepared)
         self.fit_folder = prepared / "fit"
         self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
-        vectors = load_vectors(prepared / "fit") if self.vocabulary.vector_size else None
+        vectors = open_vectors(prepared) if self.vocabulary.vector_size else None
         self.task = build_task(config, self.vocabulary.spec, vectors)
         begin(self.task, self.splits["train"])
 
@@ -283,6 +281,6 @@ def adhoc_name(config: Config, prepared: Path) -> str:
     Raises:
         BadInput: there is no prepared data.
     """
-    Vocabulary.load(prepared / "fit" / "vocabulary.json")  # refuses what is no prepared corpus
+    open_vocabulary(prepared)  # refuses what is no prepared corpus
     mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unroll.errors import BadInput
+from unroll.experiment.trained import read_facts
 from unroll.history import HISTORY
 from unroll.locks import held
 from unroll.outputs import move, read_json, write_text
@@ -164,7 +165,7 @@ def working_of(run: Path) -> Path | None:
             raise BadInput(f"{run / OWNER} is damaged, or of another version of unroll; start the command again that "
                            "trained this run.")  # fmt: skip
         return run
-    mark = read_json(run / "run.json", "train the run again").get("fingerprint")
+    mark = read_facts(run)["fingerprint"]
     for folder in sorted(WORKING.glob("*")):
         owner = _owner(folder)
         if owner and owner.finished and owner.out == str(run.resolve()) and owner.mark == mark:

@@ -10,8 +10,7 @@ from pathlib import Path
 from unroll import preparation
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.data.batch import DataSpec
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import open_split, open_vocabulary
 from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.choosing import Budget
 from unroll.tuning.space import Space
@@ -75,7 +74,7 @@ class Job:
 
     def spec_of(self, config: Config) -> DataSpec:
         """Sizes of the data of a run."""
-        return Vocabulary.load(self.prepared_for(config) / "fit" / "vocabulary.json").spec
+        return open_vocabulary(self.prepared_for(config)).spec
 
     def longest_of(self, config: Config) -> int:
         """Steps of the longest sequence that a run trains on."""

@@ -1,0 +1,57 @@
+"""What a prepared corpus is known by: ``spec.json`` of each part has its format and the digest of every file.
+
+A file that was cut, emptied or changed would otherwise be read as other data, or end in an error far from its cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from unroll.errors import BadInput
+from unroll.outputs import read_json
+
+SPEC = "spec.json"
+FORMAT = 1
+KNOWN: dict[tuple[int, ...], str] = {}  # digests of files that this process has read: a corpus may be large
+
+
+def seal(part: Path) -> None:
+    """Write the digests of all files of a part, ``fit`` or ``test``, which is then not changed any more."""
+    files = {path.relative_to(part).as_posix(): _digest(path) for path in sorted(part.rglob("*")) if path.is_file()}
+    (part / SPEC).write_text(json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n", encoding="utf-8")
+
+
+def check(part: Path, name: str = "") -> None:
+    """Make sure that files are as they were written.
+
+    Args:
+        part: the folder ``fit`` or ``test`` of a prepared corpus.
+        name: of a file, or of a folder with all of its files; empty for the whole part.
+
+    Raises:
+        BadInput: a file is missing, is another one, or is not of this part; or the part is of another version.
+    """
+    remedy = f"prepare the corpus again: unroll prepare SETTINGS --out {part.parent}"
+    content = read_json(part / SPEC, remedy)
+    files = content.get("files")
+    if content.get("format") != FORMAT or not isinstance(files, dict):
+        raise BadInput(f"{part / SPEC} is of another version of unroll; {remedy}.")
+    wanted = {file for file in files if not name or file == name or file.startswith(f"{name}/")}
+    found = {path.relative_to(part).as_posix() for path in (part / name).rglob("*.npy")}
+    for file in sorted(wanted | found):
+        path = part / file
+        if not path.is_file():
+            raise BadInput(f"{path} is missing; {remedy}.")
+        if file not in files or files[file] != _digest(path):
+            raise BadInput(f"{path} is damaged (it is not what unroll prepare wrote); {remedy}.")
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    file_as_it_is = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    if file_as_it_is not in KNOWN:
+        with path.open("rb") as file:
+            KNOWN[file_as_it_is] = hashlib.file_digest(file, "sha256").hexdigest()
+    return KNOWN[file_as_it_is]

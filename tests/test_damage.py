@@ -1,0 +1,259 @@
+"""What was cut, emptied or changed of the files that the project reads back is reported in one sentence, or rebuilt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unroll.cli import main
+
+ROOT = Path(__file__).parent.parent
+SENTENCES = "\n".join(f"the dog number {number % 7} barks at cat {number % 5}" for number in range(120)) + "\n"
+SETTINGS = ["experiment=brown", "arch=lstm", "tracking=none", "data=own", "recurrent.hidden_size=4", "task.tied=false",
+            "recurrent.embedding_size=4", "training.tokens=600", "training.validations=2", "training.batch_size=4",
+            "training.truncation_length=5", "training.threads=1", "training.precision=32"]  # fmt: skip
+
+
+MEASURE = ["evaluate", "runs", "--prepared", "prepared", "--out", "metrics/own.json", "--costs", "costs"]
+
+
+def shift(old: bytes) -> bytes:
+    """Bytes of the second half that are others."""
+    half = len(old) // 2
+    return old[:half] + bytes(byte ^ 0x55 for byte in old[half:])
+
+
+BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda old: old[: len(old) // 2],
+    "empty": lambda _: b"",
+    "NUL": lambda old: bytes(len(old)),
+    "cut at its last byte": lambda old: old[:-2],
+    "NUL at its end": lambda old: old[: len(old) // 2] + bytes(len(old) - len(old) // 2),
+    "other bytes": shift,
+    "random": lambda old: np.random.default_rng(0).bytes(len(old)),
+    "a byte more": lambda old: b"\x00" + old,
+    "a list": lambda _: b"[]\n",
+    "a number": lambda _: b"3\n",
+    "null": lambda _: b"null\n",
+    "an empty object": lambda _: b"{}\n",
+    "nested": lambda _: b"[" * 100_000,
+    "no UTF-8": lambda old: b"\xff\xfe\xff" + old,
+}
+QUICK = {"cut", "NUL"}
+
+
+def kinds(names: Iterator[str] | list[str]) -> list[Any]:
+    """Kinds of damage, of which the quick tier has two."""
+    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in names]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a prepared corpus, a run and its figures."""
+    home = tmp_path_factory.mktemp("made")
+    shutil.copytree(ROOT / "conf", home / "conf")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(home)
+        Path("own.txt").write_text(SENTENCES)
+        assert main(["data", "add", "own.txt", "--name", "own"]) == 0
+        assert main(["prepare", *SETTINGS, "--out", "prepared"]) == 0
+        assert main(["train", *SETTINGS, "--prepared", "prepared", "--out", "runs/lstm-0"]) == 0
+        assert (
+            main(["evaluate", "runs", "--prepared", "prepared", "--out", "metrics/own.json", "--costs", "costs"]) == 0
+        )
+    return home
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the current folder."""
+    shutil.copytree(made, tmp_path / "home")
+    monkeypatch.chdir(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: list[str], *parts: str) -> None:
+    """A command ends with status 2 and one sentence that has these parts."""
+    capsys.readouterr()
+    assert main(command) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unroll: ")]
+    assert len(said) == 1, said
+    for part in parts:
+        assert part in said[0]
+
+
+PREPARED = ["fit/vocabulary.json", "fit/spec.json", "fit/train/tokens.npy", "fit/train/offsets.npy",
+            "fit/validation/tokens.npy", "test/spec.json", "test/test/offsets.npy"]  # fmt: skip
+EVALUATE = ["evaluate", "runs/lstm-0", "--prepared", "prepared"]
+TRAIN = ["train", *SETTINGS, "--prepared", "prepared", "--out", "again"]
+
+
+@pytest.mark.parametrize("kind", kinds([*BYTES, "absent"]))
+@pytest.mark.parametrize("name", PREPARED)
+def test_a_prepared_corpus_that_was_damaged_is_refused_until_it_is_prepared_again(
+    name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("prepared") / name
+    damage(path, kind)
+    command = EVALUATE if name.startswith("test") or "validation" in name else TRAIN
+    refused(capsys, command, str(path), "prepare")
+    assert not Path("again").exists()
+    assert main(["prepare", *SETTINGS, "--out", "prepared"]) == 0  # the remedy
+    assert main(EVALUATE) == 0
+
+
+def damage(path: Path, kind: str) -> None:
+    if kind == "absent":
+        path.unlink()
+    else:
+        path.write_bytes(BYTES[kind](path.read_bytes()))
+
+
+def offsets_beyond(offsets: np.ndarray) -> np.ndarray:
+    return np.concatenate([offsets[:-1], offsets[-1:] + 10**6])
+
+
+ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "beyond its values": offsets_beyond,
+    "descending": lambda values: values[::-1].copy(),
+    "negative": lambda values: values - 10**6,
+    "shorter": lambda values: values[: len(values) // 2].copy(),
+    "of floats": lambda values: values.astype(np.float64),
+    "of two dimensions": lambda values: values.reshape(1, -1),
+    "of objects": lambda values: values.astype(object),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(name, marks=[] if i == 0 else pytest.mark.slow) for i, name in enumerate(ARRAYS)]
+)
+@pytest.mark.parametrize("array", ["offsets", pytest.param("tokens", marks=pytest.mark.slow)])
+def test_an_array_of_other_sizes_or_numbers_is_refused(
+    array: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("prepared/fit/train") / f"{array}.npy"
+    np.save(path, ARRAYS[kind](np.load(path)), allow_pickle=True)
+    refused(capsys, TRAIN, str(path), "prepare the corpus again")
+
+
+@pytest.mark.parametrize("part", ["fit", "test"])
+@pytest.mark.parametrize("version", [2, 0, "1", None, 1e300])
+def test_a_prepared_corpus_of_another_version_is_refused(
+    version: object, part: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("prepared") / part / "spec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
+    refused(capsys, EVALUATE, str(path), "another version", "prepare the corpus again")
+
+
+def test_an_array_that_does_not_belong_to_a_corpus_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy("prepared/fit/train/tokens.npy", "prepared/fit/train/groups.npy")
+    refused(capsys, TRAIN, "prepared/fit/train/groups.npy", "prepare the corpus again")
+
+
+@pytest.mark.parametrize("kind", kinds([*BYTES, "absent"]))
+@pytest.mark.parametrize(
+    "name", ["fit/train/tokens.npy", "fit/vocabulary.json", "fit/spec.json", "test/test/offsets.npy"]
+)
+def test_a_cache_that_was_damaged_is_prepared_again(
+    name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", *SETTINGS]) == 0
+    (cached,) = (path for path in Path("outputs/cache").iterdir() if path.is_dir())
+    before = (cached / name).read_bytes()
+    damage(cached / name, kind)
+    capsys.readouterr()
+    assert main(["prepare", *SETTINGS]) == 0
+    assert str(cached / name) in capsys.readouterr().err
+    assert (cached / name).read_bytes() == before
+
+
+RUN = ["config.yaml", "vocabulary.json", "weights.safetensors", "run.json"]
+READERS = {
+    "generate": ["generate", "runs/lstm-0", "--prompt", "the"],
+    "evaluate": EVALUATE,
+    "certify": ["certify", "runs/lstm-0", "--prepared", "prepared", "--out", "certificate.json"],
+}
+
+
+REPLACED = [
+    "cut",
+    "NUL",
+    "empty",
+    "a list",
+    "a number",
+    "null",
+    "an empty object",
+    "nested",
+    "no UTF-8",
+    "random",
+    "absent",
+]
+
+
+@pytest.mark.parametrize("kind", kinds(REPLACED))
+@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize(
+    "reader", [name if name == "generate" else pytest.param(name, marks=pytest.mark.slow) for name in READERS]
+)
+def test_a_run_that_was_damaged_is_refused_until_it_is_trained_again(
+    reader: str, name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(Path("runs/lstm-0") / name, kind)
+    refused(capsys, READERS[reader], "runs/lstm-0")
+    if name != "run.json" or kind != "absent":  # a folder without it is not known as a run, and not replaced
+        assert main(["train", *SETTINGS, "--prepared", "prepared", "--out", "runs/lstm-0"]) == 0
+        assert main(READERS[reader]) == 0
+
+
+FACTS = {"fingerprint": 3, "vocabulary": None, "order": [], "parameters": -1, "tokens": 1e400, "best": {"loss": "low"}}
+
+
+@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("how", ["another kind", "absent"])
+def test_what_a_run_says_of_itself_is_checked(
+    name: str, how: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("runs/lstm-0/run.json")
+    facts = json.loads(path.read_text())
+    facts.pop(name)
+    path.write_text(json.dumps(facts if how == "absent" else facts | {name: FACTS[name]}))
+    refused(capsys, EVALUATE, "runs/lstm-0", "train the run again")
+
+
+COMPARE = ["compare", "metrics/own.json", "--costs", "costs", "--out", "comparison"]
+
+
+@pytest.mark.parametrize("kind", kinds(list(BYTES)))
+@pytest.mark.parametrize("name", ["metrics/own.json", "costs/own.json"])
+def test_figures_that_were_damaged_are_refused_until_they_are_measured_again(
+    name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(Path(name), kind)
+    if kind == "an empty object" and name.startswith("costs"):
+        pytest.skip("no architecture was measured")
+    refused(capsys, COMPARE, name)
+    assert not Path("comparison").exists()
+    Path(name).unlink()
+    assert main(MEASURE) == 0
+    assert main(COMPARE) == 0
+
+
+FIGURES = {"arch": 3, "seed": "0", "split": None, "parameters": -5, "tokens": 10**400, "order": 3, "test": {"loss": []},
+           "validation": 3, "headline": "nothing", "mode": "up"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_of_another_kind_are_refused(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("metrics/own.json")
+    content = json.loads(path.read_text())
+    content["lstm-0"][name] = FIGURES[name]
+    path.write_text(json.dumps(content))
+    refused(capsys, COMPARE, "metrics/own.json")
+    refused(capsys, ["verdict", "metrics/own.json:lstm", "metrics/own.json:lstm"], "metrics/own.json")
