@@ -145,3 +145,97 @@ def test_no_interval_is_made_up() -> None:
     assert item_interval([lost], loss) is item_difference([run], [lost], loss) is None
     accuracy = replace(metric_of("tagger", "accuracy"), items=200)
     assert item_interval([{"test": {"accuracy": math.nan}}], accuracy) is None
+
+
+# ---- through the commands
+
+
+def write(lead: float, items: int = 600, spread: float = 0.3) -> str:
+    """Figures of two architectures on a small test set: ``lead`` nats apart, sequences varying by ``spread``."""
+    draw, count = np.random.default_rng(3), items // 3
+    hard = 3 * draw.exponential(1.0, count) + 3
+    runs = {}
+    for arch, more in (("gru", 0.0), ("lstm", 3 * lead)):
+        own = draw.normal(more, spread, count)
+        for seed in range(5):
+            sums = [float(f"{value:.6g}") for value in hard + own + 0.001 * seed]
+            loss = sum(sums) / items
+            test = {"loss": loss, "perplexity": math.exp(loss), "accuracy/8": 0.5}
+            part = {"numbers": list(range(count)), "sums": sums, "counts": [3] * count}
+            runs[f"{arch}-{seed}"] = {
+                "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {}, "test": test,
+                "items": {"loss": items, "perplexity": items, "accuracy/8": 40}, "sequences": {"loss": part},
+                "validation": test, "headline": "perplexity", "mode": "min", "task": "language_model",
+                "deterministic": False, "solved": None,
+            }  # fmt: skip
+            folder = Path(f"outputs/runs/small/{arch}-{seed}")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "history.csv").write_text("tokens,metric,value\n9,val/perplexity,3\n", encoding="utf-8")
+    path = Path("outputs/metrics/small.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    return str(path)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_every_command_gives_the_interval_over_items_beside_that_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(lead=0.1)
+    told = printed(capsys, "compare", path)
+    assert told.count("over items: ") == 3  # of each, and of their difference
+    assert told.count("600 scored items, bootstrap over 200 sequences") == 2
+    assert "paired bootstrap over 200 sequences" in told
+    assert "test set is small" not in told
+    best, other = json.loads(Path("outputs/comparison/comparison.json").read_text(encoding="utf-8"))
+    assert best["items_low"] < best["mean"] < best["items_high"]
+    assert best["high"] - best["low"] < best["items_high"] - best["items_low"]  # seeds say nothing of it
+    assert 1 < other["difference_items_low"] < other["difference_to_best"] < other["difference_items_high"]
+    told = printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru")
+    assert f"{other['difference_items_low']:.2f} to {other['difference_items_high']:.2f} times" in told
+    told = printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru", "--metric", "accuracy/8")
+    assert told.count("40 scored items, Wilson") == 2
+    _report(monkeypatch)
+    page = Path("outputs/report/index.html").read_text(encoding="utf-8")
+    assert page.count(">items: ") == 2
+    assert "600 scored items, bootstrap over 200 sequences." in page
+    assert other["difference_over_items"] in page
+
+
+def _report(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unroll import config
+
+    about = {"small": {"question": "Which?", "data": "a corpus", "probe": None}}
+    monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": ["small"], "archs": ["gru", "lstm"]}})
+    monkeypatch.setattr(config, "about", lambda _: about)
+    assert main(["report"]) == 0
+
+
+def test_where_other_items_might_show_no_difference_every_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(lead=0.02, spread=2.0)
+    told = printed(capsys, "compare", path)
+    assert " is better than " in told  # seeds hardly differ
+    assert "the test set is small: with other items the difference might be nothing" in told
+    assert "the test set is small" in printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru")
+    _report(monkeypatch)
+    assert "the test set is small" in Path("outputs/report/index.html").read_text(encoding="utf-8")
+
+
+def test_a_large_test_set_needs_no_interval_over_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(lead=0.1, items=FEW_ITEMS + 1)
+    assert "over items" not in printed(capsys, "compare", path)
+    assert "over items" not in printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru")
+    _report(monkeypatch)
+    page = Path("outputs/report/index.html").read_text(encoding="utf-8")
+    assert "items" not in page.split("<body>")[1].split("<pre>")[0]

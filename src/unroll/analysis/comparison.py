@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
+from unroll.analysis.item_level import over_items
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
 from unroll.analysis.samples import declared, measured, sample, task_by
 from unroll.analysis.targets import check_targets
@@ -111,6 +112,7 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
             "p_holm": judged and judged.p, "seeds_needed": judged and judged.needed,
             "better": judged and judged.better == 0,
             "verdict": judged and sentence(best, arch, judged, digits(span.mean)),
+            **over_items(groups[arch], groups[best], metric, judged, digits(span.mean)),
             "caveat": _caveat(best, arch, conditions),
         })  # fmt: skip
     return rows
@@ -198,10 +200,11 @@ def _target_line(check: dict[str, Any]) -> str:
 def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:
     """An architecture's line of the table, with its speed where that was measured, and what makes it unfair."""
     span = Interval(row["mean"], row["low"], row["high"])
-    text = figure(span, row["scale"], digits(row["mean"]))
+    text = figure(span, row["scale"], digits(row["mean"])) if math.isfinite(row["mean"]) else "not a number"
     if row["solved"] is not None:
         text += f", solved by {row['solved']} of {row['seeds']}"
     speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0):>26} tokens/s"
     yield f"  {row['arch']:8} {text:28} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
-    if row["caveat"]:
-        yield f"    {row['caveat']}"
+    for key in ("over_items", "difference_over_items", "doubt", "caveat"):
+        if row[key]:
+            yield f"    {row[key]}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from unroll.analysis.verdict import Judgement, decimals
 from unroll.metrics import FEW_ITEMS, Metric, exp
 
 FEWEST = 10  # sequences below which a bootstrap says nothing
@@ -91,6 +92,60 @@ def item_difference(a: Runs, b: Runs, metric: Metric) -> ItemInterval | None:
     gaps = [one - other for one, other in zip(*drawn.places, strict=True)]
     reported = gaps if metric.scale == "difference" else list(map(exp, gaps))
     return _limits(reported, items, f"paired bootstrap over {drawn.count:,} sequences")
+
+
+def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None, places: int) -> dict[str, Any]:
+    """What a small test set leaves open of one architecture: part of a row of a comparison.
+
+    Args:
+        runs: of the architecture.
+        best: of the one that it is compared to.
+        metric: see :func:`item_interval`.
+        judged: the difference over seeds; None for the best itself.
+        places: decimals of a figure.
+    """
+    mean, difference = item_interval(runs, metric), item_difference(runs, best, metric) if judged else None
+    return {
+        "items": metric.items, "items_low": mean and mean.low, "items_high": mean and mean.high,
+        "difference_items_low": difference and difference.low, "difference_items_high": difference and difference.high,
+        "over_items": mean and f"over items: {limits(mean, places)} ({mean.basis})",
+        "difference_over_items": difference and (
+            f"difference to the best over items: {gap(difference, metric, places)} ({difference.method})"),
+        "doubt": judged and doubt(difference, judged, places),
+    }  # fmt: skip
+
+
+def limits(found: ItemInterval, places: int) -> str:
+    """An interval of a figure, in words.
+
+    Args:
+        found: the interval.
+        places: decimals of a figure.
+    """
+    places = decimals(places, found.high - found.low)
+    return f"{found.low:,.{places}f} to {found.high:,.{places}f}"
+
+
+def gap(found: ItemInterval, metric: Metric, places: int) -> str:
+    """An interval of a difference, in words: that of a factor where the scale of the metric asks for one."""
+    if metric.scale == "difference":
+        return limits(found, places)
+    return f"{limits(found, 2)} times{' the odds' if metric.scale == 'log-odds' else ''}"
+
+
+def doubt(found: ItemInterval | None, judged: Judgement, places: int) -> str | None:
+    """A sentence where seeds show a difference that another sample of items might not show; None elsewhere.
+
+    Args:
+        found: interval of the difference over items.
+        judged: the difference over seeds.
+        places: decimals of a figure.
+    """
+    nothing = 0.0 if judged.metric.scale == "difference" else 1.0
+    if found is None or judged.better is None or not found.low <= nothing <= found.high:
+        return None
+    return (f"the test set is small: with other items the difference might be nothing, as its interval over items is "
+            f"{gap(found, judged.metric, places)}")  # fmt: skip
 
 
 def wilson(successes: float, count: int) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,20 @@ def write_page(template: str, out: Path, **content: Any) -> Path:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("unroll", "analysis"), autoescape=True, trim_blocks=True)
-    environment.filters.update({"figure": number, "p": p_value})
+    environment.filters.update({"figure": number, "gap": gap, "p": p_value})
     write_text(out, environment.get_template(template).render(**content))
     return out
 
 
 def number(value: float | None, like: float | None = None) -> str:
-    """A number with as many decimals as its size, or that of ``like``, asks for."""
-    return "" if value is None else f"{value:z.{digits(value if like is None else like)}f}"
+    """A number with as many decimals as its size, or that of ``like``, asks for; a dash for what is not a number."""
+    if value is None:
+        return ""
+    return f"{value:z.{digits(value if like is None else like)}f}" if math.isfinite(value) else "–"
+
+
+def gap(value: float | None, scale: str, like: float) -> str:
+    """How far a figure is from the best: a difference, or a factor where the scale of the metric asks for one."""
+    if value is None or scale == "difference":
+        return number(value, like)
+    return f"× {value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if 0 < value < math.inf else "–"

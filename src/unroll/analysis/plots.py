@@ -52,17 +52,19 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     first = next(iter(results.values()))
     metric = first["headline"]
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+    scale = measured(first, metric)
     every: list[float] = []
     for arch, group in by_arch(results).items():
         for run in group:
-            points = read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")
+            points = [(tokens, _inside(value, scale)) for tokens, value in
+                      read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")]  # fmt: skip
             every += [value for _, value in points]
             if len(points) == 1:  # an n-gram model has no course, only an end
                 axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
             else:
                 axes.plot([x for x, _ in points], [y for _, y in points], color=palette[arch], linewidth=1.4,
                           alpha=0.75, label=arch)  # fmt: skip
-    by_scale(axes, measured(first, metric), every)
+    by_scale(axes, scale, every)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(thousands))
     axes.set(
         xlabel="steps read in training" if metric == "loss" else "tokens read in training", title=f"validation {metric}"

@@ -39,10 +39,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     Raises:
         BadInput: figures or certificates are missing.
     """
-    comparison = outputs / "comparison" / "comparison.json"
-    if not comparison.exists():
-        raise BadInput(f"{comparison} does not exist; run unroll compare, or make repro.")
-    rows = json.loads(comparison.read_text(encoding="utf-8"))
+    rows = _compared(outputs / "comparison" / "comparison.json")
     targets = outputs / "comparison" / "targets.json"
     archs = [grid["archs"] for grid in chapters.values()]
     sections = {
@@ -61,6 +58,23 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
     )  # fmt: skip
+
+
+def _compared(path: Path) -> list[dict[str, Any]]:
+    """Rows of a comparison.
+
+    Raises:
+        BadInput: there is none, or it is something else.
+    """
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; run unroll compare, or make repro.")
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        if any(not row.keys() >= {"mean", "low", "verdict", "difference_over_items", "caveat"} for row in rows):
+            raise KeyError
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise BadInput(f"{path} was not written by this version of unroll; run unroll compare again.") from None
+    return rows
 
 
 def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
@@ -125,11 +139,16 @@ def _section(
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
         "colours": palette, "costs": costs, "figures": figures,
-        "verdicts": [(row["verdict"], row.get("caveat")) for row in mine if row["verdict"] or row.get("caveat")],
+        "verdicts": [found for row in mine if any(found := (row["verdict"], _notes(row)))],
         "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
         "further": _further(results, mine), "study": study,
         "commands": _commands(name, results, outputs, is_study=study is not None),
     }  # fmt: skip
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    """What is to be said beside a verdict."""
+    return [note for note in (row["difference_over_items"], row["doubt"], row["caveat"]) if note]
 
 
 def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from unroll.analysis.comparison import by_arch, load_results
+from unroll.analysis.item_level import Runs
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
 from unroll.analysis.samples import sample
 from unroll.analysis.verdict import Sample
@@ -33,6 +34,7 @@ class Side:
         is_constant: whether the network has no randomness, so that all seeds are one measurement.
         items: over how many items each figure was measured; empty where that was not recorded.
         is_file: whether ``evaluate`` wrote the figures, which are then those of the runs that it measured the speed of.
+        runs: what was written of each, for intervals over items.
         figures: by seed.
         validation: figures by seed of the best validation.
     """
@@ -45,6 +47,7 @@ class Side:
     is_constant: bool
     items: dict[str, int]
     is_file: bool
+    runs: Runs
     figures: dict[int, dict[str, float]]
     validation: dict[int, dict[str, float]]
 
@@ -101,7 +104,7 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     return Side(
         name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], first["headline"]),
         solved=first.get("solved"), is_constant=bool(first.get("deterministic")), items=first.get("items", {}),
-        is_file=True,
+        is_file=True, runs=runs,
         figures={run["seed"]: run["test"] for run in runs},
         validation={run["seed"]: run["validation"] for run in runs},
     )  # fmt: skip
@@ -133,7 +136,8 @@ def _of_runs(text: str) -> Side:
     basis = basis_of([found for _, found in runs], "validation", headline)
     return Side(
         name=text, arch=archs[0], experiment=config["experiment"], basis=basis, solved=config.get("solved"),
-        is_constant=bool(facts.get("deterministic")), items={}, is_file=False, figures=figures, validation=figures,
+        is_constant=bool(facts.get("deterministic")), items=facts.get("items", {}), is_file=False,
+        runs=[{"test": best} for best in figures.values()], figures=figures, validation=figures,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unroll.analysis.comparison import digits
 from unroll.analysis.costs import load_costs
+from unroll.analysis.item_level import doubt, gap, item_difference, item_interval, limits
 from unroll.analysis.likeness import caveats, refuse_unlike, unknown
 from unroll.analysis.samples import declared
 from unroll.analysis.sides import Side, read_side
@@ -67,7 +68,8 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
         ends.append(sentence(*names, speeds, 0, SPEED))
     title = f"{sides[0].experiment}: {sides[0].basis.split} {name}, means with 95 % t intervals"
     width = max(len(label) for label, _ in rows)
-    notes = [*caveats(names, sides[0].basis, sides[1].basis), unknown(sides[0].basis, sides[1].basis)]
+    notes = [*caveats(names, sides[0].basis, sides[1].basis), unknown(sides[0].basis, sides[1].basis),
+             doubt(item_difference(sides[0].runs, sides[1].runs, measure), judged, places)]  # fmt: skip
     return "\n".join([title, *filter(None, notes), *(f"  {label:{width}}  {text}" for label, text in rows), *ends])
 
 
@@ -154,7 +156,18 @@ def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement
     if judged.p is not None and judged.needed:
         by = " of Welch's test" if judged.method == "permutation" else ""
         yield "seeds needed", f"about {judged.needed:,} of each, for a power of {POWER:g}{by} at this difference"
+    yield from _over_items(names, sides, judged.metric, places)
     yield from _best(names, sides, judged.metric, places)
+
+
+def _over_items(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
+    """Intervals over the items of a small test set, which those over seeds do not cover."""
+    for name, side in zip(names, sides, strict=True):
+        if found := item_interval(side.runs, metric):
+            yield f"over items, {name}", f"{limits(found, places)}, 95 % over {found.basis}"
+    if found := item_difference(sides[0].runs, sides[1].runs, metric):
+        label = f"{names[0]} less {names[1]}" if metric.scale == "difference" else f"{names[0]} to {names[1]}"
+        yield f"over items, {label}", f"{gap(found, metric, places)}, 95 % over {found.basis}"
 
 
 def _means(names: tuple[str, str], judged: Judgement, values: str, places: int) -> Rows:
