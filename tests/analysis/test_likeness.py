@@ -119,6 +119,14 @@ def test_two_files_are_held_against_each_other_too(command: Command) -> None:
     assert command("verdict", f"{a}:lstm", f"{a}:gru")[0] == 0
 
 
+def test_two_files_of_one_experiment_do_not_replace_each_other(command: Command) -> None:
+    a, b = write(figures(), "a/recall.json"), write(figures(data={**DATA, "test": "e2"}), "b/recall.json")
+    code, out, error = command("compare", a, b, "--out", "new")
+    assert (code, out) == (2, "")
+    assert "b/recall.json is a second file of recall" in error
+    assert not Path("new").exists()
+
+
 def test_seeds_of_one_architecture_on_two_corpora_are_not_averaged(command: Command) -> None:
     runs = figures()
     runs["gru-3"]["data"] = {**DATA, "train": "t2"}

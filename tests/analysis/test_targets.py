@@ -28,8 +28,8 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             f"{arch}-{seed}": {
                 "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {},
                 "test": {metric: test[seed]}, "validation": {metric: validation[seed]}, "headline": metric,
-                "mode": "min" if metric == "loss" else "max", "deterministic": False, "solved": None,
-                "task": "language_model" if metric == "loss" else "tagger",
+                "mode": "max" if metric == "accuracy" else "min", "deterministic": False, "solved": None,
+                "task": {"loss": "language_model", "perplexity": "language_model"}.get(metric, "tagger"),
             }
             for arch, (validation, test) in figures.items() for seed in range(len(test))
         }  # fmt: skip
@@ -94,6 +94,14 @@ def test_the_architecture_is_chosen_on_validation_and_judged_on_test(
         worse, lucky = ([0.9], [0.5]), ([0.8], [0.7])
     row = checked(compare, {"gru": lucky, "lstm": worse}, metric=metric, **bound)
     assert (row["arch"], row["result"], row["figure"]) == ("lstm", "FAIL", worse[1][0])
+
+
+def test_the_mean_is_that_of_the_comparison(compare: Compare) -> None:
+    row = checked(compare, {"lstm": ([100.0, 400.0], [100.0, 400.0])}, metric="perplexity", at_most=240)
+    assert row["figure"] == pytest.approx(200.0)  # e to the power of the mean of the nats
+    assert row["result"] == "PASS"
+    for value in (0.7, 0.1, 0.945):
+        assert checked(compare, {"lstm": ([value], [value])}, metric="accuracy", at_least=value)["result"] == "PASS"
 
 
 @pytest.mark.parametrize("names", [("alpha", "beta"), ("beta", "alpha")])

@@ -154,8 +154,16 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
 
     Returns:
         Tables for the terminal.
+
+    Raises:
+        BadInput: a file is not what it should be, two have one name, or their figures were not measured alike.
     """
-    results = {path.stem: load_results(path) for path in metrics}
+    results: dict[str, Results] = {}
+    for path in metrics:
+        if path.stem in results:
+            raise BadInput(f"{path} is a second file of {path.stem}: a file is named after its experiment; compare each "
+                           "by itself, or both with unroll verdict.")  # fmt: skip
+        results[path.stem] = load_results(path)
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
     cost_rows = [row for name in results for row in compare_speeds(name, load_costs(costs / f"{name}.json"))]

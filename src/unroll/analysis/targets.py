@@ -115,9 +115,13 @@ def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
     return math.isnan(figure), 0.0 if math.isnan(figure) else figure if target.lower else -figure
 
 
-def _mean(runs: Runs, part: str, metric: str) -> float:
-    """Mean over seeds of a figure, on its scale; NaN where a run has none."""
-    return measured(runs[0], metric).mean([run[part][metric] for run in runs])
+def _mean(runs: Runs, part: str, name: str) -> float:
+    """Mean over seeds on the scale of the metric, as a comparison has it; NaN where a run has no figure."""
+    metric, values = measured(runs[0], name), [run[part][name] for run in runs]
+    places = [metric.onto(value) for value in values]
+    if len(set(values)) == 1 or not all(map(math.isfinite, places)):  # one value must not be rounded away from a bound
+        return fmean(values)
+    return metric.back(fmean(places))
 
 
 def _or_none(value: float) -> float | None:
