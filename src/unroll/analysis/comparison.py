@@ -161,8 +161,8 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     results: dict[str, Results] = {}
     for path in metrics:
         if path.stem in results:
-            raise BadInput(f"{path} is a second file of {path.stem}: a file is named after its experiment; compare each "
-                           "by itself, or both with unroll verdict.")  # fmt: skip
+            raise BadInput(f"{path} is a second file of {path.stem}, after which it is named; compare each by itself, "
+                           "or both with unroll verdict.")  # fmt: skip
         results[path.stem] = load_results(path)
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
