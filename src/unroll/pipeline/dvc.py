@@ -100,24 +100,27 @@ def alone() -> Iterator[None]:
         yield
 
 
-def status(*targets: str) -> Status:
+def status(*words: str) -> Status:
     """What is out of date, as far as DVC can see before the first stage has run; waits for a locked project.
 
     Args:
-        targets: files of stages.
+        words: files of stages, and options of dvc status.
 
     Raises:
         BadInput: DVC cannot say.
     """
     waiting = False
-    while (done := run("status", "--json", *targets)).returncode != 0:
+    while (done := run("status", "--json", *words)).returncode != 0:
         if not BUSY.search(done.stderr):
             raise BadInput(failure("find out what is out of date", done.stderr))
         if not waiting:
             print(f"unroll: {blocked(done.stderr)}", file=sys.stderr)
         waiting = True
         time.sleep(RETRY)
-    found: Status = json.loads(done.stdout)
+    try:
+        found: Status = json.loads(done.stdout)
+    except ValueError:
+        raise BadInput(failure("say as JSON what is out of date", done.stdout)) from None
     return found
 
 
@@ -153,7 +156,7 @@ def command(*words: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Variables in which stages find the ``unroll`` and ``python`` that belong to this process."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def failure(what: str, stderr: str) -> str:

@@ -34,9 +34,12 @@ class Progress:
         self.lock = threading.RLock()
 
     def expect(self, names: Iterable[str]) -> None:
-        """Count stages that are out of date; those that were expected and are up to date no longer count."""
+        """Count stages that are out of date; those that were expected and are up to date no longer count.
+
+        Files such as ``data.dvc`` have no command that could run.
+        """
         with self.lock:
-            self.waiting = set(names) - set(self.running)
+            self.waiting = {name for name in names if not name.endswith(".dvc")} - set(self.running)
 
     def started(self, name: str) -> None:
         """Count a stage as running."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections import Counter
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ PHASES: tuple[tuple[str, bool], ...] = (
     ("train-tuned|certify-(?!tuning)", True),
 )
 COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a pipeline of their own
-NOT_IN_CACHE = "the output is here, but not in DVC's cache"
+UP_TO_DATE = "Data and pipelines are up to date."
+NOT_IN_CACHE = "the output is here, but not in DVC's cache (.dvc/cache)"
 
 
 def repro(jobs: int) -> None:
@@ -72,7 +73,7 @@ def repro_file(file: str) -> None:
     with _ready():
         if not Path(file).is_file():
             raise BadInput(f"{file} does not exist; name a file of stages, such as paper/dvc.yaml.")
-        if stale := _out_of_date(file):
+        if stale := _out_of_date("--with-deps", file):
             with _stages(stale) as stages:
                 stages.run([[file]])
 
@@ -97,9 +98,10 @@ def _ready() -> Iterator[None]:
         yield
 
 
-def _out_of_date(*files: str) -> dvc.Status:
-    stale = dvc.status(*files)
-    print("\n".join(["Out of date:", *reasons(stale)] if stale else ["Data and pipelines are up to date."]), flush=True)
+def _out_of_date(*words: str) -> dvc.Status:
+    stale = dvc.status(*words)
+    lines = [f"Out of date: {len(stale)} stages", *reasons(stale)] if stale else [UP_TO_DATE]
+    print("\n".join(lines), flush=True)
     return stale
 
 
@@ -121,35 +123,49 @@ def generate() -> None:
 
 
 def reasons(stale: dvc.Status) -> list[str]:
-    """Lines that say which kinds of stages will run and why.
+    """Lines that say how many stages of which kind will run, and why.
 
     Args:
         stale: what DVC has found.
     """
-    counts = Counter((kind(name), _reason(changes)) for name, changes in stale.items())
-    lines = [f"  {count:3} {stage:18} {reason}" for (stage, reason), count in counts.items()]
-    if lost := [name for name, changes in stale.items() if _reason(changes) == NOT_IN_CACHE]:
-        trained = sum(name.startswith("train-") for name in lost)
-        lines.append(
-            f"  DVC's cache (.dvc/cache) lacks the outputs of {len(lost)} stages, so these run again, which trains "
-            f"{trained} networks. To keep the outputs as they are, press Ctrl-C and run: dvc commit"
-        )
+    groups: dict[str, dict[str, list[str]]] = {}  # reason, kind of stage, the path that shows it for each stage
+    for name, changes in stale.items():
+        reason, path = _reason(name, changes)
+        groups.setdefault(reason, {}).setdefault(kind(name), []).append(path)
+    lines = []
+    for reason, kinds in groups.items():
+        counts = [f"{len(paths)} {stage}{_example(paths)}" for stage, paths in kinds.items()]
+        lines += textwrap.wrap(f"{reason}: {', '.join(counts)}", 110, initial_indent="  ", subsequent_indent="    ",
+                               break_on_hyphens=False)  # fmt: skip
+    if lost := groups.get(NOT_IN_CACHE):
+        trained = sum(len(paths) for stage, paths in lost.items() if stage.startswith("train"))
+        lines.append(f"  What made outputs that DVC's cache lacks runs again, and {trained} networks are trained. To "
+                     "keep the outputs as they are instead, press Ctrl-C and run: dvc commit")  # fmt: skip
     return lines
 
 
-def _reason(changes: list[Any]) -> str:
-    """Why a stage is out of date; where there are several reasons, the first that explains it alone."""
+def _example(paths: list[str]) -> str:
+    """The first of different paths."""
+    return f" ({paths[0]}{', ...' if len(set(paths)) > 1 else ''})" if paths[0] else ""
+
+
+def _reason(name: str, changes: list[Any]) -> tuple[str, str]:
+    """Why a stage is out of date, and the path that shows it; of several reasons, the first that explains it alone."""
     deps = _paths(changes, "changed deps")
-    outs = set(_paths(changes, "changed outs").values())
-    if "deleted" in outs:  # DVC then calls everything it depends on modified
-        return "there is no output yet"
+    outs = _paths(changes, "changed outs")
+    if name.endswith(".dvc"):
+        return "to be added to DVC's cache", next(iter(outs), "")
+    if any(not Path(out).exists() for out in outs):  # DVC then calls everything it depends on modified
+        return "no output yet", ""
+    if changed := [path for path, state in deps.items() if state != "deleted"]:
+        return "changed", changed[0]
     if deps:
-        return f"{next(iter(deps))} has changed"
+        return "something it needs is absent", next(iter(deps))
     if "changed command" in changes:
-        return "its command has changed"
-    if "not in cache" in outs:
-        return NOT_IN_CACHE
-    return "the output is not the one in dvc.lock"
+        return "another command", ""
+    if "not in cache" in outs.values():
+        return NOT_IN_CACHE, ""
+    return "the output is not the one in dvc.lock", ""
 
 
 def _paths(changes: list[Any], key: str) -> dict[str, str]:

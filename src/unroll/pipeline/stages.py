@@ -94,10 +94,8 @@ class Stages:
         """One command, again for as long as another process holds what it needs."""
         noted = False
         while (process := self._start(arguments)) is not None:
-            try:
-                code, said, name = self._watch(process)
-            finally:
-                self.processes.discard(process)
+            code, said, name = self._watch(process)
+            self.processes.discard(process)
             if code == 0 or self.interrupted:
                 return
             text = "\n".join(said)
@@ -168,14 +166,14 @@ class Stages:
         self.stop.set()
 
     def _end(self) -> None:
-        """Interrupt all processes, as Ctrl-C does, and kill those that have not ended after a while."""
+        """Interrupt all processes, as Ctrl-C does, and kill what has not ended after a while, or was left behind."""
         with self.lock:
             self.interrupted = True
             self.stop.set()
         with contextlib.suppress(KeyboardInterrupt):  # pressed again: it is not to take longer
             self._signal(signal.SIGINT)
             deadline = time.monotonic() + PATIENCE
-            while self.processes and time.monotonic() < deadline:
+            while time.monotonic() < deadline and any(process.poll() is None for process in list(self.processes)):
                 time.sleep(0.05)
         self._signal(signal.SIGKILL)
 

@@ -1,0 +1,135 @@
+"""How far a pipeline is, why its stages run, and how long the rest takes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from unroll.pipeline import progress as module
+from unroll.pipeline.progress import Progress, kind, span
+from unroll.pipeline.repro import reasons
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "time", made)
+    return made
+
+
+def ran(progress: Progress, clock: Clock, name: str, seconds: float) -> None:
+    progress.started(name)
+    clock.now += seconds
+    progress.finished(name)
+
+
+def test_the_time_left_is_that_of_stages_of_the_same_kind(clock: Clock) -> None:
+    progress = Progress(jobs=2, stream=io.StringIO())
+    progress.expect(["prepare@a", "train@a", "train@b", "train@c", "report", "data.dvc"])
+    assert progress.left() is None  # nothing is known yet
+    ran(progress, clock, "prepare@a", 2)
+    assert progress.left() == pytest.approx(4 * 2 / 2)
+    ran(progress, clock, "train@a", 10)
+    assert progress.left() == pytest.approx((2 * 10 + 6) / 2)  # of the report only the mean of all is known
+    progress.started("train@b")
+    clock.now += 4
+    assert progress.left() == pytest.approx((6 + 10 + 6) / 2)
+    clock.now += 100  # later than expected, but never in the past
+    assert progress.left() == pytest.approx((10 + 6) / 2)
+    assert progress.line() == "2 of 5 stages, 1 min 56 s so far, about 8 s left; running: train@b"
+
+
+def test_stages_that_turn_out_to_be_up_to_date_no_longer_count(clock: Clock) -> None:
+    progress = Progress(1, io.StringIO())
+    progress.expect(["resolve", "train@a", "train@b"])
+    ran(progress, clock, "resolve", 1)
+    progress.expect(["train@b", "report"])
+    assert progress.line().startswith("1 of 3 stages")
+    progress.finished("report")  # did not run
+    assert progress.line().startswith("1 of 2 stages")
+    progress.started("train@b")
+    progress.stopped("train@b")  # failed
+    assert progress.line().startswith("1 of 1 stages")
+
+
+def test_a_log_gets_few_lines(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress(1, stream)
+    progress.expect(f"train@{number}" for number in range(120))
+    for number in range(120):
+        progress.started(f"train@{number}")
+        clock.now += 1
+        progress.draw()
+        progress.finished(f"train@{number}")
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 9  # in two minutes
+    assert lines[-1] == "120 stages in 2 min 0 s"
+    assert "\033" not in stream.getvalue()
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_terminal_has_one_line_that_fits(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    progress = Progress(1, stream)
+    progress.started("train@" + "x" * 100)
+    for _ in range(3):
+        progress.draw()
+    assert "\n" not in stream.getvalue()
+    assert all(len(line) < 40 for line in stream.getvalue().replace("\033[K", "").split("\r"))
+    progress.note("unroll: a sentence")
+    assert stream.getvalue().endswith("unroll: a sentence\n")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("train-cells@adding-rnn-0", "train-cells"), ("report", "report"),
+                                                ("paper/dvc.yaml:fetch@brown", "fetch")])  # fmt: skip
+def test_a_kind_is_what_stands_before_the_at(name: str, expected: str) -> None:
+    assert kind(name) == expected
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.7, "1 min 0 s"), (125, "2 min 5 s"),
+                                               (7500, "2 h 5 min")])  # fmt: skip
+def test_a_time_reads_well(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_reasons_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "abcde":
+        Path(name).touch()
+    stale = {
+        "resolve": [{"changed deps": {"conf": "modified"}}],
+        "train@a": [{"changed outs": {"a": "not in cache"}}],
+        "train@b": [{"changed outs": {"b": "not in cache"}}],
+        "train@x": [{"changed deps": {"configs": "modified"}}, {"changed outs": {"x": "not in cache"}}],
+        "certify@c": ["changed command"],
+        "evaluate@d": [{"changed outs": {"d": "modified"}}],
+        "report": [{"changed deps": {"runs": "deleted"}}],
+        "data.dvc": [{"changed outs": {"e": "not in cache"}}],
+    }
+    said = reasons(stale)
+    assert "  changed: 1 resolve (conf)" in said
+    assert "  no output yet: 1 train" in said  # x is not here
+    assert "  another command: 1 certify" in said
+    assert "  the output is not the one in dvc.lock: 1 evaluate" in said
+    assert "  something it needs is absent: 1 report (runs)" in said
+    assert "  to be added to DVC's cache: 1 data.dvc (e)" in said
+    assert any("2 train" in line and ".dvc/cache" in line for line in said)
+    assert "2 networks are trained" in said[-1]
+    assert "dvc commit" in said[-1]
