@@ -17,7 +17,15 @@ from typing import Any, NoReturn
 
 from unroll import __version__
 from unroll.credentials import public, without_secrets
-from unroll.errors import BadInput, NotCertified, ProcessLost, StageFailed, no_such
+from unroll.errors import (
+    BadInput,
+    NotCertified,
+    ProcessLost,
+    StageFailed,
+    is_lack_of_memory,
+    lack_of_memory,
+    no_such,
+)
 from unroll.launching import launch, place
 
 WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
@@ -60,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except ModuleNotFoundError as error:
         print(f"unroll: this needs the package {error.name}: pip install -e '.[all]'", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        print(f"unroll: {lack_of_memory(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

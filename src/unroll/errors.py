@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -27,6 +28,21 @@ class StageFailed(RuntimeError):
 
 class NotCertified(RuntimeError):
     """A run's numbers depend on what they must not; the command line prints it and exits with 1."""
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, of the machine or of a GPU: torch has no one class for it."""
+    said = ("can't allocate memory", "not enough memory", "out of memory", "overflow")
+    sized = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
+    return isinstance(error, MemoryError) or sized
+
+
+def lack_of_memory(error: BaseException) -> BadInput:
+    """The sentence for :func:`is_lack_of_memory`."""
+    asked = re.search(r"(?i)allocate ([\d.]+ ?\w+)", str(error))
+    return BadInput(f"There is not enough memory{f' to allocate {asked[1]}' if asked else ''}; lower "
+                    "recurrent.hidden_size, recurrent.embedding_size, training.batch_size or "
+                    "training.truncation_length.")  # fmt: skip
 
 
 def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from unroll.errors import BadInput, ProcessLost
 
+PROCESSES = 4  # for each core, at most: each takes a third of a gigabyte
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -75,6 +76,10 @@ def launch(devices: int, arguments: Sequence[str], module: str = "unroll.cli") -
         end_with_the_launcher()
     if here.world > 1 or devices == 1:
         return False
+    most = PROCESSES * (os.cpu_count() or 1)
+    if devices > most:
+        raise BadInput(f"training.devices={devices} is more than this machine can run: at most {most}, {PROCESSES} for "
+                       "each core; lower it.")  # fmt: skip
     _run(devices, [module, *arguments])
     return True
 

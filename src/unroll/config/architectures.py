@@ -14,8 +14,8 @@ from unroll.config.section import Name, Section
 class LearnedConfig(Section):
     """What every network that learns by gradient has."""
 
-    hidden_size: int = Field(ge=1, description="Width H of each direction of a layer.")
-    embedding_size: int = Field(ge=1, description="Width of the embedding of a token.")
+    hidden_size: int = Field(ge=1, le=10**6, description="Width H of each direction of a layer.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a token.")
     embedding_scale: float = Field(
         gt=0, description="Standard deviation of the embedding's first values; small if it is tied and has many rows."
     )
@@ -28,7 +28,7 @@ class LearnedConfig(Section):
 class SharedConfig(LearnedConfig):
     """What architectures of an experiment share, each as far as it has it, unless the file of one differs."""
 
-    layers: int = Field(ge=1, description="Number of layers L.")
+    layers: int = Field(ge=1, le=1000, description="Number of layers L.")
     variational: bool = Field(description="Whether a sequence drops the same units at every step.")
     weight_dropout: float = Field(ge=0, lt=1, description="Probability that an entry of W is dropped.")
     layer_norm: bool = Field(description="Whether cells normalise their products (layer normalisation).")
@@ -41,16 +41,16 @@ class CharacterCNNConfig(Section):
     """Spelling of each word by a convolution."""
 
     name: Literal["cnn"] = Field(description="The network that spells.")
-    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
-    size: int = Field(ge=1, description="Width of the vector of a word.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, le=10**6, description="Width of the vector of a word.")
 
 
 class CharacterBiLSTMConfig(Section):
     """Spelling of each word by an LSTM from both ends."""
 
     name: Literal["bilstm"] = Field(description="The network that spells.")
-    embedding_size: int = Field(ge=1, description="Width of the embedding of a character.")
-    size: int = Field(ge=1, description="Width H of each direction.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a character.")
+    size: int = Field(ge=1, le=10**6, description="Width H of each direction.")
 
 
 class SoftmaxConfig(Section):
@@ -72,8 +72,8 @@ class FeedbackConfig(Section):
     """
 
     name: Literal["feedback"] = Field(description="How labels are told.")
-    embedding_size: int = Field(ge=1, description="Width of the embedding of the label before.")
-    beam: int = Field(ge=1, description="Label sequences kept in prediction; 1 is greedy.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of the label before.")
+    beam: int = Field(ge=1, le=10_000, description="Label sequences kept in prediction; 1 is greedy.")
 
 
 Characters = Annotated[CharacterCNNConfig | CharacterBiLSTMConfig, Field(discriminator="name")]
@@ -108,8 +108,8 @@ class ConvolutionalConfig(LearnedConfig):
 
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["convolutional"] = Field(description="The kind of network.")
-    layers: int = Field(ge=1, description="Number of layers L.")
-    kernel_width: int = Field(ge=1, description="Steps that a filter sees, an odd number.")
+    layers: int = Field(ge=1, le=1000, description="Number of layers L.")
+    kernel_width: int = Field(ge=1, le=10_001, description="Steps that a filter sees, an odd number.")
 
     @field_validator("kernel_width")
     @classmethod
@@ -124,7 +124,9 @@ class FeedforwardConfig(LearnedConfig):
 
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["feedforward"] = Field(description="The kind of network.")
-    order: int = Field(ge=2, description="Length n of its n-grams: it reads the n - 1 tokens before the next one.")
+    order: int = Field(
+        ge=2, le=1000, description="Length n of its n-grams: it reads the n - 1 tokens before the next one."
+    )
     direct: bool = Field(description="Whether embeddings are connected with the output directly.")
 
 

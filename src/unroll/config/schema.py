@@ -65,8 +65,8 @@ class OptimizerConfig(Section):
 class TrainingConfig(Section):
     """How a network is trained."""
 
-    tokens: int = Field(ge=1, description="Budget: real tokens read in training; epochs follow from it.")
-    batch_size: int = Field(ge=1, description="Sequences, or parallel streams of a language model, per step.")
+    tokens: int = Field(ge=1, le=10**15, description="Budget: real tokens read in training; epochs follow from it.")
+    batch_size: int = Field(ge=1, le=10**9, description="Sequences, or parallel streams of a language model, per step.")
     truncation_length: int | None = Field(
         ge=1, description="Steps k of a window, through which the gradient flows back; null for all there are."
     )
@@ -90,21 +90,25 @@ class TrainingConfig(Section):
     temporal_activation_regularization: float = Field(
         ge=0, description="Weight of the mean square of their change from step to step."
     )
-    accumulate: int = Field(ge=1, description="Batches whose gradients are summed for one step of the optimizer.")
+    accumulate: int = Field(
+        ge=1, le=10**9, description="Batches whose gradients are summed for one step of the optimizer."
+    )
     dropped_steps: int = Field(
         ge=0, description="Steps in a row that may be left out, since loss or gradient are not finite, before it stops."
     )
     precision: Literal["32", "bf16-mixed", "16-mixed", "64", "auto"] = Field(
         description="Numbers of the arithmetic; auto for the fastest that the machine has instructions for."
     )
-    devices: int = Field(ge=1, description="Processes on each machine that train together, each with a GPU or threads.")
+    devices: int = Field(
+        ge=1, le=1024, description="Processes on each machine that train together, each with a GPU or threads."
+    )
     checkpoint_seconds: float = Field(gt=0, description="Seconds between two checkpoints, from which a run goes on.")
-    validations: int = Field(ge=1, description="Validations over the budget, evenly spaced in tokens.")
+    validations: int = Field(ge=1, le=10**6, description="Validations over the budget, evenly spaced in tokens.")
     patience: int | None = Field(description="Validations without improvement before stopping; null for never.")
     evaluation_streams: int = Field(
         ge=1, description="Streams of a language model in evaluation: 1 is exact, more are faster."
     )
-    threads: int = Field(ge=1, description="CPU threads; fixed, since sums depend on it.")
+    threads: int = Field(ge=1, le=1024, description="CPU threads; fixed, since sums depend on it.")
 
     @field_validator("precision", mode="before")
     @classmethod

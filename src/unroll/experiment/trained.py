@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unroll.config import Config, load
 from unroll.data.vocabulary import Vocabulary
-from unroll.errors import BadInput
+from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_task
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.tasks import LanguageModel, Task
@@ -50,6 +50,8 @@ class Trained:
         except BadInput:
             raise
         except (SafetensorError, RuntimeError, *MISREAD) as error:
+            if is_lack_of_memory(error):
+                raise
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
         task.eval()

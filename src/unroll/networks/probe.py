@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unroll import cells
 from unroll.cells.base import Cell
-from unroll.errors import BadInput
+from unroll.errors import BadInput, is_lack_of_memory
 from unroll.networks.scan import scan
 
 ROWS, STEPS = 2, 3
@@ -212,7 +212,11 @@ def failures(kind: type[Cell], input_size: int, hidden_size: int) -> Iterator[No
     except BadInput:
         raise
     except Exception as error:  # whatever a cell does
-        own = {inspect.getsourcefile(each) for each in kind.__mro__ if issubclass(each, Cell) and each not in KNOWN}
+        if is_lack_of_memory(error):
+            raise
+        known = {each.__module__ for each in KNOWN}
+        own = {inspect.getsourcefile(each) for each in kind.__mro__
+               if issubclass(each, Cell) and each.__module__ not in known}  # fmt: skip
         lines = [frame for frame in extract_tb(error.__traceback__) if frame.filename in own]
         place = f"{_near(lines[-1].filename)}, line {lines[-1].lineno}" if lines else _place(kind)
         reason = " ".join(str(error).split())[:200].rstrip(".")

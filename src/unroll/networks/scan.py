@@ -78,6 +78,8 @@ def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
     Raises:
         BadInput: one has no step, or the state is not of these sequences.
     """
+    if not len(lengths):
+        raise BadInput("A batch has no sequences; give at least one.")
     shortest = int(lengths.min())
     if shortest < 1:
         raise BadInput(f"Sequence {int(lengths.argmin())} of a batch is empty; give sequences of at least one step.")

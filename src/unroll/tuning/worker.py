@@ -20,7 +20,7 @@ from typing import Any
 
 from unroll.config import Config
 from unroll.credentials import without_secrets
-from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable
+from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable, is_lack_of_memory, lack_of_memory
 from unroll.experiment import Busy, Pruned, finished, train
 from unroll.interruption import Interruption
 from unroll.launching import end_with_the_launcher, launch, place
@@ -116,6 +116,7 @@ def _telling(claim: Claim) -> Iterator[None]:
         where = error.filename or "a file or a connection"
         raise Unavailable(f"{where}: {error.strerror or error}; mend it, and start the same command again.") from error
     except Exception as error:  # whatever one network does to itself
+        error = lack_of_memory(error) if is_lack_of_memory(error) else error
         told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         claim.note(error=without_secrets(told)[:500])
         claim.tell("FAIL")
