@@ -66,3 +66,21 @@ def test_a_run_whose_validation_is_not_finite_is_written_as_json(
     found = training.finished(config, prepared, out)
     assert found is not None
     assert math.isnan(found["loss"])
+
+
+@pytest.mark.parametrize("value", ["NaN", "null", "Infinity"])
+def test_a_verdict_on_a_diverged_seed_is_the_sentence_about_it(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = {f"{arch}-{seed}": {"arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {},
+                               "test": {"perplexity": 2.0 + seed + len(arch)}, "validation": {"perplexity": 2.0 + seed},
+                               "headline": "perplexity", "mode": "min", "task": "language_model"}
+            for arch in ("lstm", "gru") for seed in range(5)}  # fmt: skip
+    text = json.dumps(runs).replace('"perplexity": 10.0', f'"perplexity": {value}')
+    assert text.count(value) == 1
+    Path("a.json").write_text(text, encoding="utf-8")
+    assert main(["verdict", "a.json:lstm", "a.json:gru"]) == 0
+    out = capsys.readouterr().out
+    assert "A run of lstm diverged (1 of 5 seeds)" in out.splitlines()[-1]
+    assert "better" not in out
