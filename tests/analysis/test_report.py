@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -200,3 +201,42 @@ def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
     assert number(-0.00001, 0.99) == "0.0000"
+
+
+DAMAGES: dict[str, bytes] = {
+    "empty": b"", "NUL": bytes(300), "a list": b"[]", "a list of numbers": b"[3]", "an object": b"{}", "null": b"null",
+    "other rows": b'[{"experiment": "words"}]', "nested": b"[" * 100_000, "no UTF-8": b"\xff\xfe\xff",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*DAMAGES, "cut"])
+@pytest.mark.parametrize("name", ["comparison/comparison.json", "comparison/targets.json", "metrics/tags.json",
+                                  "runs/tags/gru-3/history.csv"])  # fmt: skip
+def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: str, outputs: Path) -> None:
+    path = outputs / name
+    facts = outputs / "runs/tags/gru-3/run.json"
+    facts.write_text(json.dumps({"history": hashlib.sha256((facts.parent / "history.csv").read_bytes()).hexdigest()}))
+    whole = path.read_bytes() if path.exists() else b'[{"result": "PASS"}]'
+    path.write_bytes(DAMAGES.get(kind, whole[: len(whole) // 2]))
+    with pytest.raises(BadInput) as caught:
+        page(outputs)
+    assert str(path) in str(caught.value)
+    assert re.search("run unroll compare|outputs/metrics|train the run again", str(caught.value))
+
+
+@pytest.mark.parametrize(("key", "value"), [("run", 3), ("certified", "yes"), ("tokens", None), ("checks", [3]),
+                                            ("checks", []), ("checks", [{"check": "padding"}])])  # fmt: skip
+def test_a_certificate_that_was_damaged_is_bad_input(key: str, value: object, outputs: Path) -> None:
+    certificate: dict[str, Any] = {
+        "run": "words/lstm-0", "certified": True, "tokens": 10,
+        "checks": [{"check": "padding", "dtype": "float64", "tolerance": 1e-10, "deviation": 0.0, "passed": True}],
+    }  # fmt: skip
+    path = outputs / "certificates" / "words-lstm-0.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(certificate | {key: value}))
+    grid = {"language": COURSE["language"] | {"certified": ["lstm-0"]}}
+    with pytest.raises(BadInput, match="run unroll certify again") as caught:
+        write_report(grid, ABOUT, outputs, outputs / "report.html")
+    assert str(path) in str(caught.value)
+    path.write_text(json.dumps(certificate))
+    write_report(grid, ABOUT, outputs, outputs / "report.html")

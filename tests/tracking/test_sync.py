@@ -450,6 +450,19 @@ def test_a_later_run_leaves_what_an_earlier_one_has_still_to_send(
     assert not list((project / "outputs" / "working").iterdir())
 
 
+@pytest.mark.parametrize("content", [b"", bytes(200), b"[]", b'{"out": "x"}'])
+def test_sync_refuses_a_folder_whose_identity_was_damaged(
+    content: bytes, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    working = project / "outputs" / "working" / "tagging-lstm-0"
+    working.mkdir(parents=True)
+    (working / "identity.json").write_bytes(content)
+    assert main(["sync", str(working)]) == 2
+    said = capsys.readouterr().err
+    assert f"{working}/identity.json is damaged" in said
+    assert "start the command again that trained this run" in said
+
+
 def test_sync_refuses_what_is_no_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sync", "conf"]) == 2
     assert "conf is no run" in capsys.readouterr().err

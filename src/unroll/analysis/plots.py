@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import math
 import re
 import warnings
@@ -21,7 +23,9 @@ from matplotlib.figure import Figure
 from unroll.analysis.comparison import Results, by_arch
 from unroll.analysis.samples import measured
 from unroll.analysis.verdict import Interval, interval
+from unroll.errors import BadInput
 from unroll.metrics import Metric
+from unroll.outputs import MISREAD
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
@@ -149,10 +153,21 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
 
 
 def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
-    """Points of one curve of a run's history; where a run diverged, there is none."""
-    with path.open(encoding="utf-8", newline="") as file:
-        points = [(float(row["tokens"]), float(row["value"])) for row in csv.DictReader(file)
-                  if row["metric"] == metric]  # fmt: skip
+    """Points of one curve of a run's history; where a run diverged, there is none.
+
+    Raises:
+        BadInput: the history was cut or changed.
+    """
+    try:
+        content = path.read_bytes()
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        points = [(float(row["tokens"]), float(row["value"])) for row in rows if row["metric"] == metric]
+        facts = path.with_name("run.json")
+        digest = json.loads(facts.read_bytes()).get("history") if facts.exists() else None
+    except (csv.Error, *MISREAD):
+        raise BadInput(f"{path} is damaged; train the run again.") from None
+    if digest not in (None, hashlib.sha256(content).hexdigest()):  # older runs have no digest
+        raise BadInput(f"{path} is damaged (it is not what the run wrote); train the run again.")
     return [(tokens, value) for tokens, value in points if math.isfinite(value)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from unroll.analysis.page import write_page
 from unroll.analysis.samples import measured
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
+from unroll.analysis.written import load_certificate, load_rows, load_targets
 from unroll.errors import BadInput
 
 Chapters = dict[str, dict[str, list[Any]]]
@@ -39,8 +39,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     Raises:
         BadInput: figures or certificates are missing.
     """
-    rows = _compared(outputs / "comparison" / "comparison.json")
-    targets = outputs / "comparison" / "targets.json"
+    rows = load_rows(outputs / "comparison" / "comparison.json")
     archs = [grid["archs"] for grid in chapters.values()]
     sections = {
         chapter: [
@@ -54,37 +53,17 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         "report.html.j2", out,
         chapters=sections,
         certificates={chapter: _certificates(chapters[chapter], outputs) for chapter in sections},
-        targets=json.loads(targets.read_text(encoding="utf-8")) if targets.exists() else [],
+        targets=load_targets(outputs / "comparison" / "targets.json"),
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
     )  # fmt: skip
-
-
-def _compared(path: Path) -> list[dict[str, Any]]:
-    """Rows of a comparison.
-
-    Raises:
-        BadInput: there is none, or it is something else.
-    """
-    if not path.exists():
-        raise BadInput(f"{path} does not exist; run unroll compare, or make repro.")
-    try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        if any(not row.keys() >= {"mean", "low", "verdict", "difference_over_items", "caveat"} for row in rows):
-            raise KeyError
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise BadInput(f"{path} was not written by this version of unroll; run unroll compare again.") from None
-    return rows
 
 
 def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
     """What was found of each run of a chapter that is certified, a row per check."""
     found = []
     for name in [f"{experiment}-{run}" for experiment in grid["experiments"] for run in grid.get("certified", [])]:
-        path = outputs / "certificates" / f"{name}.json"
-        if not path.exists():
-            raise BadInput(f"{path} does not exist; run unroll certify, or make repro.")
-        found.append(_certificate(json.loads(path.read_text(encoding="utf-8"))))
+        found.append(_certificate(load_certificate(outputs / "certificates" / f"{name}.json")))
     return found
 
 

@@ -58,7 +58,7 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, A
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     try:
         return [_check(target, results[target.experiment]) for target in map(_target, content)]

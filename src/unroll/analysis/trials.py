@@ -137,7 +137,7 @@ def load_study(folder: Path) -> Study:
         return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"], scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
-    except (OSError, yaml.YAMLError, *MISREAD) as error:
+    except (OSError, yaml.YAMLError, csv.Error, *MISREAD) as error:
         raise BadInput(f"{folder} does not hold what unroll tune writes ({type(error).__name__}: {error}); remove it, "
                        "and run unroll tune again.") from None  # fmt: skip
 

@@ -249,7 +249,7 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path} does not exist as a file; name another, or change to the root of the project."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -263,6 +264,7 @@ class _Job:
                   "order": self._order(working.identity.data), "parameters": parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
                   "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
+        record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(to_json(record), encoding="utf-8")

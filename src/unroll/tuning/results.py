@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unroll.config import Config
-from unroll.outputs import whole
+from unroll.errors import BadInput
+from unroll.outputs import read_json, whole
 from unroll.tuning.job import Job, judged
 from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
@@ -138,7 +139,10 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
 def is_written(job: Job, out: Path) -> bool:
     """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
     path = out / "study.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        told = read_json(path, "unroll tune writes it again")
+    except BadInput:
+        return False
     return (told.get("name"), told.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
 
 

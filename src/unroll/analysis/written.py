@@ -1,0 +1,82 @@
+"""What other verbs have written for the report, checked as it is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unroll.errors import BadInput
+from unroll.outputs import MISREAD
+
+TEXTS = ("experiment", "arch", "split", "metric", "scale")
+COUNTS = ("seeds", "parameters", "tokens")
+NUMBERS = ("mean", "low", "high", "effect_size", "probability_of_improvement", "p_holm", "seeds_needed",
+           "difference_to_best", "difference_low", "difference_high")  # fmt: skip
+OTHERS = {"verdict", "caveat", "difference_over_items"}
+CHECK = {"dtype": str, "tolerance": int | float, "deviation": int | float, "passed": bool, "not_applicable": str}
+
+
+def load_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of ``comparison.json``.
+
+    Raises:
+        BadInput: there is no such file, or it was cut or changed.
+    """
+    rows = _list(path, "unroll compare")
+    for row in rows:
+        fits = row.keys() >= {*OTHERS, *NUMBERS} and all(isinstance(row.get(name), str) for name in TEXTS)
+        fits = fits and all(type(row.get(name)) is int for name in COUNTS)
+        if not fits or not all(isinstance(row[name], int | float | None) for name in NUMBERS):
+            raise _other(path, "unroll compare")
+    return rows
+
+
+def load_targets(path: Path) -> list[dict[str, Any]]:
+    """Rows of ``targets.json``; none if nothing was to be met.
+
+    Raises:
+        BadInput: the file was cut or changed.
+    """
+    rows = _list(path, "unroll compare --targets") if path.exists() else []
+    if not all(isinstance(row.get("figure", ""), int | float | None) and "result" in row for row in rows):
+        raise _other(path, "unroll compare --targets")
+    return rows
+
+
+def load_certificate(path: Path) -> dict[str, Any]:
+    """What ``certify`` wrote.
+
+    Raises:
+        BadInput: there is no such file, or it was cut or changed.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        fits = isinstance(content["run"], str) and isinstance(content["certified"], bool)
+        fits = fits and type(content["tokens"]) is int and bool(content["checks"])
+        for check in content["checks"]:
+            fits = fits and isinstance(check["check"], str) and ("not_applicable" in check or "deviation" in check)
+            fits = fits and all(isinstance(check[name], kind) for name, kind in CHECK.items() if name in check)
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; run unroll certify, or make repro.") from None
+    except MISREAD:
+        raise _other(path, "unroll certify") from None
+    if not fits:
+        raise _other(path, "unroll certify")
+    return content
+
+
+def _list(path: Path, verb: str) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; run {verb}, or make repro.") from None
+    except MISREAD:
+        raise _other(path, verb) from None
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise _other(path, verb)
+    return rows
+
+
+def _other(path: Path, verb: str) -> BadInput:
+    return BadInput(f"{path} is damaged, or of another version of unroll; run {verb} again, or make repro.")
