@@ -522,6 +522,31 @@ def test_a_count_of_solutions_is_stated() -> None:
     assert diverged.startswith("gru is better than lstm: solved by 5 of 5 seeds against 0 of 5 (1 diverged)")
 
 
+def test_counts_decide_on_any_scale_and_are_named_below_five_seeds() -> None:
+    f1 = Metric("f1", "difference", lower=False, top=1)
+    good, bad = [0.95, 0.96, 0.94, 0.95, 0.97], [0.1, 0.2, 0.1, 0.3, 0.1]
+    assert said(good, bad, f1, solved=(5, 0)) == (
+        "gru is better than lstm: solved by 5 of 5 seeds against 0 of 5 (p = 0.002).")  # fmt: skip
+    four = said(good[:4], bad[:4], f1, solved=(4, 0))
+    assert four.startswith("gru against lstm: solved by 4 of 4 seeds against 0 of 4 (p = 0.008), but below 5 seeds")
+    two = said(good[:2], bad[:2], f1, solved=(2, 0))
+    assert two.startswith(
+        "gru against lstm: solved by 2 of 2 seeds against 0 of 2; below 3 seeds of each there is no test"
+    )
+
+
+def test_a_permutation_test_of_four_seeds_says_how_many_are_missing() -> None:
+    text = said(FAR[:4], NEAR[:4], test="permutation")
+    assert text.startswith("gru and lstm differ by 1.00 ± 0.15 (p = 0.029), but below 5 seeds of each neither")
+    assert text.endswith(": 1 more seed of each is needed.")
+
+
+def test_seeds_that_agree_against_a_constant_leave_nothing_to_test() -> None:
+    found = judge(Sample([2.0] * 5), Sample([1.0], is_constant=True), ERROR)
+    assert sentence("gru", "kn", found, 1) == (
+        "The loss of gru is 2.00 times that of kn on every seed alike, which leaves nothing to test.")  # fmt: skip
+
+
 def test_where_every_run_solves_the_problem_or_none_does_means_are_compared() -> None:
     few, many = [0.00013, 0.00011, 0.00016, 0.00012, 0.00014], [0.0021, 0.0015, 0.0034, 0.0011, 0.0024]
     for solved in ((5, 5), (0, 0)):

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
-from unroll.metrics import exp
 from unroll.networks.language import ClozeNetwork
 from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.language_model import exp
 
 
 class Cloze(Task):

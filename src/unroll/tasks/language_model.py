@@ -11,7 +11,6 @@ from torch import Tensor
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
-from unroll.metrics import exp
 from unroll.networks.language import LanguageNetwork
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 
@@ -107,3 +106,8 @@ class LanguageModel(Task):
             added.append(token)
             inputs = torch.tensor([[token]])
         return vocabulary.join(added), total / max(length, 1)
+
+
+def exp(value: float) -> float:
+    """e to the power of a loss, or infinity where that is too large."""
+    return math.exp(value) if value < 700 else math.inf

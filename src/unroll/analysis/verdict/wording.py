@@ -43,19 +43,17 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
     if obstacle := _obstacle(names, judged, words):
         return obstacle
     if judged.p is None:
-        size = _capital(_size(names, judged, digits, words, f"{a} and {b}"))
-        return f"{size}{_untested(names, judged, words)}."
+        return f"{_full(names, judged, digits, words)}{_untested(names, judged, words)}."
     size, p = _size(names, judged, digits, words, "they"), _p(judged.p)
     if judged.better is not None:
         winner, loser = names[judged.better], names[1 - judged.better]
-        by = size.replace("they differ", "", 1) if judged.metric.scale == "difference" else f": {size}"
+        by = size.removeprefix("they differ") if size.startswith("they differ") else f": {size}"
         return f"{winner} is {words.better} than {loser}{by} ({p}){_yet(judged)}."
-    if judged.is_different and judged.method == "permutation":
+    if judged.is_different and any(judged.missing):
+        return f"{_full(names, judged, digits, words)} ({p}), but {_missing(names, judged, words)}."
+    if judged.is_different:  # by a permutation test, which finds another spread as well
         return (f"{a} and {b} do not come from one distribution, by a permutation test ({p}); their means may differ, "
                 f"or their spread alone: {size}.")  # fmt: skip
-    if judged.is_different:
-        size = _size(names, judged, digits, words, f"{a} and {b}")
-        return f"{_capital(size)} ({p}), but {_missing(names, judged, words)}."
     if judged.equivalence is not None and judged.equivalence < LEVEL:
         return f"{a} and {b} are {_within(judged)} ({_p(judged.equivalence)}): {size}."
     nor = "" if judged.equivalence is None else f", nor that they are {_within(judged)} ({_p(judged.equivalence)})"
@@ -100,8 +98,8 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
     if judged.method == "boschloo":
         return _counted(judged, words)
     difference, metric = judged.difference, judged.metric
-    alike = "" if difference.half_width != 0 or any(side.is_constant for side in judged.sides) else (
-        f" on every {words.value} alike")  # fmt: skip
+    is_alike = difference.half_width == 0 and not all(side.is_constant for side in judged.sides)
+    alike = f" on every {words.value} alike" if is_alike else ""
     if metric.scale == "difference":
         digits = decimals(digits, difference.half_width)
         spread = f" ± {difference.half_width:,.{digits}f}" if difference.half_width else ""
@@ -115,9 +113,12 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
     return f"{compared} is {means[more]} and {means[less]}, odds {times} as high{alike}"
 
 
-def _capital(clause: str) -> str:
-    """A clause at the start of a sentence, where a name keeps its small letter."""
-    return clause.replace("the ", "The ", 1) if clause.startswith("the ") else clause
+def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
+    """How large the difference is, as the start of a sentence, where a name keeps its small letter."""
+    size = _size(names, judged, digits, words, " and ".join(names))
+    if judged.method == "boschloo":
+        return f"{names[0]} against {names[1]}: {size}"
+    return size if size.startswith(names[0]) else size[0].upper() + size[1:]
 
 
 def _counted(judged: Judgement, words: Words) -> str:
@@ -182,11 +183,10 @@ def _missing(names: Names, judged: Judgement, words: Words) -> str:
         lacking = [(lacking[0][0], "each")]
     (count, name), *others = lacking
     more = "".join(f" and {other} of {which}" for other, which in others)
-    needed = (
-        f"{count} more {words.value} of {name}{more}" if count == 1 else f"{count} more {words.value}s of {name}{more}"
-    )
-    verb = "is" if needed.startswith("1 ") and not others and name != "each" else "are"
-    return f"{few}below {CLAIM} {words.value}s of each neither is called {words.better}: {needed} {verb} needed"
+    unit = words.value if count == 1 else f"{words.value}s"
+    verb = "is" if count == 1 and not others else "are"
+    return (f"{few}below {CLAIM} {words.value}s of each neither is called {words.better}: {count} more {unit} of "
+            f"{name}{more} {verb} needed")  # fmt: skip
 
 
 def _within(judged: Judgement) -> str:
