@@ -196,7 +196,8 @@ def test_a_run_in_work_is_sent_to_this_projects_tracker_alone(
     uri, heard = listener
     working = Path("outputs/working/run-12345678-0123456789abcdef")
     working.mkdir(parents=True)
-    (working / "identity.json").write_text(json.dumps({"mark": "a", "out": "b", "finished": False}), encoding="utf-8")
+    identity = {"mark": "a", "out": "b", "finished": False, "settings": "", "data": "", "code": "", "arithmetic": {}}
+    (working / "identity.json").write_text(json.dumps(identity), encoding="utf-8")
     memory = {"uri": uri, "run_id": "0" * 32, "key": "a", "sent": 0, "last": 0, "has_result": False, "record": None}
     (working / "tracking.json").write_text(json.dumps(memory), encoding="utf-8")
     assert main(["sync", str(working)]) == 2
@@ -344,3 +345,25 @@ def test_what_nobody_catches_shows_no_password() -> None:
     assert done.returncode == 1
     assert "ArithmeticError: http://host and http://host" in done.stderr
     assert "pw-" not in done.stderr
+
+
+def test_a_fingerprint_that_was_sent_finds_no_run_of_this_project(
+    small: Small, own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    config = small("tagging", "lstm", *BRIEFLY)
+    content = sent(config, own)
+    assert main(["train", "--config", str(write("mine.yaml", content)), "--out", "mine"]) == 0
+    shutil.copytree("mine", "theirs")
+    facts = json.loads(Path("theirs/run.json").read_text(encoding="utf-8"))
+    facts["fingerprint"] = "' or tags.fingerprint LIKE '%"
+    Path("theirs/run.json").write_text(json.dumps(facts), encoding="utf-8")
+    prepared = str(preparation.prepared(config.data))
+    for fingerprint in ("' or tags.fingerprint LIKE '%", f"{'0' * 64}' and tags.arch = 'lstm"):
+        facts["fingerprint"] = fingerprint
+        Path("theirs/run.json").write_text(json.dumps(facts), encoding="utf-8")
+        assert main(["certify", "theirs", "--prepared", prepared]) == 0
+    (logged,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert "certified" not in logged.data.tags
+    assert "MLflow did not take" not in capsys.readouterr().err

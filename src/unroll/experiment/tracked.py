@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import yaml
 from unroll.config import Config, asked, is_same_store, load, project_tracker
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
+from unroll.outputs import read_json
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import MEMORY, NullTracker, RunRecord, Tracker
 
@@ -83,7 +83,7 @@ def _uri_of(working: Path, run: Path) -> str:
     Raises:
         BadInput: it is another one, which a person must name.
     """
-    uri = str(json.loads((working / MEMORY).read_text(encoding="utf-8"))["uri"])
+    uri = str(read_json(working / MEMORY, "name the tracker with --uri").get("uri"))
     settings = run / "config.yaml"
     here = project_tracker(load(settings).experiment if settings.exists() else "")
     if not is_same_store(uri, here):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -141,6 +142,8 @@ def log_certificate(uri: str, certificate: dict[str, Any]) -> None:
 
 def _finished(client: MlflowClient, fingerprint: str) -> list[str]:
     """The finished run that has a fingerprint, the newest if there are several; none if there is none."""
+    if not re.fullmatch("[0-9a-f]{64}", fingerprint):  # of a run that somebody else wrote: it could ask for another's
+        return []
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
     return [run.info.run_id for run in client.search_runs(experiments, wanted, max_results=1)]
