@@ -13,10 +13,14 @@ QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 
 
 def browsed(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Open a page; on standard error is what stands in the console."""
+    """Open a page of a file; on standard error is what stands in the console."""
+    return visited(page.as_uri(), page.parent / "profile", *options)
+
+
+def visited(address: str, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Open a page, with a profile that the browser keeps in a folder."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("chromium is not installed")
-    profile = f"--user-data-dir={page.parent / 'profile'}"
-    command = [browser, *QUIET, profile, "--enable-logging=stderr", *options, page.as_uri()]
+    command = [browser, *QUIET, f"--user-data-dir={profile}", "--enable-logging=stderr", *options, address]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

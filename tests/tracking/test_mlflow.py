@@ -41,14 +41,15 @@ def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, pr
         subprocess.run(["git", *command], check=True)
     config, prepared = tracked(small, project, store)
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
-    assert run.info.run_name == "tagging/bilstm-0"
+    mark = json.loads((project / "runs/tagging/bilstm-0/run.json").read_text(encoding="utf-8"))["fingerprint"]
+    assert run.info.run_name == f"tagging/bilstm-0 ad hoc {mark[:6]}"
     assert run.info.status == "FINISHED"
     assert run.data.params["training.optimizer.learning_rate"] == str(config.training.optimizer.learning_rate)
     tags = run.data.tags
     assert (tags["experiment"], tags["arch"], tags["seed"], tags["task"]) == ("tagging", "bilstm", "0", "tagger")
     assert len(tags["mlflow.source.git.commit"]) == 40
     assert tags["git.dirty"] == "true"  # the corpus of this test is not committed
-    assert tags["fingerprint"] == json.loads((project / "runs/tagging/bilstm-0/run.json").read_text())["fingerprint"]
+    assert (tags["fingerprint"], tags["origin"]) == (mark, "ad hoc")
     (given,) = run.inputs.dataset_inputs
     assert given.dataset.name == config.data.name
     client = mlflow.MlflowClient()
@@ -68,7 +69,10 @@ def test_a_run_has_settings_curves_dataset_provenance_and_model(small: Small, pr
     runs = [project / "runs/tagging/bilstm-0"]
     results = experiment.evaluate(runs, prepared, Path("metrics.json"), None)
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
-    assert run.data.metrics["test/accuracy"] == results["bilstm-0"]["test"]["accuracy"]
+    assert run.data.metrics["test_accuracy"] == results["bilstm-0"]["test"]["accuracy"]
+    for name in ("validation_accuracy", "test_accuracy", "test_accuracy.left", "parameters", "seconds"):
+        (point,) = client.get_metric_history(run.info.run_id, name)
+        assert point.step == 0  # which MLflow draws as a bar
 
 
 def test_a_run_that_fails_is_marked_and_leaves_no_folder(

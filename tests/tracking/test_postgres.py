@@ -76,8 +76,11 @@ def test_a_run_is_tracked_by_a_server_on_postgresql(database: str, server: str, 
     results = experiment.evaluate([out], prepared, Path("metrics.json"), None)
 
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
-    assert (run.info.run_name, run.info.status) == ("tagging/bilstm-0", "FINISHED")
-    assert run.data.metrics["test/accuracy"] == results["bilstm-0"]["test"]["accuracy"]
+    assert (run.info.run_name, run.info.status) == (
+        f"tagging/bilstm-0 ad hoc {run.data.tags['fingerprint'][:6]}",
+        "FINISHED",
+    )
+    assert run.data.metrics["test_accuracy"] == results["bilstm-0"]["test"]["accuracy"]
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")  # no path of a machine, so that it may move
     rows = [row.split(",") for row in (out / "history.csv").read_text(encoding="utf-8").splitlines()[1:]]
     client = mlflow.MlflowClient()

@@ -61,7 +61,7 @@ def tracked(uri: str) -> tuple[Any, Points]:
 
     client = MlflowClient(uri)
     (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
-    names = [name for name in run.data.metrics if not name.startswith(("system/", "test/"))]
+    names = [name for name in run.data.metrics if name.startswith(("train/", "val/"))]
     points = [point for name in names for point in client.get_metric_history(run.info.run_id, name)]
     return run, Counter((point.step, point.key, point.value) for point in points)
 

@@ -3,7 +3,7 @@
 Defaults stand in YAML alone; every field has its sentence, which ``unroll config --explain`` prints.
 """
 
-from unroll.config.architectures import NgramConfig
+from unroll.config.architectures import NgramConfig, SharedConfig
 from unroll.config.compose import (
     CONF,
     asked,
@@ -15,6 +15,7 @@ from unroll.config.compose import (
     dump_data,
     load,
     load_data,
+    read,
 )
 from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
@@ -26,8 +27,9 @@ from unroll.config.study import StudyConfig
 from unroll.config.trackers import is_same_store, project_tracker, tracking_here
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "StudyConfig", "StudySettings", "TrackingConfig", "about", "asked",
-    "check", "check_files", "check_root", "complete_data", "compose", "compose_study", "compose_study_from", "corpora",
-    "course", "dump_data", "explain", "grid", "is_same_store", "load", "load_data", "load_data_here", "load_here",
-    "load_study", "load_study_here", "project_tracker", "resolve", "sections", "studies", "tracking_here",
+    "CONF", "Config", "DataConfig", "NgramConfig", "SharedConfig", "StudyConfig", "StudySettings", "TrackingConfig",
+    "about", "asked", "check", "check_files", "check_root", "complete_data", "compose", "compose_study",
+    "compose_study_from", "corpora", "course", "dump_data", "explain", "grid", "is_same_store", "load", "load_data",
+    "load_data_here", "load_here", "load_study", "load_study_here", "project_tracker", "read", "resolve", "sections",
+    "studies", "tracking_here",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -10,12 +12,27 @@ from typing import Any, Protocol
 
 import yaml
 
-from unroll.config import Config, asked, is_same_store, load, project_tracker
+from unroll.config import CONF, Config, SharedConfig, asked, is_same_store, load, project_tracker, read
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
-from unroll.outputs import read_json
+from unroll.metrics import HEADLINES
+from unroll.outputs import read_json, write_text
 from unroll.tracking.provenance import environment, git_state
-from unroll.tracking.tracker import MEMORY, NullTracker, RunRecord, Tracker
+from unroll.tracking.tracker import FIGURES, MEMORY, NullTracker, RunRecord, Tracker
+
+# texts, files and what decides no result would only crowd a comparison of runs
+NOT_COMPARED: dict[str, Any] = {
+    "data": {"title", "sources", "licence", "citation", "generator", "reader", "unit", "train", "validation", "test",
+             "token_column", "label_column"},
+    "training": {"checkpoint_seconds"}, "tracking": True, "experiment": True, "seed": True, "solved": True,
+}  # fmt: skip
+
+
+class Clock(Protocol):
+    """How many tokens a process has trained on, and for how many seconds."""
+
+    tokens: int
+    seconds: float
 
 
 class Trial(Protocol):
@@ -102,22 +119,72 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
     """
     data = working.identity.data
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
-            "task": config.task.name, "fingerprint": working.mark, "dvc.data_sha256": data,
-            "cpu": working.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
+            "task": config.task.name, "origin": _origin(working, trial), "fingerprint": working.mark,
+            "dvc.data_sha256": data, "cpu": working.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
     # what the run began with, if that was other code, another version or another processor
     tags |= {f"went_on_from.{name}": value for name, value in working.before.items()}
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
-    # texts and what is not set would only crowd a comparison of runs
-    texts = {"title", "sources", "licence", "citation", "generator"}
-    given = config.model_dump(mode="json", exclude={"data": texts, "tracking": True}, exclude_none=True)
-    params = dict(flatten(given))
+    name = f"{config.name} ad hoc {working.mark[:6]}" if tags["origin"] == "ad hoc" else config.name
     return RunRecord(
-        experiment=config.experiment, name=trial.name if trial else config.name, params=params,
+        experiment=config.experiment, name=trial.name if trial else name, params=params_of(config),
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
         environment=yaml.safe_dump(environment() | working.identity.arithmetic, sort_keys=False),
         data_name=config.data.name, data_digest=data, data_source=config.data.train, question=asked(config.experiment),
+        headline=headline_of(config),
     )  # fmt: skip
+
+
+def _origin(working: Working, trial: Trial | None) -> str:
+    """By what command a run was started."""
+    if trial:
+        return "study"
+    if "DVC_STAGE" not in os.environ:
+        return "ad hoc"
+    return "paper" if Path(working.out).is_relative_to(Path("paper").resolve()) else "course"
+
+
+def headline_of(config: Config) -> str:
+    """The figure by which runs of an experiment are compared."""
+    names = HEADLINES[config.task.name]
+    return names[0] if len(names) == 1 or config.data.scheme else names[1]  # accuracy where no spans are marked
+
+
+def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,
+                 clock: Clock) -> None:  # fmt: skip
+    """Note single figures of a finished run for its tracker; speed and time vary, and so are part of no output.
+
+    Args:
+        folder: working folder of the run.
+        config: its settings.
+        best: figures of its best validation.
+        parameters: of its network.
+        tokens: that it was trained on.
+        clock: that ran while it was trained: of a run that went on, since then.
+    """
+    headline = headline_of(config)
+    found = {f"validation_{headline}": best[headline], "parameters": float(parameters)}
+    if clock.tokens:
+        speed = clock.tokens / clock.seconds
+        found |= {"tokens_per_second": round(speed), "seconds": round(tokens / speed, 1)}
+    known = {name: value for name, value in found.items() if math.isfinite(value)}
+    write_text(folder / FIGURES, json.dumps(known) + "\n")
+
+
+def params_of(config: Config) -> dict[str, str]:
+    """Settings as a person types them, for comparisons of runs; the file ``config.yaml`` of the run has all.
+
+    An architecture is its name, what it shares with others, and what differs from its file.
+    """
+    given = config.model_dump(mode="json", exclude=NOT_COMPARED, exclude_none=True)
+    arch = dict(flatten(given.pop("arch")))
+    path = CONF / "arch" / f"{arch.pop('name')}.yaml"
+    stated = dict(flatten(read(path))) if path.is_file() else {}
+    shared = {key: value for key, value in arch.items() if key in SharedConfig.model_fields}
+    own = {key: value for key, value in arch.items() if key not in shared and stated.get(key) != value}
+    named = {"arch": config.arch.name, "data": given["data"].pop("name"), "task": given["task"].pop("name")}
+    parts = {"recurrent": shared, "arch": own, **{key: given[key] for key in ("data", "task", "training")}}
+    return {**named, "seed": str(config.seed), **dict(flatten(parts))}
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -21,7 +21,7 @@ from unroll.data.prepared import open_split, open_vectors, open_vocabulary
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, evaluation_settings, loaders
 from unroll.experiment.evaluation import counts, evaluate_task
-from unroll.experiment.tracked import Trial, build_tracker, record_of
+from unroll.experiment.tracked import Trial, build_tracker, note_figures, record_of
 from unroll.experiment.trained import read_facts, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
@@ -32,7 +32,7 @@ from unroll.outputs import to_json, whole
 from unroll.tasks import LanguageModel
 from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
 from unroll.tracking.tracker import Status
-from unroll.training.callbacks import Best, History, Interruptible, Watched
+from unroll.training.callbacks import Best, Clock, History, Interruptible, Watched
 from unroll.training.checkpoint import Identity, Resume, usable
 from unroll.training.distributed import Group, joined, leave
 from unroll.training.exchange import by_the_first
@@ -120,6 +120,7 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
             written.mkdir()
             HistoryFile(folder).publish(written / HISTORY)
             job.publish(written, working, figures)
+            note_figures(folder, job.config, figures, job.parameters, job.task.tokens_seen, job.clock)
         tracker.log_result(out)
         status = "FINISHED"
     except Pruned:
@@ -158,6 +159,7 @@ class _Job:
 
     def __init__(self, config: Config, prepared: Path, group: Group, trial: Trial | None) -> None:
         self.config, self.group, self.trial = config, group, trial
+        self.clock = Clock()
         seed_everything(config.seed, verbose=False)
         self.vocabulary = open_vocabulary(prepared)
         self.fit_folder = prepared / "fit"
@@ -165,6 +167,11 @@ class _Job:
         vectors = open_vectors(prepared) if self.vocabulary.vector_size else None
         self.task = build_task(config, self.vocabulary.spec, vectors)
         begin(self.task, self.splits["train"])
+
+    @property
+    def parameters(self) -> int:
+        """Size of the network."""
+        return sum(parameter.numel() for parameter in self.task.parameters())
 
     def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
         """Train, by gradient or by counting, leave the best validation's weights in the task, and judge those."""
@@ -181,8 +188,10 @@ class _Job:
     def _count(self, folder: Path) -> dict[str, float]:
         task, split = self.task, self.splits["train"]
         assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey) and split.tokens is not None
+        start = time.perf_counter()
         task.network.fit(split.tokens)
-        task.tokens_seen = split.steps
+        self.clock.seconds = time.perf_counter() - start
+        self.clock.tokens = task.tokens_seen = split.steps
         _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
         figures = evaluate_task(task, validation)
         now = str(int(time.time() * 1000))
@@ -221,7 +230,7 @@ class _Job:
                 # a learned first state has one only in a window that begins with it
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
-                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched,
+                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, self.clock,
                     Interruptible(interruption), resume,
                 ],
             )  # fmt: skip
@@ -257,11 +266,10 @@ class _Job:
         (folder / "weights.safetensors").write_bytes(save(tensors(self.task)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
-        parameters = sum(parameter.numel() for parameter in self.task.parameters())
         record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
-                  "order": self._order(working.identity.data), "parameters": parameters,
+                  "order": self._order(working.identity.data), "parameters": self.parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
                   "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
         record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()

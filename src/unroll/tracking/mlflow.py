@@ -22,7 +22,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
 from unroll.tracking.spool import Spool
-from unroll.tracking.store import allowed, forgiving, open_store, plain
+from unroll.tracking.store import forgiving, open_store, plain, single
 from unroll.tracking.tracker import RunRecord, Status
 
 PAUSE = 1.0  # seconds between two sendings
@@ -119,9 +119,9 @@ def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
         now = int(time.time() * 1000)
         for fingerprint, result in results.items():
             for run_id in _finished(client, fingerprint):
-                split = result["split"]
-                figures = {allowed(f"{split}/{name}"): value for name, value in result["test"].items()}
-                points = [Metric(name, value, now, result["tokens"]) for name, value in figures.items()]
+                figures = {single(result["split"], name): value for name, value in result["test"].items()}
+                # a figure that is not a number has its reason in the file; step 0 makes bars of single figures
+                points = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
                 client.log_batch(run_id, points)
 
 
@@ -161,13 +161,14 @@ def serve_ui(uri: str, port: int) -> None:
         raise BadInput(f"{uri} is a server already; open it in a browser.")
     open_store(uri)
     command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", "./mlruns", "--host", "127.0.0.1",
-               "--port", str(port)]  # fmt: skip
+               "--port", str(port), "--app-name", "unroll"]  # fmt: skip
     # mlflow starts uvicorn by name, so this environment's programs must come first; its workers for jobs, which nobody
     # asks for here, would be six processes of a quarter of a gigabyte
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # the URI may have a password, and other users see the arguments of a process
     environment = {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                    "MLFLOW_BACKEND_STORE_URI": with_secrets(uri)}  # fmt: skip
+    print(f"unroll: the runs are at http://127.0.0.1:{port}/#/experiments", file=sys.stderr)
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

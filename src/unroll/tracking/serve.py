@@ -12,6 +12,7 @@ import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model
+from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.tracking.provenance import PACKAGES
 
@@ -31,7 +32,7 @@ def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
     """
     run = client.get_run(run_id)
     name = re.sub(r"[/:.%\"']", "-", str(run.info.run_name))  # without what MLflow refuses
-    model = client.create_logged_model(run.info.experiment_id, name, run_id)
+    model = client.create_logged_model(run.info.experiment_id, name, run_id, resolve_tags())
     try:
         with TemporaryDirectory() as place:
             _save(folder, Path(place), Model(run_id=run_id, model_id=model.model_id))

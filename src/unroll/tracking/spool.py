@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import read_json, write_text
 from unroll.tracking import serve
 from unroll.tracking.store import allowed, client_of, experiment_of, open_store
-from unroll.tracking.tracker import MEMORY, RunRecord, Status
+from unroll.tracking.tracker import FIGURES, MEMORY, RunRecord, Status
 
 TAG = 5_000  # characters that MLflow takes in a tag
 BATCH = 1_000  # points that MLflow takes in one call
@@ -92,7 +93,7 @@ class Spool:
 
     def _made(self, record: RunRecord) -> str:
         """A run that was made for this spool, or a new one."""
-        experiment = experiment_of(self.client, record.experiment, record.question)
+        experiment = experiment_of(self.client, record.experiment, record.question, record.headline)
         for run in self.client.search_runs([experiment], f"tags.`unroll.spool` = '{self.key}'", max_results=1):
             return str(run.info.run_id)
         tags = resolve_tags({**record.tags, "unroll.spool": self.key})
@@ -148,8 +149,15 @@ class Spool:
         return known
 
     def send_result(self, folder: Path, with_model: bool) -> None:
-        """Pass on what a finished run has beside its points."""
+        """Pass on what a finished run has beside its points: single figures, at step 0, are drawn as bars."""
         assert self.run_id is not None
+        figures = self.memory.with_name(FIGURES)
+        if figures.exists():
+            now = int(time.time() * 1000)
+            found = read_json(figures, "delete it, and MLflow gets all but its figures")
+            self.client.log_batch(
+                self.run_id, [Metric(allowed(name), float(value), now, 0) for name, value in found.items()]
+            )
         self.client.log_artifact(self.run_id, str(folder / HISTORY))
         if with_model:
             serve.log_model(folder, self.client, self.run_id)

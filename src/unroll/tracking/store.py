@@ -27,7 +27,8 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it is star
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # a server that is down is reported once
 utils.MAX_RETRY_COUNT = 4  # ten, MLflow's own, would wait 100 seconds for a database that cannot be opened
 
-KIND, NOTE = "mlflow.experimentKind", "mlflow.note.content"  # tags that MLflow's pages read
+# tags of an experiment: two that MLflow's pages read, and the figure by which its runs are compared
+KIND, NOTE, HEADLINE = "mlflow.experimentKind", "mlflow.note.content", "headline"
 
 
 @contextlib.contextmanager
@@ -92,7 +93,7 @@ def client_of(uri: str) -> MlflowClient:
     return MlflowClient(with_secrets(uri))
 
 
-def experiment_of(client: MlflowClient, name: str, question: str) -> str:
+def experiment_of(client: MlflowClient, name: str, question: str, headline: str = "") -> str:
     """Identifier of an experiment, which is made if need be, and restored if it was deleted.
 
     Its tags have MLflow show it as one of model training, under its question.
@@ -101,12 +102,13 @@ def experiment_of(client: MlflowClient, name: str, question: str) -> str:
         client: of an open store.
         name: of the experiment.
         question: that it answers.
+        headline: figure by which its runs are compared, if it is known yet.
     """
     found = client.get_experiment_by_name(name) or _made(client, name)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
         print(f"unroll: MLflow's experiment {name} was deleted; it is restored, with its runs.", file=sys.stderr)
-    for key, value in {KIND: "custom_model_development", NOTE: question}.items():
+    for key, value in {KIND: "custom_model_development", NOTE: question, HEADLINE: headline}.items():
         if value and key not in found.tags:  # a description that a person has written stays
             client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
@@ -128,3 +130,8 @@ def _made(client: MlflowClient, name: str) -> Experiment:
 def allowed(name: str) -> str:
     """A metric's name without what MLflow refuses."""
     return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def single(split: str, name: str) -> str:
+    """Name of a figure that a run has once: without a slash, so that MLflow draws it after the curves."""
+    return allowed(f"{split}_{name}".replace("/", "."))

@@ -22,6 +22,7 @@ class RunRecord:
         environment: versions, as YAML.
         data_name, data_digest, data_source: the dataset.
         question: that the experiment answers.
+        headline: figure by which runs of the experiment are compared.
     """
 
     experiment: str
@@ -33,10 +34,12 @@ class RunRecord:
     data_name: str
     data_digest: str
     data_source: str
-    question: str = ""  # of a run that an older version began
+    question: str = ""  # absent in what an older version has noted, as is the next one
+    headline: str = ""
 
 
 PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run
+FIGURES = "figures.json"  # of a run's working folder: single figures of the finished run, for the tracker
 MEMORY = "tracking.json"  # of a run's working folder: to which run its points go, and how many were sent
 
 

@@ -167,6 +167,21 @@ class Watched(Callback):
         trainer.should_stop = trainer.should_stop or self.ended
 
 
+class Clock(Callback):
+    """Measures what a process has trained on, and for how long, its validations included."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.tokens = trainable(pl_module).tokens_seen - self.begin
+        self.seconds = time.perf_counter() - self.start
+
+
 class Lines(Callback):
     """One quiet line per validation, for logs and pipes."""
 

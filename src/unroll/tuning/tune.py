@@ -105,6 +105,7 @@ def _parent(job: Job, study: Study) -> str | None:
                "tokens": str(job.first.training.tokens)}  # fmt: skip
     tags = {
         "study": config.name,
+        "origin": "study",
         "mlflow.note.content": config.question,
         "optuna.storage": config.storage,
         **git_state(),
