@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -155,13 +156,19 @@ def address(small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyP
         ui.wait(timeout=30)
 
 
+def text_of(where: str, profile: Path) -> str:
+    """What a page says, on a window that has room for all columns of a table."""
+    options = ("--dump-dom", "--virtual-time-budget=40000", "--window-size=1900,1800")
+    return " ".join(re.sub(r"<[^>]+>", " ", visited(where, profile, *options).stdout).split())
+
+
 @pytest.mark.browser
 def test_the_pages_open_on_model_training_with_the_figures_that_are_asked_for(address: str, tmp_path: Path) -> None:
     (group,) = {run.info.experiment_id for run in all_runs()}
     chosen = "%5B" + ",".join(f"%22{run.info.run_id}%22" for run in all_runs()) + "%5D"
     for page, words in PAGES.items():
         where = address + page.format(experiment=group, runs=chosen)
-        drawn = visited(where, tmp_path / "profile", "--dump-dom", "--virtual-time-budget=30000").stdout
+        drawn = text_of(where, tmp_path / "profile")
         assert not [word for word in words if word not in drawn], page
         assert "GenAI apps" not in drawn
         assert "Ask a question" not in drawn  # the chat is closed
@@ -172,6 +179,6 @@ def test_the_pages_open_on_model_training_with_the_figures_that_are_asked_for(ad
 def test_curves_are_drawn_before_single_figures(address: str, tmp_path: Path) -> None:
     (run,) = (run for run in all_runs() if run.info.run_name == "tagging/bilstm-0")
     where = f"{address}#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/model-metrics"
-    drawn = visited(where, tmp_path / "profile", "--dump-dom", "--virtual-time-budget=40000").stdout
+    drawn = text_of(where, tmp_path / "profile")
     assert 0 < drawn.find("train (") < drawn.find("val (") < drawn.find("Model metrics (")
     assert "test (" not in drawn

@@ -73,7 +73,7 @@ def columns(headline: str | None) -> dict[str, int]:
     Args:
         headline: figure by which its runs are compared; None where that is not known.
     """
-    figures = {f"validation_{headline}": 160, f"test_{headline}": 130} if headline else {}
-    metrics = {**figures, "parameters": 100, "tokens_per_second": 150, "seconds": 85}
+    figures = {f"validation_{headline}": 148, f"test_{headline}": 115} if headline else {}
+    metrics = {**figures, "parameters": 95, "tokens_per_second": 140, "seconds": 80}
     return {**{f"metrics.`{name}`": width for name, width in metrics.items()},
-            "params.`arch`": 110, "params.`seed`": 65, "tags.`origin`": 85}  # fmt: skip
+            "params.`arch`": 100, "params.`seed`": 60, "tags.`origin`": 75}  # fmt: skip
