@@ -77,6 +77,17 @@ class Metric:
             return share
         return min(1.0, max(0.0, (share * (self.items + 1) - 0.5) / self.items))
 
+    def grain(self, place: float) -> float:
+        """Least variance of seeds on the scale: that of one item more or less; 0 of what is not counted.
+
+        Of few items, several seeds have the same count by chance, most often where all items are right. Their spread
+        would be taken for 0, and the next architecture for worse.
+        """
+        if self.scale != "log-odds" or self.items is None or not math.isfinite(place):
+            return 0.0
+        share, half = self.back(place), 0.5 / self.items
+        return (self.onto(min(1.0, share + half)) - self.onto(max(0.0, share - half))) ** 2
+
     def mean(self, values: Sequence[float]) -> float:
         """Mean on the scale, as a figure: of a ratio the geometric one."""
         return self.back(mean_place([self.onto(value) for value in values]))

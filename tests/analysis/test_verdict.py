@@ -423,13 +423,13 @@ def test_a_verdict_on_perplexity_is_that_on_its_nats() -> None:
 
 
 def test_proportions_are_stated_with_their_odds() -> None:
-    good, bad = [0.99, 1.0, 0.98, 1.0, 1.0], [0.9, 0.92, 0.91, 0.93, 0.88]
-    text = said(good, bad, ACCURACY, digits=3)
-    assert text.startswith(
-        "gru is better than lstm: accuracy is 0.996 for gru and 0.909 for lstm, odds 12.2 times (4.7 to"
-    )
-    places = [[math.log((k + 0.5) / (100 - k + 0.5)) for k in 100 * np.array(side)] for side in (good, bad)]
-    assert judged(good, bad, ACCURACY).p == pytest.approx(stats.ttest_ind(*places, equal_var=False).pvalue)
+    good, bad = [0.99, 0.995, 0.98, 0.996, 0.992], [0.9, 0.92, 0.91, 0.93, 0.88]
+    many = replace(ACCURACY, items=1000)
+    assert said(good, bad, many, digits=3) == (
+        "gru is better than lstm: accuracy is 0.992 for gru and 0.909 for lstm, odds 11.6 times (5.6 to 24.2) as high "
+        "(p < 0.001).")  # fmt: skip
+    places = [[math.log((k + 0.5) / (1000 - k + 0.5)) for k in 1000 * np.array(side)] for side in (good, bad)]
+    assert judged(good, bad, many).p == pytest.approx(stats.ttest_ind(*places, equal_var=False).pvalue)
 
 
 @pytest.mark.parametrize("metric", [NATS, MORE, ERROR, ACCURACY])
@@ -694,6 +694,24 @@ def test_a_figure_without_a_place_on_the_scale_is_explained(
 
 def test_an_error_of_0_is_no_obstacle_to_counts() -> None:
     assert judged([0.0, 1e-4, 0.0, 1e-5, 0.0], [0.16] * 5, ERROR, solved=(5, 0)).better == 0
+
+
+def test_seeds_that_have_the_same_count_by_chance_have_the_spread_of_an_item() -> None:
+    few = replace(ACCURACY, items=50)
+    same, other = [1.0] * 5, [0.98, 0.96, 0.98, 1.0, 0.96, 0.98, 0.94, 0.98, 1.0, 0.96]
+    found = judged(same, other, few).p
+    plain = welch([few.onto(value) for value in same], [few.onto(value) for value in other]).p
+    assert found is not None
+    assert plain is not None
+    assert found > 0.01 > 10 * plain
+    span = interval([1.0] * 5, few)
+    assert span.low is not None
+    assert (span.mean, span.high) == (1.0, 1.0)
+    assert 0.9 < span.low < 1
+    assert judged([1.0] * 5, [0.9] * 5, ACCURACY).better == 0
+    assert "No evidence" in said([1.0] * 5, [1.0] * 5, ACCURACY)
+    assert replace(ACCURACY, items=100_000).grain(2.0) < 1e-6
+    assert NATS.grain(1.0) == ERROR.grain(1.0) == replace(ACCURACY, items=None).grain(1.0) == 0
 
 
 def test_speeds_have_words_of_their_own() -> None:

@@ -59,13 +59,15 @@ def interval(values: Sequence[float], metric: Metric) -> Interval:
     mean = mean_place(places)
     if len(places) < 2 or not math.isfinite(mean):
         return Interval(values[0] if len(values) == 1 else metric.back(mean), None, None)
-    if len(set(values)) == 1:  # which logarithms would round
-        return Interval(values[0], values[0], values[0])
-    half_width = _quantile(len(places) - 1) * math.sqrt(variance(places) / len(places))
-    return Interval(metric.back(mean), metric.back(mean - half_width), metric.back(mean + half_width))
+    squared = max(variance(places), metric.grain(mean))
+    middle = values[0] if len(set(values)) == 1 else metric.back(mean)  # which logarithms would round
+    if squared == 0:
+        return Interval(middle, middle, middle)
+    half_width = _quantile(len(places) - 1) * math.sqrt(squared / len(places))
+    return Interval(middle, metric.back(mean - half_width), metric.back(mean + half_width))
 
 
-def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
+def welch(a: Sequence[float], b: Sequence[float], grains: tuple[float, float] = (0.0, 0.0)) -> Difference:
     """Difference of two means without assuming equal variances: Welch 1947.
 
     .. math:: t = \\frac{\\bar a - \\bar b}{s}, \\quad s^2 = \\frac{s_a^2}{n_a} + \\frac{s_b^2}{n_b}, \\quad
@@ -73,6 +75,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
 
     Args:
         a, b: one place per seed. With too few of either (:data:`FEWEST`), or where neither varies, there is no test.
+        grains: least variance of each side: where figures are counts, that of one item.
     """
     means, variances = zip(*(_moments(tuple(sample)) for sample in (a, b)), strict=True)
     difference = means[0] - means[1]
@@ -80,7 +83,8 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
         return Difference(math.nan, None, None)
     if min(len(a), len(b)) < FEWEST["welch"]:
         return Difference(difference, None, None)
-    parts = [spread / len(sample) for spread, sample in zip(variances, (a, b), strict=True)]
+    parts = [max(spread, grain) / len(sample)
+             for spread, grain, sample in zip(variances, grains, (a, b), strict=True)]  # fmt: skip
     squared = sum(parts)
     if squared == 0:
         return Difference(difference, 0.0, None)

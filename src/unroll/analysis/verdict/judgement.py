@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import NamedTuple
 
 from unroll.analysis.verdict.difference import (
     CLAIM,
@@ -26,13 +27,19 @@ from unroll.analysis.verdict.difference import (
     welch,
 )
 from unroll.analysis.verdict.effect import Effect, hedges, hedges_of_constant, improvement, seeds_needed
-from unroll.metrics import Metric
+from unroll.metrics import Metric, mean_place
 
-Places = tuple[float, ...]  # of a sample's values on the scale of the metric
+
+class Places(NamedTuple):
+    """A sample on the scale of its metric: a place of each value, and the least variance that such figures have."""
+
+    values: tuple[float, ...]
+    grain: float
+
 
 LEVEL = 1 - CONFIDENCE
 TESTS: dict[Method, Callable[[Sequence[float], Sequence[float]], Difference]] = {
-    "welch": welch, "permutation": permutation, "paired": paired,
+    "permutation": permutation, "paired": paired,
 }  # fmt: skip
 
 
@@ -140,8 +147,9 @@ def judge(
         is_mixed: whether some runs of the whole table solve the problem and others do not; None to look at these alone.
     """
     method = _method(a, b, test, mixed([a, b]) if is_mixed is None else is_mixed)
-    places = _places(a, metric), _places(b, metric)
-    difference = _by_counts(a, b) if method == "boschloo" else _by_places(*places, method)
+    placed = _places(a, metric), _places(b, metric)
+    difference = _by_counts(a, b) if method == "boschloo" else _by_places(*placed, method)
+    places = [side.values for side in placed]
     is_tested = method != "boschloo" and difference.half_width is not None
     full = is_tested and all(map(math.isfinite, [*places[0], *places[1]]))
     scores = [[-place if metric.lower else place for place in side] for side in places]  # the higher, the better
@@ -204,7 +212,8 @@ def _p(
 
 
 def _places(sample: Sample, metric: Metric) -> Places:
-    return tuple(map(metric.onto, sample.values))
+    values = tuple(map(metric.onto, sample.values))
+    return Places(values, metric.grain(mean_place(values)))
 
 
 def _method(a: Sample, b: Sample, test: Test, is_mixed: bool) -> Method:
@@ -215,10 +224,12 @@ def _method(a: Sample, b: Sample, test: Test, is_mixed: bool) -> Method:
 
 def _by_places(a: Places, b: Places, method: Method) -> Difference:
     if method == "constant":
-        return _by_constant(a, b)
-    found = TESTS[method](a, b)
-    if method == "welch" and found.mean and found.half_width == 0:  # t is infinite; that all seeds agree is not chance
-        return replace(found, p=smallest_p(len(a), len(b)))
+        return _by_constant(a.values, b.values)
+    if method != "welch":
+        return TESTS[method](a.values, b.values)
+    found = welch(a.values, b.values, (a.grain, b.grain))
+    if found.mean and found.half_width == 0:  # t is infinite; that all seeds agree is not chance
+        return replace(found, p=smallest_p(len(a.values), len(b.values)))
     return found
 
 

@@ -210,7 +210,7 @@ def _needed(judged: Judgement, words: Words) -> str:
         return "" if least < LEVEL else f"{all_against_none}, so that more {words.value}s are needed"
     if judged.method == "permutation" and smallest_p(a, b) >= LEVEL:
         return f"with {a} and {b} {words.value}s a permutation test has no p below {smallest_p(a, b):.3f}"
-    if not judged.difference.half_width:
+    if not judged.difference.half_width or (judged.needed or MOST) <= min(a, b):
         return ""
     count = f"more than {MOST:,}" if judged.needed is None else f"about {judged.needed:,}"
     what = (
