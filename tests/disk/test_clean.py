@@ -190,6 +190,72 @@ def test_deleted_runs_and_artifacts_of_no_run_go_and_others_stay(store: str, pro
     assert [run.info.run_id for run in found] == [runs[0]]
 
 
+def test_artifacts_of_runs_that_were_sent_to_a_server_stay(store: str, project: Path) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(store)  # as a server does on this database: unroll ui
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("cells", artifact_location="mlflow-artifacts:/7")
+    run = client.create_run(experiment).info
+    model = client.create_logged_model(experiment, "model", run.run_id)
+    assert (run.artifact_uri, model.artifact_location) == (
+        f"mlflow-artifacts:/7/{run.run_id}/artifacts", f"mlflow-artifacts:/7/models/{model.model_id}/artifacts",
+    )  # fmt: skip
+    kept = [f"mlruns/7/{run.run_id}/artifacts", f"mlruns/7/models/{model.model_id}/artifacts"]
+    orphan = f"mlruns/7/{'a' * 32}/artifacts"
+    for name in (*kept, orphan):
+        write(name, days=9)
+    assert main(["clean", "mlflow", "--yes"]) == 0
+    assert left([*kept, orphan]) == kept
+
+
+def test_artifacts_of_an_experiment_of_another_database_stay(store: str, project: Path) -> None:
+    kept = [f"mlruns/8/{'a' * 32}/artifacts", f"mlruns/8/models/m-{'a' * 32}/artifacts"]
+    for name in kept:
+        write(name, days=9)
+    assert main(["clean", "mlflow", "--yes"]) == 0
+    assert left(kept) == kept
+
+
+def test_where_the_tracker_is_another_one_nothing_of_mlflow_is_deleted(
+    store: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    uri = "postgresql+psycopg://mlflow:secret@127.0.0.1/mlflow"
+    Path("conf/tracking/mlflow.yaml").write_text(
+        f"name: mlflow\nuri: {uri}\nsystem_metrics: false\nlog_model: false\n", encoding="utf-8"
+    )
+    mlflow.set_tracking_uri(store)
+    mlflow.MlflowClient().create_experiment("cells", artifact_location=f"{project}/mlruns/1")
+    artifact = write(f"mlruns/1/{'a' * 32}/artifacts", days=9)
+    assert main(["clean", "mlflow", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "mlruns/mlflow.db" in said
+    assert "secret" not in said
+    assert artifact.exists()
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "dvc"])
+def test_days_are_refused_where_they_would_have_no_effect(
+    kind: str, used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", "caches", kind, "--days", "30", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "--days" in said
+    assert kind in said
+    assert left(ALL) == ALL
+
+
+def test_caches_of_packages_are_found_whatever_their_names(used: Path) -> None:
+    caches = [f"src/{name}/__pycache__/a.pyc" for name in ("data", "outputs", "studies")]
+    kept = [".venv/lib/__pycache__/a.pyc", "data/__pycache__/a.pyc", "src/.venv/lib/__pycache__/a.pyc"]
+    for name in (*caches, *kept):
+        write(name)
+    assert main(["clean", "caches", "--yes"]) == 0
+    assert left([*caches, *kept]) == kept
+
+
 @pytest.mark.slow
 def test_a_deleted_experiment_does_not_take_along_what_shares_its_folder(store: str, project: Path) -> None:
     import mlflow

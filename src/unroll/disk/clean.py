@@ -20,19 +20,21 @@ class Kind(NamedTuple):
         text: what they are.
         find: them, given how many days they were not written to.
         delete: them.
+        has_age: whether a number of days makes a difference.
     """
 
     text: str
     find: Callable[[float], list[Leftover]]
     delete: Callable[[Iterable[Leftover]], None]
+    has_age: bool = True
 
 
 KINDS = {
     "caches": Kind("prepared data of unroll train, caches of Python and checks", leftovers.caches, leftovers.delete),
     "adhoc": Kind("runs, studies and certificates in outputs/adhoc", leftovers.adhoc, leftovers.delete),
     "working": Kind("runs that were not finished, and what MLflow lacks", leftovers.working, leftovers.delete),
-    "mlflow": Kind("runs deleted in MLflow, artifacts of no run", stores.mlflow, stores.delete_mlflow),
-    "dvc": Kind("former results and data in DVC's cache", stores.cache, stores.delete_cache),
+    "mlflow": Kind("runs deleted in MLflow, artifacts of no run", stores.mlflow, stores.delete_mlflow, False),
+    "dvc": Kind("former results and data in DVC's cache", stores.cache, stores.delete_cache, False),
 }  # fmt: skip
 
 
@@ -60,8 +62,11 @@ def clean(names: Sequence[str], days: float, yes: bool) -> str:
         What was done.
 
     Raises:
-        BadInput: there is nobody to ask, or something cannot be found out or deleted.
+        BadInput: there is nobody to ask, days go with no such kind, or something cannot be found out or deleted.
     """
+    if ageless := [name for name in names if days and not KINDS[name].has_age]:
+        raise BadInput(f"--days has no effect on {' and '.join(ageless)}, which keep no such time; give --days with "
+                       "other kinds alone.")  # fmt: skip
     found = {name: KINDS[name].find(days) for name in dict.fromkeys(names)}
     total = _total([leftover for some in found.values() for leftover in some])
     if not any(found.values()):

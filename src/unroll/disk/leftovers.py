@@ -19,8 +19,8 @@ from unroll.locks import held
 
 CACHE, ADHOC, WORKING = Path("outputs/cache"), Path("outputs/adhoc"), Path("outputs/working")
 CHECKS = (".pytest_cache", ".mypy_cache", ".ruff_cache")
-# folders in which no cache of Python's is looked for: they are large, and none of them is source code
-APART = {".venv", ".git", ".dvc", "data", "outputs", "mlruns", "studies", "node_modules"}
+# folders of the project in which no cache of Python's is looked for, nor in hidden ones: none of them is source code
+APART = {"data", "outputs", "mlruns", "studies"}
 DAY = 24 * 60 * 60
 
 
@@ -49,7 +49,8 @@ def caches(days: float) -> list[Leftover]:
     if not training():  # a run in training reads its prepared data from there
         found += _visible(CACHE)
     for folder, names, _ in os.walk("."):
-        names[:] = [name for name in names if name not in APART]
+        apart = APART if folder == "." else set()  # a package may have one of these names
+        names[:] = [name for name in names if name not in apart and not name.startswith(".")]
         if "__pycache__" in names:
             names.remove("__pycache__")
             found.append(Path(folder) / "__pycache__")

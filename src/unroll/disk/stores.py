@@ -12,30 +12,38 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from unroll.config import is_same_store, project_tracker
 from unroll.disk.leftovers import DAY, Leftover, delete, inside, measured
 from unroll.errors import BadInput
 from unroll.pipeline import dvc
 
 MLRUNS = Path("mlruns")
 DATABASE = MLRUNS / "mlflow.db"
+URI = f"sqlite:///{DATABASE}"
+SERVED = "mlflow-artifacts"  # scheme of what a server keeps, such as that of unroll ui, which keeps it in mlruns
 DELETED, ORPHAN = "deleted in MLflow", "of no run in MLflow"
 REMOVING = "Removing "
 
 
-def mlflow(days: float) -> list[Leftover]:
+def mlflow(_: float) -> list[Leftover]:
     """Artifacts of runs, models and experiments that were deleted in MLflow, and those that its database does not know.
 
-    Args:
-        days: how long ago they were written.
+    Of experiments that it does not know, nothing is found: another database may have its artifacts in the same folder.
 
     Raises:
-        BadInput: the database cannot be read, or what was deleted has its artifacts outside the project.
+        BadInput: the database cannot be read or is not this project's, or what was deleted has its artifacts outside
+            the project.
     """
     if not DATABASE.is_file():
         return []
+    tracker = project_tracker("")
+    if tracker and not is_same_store(tracker, URI):
+        raise BadInput(f"This project's tracker is {tracker}, so that {DATABASE} does not know which artifacts are "
+                       "needed; nothing of MLflow was deleted. Run mlflow gc for that tracker.")  # fmt: skip
     deleted, known = _locations()
     found = [measured(path, DELETED) for path in sorted(_apart(deleted, known)) if path.is_dir()]
-    return found + [measured(path, ORPHAN) for path in _artifacts() - known - deleted if _old(path, max(days, 1))]
+    orphans = [path for path in _artifacts() - known - deleted if _experiment_of(path) in known | deleted]
+    return found + [measured(path, ORPHAN) for path in sorted(orphans) if _is_old(path)]
 
 
 def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
@@ -45,10 +53,9 @@ def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
         BadInput: MLflow could not.
     """
     leftovers = list(leftovers)
-    uri = f"sqlite:///{DATABASE}"
     if any(leftover.note == DELETED for leftover in leftovers):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "mlflow", "gc", "--backend-store-uri", uri, "--tracking-uri", uri],
+            [sys.executable, "-W", "ignore", "-m", "mlflow", "gc", "--backend-store-uri", URI, "--tracking-uri", URI],
             capture_output=True, text=True, errors="replace", check=False,
             env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         )  # fmt: skip
@@ -89,6 +96,8 @@ def _apart(deleted: set[Path], known: set[Path]) -> set[Path]:
 def _path(uri: str) -> Path:
     """Path of a location in MLflow's database, from the root of the project where it is in it."""
     parts = urlsplit(uri)
+    if parts.scheme == SERVED:
+        return MLRUNS / os.path.normpath(unquote(parts.path)).lstrip("/")
     if parts.scheme not in ("", "file"):
         return Path("/", uri)  # somewhere else
     path = Path(os.path.normpath(Path.cwd() / (unquote(parts.path) if parts.scheme else uri)))
@@ -101,8 +110,14 @@ def _artifacts() -> set[Path]:
     return {path for path in found if path.is_dir() and inside(path)}
 
 
-def _old(path: Path, days: float) -> bool:
-    return path.lstat().st_mtime <= time.time() - days * DAY
+def _experiment_of(path: Path) -> Path:
+    """Folder of the experiment of a run or a model."""
+    return path.parent.parent if path.parent.name == "models" else path.parent
+
+
+def _is_old(path: Path) -> bool:
+    """Whether a folder was not made just now, by a run that the database is about to have."""
+    return path.lstat().st_mtime <= time.time() - DAY
 
 
 def cache(_: float) -> list[Leftover]:
