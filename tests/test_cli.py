@@ -370,6 +370,7 @@ def test_train_takes_a_file_or_settings_but_not_both(project: Path, capsys: pyte
 
 def test_ui_without_runs_says_how_to_get_some(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no runs yet" in refused(capsys, "ui")
+    assert "write the path in full" in refused(capsys, "ui", "--uri", "sqlite:///~/mlflow.db")
 
 
 def test_compare_and_report_name_what_is_missing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,12 @@ def test_a_lack_of_memory_is_one_sentence(
 def test_a_cell_is_not_to_blame_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="allocate"), failures(LSTMCell, 1, 1):
         raise RuntimeError("can't allocate memory: you tried to allocate 64000000000 bytes.")
-    assert not is_lack_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize("reason", ["mat1 and mat2 shapes cannot be multiplied",
+                                    "value cannot be converted to type int8_t without overflow"])  # fmt: skip
+def test_other_errors_are_not_taken_for_a_lack_of_memory(reason: str) -> None:
+    assert not is_lack_of_memory(RuntimeError(reason))
 
 
 def test_a_batch_without_sequences_is_refused() -> None:

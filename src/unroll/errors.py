@@ -32,7 +32,13 @@ class NotCertified(RuntimeError):
 
 def is_lack_of_memory(error: BaseException) -> bool:
     """Whether there was not enough memory, of the machine or of a GPU: torch has no one class for it."""
-    said = ("can't allocate memory", "not enough memory", "out of memory", "overflow")
+    said = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "calculation overflow",
+        "multiplication overflow",
+    )
     sized = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
     return isinstance(error, MemoryError) or sized
 

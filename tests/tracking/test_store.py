@@ -351,6 +351,23 @@ def test_a_uri_that_sqlite_takes_for_another_file_is_refused(
     assert not Path("~").exists()
 
 
+def test_the_ui_finds_a_database_whose_path_has_a_blank(
+    project: Path, golden_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Started(Exception):
+        """The server would run now."""
+
+    def start(*_: object, **__: object) -> None:
+        raise Started
+
+    (project / "my runs").mkdir()
+    shutil.copy(golden_store, project / "my runs" / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setattr("unroll.tracking.mlflow.subprocess.Popen", start)
+    with pytest.raises(Started):
+        main(["ui", "--uri", "sqlite:///my%20runs/mlflow.db"])
+
+
 def test_a_server_database_that_is_not_there_is_refused_soon(
     small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

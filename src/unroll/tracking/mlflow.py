@@ -22,6 +22,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
 from unroll.tracking.spool import Spool
+from unroll.tracking.sqlite import database_of
 from unroll.tracking.store import forgiving, open_store, plain, single
 from unroll.tracking.tracker import RunRecord, Status
 
@@ -155,7 +156,8 @@ def serve_ui(uri: str, port: int) -> None:
     Raises:
         BadInput: there is no store yet, or the server did not start.
     """
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    database = database_of(uri)
+    if database and not database.exists():
         raise BadInput(f"There are no runs yet in {uri}; train one first: unroll train experiment=tagging")
     if urlparse(uri).scheme in ("http", "https"):
         raise BadInput(f"{uri} is a server already; open it in a browser.")
