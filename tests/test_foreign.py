@@ -367,3 +367,33 @@ def test_a_fingerprint_that_was_sent_finds_no_run_of_this_project(
     (logged,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert "certified" not in logged.data.tags
     assert "MLflow did not take" not in capsys.readouterr().err
+
+
+CYCLE = "experiment: &a\n  b: *a\n"
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [(CYCLE, "aliases"), (BOMB, "aliases"), ("seed: 1\nx: 2\nseed: 3\n", "line 3")],
+    ids=["cycle", "bomb", "twice"],
+)
+@pytest.mark.parametrize("verb", [["train", "--config"], ["prepare", "--data"], ["tune", "--config"],
+                                  ["config", "--course"]])  # fmt: skip
+def test_a_file_that_contains_itself_or_a_key_twice_is_refused(
+    verb: list[str], text: str, part: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("sent.yaml").write_text(text, encoding="utf-8")
+    assert main([*verb, "sent.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("unroll: sent.yaml")
+    assert part in line
+    assert not list(Path().glob("outputs/*"))
+
+
+def test_aliases_and_merged_mappings_are_read(project: Path) -> None:
+    from unroll.config import read
+
+    Path("own.yaml").write_text("a: &a {b: [1, 2]}\nc: *a\nd: {<<: *a, b: 3}\n", encoding="utf-8")
+    assert read(Path("own.yaml")) == {"a": {"b": [1, 2]}, "c": {"b": [1, 2]}, "d": {"b": 3}}

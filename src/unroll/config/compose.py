@@ -14,6 +14,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.explanation import keys
+from unroll.config.file import read
 from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
@@ -235,25 +236,6 @@ def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
         return kind.model_validate(in_settings(content, without_secrets))
     except ValidationError as error:
         raise BadInput(explain_error(error, origin, kind)) from None
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        BadInput: it is missing, is not YAML, or holds something else.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise BadInput(
-            f"{path} does not exist as a file; name another, or change to the root of the project."
-        ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
-    return content
 
 
 def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, compose, dump_data, question, read
+from unroll.config.compose import CONF, check, compose, dump_data, question
+from unroll.config.file import read
 from unroll.config.messages import line_of
 from unroll.config.schema import Config
 from unroll.config.section import plain

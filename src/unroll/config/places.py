@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, check_section, load, load_data, read
+from unroll.config.compose import CONF, check, check_section, load, load_data
 from unroll.config.corpus import DataConfig
+from unroll.config.file import read
 from unroll.config.messages import line_of
 from unroll.config.schema import Config
 from unroll.config.studies import StudySettings, load_study

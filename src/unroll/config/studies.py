@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from unroll.config.compose import CONF, check_root, check_section, finished, read, unfinished
+from unroll.config.compose import CONF, check_root, check_section, finished, unfinished
 from unroll.config.explanation import keys
+from unroll.config.file import read
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
 from unroll.config.searchable import refused

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from unroll.config.compose import CONF, check_section, read
+from unroll.config.compose import CONF, check_section
+from unroll.config.file import read
 from unroll.config.schema import Config, TrackingConfig
 from unroll.credentials import in_settings, public
 from unroll.errors import BadInput, no_such

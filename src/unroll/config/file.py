@@ -1,0 +1,58 @@
+"""Files of settings: YAML that holds one mapping, each key once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.errors import BadInput
+
+MOST = 200_000  # values in one file; a few aliases of aliases would make billions of them
+
+
+class Loader(yaml.SafeLoader):
+    """A loader that refuses a key which stands twice, of which YAML's own takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        BadInput: it is missing, is not YAML, or holds something else.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise BadInput(
+            f"{path} does not exist as a file; name another, or change to the root of the project."
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}; correct it.") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
+    if _is_endless(content):
+        raise BadInput(f"{path}: its aliases (*name) make more than {MOST:,} values; write them out.")
+    return content
+
+
+def _is_endless(content: Any) -> bool:
+    """Whether there are too many values to look at all, as where one contains itself."""
+    left = [content]
+    for _ in range(MOST):
+        if not left:
+            return False
+        part = left.pop()
+        if isinstance(part, dict | list):
+            left += part.values() if isinstance(part, dict) else part
+    return True
