@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "tuning": {"config", "cells", "networks", "data", "tracking", "preparation", "experiment"},
     "analysis": set(),
     "pipeline": {"config", "preparation"},
-    "disk": {"config", "pipeline"},
+    "disk": {"config", "pipeline", "tracking"},
     "cli": {"config", "preparation", "experiment", "certificate", "analysis", "data", "tracking", "tuning", "pipeline",
             "disk", "__init__"},
     "__init__": set(),

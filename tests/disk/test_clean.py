@@ -290,6 +290,28 @@ def test_artifacts_outside_the_project_are_never_deleted(
     assert mlflow.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
+def test_a_project_that_was_copied_keeps_the_artifacts_that_came_along(
+    store: str, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(store)
+    experiment = mlflow.create_experiment("cells", artifact_location=f"{project}/mlruns/cells")
+    with mlflow.start_run(experiment_id=experiment) as run:
+        mlflow.log_text("x", "notes.txt")
+    folder = Path("mlruns/cells") / run.info.run_id
+    os.utime(folder, (0, 0))
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(project, copy)
+    monkeypatch.chdir(copy)
+    assert main(["clean", "mlflow", "--yes"]) == 0
+    assert (folder / "artifacts" / "notes.txt").exists()
+    mlflow.MlflowClient(store).delete_run(run.info.run_id)  # in the original alone
+    assert main(["clean", "mlflow", "--yes"]) == 0
+    assert (folder / "artifacts" / "notes.txt").exists()
+    assert (project / folder / "artifacts" / "notes.txt").exists()
+
+
 def test_a_database_that_cannot_be_read_deletes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("mlruns/mlflow.db")
     artifact = write(f"mlruns/1/{'a' * 32}/artifacts", days=9)

@@ -40,6 +40,7 @@ def mlflow(_: float) -> list[Leftover]:
     if tracker and not is_same_store(tracker, URI):
         raise BadInput(f"This project's tracker is {tracker}, so that {DATABASE} does not know which artifacts are "
                        "needed; nothing of MLflow was deleted. Run mlflow gc for that tracker.")  # fmt: skip
+    _settle()
     deleted, known = _locations()
     found = [measured(path, DELETED) for path in sorted(_apart(deleted, known)) if path.is_dir()]
     orphans = [path for path in _artifacts() - known - deleted if _experiment_of(path) in known | deleted]
@@ -63,6 +64,16 @@ def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
             last = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
             raise BadInput(f"mlflow gc failed: {last}. Correct that, and run the command again.")
     delete(leftovers)  # of deleted ones, what MLflow has left
+
+
+def _settle() -> None:
+    """Have the database of a project that was copied or moved name the artifacts that came along."""
+    from unroll.tracking.sqlite import settle
+
+    try:
+        settle(DATABASE)
+    except BadInput as error:
+        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
 
 
 def _locations() -> tuple[set[Path], set[Path]]:
