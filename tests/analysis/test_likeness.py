@@ -139,9 +139,9 @@ def test_seeds_of_one_architecture_on_two_corpora_are_not_averaged(command: Comm
 
 UNFAIR = [
     ({"parameters": 2000}, "1,000", "2,000"),
-    ({"parameters": 0}, "1,000", "0 (it counts)"),
+    ({"parameters": 0}, "1,000", "no parameters (it counts)"),
     ({"tokens": 50_000}, "5,000", "50,000"),
-    ({"data": {**DATA, "train": "t2"}}, "training data differ", "train split"),
+    ({"data": {**DATA, "train": "t2"}}, "training data differ", "training split"),
     ({"data": {**DATA, "validation": "v2"}}, "validation data differ", "validation split"),
     ({"evaluation": {**HOW, "training.truncation_length": 24}}, "12 steps in lstm", "24 steps in gru"),
 ]

@@ -107,8 +107,8 @@ def test_figures_of_a_file_are_judged_on_the_test_split() -> None:
         "perplexity of gru": "10.57 (9.45 to 11.81) over 5 seeds",
         "lstm to gru": "1.95 times (1.74 to 2.18)",
         "effect size": f"g = {expected.effect.size:.2f} ({expected.effect.low:.2f} to {expected.effect.high:.2f}), "
-                       "positive where lstm is better",
-        "improvement": "P = 0.00 that a run of lstm is better than one of gru",
+                       "positive where lstm leads",
+        "improvement": "P = 0.00 that a run of lstm is ahead of one of gru",
         "p": "< 0.001 (welch)",
         "p of a margin": "< 0.001 that they differ by a factor of 20 or more",
         "seeds needed": "about 5 of each, for a power of 0.8 at this difference",
@@ -197,7 +197,8 @@ def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
             json.dumps({**json.loads(path.read_text(encoding="utf-8")), "parameters": 2_000}), encoding="utf-8"
         )
     assert verdict("a", "b").splitlines()[1] == (
-        "sizes differ: lstm has 1,238 parameters and gru 2,000, so they are not compared at equal size")  # fmt: skip
+        "sizes differ: lstm has 1,238 parameters and gru 2,000 parameters, so they are not compared at equal size"
+    )
 
 
 def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() -> None:
@@ -336,7 +337,7 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     ("metric", "margin", "words"),
     [("loss", "0", "above 0, in units of loss"), ("loss", "-1", "above 0"), ("loss", "inf", "above 0"),
      ("loss", "nan", "above 0"), ("perplexity", "0.3", "a factor above 1 for perplexity"),
-     ("perplexity", "1", "a factor above 1"), ("accuracy/8", "0.02", "whose odds of accuracy/8 differ"),
+     ("perplexity", "1", "a factor above 1"), ("accuracy/8", "0.02", "5 % in the odds of accuracy/8"),
      ("accuracy/8", "nan", "a factor above 1")],
 )  # fmt: skip
 def test_a_margin_is_in_the_unit_of_the_metrics_differences(
@@ -397,7 +398,7 @@ def test_runs_of_an_experiment_that_declares_a_solution_are_compared_by_counts_o
     assert text.splitlines()[-1] == "gru is better than rnn: solved by 5 of 5 seeds against 0 of 5 (p = 0.002)."
     table = table_of(text)
     assert table["loss of gru"].endswith("over 5 seeds, solved by 5 of 5")
-    assert table["p"] == "0.002 (boschloo)"
+    assert table["p"] == "0.002 (Boschloo's test of counts, since some runs solve the problem and others do not)"
     assert "times" not in text
 
 
@@ -427,6 +428,6 @@ def test_an_n_gram_is_a_constant() -> None:
     text = verdict("a", "b")
     table = table_of(text)
     assert table["perplexity of ngram"] == "200.0 without randomness"
-    assert table["p"] == "< 0.001 (constant)"
+    assert table["p"] == "< 0.001 (t test of one sample, since ngram has no randomness)"
     assert "lstm is better than ngram: the perplexity of ngram is 1.29 times (1.26 to 1.32)" in text
     assert not any(row.startswith("best of") for row in table)

@@ -535,10 +535,12 @@ def test_counts_decide_on_any_scale_and_are_named_below_five_seeds() -> None:
     )
 
 
-def test_a_permutation_test_of_four_seeds_says_how_many_are_missing() -> None:
+def test_a_permutation_test_calls_nothing_better_at_any_number_of_seeds() -> None:
     text = said(FAR[:4], NEAR[:4], test="permutation")
-    assert text.startswith("gru and lstm differ by 1.00 ± 0.15 (p = 0.029), but below 5 seeds of each neither")
-    assert text.endswith(": 1 more seed of each is needed.")
+    assert text == ("gru and lstm do not come from one distribution, by a permutation test (p = 0.029); their means "
+                    "may differ, or their spread alone: they differ by 1.00 ± 0.15.")  # fmt: skip
+    text = said(FAR[:3], NEAR[:3], test="permutation")
+    assert text.endswith("(p = 0.100); with 3 and 3 seeds a permutation test has no p below 0.100.")
 
 
 def test_seeds_that_agree_against_a_constant_leave_nothing_to_test() -> None:
@@ -582,7 +584,7 @@ def test_what_has_no_randomness_is_a_constant_and_not_a_sample() -> None:
         assert found.effect is not None
         assert (found.effect.size > 0) == (names[0] == "gru")
     few = sentence("kn", "gru", judge(ngram, Sample(values[:3]), ERROR), 1)
-    assert "below 5 seeds of each neither is called better: 2 more seeds of gru are needed" in few
+    assert "below 5 seeds neither is called better: 2 more seeds of gru are needed" in few
     both = sentence("kn3", "kn5", judge(Sample([210.0], is_constant=True), ngram, ERROR), 1)
     assert both == "The loss of kn3 is 1.05 times that of kn5; neither has any randomness, so there is nothing to test."
 
@@ -652,7 +654,7 @@ def test_below_five_seeds_nothing_is_called_equivalent() -> None:
 def test_seeds_that_all_agree_are_neither_too_few_nor_no_evidence() -> None:
     # Two archs that solve a task exactly have the same figure for every seed.
     assert said([1.0] * 5, [1.0] * 5, digits=4, margin=0.1) == (
-        "gru and lstm differ by 0.0000 on every seed alike, which leaves nothing to test.")  # fmt: skip
+        "gru and lstm have the same loss on every seed, which leaves nothing to test.")  # fmt: skip
     text = said([0.00013] * 5, [0.0021] * 5, ERROR)
     assert (
         text == "gru is better than lstm: the loss of lstm is 16.2 times that of gru on every seed alike (p = 0.008)."

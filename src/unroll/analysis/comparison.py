@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from types import NoneType
 from typing import Any
 
 from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
@@ -36,12 +37,16 @@ def load_results(path: Path) -> Results:
         if not results or any(not set(run) >= KEYS for run in results.values()):
             raise KeyError
         for run in results.values():
-            run |= {part: restored(run[part]) for part in ("test", "validation")}
             _check_kinds(run)
+            run |= {part: restored(run[part]) for part in ("test", "validation")}
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
     except MISREAD:
         raise BadInput(f"{path} was not written by unroll evaluate; name files of outputs/metrics.") from None
+    for (arch, seed), count in Counter((run["arch"], run["seed"]) for run in results.values()).items():
+        if count > 1:
+            raise BadInput(f"{path} has {count} runs of arch={arch} seed={seed}, which would count as {count} seeds; "
+                           "leave one of them.")  # fmt: skip
     return results
 
 
@@ -56,10 +61,26 @@ def _check_kinds(run: dict[str, Any]) -> None:
         raise TypeError
     if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "evaluation")):
         raise TypeError
-    if isinstance(run["seed"], bool) or any(not 0 <= run[name] < 2**63 for name in ("seed", "parameters", "tokens")):
+    if not all(isinstance(run.get(name, ""), str | None) for name in ("task", "vocabulary", "solved")):
+        raise TypeError
+    if not all(type(run[name]) is int and 0 <= run[name] < 2**63 for name in ("seed", "parameters", "tokens")):
         raise ValueError
+    if not all(_are_numbers(list(run[part].values())) for part in ("test", "validation")):
+        raise TypeError
+    if not isinstance(run.get("deterministic", False), bool):
+        raise TypeError
+    if any(type(count) is not int or count < 0 for count in run.get("items", {}).values()):
+        raise ValueError
+    for table in run.get("sequences", {}).values():
+        columns = [table[name] for name in ("numbers", "sums", "counts")]
+        if len({len(column) for column in columns}) != 1 or not all(map(_are_numbers, columns)):
+            raise ValueError
     if run["mode"] not in ("min", "max") or run["headline"] not in run["test"]:
         raise ValueError
+
+
+def _are_numbers(column: list[Any]) -> bool:
+    return isinstance(column, list) and all(type(value) in (int, float, NoneType) for value in column)
 
 
 def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
@@ -208,7 +229,7 @@ def _target_line(check: dict[str, Any]) -> str:
 def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:
     """An architecture's line of the table, with its speed where that was measured, and what makes it unfair."""
     span = Interval(row["mean"], row["low"], row["high"])
-    text = figure(span, row["scale"], digits(row["mean"])) if math.isfinite(row["mean"]) else "not a number"
+    text = figure(span, row["scale"], digits(row["mean"]))
     if row["solved"] is not None:
         text += f", solved by {row['solved']} of {row['seeds']}"
     speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0):>26} tokens/s"

@@ -155,15 +155,15 @@ def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
         names: of the two sides.
         a, b: on what the figures of each were measured.
     """
-    for split in ("train", "validation"):
+    for split, use in (("train", "learn from"), ("validation", "choose their weights on")):
         if split != a.split and _differ(a.data, b.data, split):
-            yield f"{SPLITS[split]} data differ: {names[0]} and {names[1]} did not learn from the same {split} split"
+            yield f"{SPLITS[split]} data differ: {names[0]} and {names[1]} did not {use} the same {SPLITS[split]} split"
     if max(a.tokens, b.tokens) > LAST_STEP * min(a.tokens, b.tokens):
         yield (f"budgets differ: {names[0]} has read {a.tokens:,.0f} tokens and {names[1]} {b.tokens:,.0f}, so they "
                "are not compared at equal tokens")  # fmt: skip
     if max(a.parameters, b.parameters) > MATCHED * min(a.parameters, b.parameters):
-        yield (f"sizes differ: {names[0]} has {_size(a)} parameters and {names[1]} {_size(b)}, so they are not "
-               "compared at equal size")  # fmt: skip
+        yield (f"sizes differ: {names[0]} has {_size(a)} and {names[1]} {_size(b)}, so they are not compared at equal "
+               "size")  # fmt: skip
     for key, one, other in _unlike_settings(a, b):
         if key == WINDOW:
             yield (f"evaluation windows differ: {_steps(one)} in {names[0]} and {_steps(other)} in {names[1]}; the "
@@ -171,7 +171,7 @@ def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
 
 
 def _size(side: Basis) -> str:
-    return f"{side.parameters:,.0f}" if side.parameters else "0 (it counts)"
+    return f"{side.parameters:,.0f} parameters" if side.parameters else "no parameters (it counts)"
 
 
 def _steps(window: int | None) -> str:

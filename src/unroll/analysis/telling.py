@@ -24,6 +24,7 @@ from unroll.analysis.verdict import (
     figure,
     judge,
     p_value,
+    plain,
     sentence,
 )
 from unroll.errors import BadInput, no_such
@@ -58,7 +59,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
     solved = _solved(sides, name)
     judged = judge(sides[0].sample(name, solved), sides[1].sample(name, solved), measure, test, margin)
     names = (sides[0].arch, sides[1].arch) if sides[0].arch != sides[1].arch else (a, b)
-    places = digits(max((judged.a.mean, judged.b.mean), key=abs))
+    places = digits(max(filter(math.isfinite, (judged.a.mean, judged.b.mean)), key=abs, default=0.0))
     counts = (f"{name} {side.basis.parameters:,.0f}" for name, side in zip(names, sides, strict=True))
     rows = [*_quality(names, sides, judged, places), ("parameters", ", ".join(counts))]
     ends = [sentence(*names, judged, places)]
@@ -85,9 +86,9 @@ def _check_margin(margin: float | None, metric: Metric) -> None:
         if not 0 < margin < math.inf:
             raise BadInput(f"--margin must be a number above 0, in units of {metric.name}.")
     elif not 1 < margin < math.inf:
-        of = f"odds of {metric.name}" if metric.scale == "log-odds" else metric.name
-        raise BadInput(f"--margin={margin:g} must be a factor above 1 for {metric.name}: 1.05 calls means equivalent "
-                       f"whose {of} differ by less than 5 %.")  # fmt: skip
+        of = f"the odds of {metric.name}" if metric.scale == "log-odds" else metric.name
+        raise BadInput(f"--margin={margin:g} must be a factor above 1 for {metric.name}: 1.05 calls sides "
+                       f"equivalent that differ by less than 5 % in {of}.")  # fmt: skip
 
 
 def _solved(sides: tuple[Side, Side], name: str) -> Solved | None:
@@ -145,19 +146,30 @@ def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement
         yield _gap(names, judged, places)
     if judged.effect:
         yield ("effect size", f"g = {judged.effect.size:.2f} ({judged.effect.low:.2f} to {judged.effect.high:.2f}), "
-               f"positive where {names[0]} is better")  # fmt: skip
+               f"positive where {names[0]} leads")  # fmt: skip
     if judged.improvement is not None:
-        yield "improvement", f"P = {judged.improvement:.2f} that a run of {names[0]} is better than one of {names[1]}"
+        yield "improvement", f"P = {judged.improvement:.2f} that a run of {names[0]} is ahead of one of {names[1]}"
     if judged.p is not None:
-        yield "p", f"{p_value(judged.p)} ({judged.method})"
+        yield "p", f"{p_value(judged.p)} ({_test(names, judged)})"
     if judged.equivalence is not None:
         by = "" if judged.metric.scale == "difference" else "a factor of "
         yield "p of a margin", f"{p_value(judged.equivalence)} that they differ by {by}{judged.margin:g} or more"
     if judged.p is not None and judged.needed:
         by = " of Welch's test" if judged.method == "permutation" else ""
-        yield "seeds needed", f"about {judged.needed:,} of each, for a power of {POWER:g}{by} at this difference"
+        of = next((names[1 - place] for place, side in enumerate(judged.sides) if side.is_constant), "each")
+        yield "seeds needed", f"about {judged.needed:,} of {of}, for a power of {POWER:g}{by} at this difference"
     yield from _over_items(names, sides, judged.metric, places)
     yield from _best(names, sides, judged.metric, places)
+
+
+def _test(names: tuple[str, str], judged: Judgement) -> str:
+    """The test behind a p, and why it is another one than was asked for."""
+    if judged.method == "constant":
+        fixed = next(name for name, side in zip(names, judged.sides, strict=True) if side.is_constant)
+        return f"t test of one sample, since {fixed} has no randomness"
+    if judged.method == "boschloo":
+        return "Boschloo's test of counts, since some runs solve the problem and others do not"
+    return judged.method
 
 
 def _over_items(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
@@ -176,7 +188,8 @@ def _means(names: tuple[str, str], judged: Judgement, values: str, places: int) 
         count = len(side.values)
         over = "without randomness" if side.is_constant else f"over {count} {values if count > 1 else values[:-1]}"
         solved = "" if side.solved is None else f", solved by {side.solved} of {count}"
-        yield f"{judged.metric.name} of {name}", f"{figure(span, judged.metric.scale, places)} {over}{solved}"
+        own = max(places, digits(span.mean)) if abs(span.mean) < 0.01 else places  # the other side may be far larger
+        yield f"{judged.metric.name} of {name}", f"{figure(span, judged.metric.scale, own)} {over}{solved}"
 
 
 def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, str]:
@@ -191,6 +204,9 @@ def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, s
 
 def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
     """Expected best validation of as many runs of each side, 2, 4, 8 …, so that more runs are no advantage."""
+    data = [side.basis.data.get("validation") for side in sides]
+    if all(data) and data[0] != data[1]:
+        return
     values = [[figures[metric.name] for figures in side.validation.values() if metric.name in figures]
               for side in sides if not side.is_constant]  # fmt: skip
     on_scale = [[metric.onto(value) for value in side] for side in values]
@@ -200,7 +216,7 @@ def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, plac
     count = 2
     while count <= min(map(len, curves)):
         figures = (
-            f"{name} {metric.back(curve[count - 1]):,.{places}f}" for name, curve in zip(names, curves, strict=True)
+            f"{name} {plain(metric.back(curve[count - 1]), places)}" for name, curve in zip(names, curves, strict=True)
         )
         yield f"best of {count}", f"{', '.join(figures)} expected on validation"
         count *= 2

@@ -35,6 +35,7 @@ class Places(NamedTuple):
 
     values: tuple[float, ...]
     grain: float
+    is_constant: bool
 
 
 LEVEL = 1 - CONFIDENCE
@@ -213,7 +214,7 @@ def _p(
 
 def _places(sample: Sample, metric: Metric) -> Places:
     values = tuple(map(metric.onto, sample.values))
-    return Places(values, metric.grain(mean_place(values)))
+    return Places(values, metric.grain(mean_place(values)), sample.is_constant)
 
 
 def _method(a: Sample, b: Sample, test: Test, is_mixed: bool) -> Method:
@@ -224,7 +225,7 @@ def _method(a: Sample, b: Sample, test: Test, is_mixed: bool) -> Method:
 
 def _by_places(a: Places, b: Places, method: Method) -> Difference:
     if method == "constant":
-        return _by_constant(a.values, b.values)
+        return _by_constant(a, b)
     if method != "welch":
         return TESTS[method](a.values, b.values)
     found = welch(a.values, b.values, (a.grain, b.grain))
@@ -233,13 +234,16 @@ def _by_places(a: Places, b: Places, method: Method) -> Difference:
     return found
 
 
-def _by_constant(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Difference of two sides of which one, or both, are a single place that no seed changes."""
-    if len(a) == len(b) == 1:
-        return Difference(a[0] - b[0], 0.0, None)
-    if len(b) == 1:
-        return constant(a, b[0])
-    found = constant(b, a[0])
+def _by_constant(a: Places, b: Places) -> Difference:
+    """Difference of two sides of which one, or both, are a single place that no seed changes.
+
+    A network that was trained with one seed has a single place as well, but no constant one.
+    """
+    if a.is_constant and b.is_constant:
+        return Difference(a.values[0] - b.values[0], 0.0, None)
+    if b.is_constant:
+        return constant(a.values, b.values[0])
+    found = constant(b.values, a.values[0])
     return replace(found, mean=-found.mean)
 
 

@@ -16,6 +16,7 @@ NOWHERE: dict[Scale, str] = {  # why a figure at the end of its range has no pla
     "ratio": "which has no logarithm (solved: in the experiment's file compares counts instead)",
     "log-odds": "which has no odds without the number of items (run unroll evaluate again, which writes it)",
 }
+HUGE, DECIMALS = 1e9, 12  # from where on a number is written with an exponent
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,34 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         winner, loser = names[judged.better], names[1 - judged.better]
         by = size.removeprefix("they differ") if size.startswith("they differ") else f": {size}"
         return f"{winner} is {words.better} than {loser}{by} ({p}){_yet(judged)}."
-    if judged.is_different and any(judged.missing):
-        return f"{_full(names, judged, digits, words)} ({p}), but {_missing(names, judged, words)}."
-    if judged.is_different:  # by a permutation test, which finds another spread as well
+    if judged.is_different and judged.method == "permutation":  # which finds another spread as well
         return (f"{a} and {b} do not come from one distribution, by a permutation test ({p}); their means may differ, "
                 f"or their spread alone: {size}.")  # fmt: skip
+    if judged.is_different:
+        return f"{_full(names, judged, digits, words)} ({p}), but {_missing(names, judged, words)}."
     if judged.equivalence is not None and judged.equivalence < LEVEL:
         return f"{a} and {b} are {_within(judged)} ({_p(judged.equivalence)}): {size}."
     nor = "" if judged.equivalence is None else f", nor that they are {_within(judged)} ({_p(judged.equivalence)})"
-    more = _missing(names, judged, words) if any(judged.missing) else _needed(judged, words)
+    is_short = any(judged.missing) and judged.method != "permutation"  # which calls neither better at any number
+    more = _missing(names, judged, words) if is_short else _needed(judged, words)
     return f"No evidence of a difference between {a} and {b}: {size} ({p}){nor}{more and '; '}{more}."
 
 
 def figure(span: Interval, scale: Scale, digits: int) -> str:
     """A mean with its interval: half its width where that is the same on both sides, and otherwise its limits."""
+    if not math.isfinite(span.mean):
+        return "not a number"
     if span.low is None or span.high is None:
-        return f"{span.mean:,.{digits}f}"
+        return plain(span.mean, digits)
     digits = decimals(digits, max(span.high - span.mean, span.mean - span.low))
     if scale == "difference" and math.isclose(span.high - span.mean, span.mean - span.low):
-        return f"{span.mean:,.{digits}f} ± {span.high - span.mean:,.{digits}f}"
-    return f"{span.mean:,.{digits}f} ({span.low:,.{digits}f} to {span.high:,.{digits}f})"
+        return f"{plain(span.mean, digits)} ± {plain(span.high - span.mean, digits)}"
+    return f"{plain(span.mean, digits)} ({plain(span.low, digits)} to {plain(span.high, digits)})"
+
+
+def plain(value: float, digits: int) -> str:
+    """A number with so many decimals, or with an exponent where that would be a long row of digits."""
+    return f"{value:,.{digits}f}" if abs(value) < HUGE and digits <= DECIMALS else f"{value:.3g}"
 
 
 def reported(metric: Metric, place: float) -> float:
@@ -89,16 +98,21 @@ def p_value(p: float | None) -> str:
 def factor(mean: float, half_width: float | None) -> str:
     """A factor with its interval, from places: 3.10 times (2.20 to 4.40)."""
     middle, low, high = (exp(mean + end) for end in (0, -(half_width or 0), half_width or 0))
+    if math.isinf(middle):  # beyond what a number can be
+        return f"10 to the power of {mean / math.log(10):,.0f} times"
     places = decimals(2 if middle < 10 else 1 if middle < 100 else 0, max(high - middle, middle - low))
-    return f"{middle:,.{places}f} times" + (f" ({low:,.{places}f} to {high:,.{places}f})" if half_width else "")
+    limits = f" ({plain(low, places)} to {plain(high, places)})" if half_width else ""
+    return f"{plain(middle, places)} times{limits}"
 
 
 def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) -> str:
     """How large the difference is, as a clause."""
     if judged.method == "boschloo":
         return _counted(judged, words)
-    difference, metric = judged.difference, judged.metric
+    difference, metric, compared = judged.difference, judged.metric, words.compared or judged.metric.name
     is_alike = difference.half_width == 0 and not all(side.is_constant for side in judged.sides)
+    if difference.mean == difference.half_width == 0:
+        return f"{who} have the same {compared}{f' on every {words.value}' if is_alike else ''}"
     alike = f" on every {words.value} alike" if is_alike else ""
     if metric.scale == "difference":
         digits = decimals(digits, difference.half_width)
@@ -106,7 +120,6 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
         return f"{who} differ by {abs(difference.mean):,.{digits}f}{spread}{alike}"
     more, less = (0, 1) if difference.mean >= 0 else (1, 0)
     times = factor(abs(difference.mean), difference.half_width)
-    compared = words.compared or metric.name
     if metric.scale == "ratio":
         return f"the {compared} of {names[more]} is {times} that of {names[less]}{alike}"
     means = [f"{side.mean:.{digits}f} for {name}" for side, name in zip((judged.a, judged.b), names, strict=True)]
@@ -115,10 +128,11 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
 
 def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
     """How large the difference is, as the start of a sentence, where a name keeps its small letter."""
-    size = _size(names, judged, digits, words, " and ".join(names))
+    both = " and ".join(names)
+    size = _size(names, judged, digits, words, both)
     if judged.method == "boschloo":
         return f"{names[0]} against {names[1]}: {size}"
-    return size if size.startswith(names[0]) else size[0].upper() + size[1:]
+    return size if size.startswith(both) else size[0].upper() + size[1:]
 
 
 def _counted(judged: Judgement, words: Words) -> str:
@@ -178,14 +192,15 @@ def _missing(names: Names, judged: Judgement, words: Words) -> str:
     lacking = [(count, name) for count, name in zip(judged.missing, names, strict=True) if count]
     if judged.method == "paired":
         return f"a paired t test needs {fewest} pairs: {lacking[0][0]} more are needed"
-    few = f"below {fewest} {words.value}s of each there is no test, and " if judged.p is None else ""
+    each = "" if any(side.is_constant for side in judged.sides) else " of each"
+    few = f"below {fewest} {words.value}s{each} there is no test, and " if judged.p is None else ""
     if len(lacking) == 2 and lacking[0][0] == lacking[1][0]:
         lacking = [(lacking[0][0], "each")]
     (count, name), *others = lacking
     more = "".join(f" and {other} of {which}" for other, which in others)
     unit = words.value if count == 1 else f"{words.value}s"
     verb = "is" if count == 1 and not others else "are"
-    return (f"{few}below {CLAIM} {words.value}s of each neither is called {words.better}: {count} more {unit} of "
+    return (f"{few}below {CLAIM} {words.value}s{each} neither is called {words.better}: {count} more {unit} of "
             f"{name}{more} {verb} needed")  # fmt: skip
 
 
