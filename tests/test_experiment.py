@@ -30,6 +30,7 @@ from unroll.data.prepared import open_split
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment import Trained
+from unroll.experiment.building import begin
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding
@@ -493,7 +494,9 @@ def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
         torch.manual_seed(0)
         seed_everything(0, verbose=False)
         spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-        before = experiment.tensors(experiment.build_task(config, spec))
+        task = experiment.build_task(config, spec)
+        begin(task, open_split(prepared / "fit" / "train"))
+        before = experiment.tensors(task)
         experiment.train(config, prepared, project / clip)
         after = load_file(project / clip / "weights.safetensors")
         moved[clip] = max(float((after[name] - before[name]).norm()) for name in after)

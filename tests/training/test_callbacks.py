@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import pty
 import re
@@ -16,7 +17,6 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.batch import Batch
-from unroll.history import HistoryFile
 from unroll.tasks import Tagger
 
 Small = Callable[..., Config]
@@ -95,7 +95,8 @@ def test_validations_are_told_at_the_same_tokens_whatever_the_batches(small: Sma
     told.tokens = []
     experiment.train(config, preparation.prepared(config.data), Path("run"), trial=told)
     assert told.tokens == [*(number * 3000 // 7 for number in range(1, 8)), 3000]  # and once more at the end
-    read = sorted({int(tokens) for tokens, name, *_ in HistoryFile(Path("run")).rows() if name.startswith("val/")})
+    with Path("run/history.csv").open(encoding="utf-8", newline="") as file:
+        read = sorted({int(row["tokens"]) for row in csv.DictReader(file) if row["metric"].startswith("val/")})
     batch = config.training.batch_size * (config.training.truncation_length or 0)
     for number, (at, real) in enumerate(zip(told.tokens, read, strict=True), start=1):
         assert -batch < at - real < number * batch

@@ -298,7 +298,7 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"experiment": "addin"}, ["'addin'", "did you mean adding"]),
     ({"tials": 3}, ["'tials'", "did you mean trials"]),
     ({"settings": {"training.tokns": 3}}, ["'training.tokns'", "did you mean training.tokens"]),
-    ({"storage": "mysql://user:secret@host/db"}, ["storage=mysql://host/db", "sqlite:///FILE", "postgresql+psycopg://"]),
+    ({"storage": "mysql://user:secret@host/db"}, ["storage=mysql://user@host/db", "sqlite:///FILE", "postgresql+psycopg://"]),
     ({"storage": "sqlite://"}, ["storage=sqlite://", "sqlite:///FILE"]),
     ({"storage": "postgresql://host/db"}, ["storage=postgresql://host/db", "postgresql+psycopg://"]),
     ({"space": {"arch.characters.size": [8, 9]}}, ["arch.characters.size", "characters is None"]),
@@ -381,7 +381,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     write_study(storage="postgresql+psycopg://user:secret@127.0.0.1:9/db")
     assert main(["tune", "study=tiny"]) == 2
     told = capsys.readouterr().err
-    assert "postgresql+psycopg://127.0.0.1:9/db" in told
+    assert "postgresql+psycopg://user@127.0.0.1:9/db" in told
     assert told.count("\n") == 1
     assert "secret" not in told
 

@@ -152,15 +152,17 @@ def cell_factory(arch: RecurrentConfig) -> CellFactory:
     except TypeError as error:
         raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={arch.cell_arguments}: {error}; "
                        "see what src/unroll/cells/ says of it.") from None  # fmt: skip
-    return partial(_make_cell, kind, arch.cell_arguments, arch.initializer == "orthogonal")
+    return partial(_make_cell, kind, arch)
 
 
-def _make_cell(
-    kind: type[Cell], arguments: dict[str, Any], orthogonal: bool, input_size: int, hidden_size: int
-) -> Cell:
-    with failures(kind, input_size, hidden_size):
-        cell = kind(input_size, hidden_size, **arguments)
-    if orthogonal:
+def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_size: int) -> Cell:
+    given = arch.cell_arguments
+    remedy = (
+        f"correct arch.cell_arguments={given} of arch.cell={arch.cell}, or the line" if given else "correct the line"
+    )
+    with failures(kind, input_size, hidden_size, remedy + "the line"):
+        cell = kind(input_size, hidden_size, **given)
+    if arch.initializer == "orthogonal":
         initializers.orthogonal(cell.weight_recurrent)
     return cell
 

@@ -196,13 +196,14 @@ def _check_use(cell: Cell, gradients: dict[str, Tensor | None], drops_weights: b
 
 
 @contextmanager
-def failures(kind: type[Cell], input_size: int, hidden_size: int) -> Iterator[None]:
-    """Name the line of a cell of one's own in which something fails.
+def failures(kind: type[Cell], input_size: int, hidden_size: int, remedy: str = "correct the line") -> Iterator[None]:
+    """Name the line of a cell in which something fails.
 
     Args:
         kind: of the cell.
         input_size: width I of its input.
         hidden_size: width H of its state.
+        remedy: what a person can do.
 
     Raises:
         BadInput: it has failed.
@@ -221,7 +222,7 @@ def failures(kind: type[Cell], input_size: int, hidden_size: int) -> Iterator[No
         place = f"{_near(lines[-1].filename)}, line {lines[-1].lineno}" if lines else _place(kind)
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise BadInput(f"{place}: {kind.__name__}, of inputs of {input_size} and a state of {hidden_size} numbers, "
-                       f"fails: {reason or type(error).__name__}; correct the line.") from error  # fmt: skip
+                       f"fails: {reason or type(error).__name__}; {remedy}.") from error  # fmt: skip
 
 
 def _refusal(cell: Cell, fault: str, remedy: str) -> BadInput:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
 from unroll.errors import BadInput
@@ -64,10 +65,13 @@ def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tens
 
 def _way(cell: Cell, inputs: Tensor) -> str:
     """The fastest way of running a cell: ``kernel``, ``derivative`` or ``steps``."""
-    derived = isinstance(cell, DerivedCell) and cell.has_derivative and cell.has_way("advance")
+    kind: type[Cell] = type_before_parametrizations(
+        cell
+    )  # weight dropout changes the class, and the equations it does not
+    derived = isinstance(cell, DerivedCell) and cell.has_derivative and kind.has_way("advance")
     if derived and inputs.device.type == "cpu":
         return "derivative"
-    if isinstance(cell, KernelCell) and cell.has_kernel and cell.has_way("fused"):
+    if isinstance(cell, KernelCell) and cell.has_kernel and kind.has_way("fused"):
         return "kernel"
     return "derivative" if derived else "steps"
 
