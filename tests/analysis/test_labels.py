@@ -100,3 +100,14 @@ def test_a_figure_that_has_no_place_on_its_scale_is_drawn_on_a_linear_axis_which
         assert any(text.startswith("linear axis:") for text in figure)
     curves, seeds = texts(page(["lstm", "gru"], {"perplexity": [2.0, 1.5, 2.2]}))
     assert not any("linear axis" in text for text in curves + seeds)
+
+
+def test_three_seeds_set_no_architecture_off(page: Page) -> None:
+    few = page(["b", "a"], {"perplexity": [2.0, 2.0001, 2.0002]})
+    main_part = few.split("<main>")[1]
+    assert 'class="best"' not in main_part
+    assert re.findall(r"\w+ \w+ better", main_part) == ["is called better"]  # in the sentence that says it is not
+    assert "best" not in main_part
+    enough = page(["b", "a"], {"perplexity": [2.0, 2.0001, 2.0002, 2.0001, 2.0003]}).split("<main>")[1]
+    assert enough.count('class="best"') == 1
+    assert "b is better than a" in enough

@@ -516,7 +516,7 @@ def reported(tmp_path: Path, folder: Path) -> str:
 def test_in_the_report_the_study_comes_before_what_was_trained_anew(tmp_path: Path, folder: Path) -> None:
     html = reported(tmp_path, folder)
     assert "Which &lt;one&gt;?" in html
-    order = ["Which &lt;one&gt;?", "11 trials of", "importance of each key", "<li>lstm: ", "trained anew",
+    order = ["Which &lt;one&gt;?", "11 trials of", "importance of each key", "<li>lstm: ", "trained again",
              "test loss, every seed", "<th>seeds</th>", "Run it again"]  # fmt: skip
     assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
     assert html.count("<svg") == len(FIGURES) + 2

@@ -17,6 +17,7 @@ from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
 from unroll.analysis.item_level import over_items
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
 from unroll.analysis.samples import declared, measured, sample, task_by
+from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import Interval, Judgement, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
@@ -167,6 +168,8 @@ def digits(value: float) -> int:
 def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
     """Compare every experiment; write ``comparison.csv`` and ``.json``, and the costs beside the measured speeds.
 
+    In ``summary/`` is what ``dvc metrics show`` lists.
+
     Args:
         metrics: files that ``evaluate`` wrote, named after their experiments.
         costs: folder with the measured speeds, which vary and so stay out of ``out``.
@@ -192,6 +195,7 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(to_json(rows), encoding="utf-8")
+        write_summary(rows, folder / "summary")
         if checks:
             (folder / "targets.json").write_text(to_json(checks), encoding="utf-8")
     if cost_rows:
@@ -220,7 +224,7 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
 
 
 def _target_line(check: dict[str, Any]) -> str:
-    figure, bound = ("none" if check[key] is None else f"{check[key]:.4f}" for key in ("figure", "bound"))
+    figure, bound = ("not known" if check[key] is None else f"{check[key]:.4f}" for key in ("figure", "bound"))
     note = f"; {check['note']}" if check["note"] else ""
     return (f"\n{check['result']}  {check['experiment']} {check['metric']}: {check['arch'] or 'no architecture'} "
             f"{figure}, {check['direction']} {bound} ({check['source']}){note}")  # fmt: skip

@@ -110,7 +110,7 @@ def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None,
         "difference_items_low": difference and difference.low, "difference_items_high": difference and difference.high,
         "over_items": mean and f"over items: {limits(mean, places)} ({mean.basis})",
         "difference_over_items": difference and (
-            f"difference to the best over items: {gap(difference, metric, places)} ({difference.method})"),
+            f"difference to the first over items: {gap(difference, metric, places)} ({difference.method})"),
         "doubt": judged and doubt(difference, judged, places),
     }  # fmt: skip
 
