@@ -142,6 +142,17 @@ def test_a_section_that_holds_no_architectures_is_refused(
     assert f"{FILE}, line 6: archs has no settings" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "a: [", "- a"])
+def test_a_file_of_another_architecture_that_cannot_be_read_is_named(
+    content: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("conf/arch/mine.yaml").write_text(content, encoding="utf-8")
+    experiment("mine: {training: {clip_norm: 0.1}}")
+    assert main(["config", "experiment=own", "arch=lstm"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "conf/arch/mine.yaml" in line
+
+
 def test_it_is_no_setting_of_the_command_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment(IRNN)
     assert main(["config", "experiment=own", "arch=irnn", "archs.irnn.training.clip_norm=3"]) == 2

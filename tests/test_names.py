@@ -20,7 +20,7 @@ BAD = [
     "", ".", "..", "/../../dvc", "../dvc", "a/b", "a\\b", "/etc", "C:", "a b", "a ", " a", "-a", ".a", "a.",
     "a\0b", "a\nb", "a\x1bb", "a\u202eb", "a\u200bb", "CON", "nul.txt", "Lpt1", "x" * (LONGEST + 1), "é" * LONGEST,
     "e\u0301", "\u1100\u1161",
-    "2003", "1e5", "0x1F", "1_000", "true", "No", "null", "nan", "inf", "2003-01-01", "~",
+    "2003", "1e5", "0x1F", "1_000", "true", "No", "null", "nan", "inf", "2003-01-01", "~", "2003-99-99", "0b_", "0x_",
     "a*", "a$b", "a=b", "a,b", "{a}", "\ud800",
 ]  # fmt: skip
 GOOD = ["a", "2003-a", "c2003", "gru-reset-before", "en_ewt", "v1.2", "_x", "été", "日本", "x" * LONGEST, "console"]
@@ -82,6 +82,14 @@ def test_a_config_that_was_sent_names_nothing_outside(
     assert f"sent.yaml, line {number})" in line
     assert len(line) < 400
     assert files() == before
+
+
+@pytest.mark.parametrize("words", [["tune", "study=lstm-vs-gru", "seed=2003-99-99"],
+                                   ["train", "--config", "run.yaml", "tracking.uri=2003-99-99"]])  # fmt: skip
+def test_a_date_that_does_not_exist_is_not_a_value(
+    words: list[str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words[-1] in refused(capsys, *words)
 
 
 @pytest.mark.parametrize("verb", [["prepare", "--data"], ["tune", "--config"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 
@@ -41,8 +42,10 @@ def fault_of_file(path: str) -> str:
 
 def _is_value(name: str) -> bool:
     """Whether a name is a number, a date, true, false or null where YAML or Hydra reads it."""
-    try:
+    with contextlib.suppress(ValueError):
         float(name)
-    except ValueError:
+        return True
+    try:
         return bool(yaml.safe_load(name) != name)
-    return True
+    except ValueError:  # a date that does not exist, such as 2003-99-99
+        return True

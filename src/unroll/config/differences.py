@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError, create_model
 
 from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig, cell_arguments
 from unroll.config.explanation import keys, sections
+from unroll.config.file import read
 from unroll.config.messages import explain_error, line_of
 from unroll.config.schema import Config
 from unroll.config.section import Section
@@ -83,7 +83,7 @@ def _leaves(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
     """Refuse one setting that is wrong."""
-    content = yaml.safe_load((conf / "arch" / f"{arch}.yaml").read_text(encoding="utf-8"))
+    content = read(conf / "arch" / f"{arch}.yaml")
     arguments = cell_arguments(content["cell"]) if "cell" in content else []
     known = [f"arch.cell_arguments.{name}" for name in arguments]
     known += [name for name in keys() if name.startswith(("training.", "recurrent.")) and not _reason(name)]

@@ -1,7 +1,8 @@
-"""Files of settings: YAML that holds one mapping, each key once."""
+"""Settings as a person writes them: files of YAML that hold one mapping, each key once, and words on the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from unroll.errors import BadInput
 
+Pairs = list[tuple[str, Any]]
 MOST = 200_000  # values in one file; a few aliases of aliases would make billions of them
 
 
@@ -56,3 +58,25 @@ def _is_endless(content: Any) -> bool:
         if isinstance(part, dict | list):
             left += part.values() if isinstance(part, dict) else part
     return True
+
+
+def parsed(words: Sequence[str], example: str) -> Pairs:
+    """Settings of the command line as keys and values.
+
+    Args:
+        words: such as ``seed=1``.
+        example: of a setting, for messages.
+
+    Raises:
+        BadInput: a word is not a setting.
+    """
+    pairs = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise BadInput(f"{word!r} is not a setting; write key=value, such as {example}.")
+        try:
+            pairs.append((key, yaml.safe_load(value)))
+        except (yaml.YAMLError, ValueError):  # a date that does not exist, such as 2003-99-99, is a ValueError
+            raise BadInput(f"{word!r}: what follows = is not a value; quote it.") from None
+    return pairs

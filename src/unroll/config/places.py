@@ -13,12 +13,12 @@ from typing import Any
 
 from unroll.config.compose import CONF, check, check_section, load, load_data
 from unroll.config.corpus import DataConfig
-from unroll.config.file import read
+from unroll.config.file import Pairs, parsed, read
 from unroll.config.messages import line_of
 from unroll.config.schema import Config
 from unroll.config.studies import StudySettings, load_study
 from unroll.config.study import ChoiceConfig, StudyConfig
-from unroll.config.trackers import Pairs, parsed, say_of_another, study_file, tracking_here
+from unroll.config.trackers import say_of_another, study_file, tracking_here
 from unroll.credentials import in_settings, public
 from unroll.errors import BadInput
 
@@ -166,7 +166,7 @@ def _files(typed: Pairs) -> dict[str, Any]:
 
 def _typed(words: Sequence[str], option: str, keys: Sequence[str]) -> Pairs:
     """Settings of the command line that may stand beside a file."""
-    typed = parsed(words)
+    typed = parsed(words, "tracking=none")
     for key, _ in typed:
         if key not in keys and (key.partition(".")[0], "tracking" in keys) != ("tracking", True):
             raise BadInput(f"Give {option} FILE or settings, not both: the file has every setting already. Only "

@@ -14,7 +14,7 @@ import yaml
 
 from unroll.config.compose import CONF, check_root, check_section, finished, unfinished
 from unroll.config.explanation import keys
-from unroll.config.file import read
+from unroll.config.file import parsed, read
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
 from unroll.config.searchable import refused
@@ -174,17 +174,9 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     """Settings of a study from the command line: ``study=NAME``, and ``key=value`` of its own or of its trials.
 
     Raises:
-        BadInput: no study is named, a word is no setting, or a setting is wrong.
+        BadInput: no study is named, a word is not a setting, or a setting is wrong.
     """
-    given: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise BadInput(f"{word!r} is not a setting; write key=value, such as trials=20.")
-        try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise BadInput(f"{word!r}: what follows = is no value; quote it.") from None
+    given = dict(parsed(words, "trials=20"))
     check_root(conf)
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unroll.config.compose import CONF, check_section
-from unroll.config.file import read
+from unroll.config.file import Pairs, parsed, read
 from unroll.config.schema import Config, TrackingConfig
 from unroll.credentials import in_settings, public
-from unroll.errors import BadInput, no_such
+from unroll.errors import no_such
 
-Pairs = list[tuple[str, Any]]
 NOTHING = {"name": "none", "uri": None, "system_metrics": False, "log_model": False}
 
 
@@ -35,7 +32,7 @@ def tracking_here(run: Config, origin: Path, words: Sequence[str]) -> TrackingCo
     Raises:
         BadInput: a setting of ``conf/`` or of the command line is wrong.
     """
-    typed = parsed(words)
+    typed = parsed(words, "tracking=none")
     if run.tracking.name == "none" and not typed:
         return run.tracking
     here = _project_tracking(run.experiment, typed)
@@ -53,24 +50,6 @@ def project_tracker(experiment: str) -> str | None:
     """URI of this project's tracker for an experiment; None where nothing is tracked."""
     uri: str | None = _project_tracking(experiment, [])["uri"]
     return uri
-
-
-def parsed(words: Sequence[str]) -> Pairs:
-    """Settings of the command line as keys and values.
-
-    Raises:
-        BadInput: a word is no setting.
-    """
-    pairs = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise BadInput(f"{word!r} is not a setting; write key=value, such as tracking=none.")
-        try:
-            pairs.append((key, yaml.safe_load(value)))
-        except yaml.YAMLError:
-            raise BadInput(f"{word!r}: what follows = is not a value; quote it.") from None
-    return pairs
 
 
 def study_file(name: str) -> dict[str, Any]:
