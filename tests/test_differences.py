@@ -109,7 +109,7 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("irnn: {training: {optimizer: {}}}", ["training.optimizer has no settings"]),
         ("irnn: 3", ["archs.irnn has no settings"]),
         ("irnn:", ["archs.irnn has no settings"]),
-        ("irnn: {training: {clip_norm: 1.0, clip_norm: 2.0}}", ["duplicate key"]),
+        ("irnn: {training: {clip_norm: 1.0, clip_norm: 2.0}}", ["clip_norm stands twice"]),
     ],
 )
 def test_a_mistake_is_named_with_its_line_though_another_architecture_is_chosen(

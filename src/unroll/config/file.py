@@ -1,4 +1,4 @@
-"""Settings as a person writes them: files of YAML that hold one mapping, each key once, and words on the command line."""
+"""Settings as a person writes them: YAML files of one mapping, each key once, and words of the command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -39,6 +39,10 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path} does not exist as a file; name another, or change to the root of the project."
         ) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise BadInput(f"{place}: {error.problem or error.context}; correct the file.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}; correct it.") from None
     if not isinstance(content, dict):
