@@ -111,3 +111,18 @@ def test_evaluate_says_which_network_has_no_randomness(small: Small, project: Pa
     prepared = preparation.prepared(run.data)
     experiment.train(run, prepared, project / "ngram-0")
     assert experiment.evaluate([project / "ngram-0"], prepared, None, None)["ngram-0"]["deterministic"]
+
+
+def test_a_group_that_the_data_does_not_have_is_refused_before_training(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("grammar", "rnn", 'solved="accuracy/99 >= 0.9"')
+    (project / "run.yaml").write_text(config.dump(), encoding="utf-8")
+    assert main(["train", "--config", "run.yaml", "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert "no group" in error
+    assert "'99'" in error
+    assert "accuracy/99 >= 0.9" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (project / "run").exists()
+    assert main(["train", "--config", "run.yaml", "--out", "run"]) == 2  # nothing was left to go on with

@@ -299,7 +299,11 @@ def test_what_has_no_randomness_must_not_vary() -> None:
 def test_csv_and_json_hold_the_same_rows_for_every_experiment(tmp_path: Path) -> None:
     metrics = stored(tmp_path / "metrics", a=results(FIGURES), b=results(FIGURES, "precision"))
     text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.csv", "comparison.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "summary",
+    ]
     rows = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert rows == compare("a", results(FIGURES)) + compare("b", results(FIGURES, "precision"))
     with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
@@ -313,11 +317,11 @@ def test_csv_and_json_hold_the_same_rows_for_every_experiment(tmp_path: Path) ->
 def test_speeds_go_beside_the_outs_and_never_into_them(tmp_path: Path) -> None:
     metrics = stored(tmp_path / "metrics", a=results(FIGURES))
     compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     around = [0.99, 0.995, 1.0, 1.005, 1.01]
     stored(tmp_path / "cost", a=costs(lstm=[2000 * part for part in around], gru=[1000 * part for part in around]))
     text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
     span = interval([2000 * part for part in around], TOKENS_PER_SECOND)
     assert f"2,000 ({span.low:,.0f} to {span.high:,.0f}) tokens/s" in text
     faster = "lstm is faster than gru: the speed of lstm is 2.00 times (1.98 to 2.02) that of gru (p < 0.001)."

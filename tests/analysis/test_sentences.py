@@ -155,3 +155,10 @@ def test_a_seed_does_not_count_twice(said: Said, verb: str) -> None:
     code, text = said(verb, runs | {"again": runs["a-0"]})
     assert code == 2
     assert "m.json has 2 runs of arch=a seed=0" in text
+
+
+def test_the_lower_limit_of_a_factor_keeps_its_digits(said: Said) -> None:
+    runs = written({"a": [1e-3, 1e-3, 2e-1, 1e-3, 3e-1], "b": [0.5, 0.4, 0.6, 0.5, 1e-3]}, "loss")
+    for verb in ("compare", "verdict"):
+        text = said(verb, runs)[1]
+        assert "15.8 times (0.23 to 1,093.8)" in text  # and not (0.2

@@ -27,7 +27,8 @@ from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
 from unroll.data.streams import Streams
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
+from unroll.metrics import parse_solved
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_from
@@ -65,6 +66,18 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
         (encoder,) = (part for part in task.modules() if isinstance(part, SequenceEncoder))
         task.activation = ActivationPenalty(encoder.output_dropout, alpha, beta)
     return task.double() if config.training.precision == "64" else task
+
+
+def refuse_unsolvable(config: Config, spec: DataSpec) -> None:
+    """Refuse, before anything is trained, a solution by the accuracy of a group that the data does not have.
+
+    Raises:
+        BadInput: it does not have it.
+    """
+    metric = parse_solved(config.solved, config.task.name).metric.name if config.solved else ""
+    _, slash, group = metric.partition("/")
+    if slash and group not in spec.groups:
+        raise no_such(f"group of data={config.data.name} for solved={config.solved!r},", group, spec.groups)
 
 
 def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:

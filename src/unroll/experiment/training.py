@@ -19,7 +19,7 @@ from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_split, open_vectors, open_vocabulary
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import begin, build_task, evaluation_settings, loaders
+from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, refuse_unsolvable
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, note_figures, record_of
 from unroll.experiment.trained import read_facts, tensors
@@ -162,6 +162,7 @@ class _Job:
         self.clock = Clock()
         seed_everything(config.seed, verbose=False)
         self.vocabulary = open_vocabulary(prepared)
+        refuse_unsolvable(config, self.vocabulary.spec)
         self.fit_folder = prepared / "fit"
         self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
         vectors = open_vectors(prepared) if self.vocabulary.vector_size else None

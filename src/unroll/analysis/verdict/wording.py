@@ -72,7 +72,13 @@ def figure(span: Interval, scale: Scale, digits: int) -> str:
     digits = decimals(digits, max(span.high - span.mean, span.mean - span.low))
     if scale == "difference" and math.isclose(span.high - span.mean, span.mean - span.low):
         return f"{plain(span.mean, digits)} ± {plain(span.high - span.mean, digits)}"
-    return f"{plain(span.mean, digits)} ({plain(span.low, digits)} to {plain(span.high, digits)})"
+    low = plain(span.low, significant(span.low, digits))
+    return f"{plain(span.mean, digits)} ({low} to {plain(span.high, digits)})"
+
+
+def significant(value: float, digits: int) -> int:
+    """Decimals of a figure above 0 that may be far smaller than those beside it: enough for two digits of it."""
+    return max(digits, 1 - math.floor(math.log10(value))) if 0 < value < 1 else digits
 
 
 def plain(value: float, digits: int) -> str:
@@ -101,7 +107,7 @@ def factor(mean: float, half_width: float | None) -> str:
     if math.isinf(middle):  # beyond what a number can be
         return f"10 to the power of {mean / math.log(10):,.0f} times"
     places = decimals(2 if middle < 10 else 1 if middle < 100 else 0, max(high - middle, middle - low))
-    limits = f" ({plain(low, places)} to {plain(high, places)})" if half_width else ""
+    limits = f" ({plain(low, significant(low, places))} to {plain(high, places)})" if half_width else ""
     return f"{plain(middle, places)} times{limits}"
 
 
