@@ -101,7 +101,7 @@ def test_there_are_no_drawers() -> None:
 
 
 @pytest.mark.parametrize("module", ["unroll", "unroll.cli", "unroll.config", "unroll.preparation", "unroll.pipeline",
-                                    "unroll.analysis.comparison", "unroll.analysis.report",
+                                    "unroll.disk", "unroll.analysis.comparison", "unroll.analysis.report",
                                     "unroll.analysis.telling"])  # fmt: skip
 def test_quick_verbs_import_neither_lightning_nor_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('lightning', 'torch', 'mlflow')))"

@@ -263,7 +263,7 @@ def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(
     assert "no corpus 'browm' (did you mean brown?)" in refused(capsys, "data", "fetch", "browm")
     assert "Which corpus" in refused(capsys, "data", "fetch")
     monkeypatch.setenv("UNROLL_MIRROR", str(project / "nowhere"))
-    assert "no folder" in refused(capsys, "data", "fetch", "tinyshakespeare")
+    assert "not a folder" in refused(capsys, "data", "fetch", "tinyshakespeare")
     assert not Path("paper").exists() or not list(Path("paper").rglob("input.txt"))
 
 

@@ -110,7 +110,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "recurrent.hidden_sise=64"], ["did you mean recurrent.hidden_size"]),
         (["experiment=grammar", "arch=ngram", "recurrent.layers=2"], ["recurrent.layers=2", "no effect"]),
         (["experiment=tagging", "training.clip_norm=nan"], ["training.clip_norm", "finite"]),
-        (["experiment=tagging", "seed=true"], ["seed=true", "no number"]),
+        (["experiment=tagging", "seed=true"], ["seed=true", "not a number"]),
         (["experiment=adding", "data.sentence_end=true"], ["data.sentence_end", "steps"]),
         (["experiment=brown", "data.probe=Distance"], ["data.probe", "conllu"]),
         (["experiment=tagging", "data.scheme=bio"], ["data.scheme", "columns"]),

@@ -31,7 +31,7 @@ from unroll.launching import launch, place
 WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
 EPILOG = """\
 SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
-unroll config --explain tells what there is. RUN is the folder of a trained run."""
+unroll config --explain lists them. RUN is the folder of a trained run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb(options)
         sys.stdout.flush()
     except BadInput as error:
-        if place().local_rank == 0:  # what processes of one machine find wrong, one of them tells
+        if place().local_rank == 0:  # what processes of one machine find wrong, one of them reports
             print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except (ProcessLost, NotCertified, StageFailed) as error:
@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(
-            f"unroll: {error.filename or 'a file'}: {error.strerror or error}; mend it and try again.", file=sys.stderr
+            f"unroll: {error.filename or 'a file'}: {error.strerror or error}; fix that and try again.",
+            file=sys.stderr,
         )
         return 2
     return 0
@@ -219,7 +220,7 @@ def certify(options: argparse.Namespace) -> None:
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
     if failed:
         raise NotCertified(f"{options.run} is not certified: its numbers depend on what they must not, by "
-                           f"{', '.join(failed)}; mend the code of its network, task or data.")  # fmt: skip
+                           f"{', '.join(failed)}; correct the code of its network, task or data.")  # fmt: skip
 
 
 def _found(found: dict[str, Any]) -> str:
@@ -247,7 +248,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def verdict(options: argparse.Namespace) -> None:
-    """Judge two sides: which is better, by how much, how sure that is, or how many seeds would tell."""
+    """Judge two sides: which is better, by how much, how sure that is, or how many seeds would show it."""
     from unroll.analysis.telling import tell
 
     print(tell(options.a, options.b, options.metric, options.margin, options.test, options.costs))
@@ -320,7 +321,7 @@ def tune(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Tag sentences, or tell a number for each series."""
+    """Tag sentences, or predict a number for each series."""
     from unroll.experiment import Trained
 
     for answer in Trained.load(options.run).predict(_lines(options.text, options.file)):
@@ -443,7 +444,7 @@ def _parser() -> Parser:
 
     sub = add(config)
     settings(sub)
-    sub.add_argument("--explain", action="store_true", help="tell what every setting means")
+    sub.add_argument("--explain", action="store_true", help="explain every setting")
     sub.add_argument("--course", type=Path, metavar="FILE", help="resolve every run of a course")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="where --course writes (outputs/configs)")
 

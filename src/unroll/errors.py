@@ -1,4 +1,4 @@
-"""The exceptions that end a command with a sentence: what a person can mend, and what went wrong without them."""
+"""The exceptions that end a command with a sentence: what a person can correct, and what went wrong without them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def lack_of_memory(error: BaseException) -> BadInput:
 
 
 def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:
-    """The error for a name that is none of the choices, with the nearest of them and all."""
+    """The error for a name that is not one of the choices, with the nearest of them and all."""
     known = list(choices)
     return BadInput(f"There is no {kind} {name!r}{nearest(name, known)}; choose one of {', '.join(known)}.")
 

@@ -264,7 +264,7 @@ def test_real_vectors_come_back_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contents", [("1\t0,1\n1\t0\n", "1\t0,1\n", "1\t0,1\n"), ("1\t0,1\n", "1\t0\n", "1\t0,1\n")])
 def test_series_of_two_widths_are_one_sentence(contents: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"mend the (line|files)"):
+    with pytest.raises(BadInput, match=r"correct the (line|files)"):
         prepare(corpus(tmp_path, READERS["series"], *contents, unit="steps"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -482,7 +482,7 @@ def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) ->
 
 
 def test_a_word_without_a_character_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="a word without a character; mend") as caught:
+    with pytest.raises(BadInput, match="a word without a character; correct") as caught:
         prepare(corpus(tmp_path, columns, "a\tX\n", "a\tX\n\n\tX\n", "a\tX\n"), tmp_path / "out")
     assert f"{tmp_path / 'validation.txt'}, validation sequence 2" in str(caught.value)
 

@@ -65,7 +65,7 @@ def test_a_bad_file_is_one_sentence_that_names_the_file_and_the_line(content: by
     with pytest.raises(BadInput, match=said) as caught:
         list(read_vectors(path))
     assert str(path) in str(caught.value)
-    assert any(remedy in str(caught.value) for remedy in ("mend", "fetch", "convert"))
+    assert any(remedy in str(caught.value) for remedy in ("correct", "fetch", "convert"))
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_corner_that_is_impossible_is_named() -> None:
 def test_a_corner_that_cannot_be_trained_anew_is_named_before_the_first_trial() -> None:
     space = {"recurrent.layers": [1, 2], "recurrent.dropout": [0.0]}
     anew = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
-    with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 anew: .*less than 1"):
+    with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 again: .*than 1"):
         space_of(space=space, retrain=anew).check()
     space_of(space=space, retrain={**anew, "seeds": []}).check()  # nothing is trained anew
 
@@ -267,7 +267,7 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
     ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in space and in settings"]),
     ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),
-    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "no choice of it"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "not one of its choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"training.warmup": 0}}, "training.warmup": RANGE}},
      ["needs choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": {"choices": ["gru"], "when": {"seed": 0}}}},
@@ -276,16 +276,16 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
      ["arch is searched under a condition", "drop its when"]),
     ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs archs", "space.arch", "null"]),
     ({"space": {"arch": RANGE}}, ["arch is searched over a range", "give it choices"]),
-    ({"settings": None}, ["settings=null is no setting: it is several"]),
+    ({"settings": None}, ["settings=null is not a setting: it is several"]),
     ({"trials": 0}, ["trials must be a number from 1 to 10,000"]),
     ({"trials": None}, ["trials must be a number from 1 to 10,000"]),
     ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
-    ({"balanced": "seed"}, ["balanced=seed is no key of the space"]),
+    ({"balanced": "seed"}, ["balanced=seed is not a key of the space"]),
     ({"balanced": "arch", "pruner": {"name": "hyperband"}}, ["pruner=hyperband", "balanced=arch"]),
     ({"sampler": {"name": "grid"}}, ["sampler=grid needs choices, or ranges with a step"]),
     ({"sampler": {"name": "grid"}, "space": {"seed": [0, 1]}}, ["sampler=grid tries every point once", "trials"]),
-    ({"sampler": "cma"}, ["sampler=cma is no setting", "such as sampler.name"]),
-    ({"space": None}, ["space=null is no setting", "such as space.arch"]),
+    ({"sampler": "cma"}, ["sampler=cma is not a setting", "such as sampler.name"]),
+    ({"space": None}, ["space=null is not a setting", "such as space.arch"]),
     ({"sampler": {"name": "tpee"}}, ["sampler.name=tpee", "'tpe', 'random', 'grid', 'gp' or 'qmc'"]),
     ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
     ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),
@@ -358,7 +358,7 @@ def test_a_mistake_in_a_study_ends_in_one_sentence_and_status_2(
         (["study=tiny", "--workers", "0"], "--workers must be a number from 1 to "),
         (["study=tiny", "--workers", "9999"], "--workers must be a number from 1 to "),
         (["study=tiny", "--config", "conf/study/tiny.yaml"], "Give --config FILE or settings, not both"),
-        (["--config", "conf/study/tiny.yaml"], "conf/study/tiny.yaml is no resolved study"),
+        (["--config", "conf/study/tiny.yaml"], "conf/study/tiny.yaml is not a resolved study"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )
@@ -389,7 +389,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
 def test_a_mistake_in_a_file_is_told_with_settings_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     Path("conf/study/tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": None}), encoding="utf-8")
     assert main(["tune", "study=tiny", "training.tokens=800"]) == 2
-    assert capsys.readouterr().err == ("unroll: settings=null is no setting: it is several, such as settings.seed "
+    assert capsys.readouterr().err == ("unroll: settings=null is not a setting: it is several, such as settings.seed "
                                        "(conf/study/tiny.yaml).\n")  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def test_another_space_is_another_study_and_says_so(
         main(WORDS)
     told = capfd.readouterr().err
     assert f"{first.name} in {STORAGE} is of another space, budget, data or code" in told
-    assert f"{second.name} begins anew" in told
+    assert f"{second.name} starts from its first trial" in told
 
 
 def test_a_machine_whose_store_has_not_the_run_of_the_study_refuses_before_the_first_trial(

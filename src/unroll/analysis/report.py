@@ -33,7 +33,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
         chapters: the course: experiments, archs and seeds of each chapter.
         about: ``question``, ``data`` and ``probe`` of each experiment.
         outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``; an experiment that
-            has a folder in ``studies``, too, is the best of a study, trained anew.
+            has a folder in ``studies``, too, is the best of a study, trained again.
         out: HTML file.
 
     Raises:

@@ -54,24 +54,24 @@ class CharacterBiLSTMConfig(Section):
 
 
 class SoftmaxConfig(Section):
-    """Labels told one by one."""
+    """Labels predicted one by one."""
 
-    name: Literal["softmax"] = Field(description="How labels are told.")
+    name: Literal["softmax"] = Field(description="How labels are predicted.")
 
 
 class CRFConfig(Section):
-    """Labels told together, by a linear-chain conditional random field."""
+    """Labels predicted together, by a linear-chain conditional random field."""
 
-    name: Literal["crf"] = Field(description="How labels are told.")
+    name: Literal["crf"] = Field(description="How labels are predicted.")
 
 
 class FeedbackConfig(Section):
-    """Labels told from the label before, which is fed back: output connections.
+    """Labels predicted from the label before, which is fed back: output connections.
 
     The cell that reads them is that of the network, without its norms, dropout of weights and learned states.
     """
 
-    name: Literal["feedback"] = Field(description="How labels are told.")
+    name: Literal["feedback"] = Field(description="How labels are predicted.")
     embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of the label before.")
     beam: int = Field(ge=1, le=10_000, description="Label sequences kept in prediction; 1 is greedy.")
 
@@ -89,7 +89,7 @@ class RecurrentConfig(SharedConfig):
     cell_arguments: dict[str, bool | int | float | str] = Field(description="Arguments of the cell beside its widths.")
     bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
     characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
-    output: Output = Field(description="How a tagger tells labels.")
+    output: Output = Field(description="How a tagger predicts labels.")
 
     @model_validator(mode="after")
     def _known_cell(self) -> RecurrentConfig:

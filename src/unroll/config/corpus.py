@@ -34,7 +34,7 @@ class DataConfig(Section):
     licence: str | None = Field(description="Licence, shown when it is fetched.")
     citation: str | None = Field(description="What to cite when it is used.")
     reader: Literal["text", "conllu", "columns", "series", "brown", "vectors"] = Field(
-        description="Format of the files; vectors is no corpus, but a file for data.vectors."
+        description="Format of the files; vectors is not a corpus, but a file for data.vectors."
     )
     unit: Literal["words", "characters", "steps"] = Field(description="What one step of a sequence is.")
     train: FilePath = Field(description="Training file; the only one if split is given.")

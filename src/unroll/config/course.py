@@ -24,7 +24,7 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     """Chapters of the course, each with its experiments, archs and seeds, and the runs that are certified, in order.
 
     Raises:
-        BadInput: the file is missing or has another shape, or a run that is to be certified is none of the chapter's.
+        BadInput: the file is missing or has another shape, or a run that is to be certified is not of the chapter.
     """
     content = read(path)
     for chapter, grid in content.items():
@@ -57,7 +57,7 @@ def _check_names(grid: dict[str, list[Any]], place: str) -> None:
 
 
 def _check_study(study: StudyConfig, grid: dict[str, list[Any]], place: str) -> None:
-    """Refuse a chapter that trains anew what its study does not write."""
+    """Refuse a chapter that trains again what its study does not write."""
     searched = study.space.get("arch")
     archs = searched.choices if isinstance(searched, ChoiceConfig) else [study.settings.get("arch")]
     if set(grid["archs"]) != set(archs):

@@ -256,12 +256,12 @@ class Config(Section):
         if arch.characters and (task.name != "tagger" or data.unit != "words"):
             raise ValueError(f"arch={arch.name} spells words, which goes with task=tagger only")
         if arch.output.name != "softmax" and task.name != "tagger":
-            raise ValueError(f"arch={arch.name} tells labels, which goes with task=tagger only")
+            raise ValueError(f"arch={arch.name} predicts labels, which goes with task=tagger only")
         if arch.readout == "last" and arch.bidirectional and task.name == "regressor":
             raise ValueError("recurrent.readout=last sees one step of the direction from the end; choose final")
         if task.name == "cloze" and arch.bidirectional and arch.layers > 1:
             raise ValueError("task=cloze in two directions needs recurrent.layers=1: a second layer would read, "
-                             "through the first, the word that is to be told")  # fmt: skip
+                             "through the first, the word that is to be predicted")  # fmt: skip
 
     @property
     def name(self) -> str:

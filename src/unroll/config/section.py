@@ -44,5 +44,5 @@ class Section(BaseModel):
         """Refuse true and false where a number is due, which Python takes for 1 and 0."""
         for key, value in content.items() if isinstance(content, dict) else ():
             if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
-                raise ValueError(f"{key}={str(value).lower()}: this is no number and no text")
+                raise ValueError(f"{key}={str(value).lower()}: this is not a number or a text")
         return content

@@ -112,7 +112,7 @@ def load_study(path: Path) -> StudySettings:
         or not isinstance(bases, dict)
         or not all(isinstance(settings, dict) for settings in bases.values())
     ):
-        raise BadInput(f"{path} is no resolved study; unroll config --course writes them.")
+        raise BadInput(f"{path} is not a resolved study; unroll config --course writes them.")
     settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
     _check_trials(settings, str(path))
     return settings
@@ -187,7 +187,7 @@ def _check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: s
     """Refuse one value where there are several settings."""
     for section, default in {**defaults, "space": {"arch": None}}.items():
         if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
-            raise BadInput(f"{section}={plain(content[section])} is no setting: it is several, such as {section}."
+            raise BadInput(f"{section}={plain(content[section])} is not a setting: it is several, such as {section}."
                            f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def _check_trials(settings: StudySettings, origin: str) -> None:
 
 
 def _check_seeds(settings: StudySettings, origin: str) -> None:
-    """Refuse to train anew on a seed that chose what is trained anew: the best of many is better there by luck."""
+    """Refuse to train again on a seed that chose what is trained again: the best of many is better there by luck."""
     for seed in settings.study.retrain.seeds:
         if _is_tried(seed, *settings):
             raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; name others, which the study "

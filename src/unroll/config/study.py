@@ -107,7 +107,7 @@ class ConstraintsConfig(Section):
 
 
 class RetrainConfig(Section):
-    """What is trained anew, on seeds that the study has not seen."""
+    """What is trained again, on seeds that the study has not seen."""
 
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(description="Seeds of the best run of each arch.")
     settings: dict[str, Value] = Field(
@@ -147,7 +147,7 @@ class StudyConfig(Section):
     heartbeat: int = Field(ge=1, description="Seconds after which a worker says again that it is at its trial.")
     grace: int = Field(ge=2, description="Seconds without a word after which a trial is taken over by another worker.")
     retries: int = Field(ge=0, description="Times that a trial is taken over before it is given up.")
-    retrain: RetrainConfig = Field(description="What is trained anew.")
+    retrain: RetrainConfig = Field(description="What is trained again.")
 
     @field_validator("space", mode="before")
     @classmethod
@@ -183,7 +183,7 @@ class StudyConfig(Section):
                              "choices, such as [lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
         if not re.fullmatch(r"(sqlite:///(?!:memory:|file:)|postgresql\+psycopg://).+", self.storage):
-            raise ValueError(f"storage={without_secrets(self.storage)} is none of sqlite:///FILE and "
+            raise ValueError(f"storage={without_secrets(self.storage)} must be sqlite:///FILE or "
                              "postgresql+psycopg://USER@HOST/DATABASE")  # fmt: skip
         if self.grace <= self.heartbeat:
             raise ValueError(f"grace={self.grace} must be longer than heartbeat={self.heartbeat}")
@@ -195,7 +195,7 @@ class StudyConfig(Section):
             if other in path:
                 raise ValueError(f"{' and '.join(path)} are searched when each other; drop a condition")
             if other not in self.space:
-                raise ValueError(f"{key} is searched when {other}, which is no key of the space"
+                raise ValueError(f"{key} is searched when {other}, which is not a key of the space"
                                  f"{nearest(other, self.space)}")  # fmt: skip
             dimension = self.space[other]
             if wanted == []:
@@ -206,7 +206,7 @@ class StudyConfig(Section):
                 raise ValueError(f"{key} is searched when {other}, which is a range; a condition needs choices")
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if value not in dimension.choices:
-                    raise ValueError(f"{key} is searched when {other}={plain(value)}, which is no choice of it")
+                    raise ValueError(f"{key} is searched when {other}={plain(value)}, which is not one of its choices")
             self._check_when(other, (*path, other))
 
     def _check_number(self) -> None:
@@ -225,7 +225,7 @@ class StudyConfig(Section):
                              "choose median or none, which do not, or set balanced to null")  # fmt: skip
         dimension = self.space.get(self.balanced)
         if not isinstance(dimension, ChoiceConfig) or dimension.when:
-            raise ValueError(f"balanced={self.balanced} is no key of the space that always has choices")
+            raise ValueError(f"balanced={self.balanced} is not a key of the space that always has choices")
         assert self.trials is not None
         if self.trials % len(dimension.choices):
             raise ValueError(f"trials={self.trials} cannot be shared out evenly among the {len(dimension.choices)} "

@@ -99,14 +99,15 @@ def _survey(corpus: Corpus) -> _Survey:
         if reason := _fault(corpus, survey.splits[split], example):
             path = corpus.files.get(split, corpus.files["train"])
             number = survey.splits[split].sequences
-            raise BadInput(f"{path}, {split} sequence {number}: {reason}; mend the line.")
+            raise BadInput(f"{path}, {split} sequence {number}: {reason}; correct the line.")
     for split in SPLITS:
         named = split in corpus.files or (corpus.cuts is not None and (split != "test" or sum(corpus.cuts) != 1))
         if named and split not in survey.splits:
             path = corpus.files.get(split, corpus.files["train"])
-            raise BadInput(f"The {split} split is empty: {path} has nothing for it; mend the file or data.split.")
+            raise BadInput(f"The {split} split is empty: {path} has nothing for it; correct the file or data.split.")
     if len({count.width for count in survey.splits.values()}) > 1:
-        raise BadInput(f"The splits of {corpus.files['train'].parent} have steps of different widths; mend the files.")
+        folder = corpus.files["train"].parent
+        raise BadInput(f"The splits of {folder} have steps of different widths; correct the files.")
     return survey
 
 

@@ -65,7 +65,7 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
             except FileNotFoundError as error:
                 reason = without_secrets(str(error))
             except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-                raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it anew.") from None
+                raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it again.") from None
         if not written.exists():
             raise BadInput(
                 f"{corpus}/{source.file} could not be fetched, the last place tried said: {reason}; nothing was kept. "
@@ -74,7 +74,7 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
         if (digest := file_hash(str(written))) != source.sha256:
             raise BadInput(
                 f"{origin} has SHA-256 {digest[:16]}…, not {source.sha256[:16]}…: it is truncated or another file; "
-                "nothing was kept. Fetch it again, or mend the mirror."
+                "nothing was kept. Fetch it again, or correct the mirror."
             )
     return target
 
@@ -84,7 +84,7 @@ def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tup
     if mirror:
         is_url = urlparse(mirror).scheme in ("http", "https")
         if not is_url and not Path(mirror).is_dir():
-            raise BadInput(f"UNROLL_MIRROR is {public(mirror)}, which is no folder; mend it or unset it.")
+            raise BadInput(f"UNROLL_MIRROR is {public(mirror)}, which is not a folder; correct it or unset it.")
         for suffix in UNPACK:
             place = f"{mirror.rstrip('/')}/{corpus}/{source.file}{suffix}"
             yield without_secrets(place), suffix, _downloader(place) if is_url else _copier(Path(place))

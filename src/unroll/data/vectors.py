@@ -54,7 +54,7 @@ def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         if len(cells) != width + 1 or not width or not cells[0]:
             raise BadInput(
                 f"{path}, line {number}: {len(cells)} columns, but a word without a blank in it and {width or 'some'} "
-                "numbers are expected, as in the first line; mend or remove the line."
+                "numbers are expected, as in the first line; correct or remove the line."
             )
         yield cells[0], _numbers(path, number, cells[1:])
         words += 1
@@ -70,10 +70,10 @@ def _numbers(path: Path, number: int, cells: Sequence[str]) -> np.ndarray:
         with np.errstate(over="ignore"):
             vector = np.array([float(cell) for cell in cells]).astype(np.float32)
     except ValueError as error:
-        raise BadInput(f"{path}, line {number}: {error}; mend or remove the line.") from None
+        raise BadInput(f"{path}, line {number}: {error}; correct or remove the line.") from None
     if not np.isfinite(vector).all():
         cell = cells[int(np.isfinite(vector).argmin())]
-        raise BadInput(f"{path}, line {number}: {cell!r} is no finite number; mend or remove the line.")
+        raise BadInput(f"{path}, line {number}: {cell!r} is no finite number; correct or remove the line.")
     return vector
 
 

@@ -59,7 +59,7 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
     for side, allowed in (("begin", start), ("end", end)):
         if not allowed.any():
             raise BadInput(f"By the scheme {scheme} none of the labels {', '.join(labels)} may {side} a sequence; "
-                           "mend the labels or leave the scheme out.")  # fmt: skip
+                           "correct the labels or leave the scheme out.")  # fmt: skip
     transitions = torch.tensor([[_may_follow(left, right, scheme) for right in labels] for left in labels])
     return Constraints(start, transitions, end)
 
@@ -182,7 +182,7 @@ class LinearChainCRF(nn.Module):
             fault = self._fault(targets[b, : int(lengths[b])].tolist())
             if fault:
                 raise BadInput(f"Sequence {b} of the batch {fault}, which the constraints forbid, so that its loss is "
-                               "infinite; mend its labels or leave the constraints out.")  # fmt: skip
+                               "infinite; correct its labels or leave the constraints out.")  # fmt: skip
 
     def _fault(self, labels: list[int]) -> str | None:
         start, transitions, end = _parts(self.forbidden, len(self.start))

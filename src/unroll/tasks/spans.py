@@ -51,7 +51,7 @@ class SpanF1(Metric):
                 raise BadInput(f"{label!r} is no BIO label; give O, B-TYPE or I-TYPE.")
         if "O" not in labels:
             raise BadInput("No token of the training split has the label O, so spans cannot be told from the rest; "
-                           "mend the labels or leave the scheme out.")  # fmt: skip
+                           "correct the labels or leave the scheme out.")  # fmt: skip
         kinds = sorted({label[2:] for label in labels if label != "O"})
         names = [*labels, None]  # the hidden label stands last, where −1 finds it
         self.outside = labels.index("O")

@@ -75,7 +75,7 @@ class Spool:
             return False
 
     def open(self, uri: str, record: RunRecord) -> None:
-        """Open the run, or open it again; in another store than before it begins anew, with all of its points.
+        """Open the run, or open it again; in another store than before it begins again, with all of its points.
 
         By the client alone: MLflow's notion of an active run is one per process, and outlives an error.
         """

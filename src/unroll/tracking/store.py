@@ -33,7 +33,7 @@ KIND, NOTE, HEADLINE = "mlflow.experimentKind", "mlflow.note.content", "headline
 
 @contextlib.contextmanager
 def forgiving(loss: str, kept: str = "the run's folder has it") -> Iterator[None]:
-    """Tell what a store that is gone has cost, and go on: there are files that have it all."""
+    """Report what a store that is gone has cost, and go on: there are files that have it all."""
     try:
         yield
     except Exception as error:  # whatever the store's driver raises

@@ -11,7 +11,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a tracker is told of a run before it starts.
+    """What a tracker is given of a run before it starts.
 
     Args:
         experiment: group of the run.

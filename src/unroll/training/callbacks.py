@@ -138,13 +138,13 @@ class History(Callback):
 
 
 class Watched(Callback):
-    """Tells someone of every validation, and ends training in all processes if he says so.
+    """Reports every validation, and ends training in all processes if the answer is yes.
 
     Args:
-        validations: over the budget, evenly spaced; a validation is told at the tokens that its number stands for, so
-            that runs of unlike batches can be compared. A validation falls between two batches: the tokens that were
-            read before the n-th one are short of those that are told by less than n batches.
-        report: told tokens, the monitored figure and the tokens per second so far, in the first process.
+        validations: over the budget, evenly spaced; a validation is reported at the tokens that its number stands for,
+            so that runs of unlike batches can be compared. A validation falls between two batches: the tokens that were
+            read before the n-th one are short of those that are reported by less than n batches.
+        report: given tokens, the monitored figure and the tokens per second so far, in the first process.
         everywhere: gives all processes what the first one makes.
     """
 
@@ -213,5 +213,5 @@ class TokenBar(RichProgressBar):
         return shown | ({} if monitored is None else {module.monitor: f"{float(monitored):.4f}"})
 
     def _get_train_description(self, current_epoch: int) -> str:
-        # Lightning would tell the epoch of −2: the budget is in tokens, and how many epochs it takes is not set
+        # Lightning would show the epoch of −2: the budget is in tokens, and how many epochs it takes is not set
         return f"epoch {current_epoch + 1}"

@@ -55,7 +55,7 @@ def open_database(config: StudyConfig) -> RDBStorage:
             f"storage={config.storage} needs the package {error.name}: pip install -e '.[postgres]'"
         ) from None
     except Exception as error:  # whatever the database's driver raises
-        raise BadInput(f"Optuna's database {config.storage} cannot be opened ({_reason(error)}); mend storage, or name "
+        raise BadInput(f"Optuna's database {config.storage} cannot be opened ({_reason(error)}); fix storage, or name "
                        "another database, not MLflow's.") from None  # fmt: skip
 
 

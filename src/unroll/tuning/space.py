@@ -106,7 +106,7 @@ class Space:
             with self._named(f"try {told(corner)}"):
                 excesses.append(self.excess(self.run(corner)))
             if excesses[-1] is None and self.study.retrain.seeds:
-                with self._named(f"train {told(corner)} anew"):
+                with self._named(f"train {told(corner)} again"):
                     self.run(corner, anew=True)
         if all(excesses):
             raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "

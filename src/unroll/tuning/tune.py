@@ -87,7 +87,7 @@ def _tell_of_others(job: Job, study: Study) -> None:
     if others := study.others():
         what = "is of another space" if len(others) == 1 else "are of other spaces"
         print(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
-              f"those trials stay there, and {job.name} begins anew.", file=sys.stderr)  # fmt: skip
+              f"those trials stay there, and {job.name} starts from its first trial.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:

@@ -114,7 +114,7 @@ def _telling(claim: Claim) -> Iterator[None]:
         raise
     except OSError as error:  # of its files or connections
         where = error.filename or "a file or a connection"
-        raise Unavailable(f"{where}: {error.strerror or error}; mend it, and start the same command again.") from error
+        raise Unavailable(f"{where}: {error.strerror or error}; fix that, and start the same command again.") from error
     except Exception as error:  # whatever one network does to itself
         error = lack_of_memory(error) if is_lack_of_memory(error) else error
         told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float]) -> Dif
         groups: values of each group, which may be a single one where others have more.
         weights: of each group's mean; their sum is 0.
 
-    Groups are taken to vary alike, so that those of one value can be told of at all. Where no group has two values, or
+    Groups are taken to vary alike, so that those of one value can be compared at all. Where no group has two values, or
     none varies, there is no test.
     """
     means = [fmean(values) for values in groups]

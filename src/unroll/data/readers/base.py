@@ -39,7 +39,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open("rb") as file:
             yield from decoded(file, str(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{path} does not exist; mend the path, or put the file there.") from None
+        raise BadInput(f"{path} does not exist; correct the path, or put the file there.") from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; name a file.") from None
 

@@ -48,7 +48,7 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
         ):
             raise BadInput(
                 f"{path}, line {number}: {len(cells)} columns, but the first line has {width} and token_column "
-                f"{token_column}, label_column {label_column} are asked for; mend the line or the columns."
+                f"{token_column}, label_column {label_column} are asked for; correct the line or the columns."
             )
         label = cells[label_column].strip()
         if scheme == "bio" and label != "O" and not re.fullmatch(r"[BI]-.+", label):

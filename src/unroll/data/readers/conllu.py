@@ -42,12 +42,12 @@ def read(path: Path, probe: str | None, contrast: str | None) -> Iterator[Exampl
         cells = line.split("\t")
         if len(cells) != WIDTH:
             raise BadInput(
-                f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten between tabs; mend the line."
+                f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten between tabs; correct the line."
             )
         if not cells[0].isdigit():
             if cells[0].replace("-", "").replace(".", "").isdigit():
                 continue  # a multiword range such as 3-4, or an empty node such as 8.1
-            raise BadInput(f"{path}, line {number}: {cells[0]!r} is no token number; mend the first column.")
+            raise BadInput(f"{path}, line {number}: {cells[0]!r} is no token number; correct the first column.")
         if probe and f"{probe}=" in cells[MISC]:
             misc = dict(pair.partition("=")[::2] for pair in cells[MISC].split("|"))
             if probe in misc:

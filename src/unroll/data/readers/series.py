@@ -30,7 +30,7 @@ def read(path: Path) -> Iterator[Example]:
             if not tab or not math.isfinite(number_told):
                 raise BadInput(
                     f"{path}, line {number}: expected 'target TAB step step …' with steps such as 0.5,1 "
-                    "of one width, all finite; mend the line."
+                    "of one width, all finite; correct the line."
                 )
             yield Example(vectors=vectors, target=number_told)
 
