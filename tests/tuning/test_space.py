@@ -267,7 +267,7 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
     ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in space and in settings"]),
     ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),
-    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "not one of its choices"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "of its choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"training.warmup": 0}}, "training.warmup": RANGE}},
      ["needs choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": {"choices": ["gru"], "when": {"seed": 0}}}},
