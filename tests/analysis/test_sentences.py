@@ -162,3 +162,31 @@ def test_the_lower_limit_of_a_factor_keeps_its_digits(said: Said) -> None:
     for verb in ("compare", "verdict"):
         text = said(verb, runs)[1]
         assert "15.8 times (0.23 to 1,093.8)" in text  # and not (0.2
+
+
+@pytest.mark.parametrize(
+    ("a", "more", "words", "why"),
+    [
+        ([90.0, 91.0, 92.0], {}, (), "below 5 seeds of each"),
+        ([90.0, 91.0, 92.0, 93.0, 94.0], {}, ("--test", "paired"), "below 8 pairs"),
+        ([90.0, 91.0, 92.0, 93.0, math.nan], {}, (), "not a number"),
+        ([90.0] * 5, {}, (), "no seed varies"),
+        ([90.0] * 5, {"solved": "perplexity <= 95"}, (), "counts"),
+    ],
+)
+def test_a_margin_that_was_asked_for_and_not_tested_has_its_reason(
+    said: Said, a: list[float], more: dict[str, Any], words: tuple[str, ...], why: str
+) -> None:
+    b = [100.0 + (value - 90 if len(set(a)) > 1 and value == value else 0) for value in a]
+    code, text = said("verdict", written({"a": a, "b": b}, **more), "--margin", "1.5", *words)
+    assert code == 0
+    (line,) = [line for line in text.splitlines() if line.startswith("  p of a margin")]
+    assert "not tested" in line
+    assert why in line
+
+
+def test_a_p_beside_the_level_shows_on_which_side_it_is() -> None:
+    from unroll.analysis.verdict import p_value
+
+    assert (p_value(0.04996), p_value(0.0504), p_value(0.0494), p_value(0.0506)) == (
+        "0.04996", "0.05040", "0.049", "0.051")  # fmt: skip

@@ -13,6 +13,8 @@ from unroll.analysis.likeness import caveats, refuse_unlike, unknown
 from unroll.analysis.samples import declared
 from unroll.analysis.sides import Side, read_side
 from unroll.analysis.verdict import (
+    CLAIM,
+    FEWEST,
     POWER,
     SPEED,
     Interval,
@@ -154,12 +156,24 @@ def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement
     if judged.equivalence is not None:
         by = "" if judged.metric.scale == "difference" else "a factor of "
         yield "p of a margin", f"{p_value(judged.equivalence)} that they differ by {by}{judged.margin:g} or more"
+    elif judged.margin is not None:
+        yield "p of a margin", f"not tested: {_no_margin(judged)}"
     if judged.p is not None and judged.needed:
         by = " of Welch's test" if judged.method == "permutation" else ""
         of = next((names[1 - place] for place, side in enumerate(judged.sides) if side.is_constant), "each")
         yield "seeds needed", f"about {judged.needed:,} of {of}, for a power of {POWER:g}{by} at this difference"
     yield from _over_items(names, sides, judged.metric, places)
     yield from _best(names, sides, judged.metric, places)
+
+
+def _no_margin(judged: Judgement) -> str:
+    """Why it was not tested whether two sides are equivalent."""
+    if judged.method == "boschloo":
+        return "counts of seeds that solve the problem are compared, and no means"
+    if any(judged.missing):
+        fewest = f"{FEWEST['paired']} pairs" if judged.method == "paired" else f"{CLAIM} seeds of each"
+        return f"below {fewest} none are called equivalent"
+    return "no seed varies, or a figure is not a number"
 
 
 def _test(names: tuple[str, str], judged: Judgement) -> str:

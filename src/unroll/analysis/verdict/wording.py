@@ -98,7 +98,10 @@ def decimals(digits: int, half_width: float | None) -> int:
 
 def p_value(p: float | None) -> str:
     """A p as it is written in a table; nothing where there was no test."""
-    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p is None:
+        return ""
+    text = f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.5f}" if text == f"{LEVEL:.3f}" else text  # on which side it is must show
 
 
 def factor(mean: float, half_width: float | None) -> str:
