@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,19 @@ def test_other_settings_of_the_same_output_begin_anew_whatever_is_accepted(
     experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
     said = capsys.readouterr().err
     assert "the run begins again: its checkpoint is of other settings.\n" in said
+
+
+def test_a_checkpoint_that_is_just_being_replaced_by_another_process_is_no_obstacle(project: Path) -> None:
+    identity = checkpoint.Identity("s", "d", "new", arithmetic())
+    run = Working("tagging/lstm-0", project / "run", "new", identity)
+    other = Working("tagging/lstm-0", project / "run", "old", replace(identity, code="old"))
+    with other.held():
+        (other.folder / PREVIOUS).touch()
+        (other.folder / LAST).symlink_to("moved")  # listed, and gone when it is looked at
+    run.folder.mkdir()
+    run.adopt(accept_code_change=False)
+    assert has_checkpoint(other.folder)
+    assert not has_checkpoint(run.folder)
 
 
 def test_a_run_of_other_settings_elsewhere_is_left_alone(

@@ -185,4 +185,8 @@ def _owner(folder: Path) -> Owner | None:
 
 def _age(folder: Path) -> float:
     """Smaller for a folder whose checkpoint is newer."""
-    return -max(path.stat().st_mtime for path in folder.glob("*.ckpt"))
+    times = [0.0]
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(FileNotFoundError):  # the process that trains there replaces them
+            times.append((folder / name).stat().st_mtime)
+    return -max(times)
