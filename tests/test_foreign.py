@@ -397,3 +397,14 @@ def test_aliases_and_merged_mappings_are_read(project: Path) -> None:
 
     Path("own.yaml").write_text("a: &a {b: [1, 2]}\nc: *a\nd: {<<: *a, b: 3}\n", encoding="utf-8")
     assert read(Path("own.yaml")) == {"a": {"b": [1, 2]}, "c": {"b": [1, 2]}, "d": {"b": 3}}
+
+
+@pytest.mark.parametrize("base", [{}, {"arch": "lstm", "recurrent": {}}, {"arch": {}, "recurrent": [1]}, {"arch": []}])
+def test_a_study_that_was_sent_without_an_architecture_is_refused(
+    base: dict[str, Any], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(compose_study("reach").dump())
+    content["bases"]["arch=gru"] = base
+    assert main(["tune", "--config", str(write("sent.yaml", content))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("unroll: sent.yaml is no resolved study")

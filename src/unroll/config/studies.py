@@ -110,12 +110,17 @@ def load_study(path: Path) -> StudySettings:
     if (
         set(content) != {"study", "bases"}
         or not isinstance(bases, dict)
-        or not all(isinstance(settings, dict) for settings in bases.values())
+        or not all(isinstance(base, dict) and _has_arch(base) for base in bases.values())
     ):
         raise BadInput(f"{path} is not a resolved study; unroll config --course writes them.")
     settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
     _check_trials(settings, str(path))
     return settings
+
+
+def _has_arch(base: dict[str, Any]) -> bool:
+    """Whether settings have an architecture, and what architectures share."""
+    return all(isinstance(base.get(section), dict) for section in ("arch", "recurrent"))
 
 
 def studies(conf: Path = CONF) -> list[str]:
