@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from unroll import cells, config
+from unroll.cli import main
 from unroll.config import Config, architectures, compose
 from unroll.config.architectures import RecurrentConfig, cell_files
 from unroll.errors import BadInput
@@ -229,3 +230,20 @@ def test_a_cell_that_is_no_python_is_told_with_file_and_line(tmp_path: Path, mon
     (tmp_path / "lstm.py").write_text("class LSTMCell(:\n", encoding="utf-8")
     with pytest.raises(BadInput, match=r"lstm\.py, line 1: .*correct the cell"):
         compose(["experiment=tagging", "arch=lstm"], CONF)
+
+
+@pytest.mark.parametrize(
+    "value", ["sqlite:///~/x.db", "sqlite:///x#y.db", "sqlite:///für/x (1).db", "it's", "a\\'b\\", "a~"]
+)
+def test_a_text_of_the_command_line_is_taken_as_it_is(
+    value: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "experiment=adding", "arch=gru", f"tracking.uri={value}", f"data.title={value}"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["tracking"]["uri"] == value
+    assert shown["data"]["title"] == value
+
+
+def test_a_text_where_a_number_is_due_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "experiment=adding", "arch=gru", "training.tokens=~5"]) == 2
+    assert "training.tokens=~5: a whole number is due" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unroll import experiment, preparation, tasks
 from unroll.cells import cell_named
 from unroll.cells.lstm import GatedMemory
+from unroll.cli import main
 from unroll.config import Config, compose
 from unroll.config.compose import check
 from unroll.data.batch import Batch, DataSpec
@@ -555,6 +556,27 @@ def test_a_tagger_without_labels_is_refused(small: Small, project: Path) -> None
     spec = DataSpec(10, (), 0, 0, 1, (), "words", 0, 0, None)
     with pytest.raises(BadInput, match="no labels"):
         experiment.build_task(config, spec)
+
+
+@pytest.mark.parametrize(("experiment", "arch", "given"), [
+    ("adding", "lstm", "words"), ("adding", "cnn", "characters"), ("grammar", "lstm", "steps"),
+    ("grammar", "ngram", "steps"), ("grammar", "feedforward", "steps"), ("grammar", "lstm", "characters"),
+    ("tagging", "bilstm-chars", "steps"),
+])  # fmt: skip
+def test_prepared_data_of_another_kind_are_refused(
+    experiment: str, arch: str, given: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"words": ("grammar",), "steps": ("adding",),
+             "characters": ("grammar", "data.unit=characters", "data.reader=text", "data.probe=null",
+                            "data.contrast=null", "data.sentence_end=false")}[given]  # fmt: skip
+    prepared = preparation.prepared(small(other[0], "lstm", *other[1:]).data)
+    Path("sent.yaml").write_text(small(experiment, arch).dump(), encoding="utf-8")
+    assert main(["train", "--config", "sent.yaml", "--prepared", str(prepared), "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert f"sequences of {given}" in said
+    assert "unroll prepare" in said
+    assert not Path("run").exists()
+    assert not list(Path().glob("outputs/working/*"))
 
 
 def test_ctrl_c_leaves_nothing_and_marks_the_run(small: Small, project: Path, store: str) -> None:

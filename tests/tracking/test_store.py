@@ -341,6 +341,9 @@ def test_a_database_that_may_not_be_written_is_refused(
     [
         ("sqlite:///~/mlflow.db", r"does not expand ~; write the path in full: sqlite:////"),
         ("sqlite:///", "names no file"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite+pysqlite:///~/mlflow.db", r"does not expand ~; write the path in full: sqlite\+pysqlite:////"),
         ("sqlite:////tmp/a?b/mlflow.db", "write %3F for it"),
     ],
 )
@@ -348,7 +351,11 @@ def test_a_uri_that_sqlite_takes_for_another_file_is_refused(
     uri: str, reason: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check_refused(small, uri, reason, capsys)
+    words = ["experiment=adding", "arch=gru", "training.tokens=600", f"tracking.uri={uri}"]
+    assert main(["train", *words, "--out", "typed"]) == 2
+    assert re.search(reason, capsys.readouterr().err)
     assert not Path("~").exists()
+    assert not Path("typed").exists()
 
 
 def test_the_ui_finds_a_database_whose_path_has_a_blank(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +87,7 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             # Hydra would refuse an argument that the file of the arch leaves to its default
             free = [f"++{text.lstrip('+')}" if "arch.cell_arguments." in text else text for text in overrides]
-            composed = hydra_compose("config", free)
+            composed = hydra_compose("config", [_readable(text) for text in free])
             content = OmegaConf.to_container(composed, resolve=True)
     except yaml.MarkedYAMLError as error:
         raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
@@ -95,6 +96,22 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     assert isinstance(content, dict)
     settings: dict[str, Any] = in_settings({str(key): value for key, value in content.items()}, public)
     return settings
+
+
+def _readable(override: str) -> str:
+    """An override as Hydra reads it: a text with characters that its grammar lacks, as ~, # or ü, is quoted."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, _, value = override.partition("=")
+    if value.startswith(("'", '"', "[", "{")):
+        return override
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), value)
+        return f"{key}='{escaped}'"
+    return override
 
 
 def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:

@@ -60,6 +60,9 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
     Raises:
         BadInput: the data lacks what the task needs.
     """
+    if spec.unit != config.data.unit:
+        raise BadInput(f"The prepared data are sequences of {spec.unit}, and those of data={config.data.name} are of "
+                       f"{config.data.unit}; name the folder that unroll prepare wrote of this corpus.")  # fmt: skip
     task = _build_task(config, spec, vectors)
     alpha, beta = config.training.activation_regularization, config.training.temporal_activation_regularization
     if alpha or beta:

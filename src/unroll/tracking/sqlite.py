@@ -27,15 +27,16 @@ def database_of(uri: str) -> Path | None:
     Raises:
         BadInput: SQLite would take the URI for another file than the one that is meant.
     """
-    if not uri.startswith("sqlite:///"):
+    scheme, _, rest = uri.partition("://")
+    if scheme.partition("+")[0] != "sqlite":
         return None
-    name = uri.removeprefix("sqlite:///")
+    name = rest.removeprefix("/")
     if name.startswith("~"):
-        full = f"sqlite:///{Path(name).expanduser()}"
+        full = f"{scheme}:///{Path(name).expanduser()}"
         raise BadInput(f"tracking.uri={uri}: SQLite does not expand ~; write the path in full: {full}")
     if "?" in name:
         raise BadInput(f"tracking.uri={uri}: what follows the ? would not be part of the path; write %3F for it.")
-    if not name:
+    if not rest.startswith("/") or name in ("", ":memory:"):
         raise BadInput(f"tracking.uri={uri} names no file; write one, as sqlite:///mlruns/mlflow.db.")
     return Path(str(make_url(uri).database))  # in which %20 is a blank
 
