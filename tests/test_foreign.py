@@ -407,4 +407,4 @@ def test_a_study_that_was_sent_without_an_architecture_is_refused(
     content["bases"]["arch=gru"] = base
     assert main(["tune", "--config", str(write("sent.yaml", content))]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("unroll: sent.yaml is no resolved study")
+    assert line.startswith("unroll: sent.yaml is not a resolved study")

@@ -303,7 +303,7 @@ def check_refused(small: Small, uri: str, reason: str, capsys: pytest.CaptureFix
         open_store(uri)
     assert time.monotonic() - start < 5
     own = Path("conf/tracking/mlflow.yaml")  # the project's tracker, in place of that of a file of settings
-    own.write_text(own.read_text(encoding="utf-8").replace("sqlite:///mlruns/mlflow.db", uri), encoding="utf-8")
+    own.write_text(own.read_text(encoding="utf-8").replace("sqlite:///mlruns/mlflow.db", f"'{uri}'"), encoding="utf-8")
     config = small("tagging", "lstm", "tracking=mlflow", *UNTRACKED)
     preparation.prepared(config.data)
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")
