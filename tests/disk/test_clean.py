@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,32 @@ def test_deleted_runs_and_artifacts_of_no_run_go_and_others_stay(store: str, pro
     assert not Path(f"mlruns/1/{runs[1]}").exists()
     found = mlflow.MlflowClient().search_runs([experiment], run_view_type=mlflow.entities.ViewType.ALL)
     assert [run.info.run_id for run in found] == [runs[0]]
+
+
+@pytest.mark.parametrize("named", ["data/mine/artifacts", "src", ".", "", "mlruns/../data/mine", "mlruns"])
+@pytest.mark.parametrize("table", ["runs", "experiments"])
+def test_a_database_that_names_other_folders_deletes_nothing_of_them(
+    table: str, named: str, store: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(store)
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("cells", artifact_location=f"{project}/mlruns/1")
+    run = client.create_run(experiment).info.run_id
+    client.delete_run(run)
+    client.delete_experiment(experiment)
+    column = "artifact_uri" if table == "runs" else "artifact_location"
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as database:
+        database.execute(f"UPDATE {table} SET {column} = ? WHERE lifecycle_stage = 'deleted'", (named,))
+        database.commit()
+    kept = ["data/mine/artifacts/train.txt", "data/mine/train.txt", "src/cell.py"]
+    for name in kept:
+        write(name, days=9)
+    assert main(["clean", "mlflow", "--yes"]) == 2
+    assert "outside mlruns/" in capsys.readouterr().err
+    assert left(kept) == kept
+    assert Path("mlruns/mlflow.db").exists()
 
 
 def test_artifacts_of_runs_that_were_sent_to_a_server_stay(store: str, project: Path) -> None:

@@ -32,7 +32,7 @@ def mlflow(_: float) -> list[Leftover]:
 
     Raises:
         BadInput: the database cannot be read or is not this project's, or what was deleted has its artifacts outside
-            the project.
+            ``mlruns/``.
     """
     if not DATABASE.is_file():
         return []
@@ -90,9 +90,9 @@ def _locations() -> tuple[set[Path], set[Path]]:
                     places[bool(deleted)].add(path.parent if path.name == "artifacts" else path)
     except sqlite3.Error as error:
         raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
-    outside = [path for path in places[True] if not inside(path)]
-    if outside:
-        raise BadInput(f"{DATABASE} names artifacts in {outside[0]} of what was deleted, outside this project, so "
+    outside = [path for path in places[True] if MLRUNS not in path.parents or not inside(path)]
+    if outside:  # a database may have been written by somebody else, and name data/ or src/
+        raise BadInput(f"{DATABASE} names artifacts in {outside[0]} of what was deleted, outside {MLRUNS}/, so "
                        "nothing of MLflow was deleted; run mlflow gc yourself if they are to go.")  # fmt: skip
     return places[True], places[False]
 
