@@ -115,6 +115,20 @@ def test_what_dvc_cannot_read_is_a_failure(broken: str, tiny: Path, capsys: pyte
     assert name in sentence(capsys.readouterr().err)
 
 
+def test_a_stage_that_does_not_exist_is_bad_input(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repro", "--force", "nope"]) == 2
+    assert "nope" in sentence(capsys.readouterr().err)
+
+
+def test_the_remedy_for_a_damaged_lock_file_works(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny / "dvc.lock").write_bytes(b"\0" * 100)
+    assert main(["repro", "--force", "resolve"]) == 2
+    assert "delete it" in sentence(capsys.readouterr().err)
+    (tiny / "dvc.lock").unlink()
+    assert main(["repro", "--force", "resolve"]) == 0
+    assert locked_stages(tiny) == {"resolve"}
+
+
 @pytest.mark.slow
 def test_what_dvc_finds_out_late_is_a_failure(tiny: Path) -> None:
     stages = {**STAGES, "twice": STAGES["resolve"]}  # an output of two stages

@@ -24,6 +24,10 @@ FOLDER = Path(".dvc")
 BUSY = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)", re.M)
 BLOCKER = re.compile(r"\(PID (\d+)\): (.*)")
 MARK = re.compile(rb"^(<{7}|>{7}|\|{7})( |$)")
+REMEDIES = {  # of files that DVC writes, by their names
+    "dvc.lock": "Restore it (git checkout dvc.lock), or delete it: every stage then runs again",
+    "rwlock": "Delete .dvc/tmp/rwlock when no DVC command is running",
+}
 RETRY = 1.0  # seconds between two looks at a lock
 
 
@@ -162,7 +166,8 @@ def environment() -> dict[str, str]:
 def failure(what: str, stderr: str) -> str:
     """The sentence about a DVC command that failed."""
     reason = _line(stderr.replace("ERROR:", "")) or "it printed no reason"
-    return f"DVC cannot {what}: {reason.rstrip('.')}. Correct that, and run the command again."
+    remedy = next((known for name, known in REMEDIES.items() if name in reason), "Correct that")
+    return f"DVC cannot {what}: {reason.rstrip('.')}. {remedy}, and run the command again."
 
 
 def _line(text: str, most: int = 400) -> str:

@@ -82,11 +82,13 @@ def force(stage: str) -> None:
     """Run one stage, whether it is out of date or not, and nothing else.
 
     Raises:
-        BadInput: DVC cannot read the pipeline.
-        StageFailed: the stage has failed, or there is none of that name.
+        BadInput: DVC cannot read the pipeline, or has no stage of that name.
+        StageFailed: the stage has failed.
     """
-    with _ready(), _stages({stage: []}) as stages:
-        stages.run([["-s", "-f", stage]])
+    with _ready():
+        dvc.status(stage)
+        with _stages({stage: []}) as stages:
+            stages.run([["-s", "-f", stage]])
 
 
 @contextlib.contextmanager

@@ -94,7 +94,8 @@ class Stages:
         """One command, again for as long as another process holds what it needs."""
         noted = False
         while (process := self._start(arguments)) is not None:
-            code, said, name = self._watch(process)
+            with process:
+                code, said, name = self._watch(process)
             self.processes.discard(process)
             if code == 0 or self.interrupted:
                 return
