@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import some_slow
 
 from unroll import experiment, preparation
 from unroll.config import Config, compose
@@ -47,13 +48,15 @@ def test_training_starts_at_the_frequencies_of_tokens(
     np.testing.assert_allclose(bias.detach().exp(), frequencies, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("arch", "tied"), [*((arch, "true") for arch in CELLS), ("lstm", "false")])
-def test_where_nothing_depends_on_the_text_the_state_stays_small(arch: str, tied: str, project: Path) -> None:
+@pytest.mark.parametrize("network", some_slow(
+    [*((arch, "true") for arch in CELLS), ("lstm", "false")], ("lstm", "true"), ("gru", "true"), ("lstm", "false")
+))  # fmt: skip
+def test_where_nothing_depends_on_the_text_the_state_stays_small(network: tuple[str, str], project: Path) -> None:
     """Words of Zipf's frequencies, drawn independently: the frequencies are all that there is to learn.
 
     A network whose bias starts at zero holds them in a constant state: |h| was 0.7 to 1, and |c| up to 200.
     """
-    run, frequencies = train(independent_words(project, arch, tied), project)
+    run, frequencies = train(independent_words(project, *network), project)
     tokens = np.asarray(open_split(preparation.prepared(run.config.data) / "fit" / "validation").tokens, np.int64)
     network, rows = run.task.network, torch.from_numpy(tokens[: STREAMS * STEPS].reshape(STREAMS, STEPS))
     with torch.no_grad():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import some_slow
 
 from unroll.cli import main
 from unroll.config import Config
@@ -58,12 +59,16 @@ def test_the_longest_names_make_files_that_a_system_takes(project: Path) -> None
     assert len(RESERVED) == 24
 
 
-@pytest.mark.parametrize("key", ["experiment", "data.name", "arch.name", "data.generator", "arch.cell",
-                                 "data.sources.0.file"])  # fmt: skip
-@pytest.mark.parametrize("name", ["/../../dvc", "a\0b", "2003", "x" * 300])
+KEYS = ["experiment", "data.name", "arch.name", "data.generator", "arch.cell", "data.sources.0.file"]
+NAMES = ["/../../dvc", "a\0b", "2003", "x" * 300]
+SENT = [(key, name) for key in KEYS for name in NAMES]
+
+
+@pytest.mark.parametrize("sent", some_slow(SENT, *zip(KEYS, NAMES * 2, strict=False)), ids=repr)
 def test_a_config_that_was_sent_names_nothing_outside(
-    key: str, name: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+    sent: tuple[str, str], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    key, name = sent
     Path("dvc.lock").write_text("lock", encoding="utf-8")
     content = small("tagging", "lstm").model_dump(mode="json")
     content["data"]["sources"] = [{"file": "a", "url": "http://127.0.0.1:9/a", "sha256": "0" * 64}]

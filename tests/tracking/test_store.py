@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from processes import some_slow
 
 from unroll import preparation
 from unroll.cli import main
@@ -113,6 +114,7 @@ def dump(project: Path) -> str:
         return "\n".join(connection.iterdump())
 
 
+@pytest.mark.slow
 def test_a_project_may_have_any_name(tmp_path: Path, golden_store: Path) -> None:
     project = tmp_path / STRANGE
     (project / "mlruns").mkdir(parents=True)
@@ -178,6 +180,7 @@ def test_paths_are_rewritten_all_or_none(filled: Callable[[str], Path], monkeypa
     assert dump(other) == before
 
 
+@pytest.mark.slow
 def test_a_copied_project_trains_on_its_own(
     small: Small, project: Path, store: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +285,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("what", some_slow(BROKEN, *(BROKEN.keys() - {"a link to nothing"})))
 def test_a_database_that_cannot_be_opened_ends_in_one_sentence_within_five_seconds(
     what: str, small: Small, project: Path, golden_store: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -319,6 +322,7 @@ def check_refused(small: Small, uri: str, reason: str, capsys: pytest.CaptureFix
     assert not working.exists() or not list(working.iterdir())
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked_is_waited_for_and_then_refused(
     small: Small, project: Path, store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,11 +344,15 @@ def test_a_database_that_may_not_be_written_is_refused(
     ("uri", "reason"),
     [
         ("sqlite:///~/mlflow.db", r"does not expand ~; write the path in full: sqlite:////"),
-        ("sqlite:///", "names no file"),
         ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
-        ("sqlite+pysqlite:///~/mlflow.db", r"does not expand ~; write the path in full: sqlite\+pysqlite:////"),
-        ("sqlite:////tmp/a?b/mlflow.db", "write %3F for it"),
+        pytest.param("sqlite:///", "names no file", marks=pytest.mark.slow),
+        pytest.param("sqlite:///:memory:", "names no file", marks=pytest.mark.slow),
+        pytest.param(
+            "sqlite+pysqlite:///~/mlflow.db",
+            r"does not expand ~; write the path in full: sqlite\+pysqlite:////",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("sqlite:////tmp/a?b/mlflow.db", "write %3F for it", marks=pytest.mark.slow),
     ],
 )
 def test_a_uri_that_sqlite_takes_for_another_file_is_refused(
