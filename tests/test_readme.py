@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 def commands(page: str) -> list[str]:
     """Commands that a page shows."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 COMMANDS = commands("README.md")

@@ -528,7 +528,8 @@ def server(store: str, project: Path) -> Iterator[Server]:
 
 def command(config: Config, out: str) -> subprocess.Popen[str]:
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")
-    line = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", out]
+    line = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", "run.yaml", "--out", out,
+            f"tracking.uri={config.tracking.uri}"]  # fmt: skip
     return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
 
 
@@ -582,9 +583,9 @@ def test_what_a_server_missed_that_never_came_back_is_sent_by_sync(
     assert run.returncode == 0, errors
     assert "MLflow did not take all of this run" in errors
     assert sum(tracked(store)[1].values()) < sum(written(project / "run").values())
-    assert main(["sync", "run"]) == 2  # it is still away
+    assert main(["sync", "run", "--uri", server.uri]) == 2  # it is still away
     server.start()
-    assert main(["sync", "run"]) == 0
+    assert main(["sync", "run", "--uri", server.uri]) == 0
     found, points = tracked(store)
     assert points == written(project / "run")
     assert found.info.status == "FINISHED"
