@@ -90,7 +90,7 @@ def _locations() -> tuple[set[Path], set[Path]]:
                     places[bool(deleted)].add(path.parent if path.name == "artifacts" else path)
     except sqlite3.Error as error:
         raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
-    outside = [path for path in places[True] if MLRUNS not in path.parents or not inside(path)]
+    outside = [path for path in places[True] if MLRUNS not in (path, *path.parents) or not inside(path)]
     if outside:  # a database may have been written by somebody else, and name data/ or src/
         raise BadInput(f"{DATABASE} names artifacts in {outside[0]} of what was deleted, outside {MLRUNS}/, so "
                        "nothing of MLflow was deleted; run mlflow gc yourself if they are to go.")  # fmt: skip
