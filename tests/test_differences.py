@@ -88,7 +88,7 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("irnn: {training: {optimizer: {learning_rate: -1}}}", ["learning_rate=-1", "greater than 0"]),
         ("irnn: {training: {optimizer: {learning_rate: fast}}}", ["learning_rate=fast", "a number is due"]),
         ("irnn: {training: {schedule: linaer}}", ["training.schedule=linaer", "'linear'"]),
-        ("irnn: {recurrent: {hidden_size: true}}", ["hidden_size=true", "number"]),
+        ("irnn: {recurrent: {hidden_size: true}}", ["hidden_size=true", "this is not a number"]),
         ("irnn: {recurrent: {layers: 1.5}}", ["recurrent.layers=1.5"]),
         ("irnn: {training: {tokens: 5}}", ["training.tokens must be the same", "equal budget"]),
         ("irnn: {training: {patience: 2}}", ["training.patience must be the same", "equal budget"]),

@@ -76,8 +76,9 @@ def test_what_is_better_by_far_is_called_so(calibration: ModuleType) -> None:
 @pytest.mark.parametrize("seeds", [(5,), (8,), (5, 10)])
 def test_the_level_holds_wherever_it_is_promised(calibration: ModuleType, archs: int, seeds: tuple[int, ...]) -> None:
     for found in filter(lambda outcome: outcome.is_promised, calibration.OUTCOMES):
-        # of so many lines some are above two standard errors by luck; ten times as many tables then decide
-        shares = {count: calibration.errors(found, archs, seeds, count, np.random.default_rng(0)) for count in (1000,)}
-        if shares[1000] > calibration.allowed(1000):
-            shares[10_000] = calibration.errors(found, archs, seeds, 10_000, np.random.default_rng(1))
-        assert any(share <= calibration.allowed(count) for count, share in shares.items()), (found.name, shares)
+        count = 1000
+        share = calibration.errors(found, archs, seeds, count, np.random.default_rng(0))
+        if share > calibration.allowed(count):  # of so many lines some are by luck; ten times as many tables decide
+            count = 10_000
+            share = calibration.errors(found, archs, seeds, count, np.random.default_rng(1))
+        assert share <= calibration.allowed(count), found.name

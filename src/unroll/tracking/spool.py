@@ -209,7 +209,7 @@ def _remembered(memory: Path) -> dict[str, Any]:
 
 
 def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
-    """Send what MLflow has not taken of a run, and tell how many points that were.
+    """Send MLflow the points of a run that it lacks, and return how many they were.
 
     Args:
         working: folder with the run's spool.
