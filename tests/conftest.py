@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: tests side by side have a core each
 # `python -m pytest` runs the dvc and the unroll beside that python, its environment activated or not.
@@ -50,6 +56,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("UNROLL_MIRROR", raising=False)
     monkeypatch.setenv("UNROLL_CREDENTIALS", "{}")  # written by unroll; so it is put back
     return tmp_path
+
+
+@pytest.fixture
+def plant() -> Callable[[Path, dict[str, Tensor]], None]:
+    """Give a run other weights, as if it had learned them."""
+
+    def give(run: Path, weights: dict[str, Tensor]) -> None:
+        from safetensors.torch import save_file
+
+        path = run / "weights.safetensors"
+        save_file(weights, path)
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        facts["weights"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    return give
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from unroll import experiment, preparation
@@ -26,6 +26,7 @@ from unroll.tasks import Task
 from unroll.tasks.carried import CarriedState
 
 Small = Callable[..., Config]
+Plant = Callable[[Path, dict[str, Tensor]], None]
 WHOLE = "let no sequence be cut into windows"
 BRIEFLY = "training.tokens=200"  # a certificate asks for numbers, not for good ones
 
@@ -131,12 +132,12 @@ def test_planted_the_last_state_is_taken_at_the_end_of_the_batch(small: Small, m
     assert not found & {"order", "rank_split"}
 
 
-def test_planted_viterbi_ignores_the_mask(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_viterbi_ignores_the_mask(small: Small, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     run, prepared = trained(small("tagging", "bilstm-crf", BRIEFLY))
     weights = load_file(run / "weights.safetensors")
     weights["output.crf.transitions"][:, 0] = 9.0
     weights["output.crf.transitions"][0] = -18.0  # a label that ends sequences, and stands nowhere else
-    save_file(weights, run / "weights.safetensors")
+    plant(run, weights)
     assert certify(run, prepared)["certified"]
     sound = LinearChainCRF.n_best
 

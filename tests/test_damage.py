@@ -212,7 +212,30 @@ def test_a_run_that_was_damaged_is_refused_until_it_is_trained_again(
         assert main(READERS[reader]) == 0
 
 
-FACTS = {"fingerprint": 3, "vocabulary": None, "order": [], "parameters": -1, "tokens": 1e400, "best": {"loss": "low"}}
+@pytest.mark.parametrize("kind", ["other bytes", "NUL at its end"])
+@pytest.mark.parametrize("reader", READERS)
+def test_weights_whose_numbers_were_changed_are_refused(
+    reader: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(Path("runs/lstm-0/weights.safetensors"), kind)
+    refused(capsys, READERS[reader], "runs/lstm-0/weights.safetensors is damaged")
+
+
+def test_weights_of_another_run_of_the_same_sizes_are_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *SETTINGS, "seed=1", "--prepared", "prepared", "--out", "other"]) == 0
+    shutil.copy("other/weights.safetensors", "runs/lstm-0")
+    refused(capsys, EVALUATE, "runs/lstm-0/weights.safetensors is damaged, or from another run")
+
+
+FACTS = {
+    "fingerprint": 3,
+    "weights": 0,
+    "vocabulary": None,
+    "order": [],
+    "parameters": -1,
+    "tokens": 1e400,
+    "best": {"loss": "low"},
+}
 
 
 @pytest.mark.parametrize("name", FACTS)

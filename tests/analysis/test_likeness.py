@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
+from torch import Tensor
 
 from unroll import experiment, preparation
 from unroll.cli import main
 from unroll.config import Config
 
 Small = Callable[..., Config]
+Plant = Callable[[Path, dict[str, Tensor]], None]
 Command = Callable[..., tuple[int, str, str]]
 
 ORDER = {"data": "f1", "task": "language_model"}
@@ -220,11 +222,13 @@ def test_runs_on_another_dev_split_are_refused_and_their_figures_too(
     assert not Path("m.json").exists()
 
 
-def test_weights_read_with_other_evaluation_streams_are_refused(small: Small, project: Path, command: Command) -> None:
+def test_weights_read_with_other_evaluation_streams_are_refused(
+    small: Small, project: Path, plant: Plant, command: Command
+) -> None:
     for streams, seed in ((1, 0), (50, 0)):
         run = small("grammar", "rnn", f"seed={seed}", f"training.evaluation_streams={streams}")
         trained(run, f"runs{streams}/rnn-{seed}")
-    shutil.copy("runs1/rnn-0/weights.safetensors", "runs50/rnn-0")
+    plant(Path("runs50/rnn-0"), load_file("runs1/rnn-0/weights.safetensors"))
     code, out, error = command("verdict", "runs1", "runs50")
     assert (code, out) == (2, "")
     assert "training.evaluation_streams is 1 in runs1 and 50 in runs50" in error

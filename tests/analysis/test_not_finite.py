@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from torch import Tensor
 
 from unroll import experiment, preparation
 from unroll.cli import main
 from unroll.config import Config
 
 Small = Callable[..., Config]
+Plant = Callable[[Path, dict[str, Tensor]], None]
 
 
 def strict(path: Path) -> Any:
@@ -25,15 +27,16 @@ def strict(path: Path) -> Any:
 
 
 def test_a_diverged_run_is_evaluated_to_null_with_a_reason(
-    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+    small: Small, project: Path, plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = small("grammar", "rnn")
     prepared = preparation.prepared(config.data)
     for seed in range(2):
         run = small("grammar", "rnn", f"seed={seed}")
         experiment.train(run, prepared, project / "runs" / f"rnn-{seed}")
-    path = project / "runs" / "rnn-1" / "weights.safetensors"
-    save_file({name: torch.full_like(tensor, math.nan) for name, tensor in load_file(path).items()}, path)
+    run = project / "runs" / "rnn-1"
+    weights = load_file(run / "weights.safetensors")
+    plant(run, {name: torch.full_like(tensor, math.nan) for name, tensor in weights.items()})
     capsys.readouterr()
     assert main(["evaluate", "runs", "--prepared", str(prepared), "--out", "m/grammar.json"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -173,10 +173,8 @@ def cell_factory(arch: RecurrentConfig) -> CellFactory:
 
 def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_size: int) -> Cell:
     given = arch.cell_arguments
-    remedy = (
-        f"correct arch.cell_arguments={given} of arch.cell={arch.cell}, or the line" if given else "correct the line"
-    )
-    with failures(kind, input_size, hidden_size, remedy + "the line"):
+    settings = f"arch.cell_arguments={given} of arch.cell={arch.cell}, or " if given else ""
+    with failures(kind, input_size, hidden_size, f"correct {settings}the line"):
         cell = kind(input_size, hidden_size, **given)
     if arch.initializer == "orthogonal":
         initializers.orthogonal(cell.weight_recurrent)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from unroll.config import Config, load
@@ -17,7 +18,8 @@ from unroll.experiment.building import build_task
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.tasks import LanguageModel, Task
 
-RUN_FILES = ("config.yaml", "vocabulary.json", "weights.safetensors", "run.json")
+WEIGHTS = "weights.safetensors"
+RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
 
 
 @dataclass
@@ -45,8 +47,12 @@ class Trained:
                 raise BadInput(
                     f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
                 )
+            content = (folder / WEIGHTS).read_bytes()
+            if facts["weights"] != hashlib.sha256(content).hexdigest():
+                raise BadInput(f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or "
+                               "train again.")  # fmt: skip
             task = build_task(config, vocabulary.spec)
-            load_tensors(task, load_file(folder / "weights.safetensors"))
+            load_tensors(task, read_tensors(content))
         except BadInput:
             raise
         except (SafetensorError, RuntimeError, *MISREAD) as error:
@@ -99,7 +105,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     facts = read_json(path, remedy)
     try:
         facts["best"] = restored(facts["best"])
-        fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary"))
+        fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary", "weights"))
         fits = fits and all(type(facts[name]) is int and facts[name] >= 0 for name in ("parameters", "tokens"))
         fits = fits and all(isinstance(facts.get(name, {}), dict) for name in ("order", "data", "evaluation"))
         if not fits or "order" not in facts:

@@ -22,7 +22,7 @@ from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, refuse_unsolvable
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.tracked import Trial, build_tracker, note_figures, record_of
-from unroll.experiment.trained import read_facts, tensors
+from unroll.experiment.trained import WEIGHTS, read_facts, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
@@ -264,7 +264,7 @@ class _Job:
 
     def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
         """Write what others need of the run."""
-        (folder / "weights.safetensors").write_bytes(save(tensors(self.task)))
+        (folder / WEIGHTS).write_bytes(save(tensors(self.task)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
         record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest,
@@ -274,6 +274,7 @@ class _Job:
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
                   "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
         record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()
+        record["weights"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(to_json(record), encoding="utf-8")
