@@ -558,7 +558,3 @@ def _parser() -> Parser:
     sub.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="MLflow's store")
     sub.add_argument("--port", type=int, default=5000)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
