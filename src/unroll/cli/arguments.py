@@ -1,0 +1,71 @@
+"""From the words of a command to the options of its verb."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from unroll import __version__
+from unroll.cli.parser import Parser
+from unroll.credentials import public
+from unroll.errors import BadInput
+
+
+def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
+    """Options of a verb; among them ``verb``, the function that runs it, and ``words``, without passwords.
+
+    Args:
+        verbs: name and sentence of each.
+        words: what was typed, without the command's name.
+
+    Raises:
+        BadInput: the words are not a command.
+        SystemExit: they ask for help or the version, which was printed.
+    """
+    parser = _parser(verbs, words)
+    options, rest = parser.parse_known_args(words)
+    # argparse takes settings on one side of an option only; those on the other side are left over
+    if any(word.startswith("-") or "=" not in word for word in rest) or (rest and "settings" not in options):
+        hint = f"; {options.hint}" if "hint" in options else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    if rest:
+        options.settings += rest
+    _check_bytes(words)
+    _hide_passwords(options, words)
+    return options
+
+
+def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:
+    """The parser of the command; of verbs that were not typed it knows the sentence alone."""
+    parser = Parser(prog="unroll", description="Experiments with recurrent networks: train, track, compare, report.")
+    parser.add_argument("--version", action="version", version=__version__)
+    choices = parser.add_subparsers(metavar="VERB", required=True)
+    for name, sentence in verbs.items():
+        choice = choices.add_parser(name, description=sentence, help=sentence)
+        if name in words:
+            module = import_module(f"unroll.cli.{name}")
+            module.add_arguments(choice)
+            choice.set_defaults(verb=module.run)
+    return parser
+
+
+def _check_bytes(words: Sequence[str]) -> None:
+    """Refuse what Python could not decode, and could not print or write later on."""
+    for number, word in enumerate(words, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise BadInput(f"Argument {number} is not UTF-8; convert it, or put the text into a file.")
+
+
+def _hide_passwords(options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Leave passwords of URIs out of settings, and out of the arguments that other processes are started with."""
+    options.words = [_public(word) for word in words]
+    if "settings" in options:
+        options.settings = [_public(word) for word in options.settings]
+    if "uri" in options and options.uri:
+        options.uri = public(options.uri)
+
+
+def _public(word: str) -> str:
+    key, equals, value = word.partition("=")
+    return f"{key}={public(value)}" if equals and "://" not in key else public(word)

@@ -1,0 +1,56 @@
+"""``unroll certify``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from unroll.cli.parser import Parser
+from unroll.cli.tracking import add_tracking, tracking_words
+from unroll.errors import NotCertified
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the certificate (outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)",
+    )
+    add_tracking(parser)
+
+
+def run(options: Namespace) -> None:
+    from unroll.certificate import certify
+
+    prepared = options.prepared or _prepared(options.run)
+    certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
+    for found in certificate["checks"]:
+        print(_line(found))
+    failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
+    if failed:
+        raise NotCertified(f"{options.run} is not certified: its numbers depend on what they must not, by "
+                           f"{', '.join(failed)}; correct the code of its network, task or data.")  # fmt: skip
+
+
+def _prepared(folder: Path) -> Path:
+    """Prepared data of a run, from its own settings."""
+    from unroll import config, preparation
+    from unroll.experiment import Trained
+
+    data = Trained.load(folder).config.data  # refuses what is no run
+    config.check_root()
+    config.check_files(data, folder / "config.yaml", ["data"], None)
+    return preparation.prepared(data)
+
+
+def _line(found: dict[str, Any]) -> str:
+    """One line on a check."""
+    name = f"{found['check']:13} {found.get('dtype', ''):9}"
+    if "not_applicable" in found:
+        return f"{name} not applicable: {found['not_applicable']}"
+    verdict = "passed" if found["passed"] else "FAILED"
+    return f"{name} {verdict}  worst deviation {found['deviation']:.1e} ({found['of']}), allowed {found['tolerance']:g}"

@@ -1,0 +1,35 @@
+"""``unroll compare``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from unroll.cli.parser import Parser
+from unroll.errors import BadInput
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
+    parser.add_argument("--course", type=Path, metavar="FILE", help="the experiments of this course, from one folder")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
+    parser.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
+
+
+def run(options: Namespace) -> None:
+    from unroll.analysis.comparison import compare_all
+
+    files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
+    print(compare_all(files, options.costs, options.out, options.targets))
+
+
+def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:
+    """The figures that a course has in a folder, where those of other experiments may still lie."""
+    from unroll import config
+
+    if len(folders) != 1:
+        raise BadInput("With --course, name the one folder that has the figures of its experiments.")
+    grids = config.course(course).values()
+    return [folders[0] / f"{name}.json" for grid in grids for name in grid["experiments"]]

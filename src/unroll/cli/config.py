@@ -1,0 +1,31 @@
+"""``unroll config``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from unroll.cli.parser import Parser, add_settings
+from unroll.errors import BadInput
+
+
+def add_arguments(parser: Parser) -> None:
+    add_settings(parser)
+    parser.add_argument("--explain", action="store_true", help="explain every setting")
+    parser.add_argument("--course", type=Path, metavar="FILE", help="resolve every run of a course")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --course writes (outputs/configs)")
+
+
+def run(options: Namespace) -> None:
+    from unroll import config
+
+    if (options.out and not options.course) or (options.course and options.settings):
+        raise BadInput("--out goes with --course, and settings do not.")
+    if options.explain:
+        print(config.explain())
+        print("\nA study, in conf/study/NAME.yaml:\n")
+        print(config.explain(config.StudyConfig))
+    elif options.course:
+        config.resolve(options.course, options.out or Path("outputs/configs"))
+    else:
+        print(config.compose(options.settings).dump(), end="")

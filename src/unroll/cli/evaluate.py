@@ -1,0 +1,51 @@
+"""``unroll evaluate``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from unroll.cli.figures import figures_line
+from unroll.cli.parser import Parser
+from unroll.cli.tracking import add_tracking, tracking_words
+from unroll.errors import BadInput
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
+    parser.add_argument(
+        "--prepared", type=Path, metavar="FOLDER", required=True, help="what unroll prepare --out FOLDER wrote"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
+    parser.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
+    add_tracking(parser)
+
+
+def run(options: Namespace) -> None:
+    from unroll.experiment import evaluate
+
+    runs = _runs_of_course(options.runs, options.course) if options.course else _runs(options.runs)
+    if not runs:
+        raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
+    costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
+    results = evaluate(runs, options.prepared, options.out, costs, tracking_words(options.settings))
+    for name, result in results.items():
+        print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")
+
+
+def _runs(folder: Path) -> list[Path]:
+    """A run, or the runs in a folder."""
+    if (folder / "run.json").exists():
+        return [folder]
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+
+
+def _runs_of_course(folder: Path, course: Path) -> list[Path]:
+    """The runs that a course has of the experiment of this folder, where former runs may still lie."""
+    from unroll import config
+
+    name = folder.resolve().name
+    grid = config.grid(config.course(course))
+    return [folder / f"{arch}-{seed}" for experiment, arch, seed in grid if experiment == name]

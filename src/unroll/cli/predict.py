@@ -1,0 +1,34 @@
+"""``unroll predict``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from unroll.cli.lines import lines
+from unroll.cli.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("text", nargs="?", help="one line; standard input if absent")
+    source.add_argument("--file", type=Path, help="a file of lines")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def run(options: Namespace) -> None:
+    from unroll.experiment import Trained
+
+    for answer in Trained.load(options.run).predict(lines(options.text, options.file)):
+        print(json.dumps(answer, ensure_ascii=False) if options.json else _plain(answer))
+
+
+def _plain(answer: dict[str, Any]) -> str:
+    """Tokens with their labels, or a number."""
+    if "labels" in answer:
+        pairs = zip(answer["tokens"], answer["labels"], strict=True)
+        return " ".join(f"{token}/{label}" for token, label in pairs)
+    return f"{answer['prediction']:.4f}"

@@ -1,0 +1,22 @@
+"""``unroll report``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from unroll.cli.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("--course", type=Path, metavar="FILE", default=Path("conf/course.yaml"))
+    parser.add_argument("--outputs", type=Path, metavar="FOLDER", default=Path("outputs"))
+    parser.add_argument("--out", type=Path, metavar="FILE", default=Path("outputs/report/index.html"))
+
+
+def run(options: Namespace) -> None:
+    from unroll import config
+    from unroll.analysis.report import write_report
+
+    chapters = config.course(options.course)
+    print(write_report(chapters, config.about(chapters), options.outputs, options.out))

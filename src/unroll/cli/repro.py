@@ -1,0 +1,32 @@
+"""``unroll repro``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from unroll.cli.parser import Parser
+from unroll.errors import BadInput
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="stages to run instead of the course's: paper/dvc.yaml")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="stages of the course that run side by side (1)"
+    )
+    parser.add_argument("--force", metavar="STAGE", help="run this stage alone, out of date or not")
+
+
+def run(options: Namespace) -> None:
+    from unroll import config, pipeline
+
+    if options.file and options.force:
+        raise BadInput("Give a file or --force STAGE, not both.")
+    if options.jobs < 1:
+        raise BadInput("--jobs must be a number from 1 on.")
+    config.check_root()
+    if options.force:
+        pipeline.force(options.force)
+    elif options.file:
+        pipeline.repro_file(options.file)
+    else:
+        pipeline.repro(options.jobs)

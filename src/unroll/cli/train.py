@@ -1,0 +1,54 @@
+"""``unroll train``."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from unroll.cli.figures import figures_line
+from unroll.cli.parser import Parser, add_settings
+from unroll.launching import launch, place
+
+
+def add_arguments(parser: Parser) -> None:
+    add_settings(parser)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="resolved settings; tracking and files of data may differ"
+    )
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
+    parser.add_argument(
+        "--accept-code-change", action="store_true", help="go on from a checkpoint of other code; the run is tagged so"
+    )
+
+
+def run(options: Namespace) -> None:
+    from unroll import config, preparation
+
+    config.check_root()
+    if options.config:
+        settings = config.load_here(options.config, options.settings, reads_data=options.prepared is None)
+    else:
+        settings = config.compose(options.settings)
+    prepared = options.prepared or preparation.prepared(settings.data)
+    if launch(settings.training.devices, options.words):
+        return
+    from unroll import experiment
+
+    out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(settings, prepared)
+    with _no_folder_left(out.parent):
+        figures = experiment.train(settings, prepared, out, options.accept_code_change)
+    if place().rank == 0:
+        print(f"{out}  best validation: {figures_line(figures, {})}")
+
+
+@contextlib.contextmanager
+def _no_folder_left(folder: Path) -> Iterator[None]:
+    """Remove ``folder`` if it stays empty."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,44 @@
+"""``unroll tune``."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from unroll.cli.parser import Parser, add_settings
+from unroll.errors import BadInput
+
+WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
+
+
+def add_arguments(parser: Parser) -> None:
+    add_settings(parser, "study=NAME, one of conf/study, and key=value of the study or of its trials")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a resolved study; storage and tracking may differ")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/adhoc/…)")
+
+
+def run(options: Namespace) -> None:
+    from unroll import config
+    from unroll.analysis.study import draw_study, write_study_page
+    from unroll.tuning.tune import tune
+
+    most = WORKERS * (os.cpu_count() or 1)
+    if not 1 <= options.workers <= most:
+        raise BadInput(f"--workers must be a number from 1 to {most}: by more than {WORKERS} for each core a machine "
+                       "gains nothing, and may run out of memory.")  # fmt: skip
+    config.check_root()
+    if options.config:
+        study = config.load_study_here(options.config, options.settings, reads_data=options.prepared is None)
+    else:
+        study = config.compose_study_from(options.settings)
+
+    def draw(folder: Path) -> None:
+        draw_study(folder)
+        write_study_page(folder, folder / "index.html")
+
+    summary, out = tune(study, options.workers, options.prepared, options.out, draw)
+    print(summary)
+    print(out / "index.html")

@@ -1,0 +1,20 @@
+"""``unroll ui``."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+
+from unroll.cli.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="MLflow's store")
+    parser.add_argument("--port", type=int, default=5000)
+
+
+def run(options: Namespace) -> None:
+    from unroll.tracking.mlflow import serve_ui
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve_ui(options.uri, options.port)

@@ -1,0 +1,56 @@
+"""``unroll evaluate``: the data that it refuses, and how costs are measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unroll import experiment, preparation
+from unroll.cli import main
+from unroll.config import Config
+
+Refused = Callable[..., str]
+Small = Callable[..., Config]
+TrainedTo = Callable[[Config, Path], Path]
+
+
+def test_evaluate_refuses_data_with_another_vocabulary(tagger: Path, small: Small, refused: Refused) -> None:
+    other = preparation.prepared(small("grammar", "lstm").data)
+    assert "vocabulary from another run" in refused("evaluate", str(tagger), "--prepared", str(other))
+    assert not Path("outputs/metrics").exists()
+
+
+def test_evaluate_refuses_data_that_lacks_the_test_split(tagger: Path, small: Small, refused: Refused) -> None:
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    shutil.rmtree(prepared / "test" / "test")  # judged all the same, it would be on validation
+    assert "has no test split" in refused("evaluate", str(tagger), "--prepared", str(prepared))
+
+
+def test_costs_are_measured_several_times_each_in_turn(
+    trained: TrainedTo, tagger: Path, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unroll.experiment import evaluation
+
+    trained(small("tagging", "lstm"), tagger.parent / "lstm-0")
+    order: list[str] = []
+    throughput = evaluation.throughput
+
+    def told(run: experiment.Trained, split: object) -> Iterator[float]:
+        for speed in throughput(run, split):
+            order.append(run.config.arch.name)
+            yield speed
+
+    monkeypatch.setattr(evaluation, "throughput", told)
+    monkeypatch.setattr(evaluation, "SECONDS", 0.001)
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    options = ["--prepared", str(prepared), "--out", "t.json", "--costs", "costs"]
+    assert main(["evaluate", str(tagger.parent), *options]) == 0
+    costs = json.loads(Path("costs/t.json").read_text(encoding="utf-8"))
+    assert list(costs) == ["bilstm", "lstm"]
+    assert all(len(cost["tokens_per_second"]) == evaluation.ROUNDS >= 5 for cost in costs.values())
+    assert all(speed > 0 for cost in costs.values() for speed in cost["tokens_per_second"])
+    assert order == ["bilstm", "lstm"] * evaluation.ROUNDS
