@@ -53,6 +53,34 @@ def test_text_that_is_not_utf_8_is_refused_with_its_place(tagger: Path, refused:
     assert "Argument 3 is not UTF-8" in refused("predict", str(tagger), "caf\udce9")
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["repro", "--jobs", "0"], "--jobs: 0 is not a whole number of at least 1; see unroll repro --help."),
+        (["repro", "--jobs", "two"], "--jobs: two is not a whole number of at least 1; see"),
+        (["clean", "--days", "nan"], "--days: nan is not a number of at least 0; see"),
+        (["tune", "--workers", "1000000"], " per core: more would only use up memory; see unroll tune --help."),
+        (["generate", "run", "--length", "0"], "--length: 0 is not a whole number of at least 1; see"),
+        (["generate", "run", "--seed", "-1"], "--seed: -1 is not a whole number from 0 to 9223372036854775807; see"),
+        (["generate", "run", "--seed", str(2**63)], "--seed: 9223372036854775808 is not a whole number from 0 to"),
+        (["generate", "run", "--temperature", "-1"], "--temperature: -1 is not a number from 0.001 to 1000, nor 0"),
+        (["generate", "run", "--temperature", "0.0001"], "--temperature: 0.0001 is not a number from 0.001 to 1000"),
+        (["generate", "run", "--temperature", "hot"], "--temperature: hot is not a number from 0.001 to 1000, nor 0"),
+        (["ui", "--port", "65536"], "--port: 65536 is not a whole number from 1 to 65535; see unroll ui --help."),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_before_anything_runs(
+    words: list[str], expected: str, refused: Refused
+) -> None:
+    assert expected in refused(*words)
+
+
+def test_numbers_at_the_ends_of_their_ranges_are_taken(project: Path, refused: Refused) -> None:
+    limits = ["--length", "1", "--seed", str(2**63 - 1), "--temperature"]
+    for temperature in ("0", "0.0", "0.001", "1000"):
+        assert "no run" in refused("generate", "missing", "--prompt", "a", *limits, temperature)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:

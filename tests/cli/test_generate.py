@@ -32,8 +32,3 @@ def test_generate_continues_a_text_and_repeats_itself_by_seed(
 
 def test_each_verb_refuses_the_other_kind_of_model(tagger: Path, refused: Refused) -> None:
     assert "use unroll predict" in refused("generate", str(tagger), "--prompt", "the")
-
-
-@pytest.mark.parametrize("options", [["--temperature", "-1"], ["--length", "0"], ["--seed", "-1"]])
-def test_generate_refuses_impossible_numbers(options: list[str], refused: Refused) -> None:
-    assert options[0] in refused("generate", "run", "--prompt", "a", *options)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
-from unroll.errors import BadInput, no_such
+from unroll.errors import no_such
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, mlflow, dvc")
     parser.add_argument(
-        "--days", type=float, default=0, metavar="N", help="only what was not written to for N days (0)"
+        "--days", type=number(float, 0), default=0, metavar="N", help="only what was not written to for N days (0)"
     )
     parser.add_argument("--yes", action="store_true", help="delete without a question")
 
@@ -23,6 +24,4 @@ def run(options: Namespace) -> None:
     for name in options.kinds:
         if name not in disk.KINDS:
             raise no_such("kind of leftovers", name, disk.KINDS)
-    if not options.days >= 0:
-        raise BadInput("--days must be a number from 0 on.")
     print(disk.clean(options.kinds, options.days, options.yes) if options.kinds else disk.overview())

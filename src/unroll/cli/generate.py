@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.lines import lines
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
-from unroll.errors import BadInput
 
 
 def add_arguments(parser: Parser) -> None:
@@ -16,19 +17,24 @@ def add_arguments(parser: Parser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--prompt", help="what the text begins with; standard input if absent")
     source.add_argument("--file", type=Path, help="a file of prompts, one per line")
-    parser.add_argument("--length", type=int, default=50, metavar="N", help="tokens to add (50)")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 takes the likeliest (1.0)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (0)")
+    parser.add_argument("--length", type=number(int, 1), default=50, metavar="N", help="tokens to add (50)")
+    parser.add_argument(
+        "--temperature", type=_temperature, default=1.0, metavar="X", help="0 takes the likeliest (1.0)"
+    )
+    parser.add_argument("--seed", type=number(int, 0, 2**63 - 1), default=0, metavar="N", help="of the draws (0)")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def _temperature(word: str) -> float:
+    with contextlib.suppress(ValueError):
+        if float(word) == 0:
+            return 0.0
+    return number(float, 0.001, 1000, ", nor 0, which takes the likeliest token")(word)
 
 
 def run(options: Namespace) -> None:
     from unroll.experiment import Trained
 
-    if options.length < 1 or not 0 <= options.seed < 2**63:
-        raise BadInput("--length must be a number from 1 on, and --seed one from 0 on.")
-    if options.temperature != 0 and not 1e-3 <= options.temperature <= 1e3:
-        raise BadInput("--temperature must be from 0.001 to 1000, or 0 for the likeliest token.")
     model = Trained.load(options.run)
     prompts = lines(options.prompt, options.file)
     for answer in model.generate(prompts, options.length, options.temperature, options.seed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput
 
@@ -11,7 +12,7 @@ from unroll.errors import BadInput
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="stages to run instead of the course's: paper/dvc.yaml")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="stages of the course that run side by side (1)"
+        "--jobs", type=number(int, 1), default=1, metavar="N", help="stages of the course that run side by side (1)"
     )
     parser.add_argument("--force", metavar="STAGE", help="run this stage alone, out of date or not")
 
@@ -21,8 +22,6 @@ def run(options: Namespace) -> None:
 
     if options.file and options.force:
         raise BadInput("Give a file or --force STAGE, not both.")
-    if options.jobs < 1:
-        raise BadInput("--jobs must be a number from 1 on.")
     config.check_root()
     if options.force:
         pipeline.force(options.force)

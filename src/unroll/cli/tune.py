@@ -6,8 +6,8 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser, add_settings
-from unroll.errors import BadInput
 
 WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
 
@@ -15,7 +15,8 @@ WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its d
 def add_arguments(parser: Parser) -> None:
     add_settings(parser, "study=NAME, one of conf/study, and key=value of the study or of its trials")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a resolved study; storage and tracking may differ")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that each train a trial (1)")
+    workers = number(int, 1, WORKERS * (os.cpu_count() or 1), f", {WORKERS} per core: more would only use up memory")
+    parser.add_argument("--workers", type=workers, default=1, metavar="N", help="processes that each train a trial (1)")
     parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/adhoc/…)")
 
@@ -25,10 +26,6 @@ def run(options: Namespace) -> None:
     from unroll.analysis.study import draw_study, write_study_page
     from unroll.tuning.tune import tune
 
-    most = WORKERS * (os.cpu_count() or 1)
-    if not 1 <= options.workers <= most:
-        raise BadInput(f"--workers must be a number from 1 to {most}: by more than {WORKERS} for each core a machine "
-                       "gains nothing, and may run out of memory.")  # fmt: skip
     config.check_root()
     if options.config:
         study = config.load_study_here(options.config, options.settings, reads_data=options.prepared is None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="MLflow's store")
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=number(int, 1, 65535), default=5000)
 
 
 def run(options: Namespace) -> None:
