@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise, product
+from itertools import product
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unroll.errors import BadInput
-from unroll.networks import crf as module
-from unroll.networks.crf import Constraints, LinearChainCRF, constraints
+from unroll.networks import crf as crf_module
+from unroll.networks import partition
+from unroll.networks.crf import LinearChainCRF
+from unroll.networks.schemes import Constraints, constraints
 
 EXACT = {"rtol": 0.0, "atol": 1e-10}
 GARBAGE = [1e3, float("nan"), float("inf"), float("-inf")]
@@ -413,17 +415,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """What is called to sum over paths."""
     seen: list[Call] = []
 
-    def spy(name: str) -> None:
-        original = getattr(module, name)
+    def spy(name: str, *modules: ModuleType) -> None:
+        original = getattr(partition, name)
 
         def spied(emissions: Tensor, moves: Tensor, lengths: Tensor) -> Tensor:
             seen.append((name, len(emissions), emissions.dtype))
             return original(emissions, moves, lengths)
 
-        monkeypatch.setattr(module, name, spied)
+        for module in modules:
+            monkeypatch.setattr(module, name, spied)
 
-    spy("_relative_log_partition")
-    spy("_log_space_partition")
+    spy("relative_log_partition", partition, crf_module)
+    spy("_log_space_partition", partition)
     return seen
 
 
@@ -435,12 +438,12 @@ def test_ordinary_scores_stay_in_the_range_and_other_sequences_alone_are_done_ag
     emissions, lengths = 4 * draw(32, 100, 17).float(), torch.arange(32) * 3 + 1  # of a step up to 30 apart
     targets = torch.zeros(32, 100, dtype=torch.long).masked_fill(torch.arange(100) >= lengths[:, None], -1)
     crf(emissions.requires_grad_(), targets, lengths)
-    assert calls == [("_relative_log_partition", 32, torch.float32)]
+    assert calls == [("relative_log_partition", 32, torch.float32)]
     with torch.no_grad():
         emissions[[3, 20], 2] *= 8
         emissions[20, 1] *= 300
     crf(emissions, targets, lengths)
-    assert calls[2:] == [("_relative_log_partition", 2, torch.float64), ("_log_space_partition", 1, torch.float64)]
+    assert calls[2:] == [("relative_log_partition", 2, torch.float64), ("_log_space_partition", 1, torch.float64)]
 
 
 def test_a_sequence_stays_in_the_range_however_long_the_others_are(calls: list[Call]) -> None:
@@ -562,55 +565,3 @@ def test_a_published_crf_holds_its_three_parameters_and_nothing_else() -> None:
     twin.load_state_dict(crf.state_dict())
     emissions, lengths = draw(2, 4, 3), torch.tensor([4, 3])
     assert torch.equal(twin.log_partition(emissions, lengths), crf.log_partition(emissions, lengths))
-
-
-# A labelling is valid if the letters of its labels are words of these; a letter is a prefix, small for the type Y.
-GRAMMARS = {"bio": r"(O|BI*|bi*)*", "bioes": r"(O|S|s|BI*E|bi*e)*"}
-LABELS = {
-    "bio": ["O", "I-X", "B-X", "B-Y", "I-Y"],
-    "bioes": ["O", "S-X", "I-X", "B-X", "E-X", "B-Y", "I-Y", "S-Y", "E-Y"],
-}
-
-
-@pytest.mark.parametrize("scheme", GRAMMARS)
-@pytest.mark.parametrize("left_out", [[], ["O"], ["B-Y"], ["I-X"]])
-def test_constraints_let_through_what_the_scheme_is_made_of_and_nothing_else(scheme: str, left_out: list[str]) -> None:
-    labels = [label for label in LABELS[scheme] if label not in left_out]
-    letters = [label[0].lower() if label.endswith("Y") else label[0] for label in labels]
-    allowed = constraints(labels, scheme)
-    counts = {True: 0, False: 0}
-    for length in (1, 2, 3, 4):
-        for path in product(range(len(labels)), repeat=length):
-            passes = allowed.start[path[0]] & allowed.end[path[-1]]
-            for left, right in pairwise(path):
-                passes &= allowed.transitions[left, right]
-            valid = re.fullmatch(GRAMMARS[scheme], "".join(letters[label] for label in path)) is not None
-            assert bool(passes) == valid
-            counts[valid] += 1
-    assert all(counts.values())
-
-
-@pytest.mark.parametrize("scheme", GRAMMARS)
-def test_only_valid_labels_are_predicted(scheme: str) -> None:
-    labels = LABELS[scheme]
-    crf = build(len(labels), constraints(labels, scheme))
-    letters = [label[0].lower() if label.endswith("Y") else label[0] for label in labels]
-    best, scores = crf.n_best(3 * draw(20, 6, len(labels)), torch.arange(20) % 6 + 1, 10)
-    for row in best.flatten(0, 1)[scores.flatten().isfinite()].tolist():
-        assert re.fullmatch(GRAMMARS[scheme], "".join(letters[label] for label in row if label >= 0))
-
-
-@pytest.mark.parametrize(
-    ("labels", "scheme", "told"),
-    [
-        (["O"], "iob1", "There is no labelling scheme 'iob1'; choose one of bio, bioes."),
-        (["O", "E-X"], "bio", "'E-X' is no label of the scheme bio; give O, B-TYPE, I-TYPE."),
-        (["O", "NOUN"], "bioes", "'NOUN' is no label of the scheme bioes; give O, B-TYPE, I-TYPE, E-TYPE, S-TYPE."),
-        (["O", "B-"], "bio", "'B-' is no label of the scheme bio"),
-        (["I-X"], "bio", "By the scheme bio none of the labels I-X may begin a sequence"),
-        (["B-X", "I-X"], "bioes", "By the scheme bioes none of the labels B-X, I-X may end a sequence"),
-    ],
-)
-def test_what_breaks_a_scheme_is_an_error_that_says_what_to_mend(labels: list[str], scheme: str, told: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(told)):
-        constraints(labels, scheme)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unroll.networks.crf import LinearChainCRF, constraints
+from unroll.networks.crf import LinearChainCRF
 from unroll.networks.recurrent import CellFactory
 from unroll.networks.scan import outputs
+from unroll.networks.schemes import constraints
 
 
 class LabelOutput(nn.Module, ABC):
