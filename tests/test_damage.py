@@ -207,9 +207,21 @@ def test_a_run_that_was_damaged_is_refused_until_it_is_trained_again(
 ) -> None:
     damage(Path("runs/lstm-0") / name, kind)
     refused(capsys, READERS[reader], "runs/lstm-0")
-    if name != "run.json" or kind != "absent":  # a folder without it is not known as a run, and not replaced
-        assert main(["train", *SETTINGS, "--prepared", "prepared", "--out", "runs/lstm-0"]) == 0
-        assert main(READERS[reader]) == 0
+    assert main(["train", *SETTINGS, "--prepared", "prepared", "--out", "runs/lstm-0"]) == 0
+    assert main(READERS[reader]) == 0
+
+
+def test_a_run_without_its_record_is_trained_again_into_its_folder(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs/lstm-0/run.json").unlink()
+    refused(capsys, READERS["generate"], "runs/lstm-0")
+    again = ["train", *SETTINGS, "--prepared", "prepared", "--out", "runs/lstm-0"]
+    Path("runs/lstm-0/thesis.txt").write_text("mine")
+    refused(capsys, again, "runs/lstm-0", "other files")
+    Path("runs/lstm-0/thesis.txt").unlink()
+    assert main(again) == 0
+    assert main(READERS["generate"]) == 0
 
 
 @pytest.mark.parametrize("kind", ["other bytes", "NUL at its end"])
@@ -268,6 +280,14 @@ def test_figures_that_were_damaged_are_refused_until_they_are_measured_again(
     assert main(COMPARE) == 0
 
 
+@pytest.mark.parametrize("name", ["comparison.json", "comparison.csv"])
+def test_a_comparison_that_has_lost_a_file_is_written_again(name: str, home: Path) -> None:
+    assert main(COMPARE) == 0
+    (Path("comparison") / name).unlink()
+    assert main(COMPARE) == 0
+    assert (Path("comparison") / name).exists()
+
+
 FIGURES = {"arch": 3, "seed": "0", "split": None, "parameters": -5, "tokens": 10**400, "order": 3, "test": {"loss": []},
            "validation": 3, "headline": "nothing", "mode": "up"}  # fmt: skip
 
@@ -280,3 +300,34 @@ def test_figures_of_another_kind_are_refused(name: str, home: Path, capsys: pyte
     path.write_text(json.dumps(content))
     refused(capsys, COMPARE, "metrics/own.json")
     refused(capsys, ["verdict", "metrics/own.json:lstm", "metrics/own.json:lstm"], "metrics/own.json")
+
+
+UNLISTED = {
+    "fit/vocabulary.json": TRAIN,
+    "fit/train/tokens.npy": TRAIN,
+    "fit/train/offsets.npy": TRAIN,
+    "fit/validation/tokens.npy": EVALUATE,
+    "test/test/tokens.npy": EVALUATE,
+}
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_a_file_that_the_list_of_a_prepared_corpus_lacks_is_refused(
+    name: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part, _, file = name.partition("/")
+    path = Path("prepared") / part / "spec.json"
+    content = json.loads(path.read_text())
+    del content["files"][file]
+    path.write_text(json.dumps(content))
+    (Path("prepared") / name).write_bytes(b"what nobody checks")
+    refused(capsys, UNLISTED[name], f"prepared/{name}", "prepare the corpus again")
+    assert main(["prepare", *SETTINGS, "--out", "prepared"]) == 0  # the remedy
+    assert main(EVALUATE) == 0
+
+
+def test_a_file_of_somebody_else_in_a_prepared_corpus_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("prepared/fit/notes.txt").write_text("mine")
+    refused(capsys, EVALUATE, "prepared/fit/notes.txt", "prepare the corpus again")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from unroll.cells import LSTMCell
 from unroll.cli import main
 from unroll.config import Config
 from unroll.errors import BadInput, is_lack_of_memory, lack_of_memory
+from unroll.experiment import building
+from unroll.experiment.memory import memory
 from unroll.launching import launch
 from unroll.networks.probe import failures
 from unroll.networks.scan import scan
@@ -74,3 +79,88 @@ def test_a_batch_without_sequences_is_refused() -> None:
     cell = LSTMCell(2, 3)
     with pytest.raises(BadInput, match="no sequences"):
         scan(cell, torch.zeros(0, 4, 2), torch.zeros(0, dtype=torch.long), cell.initial_state(0))
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "certify"])
+def test_threads_far_beyond_the_cores_of_the_machine_are_refused(
+    verb: str, small: Small, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*words(small), "training.threads=32"]
+    monkeypatch.setattr("unroll.training.threads.os.cpu_count", lambda: 2)
+    assert main(["prepare", *given[1:], "--out", "prepared"]) == 0
+    assert main([*given, "--out", "run"]) == 0
+    monkeypatch.setattr("unroll.training.threads.os.cpu_count", lambda: 1)
+    capsys.readouterr()
+    command = [*given, "--out", "again"] if verb == "train" else [verb, "run", "--prepared", "prepared"]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "training.threads=32" in line
+    assert "at most 16" in line
+    assert not Path("again").exists()
+
+
+@pytest.mark.parametrize(("settings", "bytes_each"), [
+    ((), 16), (("training.optimizer.name=sgd",), 8), (("training.precision=64",), 32),
+    (("training.optimizer.name=sgd", "training.optimizer.momentum=0.9"), 12),
+])  # fmt: skip
+def test_a_network_larger_than_memory_is_refused_before_it_is_made(
+    settings: tuple[str, ...], bytes_each: int, small: Small, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    given = [*words(small), *settings]
+    assert main([*given, "--out", "run"]) == 0
+    needed = bytes_each * json.loads(Path("run/run.json").read_text(encoding="utf-8"))["parameters"]
+    monkeypatch.setattr("unroll.experiment.memory.memory", lambda: needed)
+    assert main([*given, "--out", "fits"]) == 0
+    monkeypatch.setattr("unroll.experiment.memory.memory", lambda: needed - 1)
+    build = building.embed
+
+    def embed(*sizes: Any) -> Any:
+        assert torch.get_default_device().type == "meta"
+        return build(*sizes)
+
+    monkeypatch.setattr(building, "embed", embed)
+    capsys.readouterr()
+    assert main([*given, "--out", "again"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "arch=lstm" in line
+    assert "GB of memory" in line
+    assert "recurrent.hidden_size" in line
+    assert not Path("again").exists()
+    assert not list(Path("outputs/working").iterdir())
+
+
+@pytest.mark.parametrize("command", [["predict", "run", "the dog"], ["evaluate", "run", "--prepared", "prepared"],
+                                     ["certify", "run", "--prepared", "prepared"]])  # fmt: skip
+def test_a_run_larger_than_memory_is_not_loaded(
+    command: list[str], small: Small, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = words(small)
+    assert main(["prepare", *given[1:], "--out", "prepared"]) == 0
+    assert main([*given, "--prepared", "prepared", "--out", "run"]) == 0
+    monkeypatch.setattr("unroll.experiment.memory.memory", lambda: 1000)
+    capsys.readouterr()
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "GB of memory" in line
+
+
+@pytest.mark.parametrize(("groups", "files", "limit"), [
+    ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "5000\n", "memory.max": "7000\n"}, 5000),
+    ("0::/\n", {"memory.max": "6000\n"}, 6000), ("0::/a\n", {"a/memory.max": "max\n"}, None), ("", {}, None),
+    ("4:cpu,memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "4000\n"}, 4000),
+    ("4:cpu:/a\n", {"memory/a/memory.limit_in_bytes": "4000\n"}, None),
+])  # fmt: skip
+def test_the_limit_of_a_control_group_counts_where_it_is_lower(
+    groups: str, files: dict[str, str], limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="ascii")
+    (tmp_path / "cgroup").write_text(groups, encoding="ascii")
+    monkeypatch.setattr("unroll.experiment.memory.GROUPS", tmp_path / "absent")
+    monkeypatch.setattr("unroll.experiment.memory.FILES", tmp_path)
+    whole = memory()
+    monkeypatch.setattr("unroll.experiment.memory.GROUPS", tmp_path / "cgroup")
+    assert memory() == (limit or whole)
+    assert whole > 10**8

@@ -28,7 +28,7 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
-PATTERN = {"file": None, "folder": "file"}  # what the old output must have to be replaced
+PATTERN = {"file": None, "folder": ("file",)}  # what the old output must have to be replaced
 
 each_kind = pytest.mark.parametrize("kind", ["file", "folder"])
 
@@ -73,12 +73,35 @@ def test_who_writes_at_once_leaves_the_other_alone(tmp_path: Path) -> None:
     assert content(tmp_path) == {"out": "first"}
 
 
-@pytest.mark.parametrize("replaces", [None, "run.json"], ids=["a file", "a folder of ours"])
-def test_a_folder_of_other_files_is_never_replaced(replaces: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaces", [None, ("run.json", "history.csv")], ids=["a file", "a folder of ours"])
+def test_a_folder_of_other_files_is_never_replaced(replaces: tuple[str, ...] | None, tmp_path: Path) -> None:
     make(tmp_path / "out", "folder", "thesis")
     with pytest.raises(BadInput, match="is a folder"), whole(tmp_path / "out", replaces) as written:
         make(written, "file", "new")
     assert content(tmp_path) == {"out": "", "out/file": "thesis"}
+
+
+RUN = ("run.json", "weights", "config.yaml")
+
+
+@pytest.mark.parametrize("names", [["run.json"], ["run.json", "mine"], ["weights"], ["weights", "config.yaml"], []])
+def test_a_folder_that_has_lost_a_file_is_still_ours(names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / "out" / name).write_text("old")
+    with whole(tmp_path / "out", RUN) as written:
+        make(written, "folder", "new")
+    assert content(tmp_path) == {"out": "", "out/file": "new"}
+
+
+@pytest.mark.parametrize("names", [["config.yaml"], ["mine"], ["weights", "mine"], ["config.yaml", "mine"]])
+def test_a_folder_that_may_be_somebody_elses_is_kept(names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / "out" / name).write_text("old")
+    with pytest.raises(BadInput, match="other files"), whole(tmp_path / "out", RUN):
+        pass
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
 
 
 @each_kind
@@ -142,7 +165,7 @@ def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_file_where_a_folder_is_due_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(BadInput, match="is a file; name a folder"), whole(tmp_path / "out", replaces="run.json"):
+    with pytest.raises(BadInput, match="is a file; name a folder"), whole(tmp_path / "out", replaces=("run.json",)):
         pytest.fail("the block must not run")
     assert content(tmp_path) == {"out": "a file"}
 
@@ -195,7 +218,7 @@ def test_all_files_of_a_folder_are_on_the_disk_before_it_takes_its_place(
 ) -> None:
     make(tmp_path / "out", "folder", "old")
     disk = Disk(monkeypatch)
-    with whole(tmp_path / "out", "file") as written:
+    with whole(tmp_path / "out", ("file",)) as written:
         (written / "deep").mkdir(parents=True)
         (written / "deep" / "inner").write_text("new")
         (written / "file").write_text("new")

@@ -83,6 +83,13 @@ class OwnCell(Cell):
         self.counted = list(range(count))
 
 {STEP}"""),
+    "numbers": ({}, f"""\
+class OwnCell(Cell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        assert float(self.weight_recurrent.abs().sum()) > 0
+
+{STEP}"""),
     "passed": ({"count": 2, "reset": "before"}, """\
 class Middle(GRUCell):
     def __init__(self, width, height, count=1, **others):

@@ -19,11 +19,12 @@ from unroll.errors import BadInput, Unavailable
 
 # what reading something else than was written may raise
 MISREAD = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+Names = tuple[str, ...]
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
+def whole(path: Path, replaces: Names | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what the block writes there takes its place if the block ends well.
 
     The block makes a file or a folder of the temporary path. Whatever goes wrong, including Ctrl-C and a full
@@ -32,8 +33,7 @@ def whole(path: Path, replaces: str | None = None) -> Iterator[Path]:
 
     Args:
         path: the output.
-        replaces: pattern that a folder must have for it to be replaced, so that nobody's other files go with it;
-            None if the output is a file, or a folder that is not there yet.
+        replaces: see :func:`refuse_others`; None if the output is a file, or a folder that is not there yet.
 
     Raises:
         Unavailable: the disk is full, or the folder cannot be written to.
@@ -129,6 +129,11 @@ def to_json(content: Any) -> str:
     return re.sub(r'\[\n\s+(-?\d[^]\[{}"]*)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
+def to_json_line(content: Any) -> str:
+    """The same in one line, without its end."""
+    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
+
+
 def _finite(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
@@ -168,12 +173,13 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
-def refuse_others(path: Path, replaces: str | None) -> None:
+def refuse_others(path: Path, replaces: Names | None) -> None:
     """Refuse a place where something else is.
 
     Args:
         path: file or folder that is to be written.
-        replaces: pattern of the files by which a folder is known that may be replaced; None for a file.
+        replaces: patterns of what a folder holds that may be replaced. It has the first; or, where that was lost, the
+            second and nothing else than these. None for a file.
 
     Raises:
         BadInput: ``path`` is a folder of something else, or a file where a folder is due.
@@ -184,5 +190,12 @@ def refuse_others(path: Path, replaces: str | None) -> None:
         return
     if replaces is None:
         raise BadInput(f"{path} is a folder; name a file that is to be written.")
-    if any(path.iterdir()) and not any(path.glob(replaces)):
+    if any(path.iterdir()) and not any(path.glob(replaces[0])) and not _has_only(path, replaces[1:]):
         raise BadInput(f"{path} is a folder with other files in it; name another, or an empty one.")
+
+
+def _has_only(path: Path, patterns: Names) -> bool:
+    """Whether a folder has a file of the first pattern, and none of another name than these."""
+    return any(path.glob(patterns[0]) if patterns else ()) and all(
+        any(entry.match(pattern) for pattern in patterns) for entry in path.iterdir()
+    )

@@ -104,7 +104,7 @@ def obtain(data: DataConfig) -> None:
     if data.generator is not None and folder == Path("data") / data.name and lacking:
         if data.generator not in GENERATORS:
             raise no_such("generator", data.generator, GENERATORS)
-        with whole(folder, replaces="*") as written:
+        with whole(folder, replaces=("*",)) as written:
             written.mkdir()
             GENERATORS[data.generator].write(written)
             _refuse_others(folder, written, data.generator)

@@ -87,3 +87,34 @@ def test_a_verdict_on_a_diverged_seed_is_the_sentence_about_it(
     out = capsys.readouterr().out
     assert "A run of lstm diverged (1 of 5 seeds)" in out.splitlines()[-1]
     assert "better" not in out
+
+
+@pytest.mark.parametrize("verb", ["predict", "generate"])
+def test_an_answer_that_is_not_a_number_is_json(
+    verb: str, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("tagging", "rnn")
+    experiment.train(config, preparation.prepared(config.data), project / "run")
+    monkeypatch.setattr(
+        experiment.Trained,
+        verb,
+        lambda *_: [{"prompt": "the", "continuation": "dog", "prediction": math.nan, "scores": [-math.inf]}],
+    )
+    capsys.readouterr()
+    given = ["the dog"] if verb == "predict" else ["--prompt", "the dog"]
+    assert main([verb, "run", *given, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (answer["prediction"], answer["scores"]) == (None, [None])
+
+
+def test_a_certificate_with_a_deviation_that_is_not_a_number_is_json(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small("tagging", "rnn")
+    prepared = preparation.prepared(config.data)
+    experiment.train(config, prepared, project / "run")
+    monkeypatch.setattr("unroll.certificate.certification.deviation", lambda *_: (math.nan, "losses"))
+    assert main(["certify", "run", "--out", "certificate.json"]) == 1
+    found = strict(project / "certificate.json")
+    assert not found["certified"]
+    assert {check["deviation"] for check in found["checks"] if "deviation" in check} == {None}

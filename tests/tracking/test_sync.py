@@ -141,6 +141,41 @@ def test_what_a_store_did_not_take_stays_and_is_sent_later(
     assert tracked(store)[1] == points
 
 
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_what_a_project_owes_is_sent_from_the_place_to_which_it_was_moved(
+    how: Callable[..., Any], small: Small, project: Path, store: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from unroll.tracking.spool import Spool
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "send", gone)
+        train(settings(small, store), project / "run")
+    moved = tmp_path_factory.mktemp("other") / "project"
+    how(project, moved)
+    monkeypatch.chdir(moved)
+    here = f"sqlite:///{moved}/mlruns/mlflow.db"
+    capsys.readouterr()
+    assert main(["sync", "run", "--uri", here]) == 0
+    assert " sent " in capsys.readouterr().out
+    assert tracked(here)[1] == written(moved / "run")
+    assert not list((moved / "outputs" / "working").iterdir())
+
+
+def test_what_is_owed_is_not_looked_for_outside_of_the_project(
+    small: Small, project: Path, store: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from unroll.tracking.spool import Spool
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "send", gone)
+        train(settings(small, store), project / "run")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert main(["sync", str(project / "run")]) == 2
+    assert "change to the root of the project" in capsys.readouterr().err
+
+
 def test_a_model_that_was_not_taken_is_sent_later(
     small: Small, project: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -463,6 +463,21 @@ def test_a_file_that_is_lost_beside_the_checkpoint_costs_nothing(
     assert steps[0] == 20
 
 
+def test_a_run_that_was_killed_goes_on_where_its_project_was_moved_to(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    config, working, expected = killed
+    assert json.loads((working / "identity.json").read_text(encoding="utf-8"))["out"] == "killed"
+    moved = tmp_path_factory.mktemp("other") / "project"
+    shutil.move(project, moved)
+    monkeypatch.chdir(moved)
+    steps = count_steps(monkeypatch)
+    assert train(config, Path("killed")) == expected
+    assert steps[0] == 20
+    assert not list(Path("outputs/working").iterdir())
+
+
 OWNERS = [bytes(300), b"", b"{", b"[]", b"null", b'{"out": 3}', b'{"out": "x", "mark": "y", "finished": false}',
           b"\xff" * 99, b"[" * 100_000]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_the_best_of_each_is_trained_anew_on_fresh_seeds_and_with_its_own_budget
         assert anew.training.truncation_length == 16
         assert anew.name == f"lstm-vs-gru/{arch}-{seed}"
     assert load(tmp_path / "out" / "best-gru.yaml").training.tokens == 150_000
+
+
+def test_validations_that_are_not_numbers_are_null_in_the_file(tmp_path: Path) -> None:
+    job = job_of(unmatched())
+    slots = [slot(0, "lstm", 0.5), slot(1, "gru", 0.4), slot(2, "gru", None, "FAIL")]
+    slots[2].reports.update({30_000: math.nan, 60_000: math.inf})
+    write_results(job, result_of(job, slots), tmp_path / "out", lambda folder: None)
+    text = (tmp_path / "out" / "study.json").read_text(encoding="utf-8")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert told["reports"]["2"] == {"30000": None, "60000": None}
+
+
+@pytest.mark.parametrize("lost", ["study.json", "trials.csv", "best-gru.yaml", "lstm-7.yaml"])
+def test_a_study_that_has_lost_a_file_is_written_again(lost: str, tmp_path: Path) -> None:
+    job = job_of(unmatched(**{"retrain.seeds": [7]}))
+    result = result_of(job, [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)])
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    (tmp_path / "out" / lost).unlink()
+    assert not is_written(job, tmp_path / "out")
+    write_results(job, result, tmp_path / "out", lambda folder: None)
+    assert (tmp_path / "out" / lost).exists()
 
 
 @pytest.mark.parametrize("maximize", [False, True])

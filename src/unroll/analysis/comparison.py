@@ -191,7 +191,7 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
     cost_rows = [row for name in results for row in compare_speeds(name, load_costs(costs / f"{name}.json"))]
-    with whole(out, replaces="comparison.json") as folder:
+    with whole(out, replaces=("comparison.json", "comparison.csv", "targets.json", "summary")) as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(to_json(rows), encoding="utf-8")

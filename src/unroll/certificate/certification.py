@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from unroll.data.prepared import open_split, open_vocabulary
 from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.trained import read_facts
-from unroll.outputs import write_text
+from unroll.outputs import to_json, write_text
+from unroll.training.threads import use_threads
 
 FOLDER = Path("outputs/adhoc/certificates")  # beside those of the course, on which its report depends
 # Sums in another order differ in their last digit, which is 1e-16 of a number in double precision, 6e-8 in single, 4e-3
@@ -49,7 +49,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     run = Trained.load(folder)
     if run.vocabulary.digest != open_vocabulary(prepared).digest:
         raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; name the data it was trained on.")
-    torch.set_num_threads(run.config.training.threads)
+    use_threads(run.config.training.threads)
     sample = Sample(run.config, run.vocabulary.spec, open_split(prepared / "fit" / "validation"))
     facts = read_facts(folder)
     checks = _checks(run, sample)
@@ -58,7 +58,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
         "tokens": sample.split.steps, "certified": all(check.get("passed", True) for check in checks),
         "checks": checks,
     }  # fmt: skip
-    write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", json.dumps(certificate, indent=1) + "\n")
+    write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", to_json(certificate))
     tracker = tracking_here(run.config, folder / "config.yaml", tracking)
     if tracker.uri:
         from unroll.tracking.mlflow import log_certificate

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.lines import lines
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
+from unroll.outputs import to_json_line
 
 
 def add_arguments(parser: Parser) -> None:
@@ -40,4 +40,4 @@ def run(options: Namespace) -> None:
     for answer in model.generate(prompts, options.length, options.temperature, options.seed):
         between = " " if model.vocabulary.unit == "words" and answer["prompt"] else ""
         plain = f"{answer['prompt']}{between}{answer['continuation']}"
-        print(json.dumps(answer, ensure_ascii=False) if options.json else plain)
+        print(to_json_line(answer) if options.json else plain)

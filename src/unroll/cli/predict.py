@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
+from unroll.outputs import to_json_line
 
 
 def add_arguments(parser: Parser) -> None:
@@ -23,7 +23,7 @@ def run(options: Namespace) -> None:
     from unroll.experiment import Trained
 
     for answer in Trained.load(options.run).predict(lines(options.text, options.file)):
-        print(json.dumps(answer, ensure_ascii=False) if options.json else _plain(answer))
+        print(to_json_line(answer) if options.json else _plain(answer))
 
 
 def _plain(answer: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
+    from unroll.config import check_root
     from unroll.experiment import sync
 
+    check_root()  # what is owed lies below it
     print(sync(options.run, options.uri))

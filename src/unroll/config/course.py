@@ -85,7 +85,7 @@ def resolve(path: Path, out: Path) -> None:
         out: folder to write.
     """
     composed: dict[tuple[str, str], Config] = {}
-    with whole(out, replaces="*/data.yaml") as folder:
+    with whole(out, replaces=("*/data.yaml",)) as folder:
         folder.mkdir()
         chapters = course(path)
         for chapter, searched in chapters.items():

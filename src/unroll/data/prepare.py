@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from unroll.data.seal import seal
 from unroll.data.vectors import coverage, write_table
 from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary, fold, ranked, shortened
 from unroll.errors import BadInput
-from unroll.outputs import whole
+from unroll.outputs import to_json, whole
 
 PLACES = ("offsets", "form_offsets", "documents")  # arrays of places in the others
 
@@ -73,7 +72,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
         BadInput: a file is bad, a split is empty, or the disk is full; nothing is left in ``out`` then.
     """
     survey = _survey(corpus)
-    with whole(out, replaces="fit/*.json") as folder:
+    with whole(out, replaces=("fit/*.json",)) as folder:
         (folder / "fit").mkdir(parents=True)
         (folder / "test").mkdir()
         vocabulary = _vocabulary(corpus, survey, folder / "fit")
@@ -143,7 +142,7 @@ def _with_vectors(source: Path, tokens: list[str], counts: Counter[str], fit: Pa
     """Write the vectors, and how much of train they cover; the vocabulary with their words, and their width."""
     table = write_table(source, tokens, fit / "vectors.npy")
     figures = coverage(Counter({word: count for word, count in counts.items() if word != END}), tokens, table)
-    (fit / "coverage.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (fit / "coverage.json").write_text(to_json(figures), encoding="utf-8")
     if not figures["types_with_vector"]:
         raise BadInput(f"{source} has no vector of any word of train; give vectors of this language and this casing.")
     types, running = (figures[f"{kind}_with_vector"] / figures[kind] for kind in ("types", "tokens"))

@@ -6,11 +6,10 @@ A file that was cut, emptied or changed would otherwise be read as other data, o
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from unroll.errors import BadInput
-from unroll.outputs import read_json
+from unroll.outputs import read_json, to_json
 
 SPEC = "spec.json"
 FORMAT = 1
@@ -19,33 +18,40 @@ KNOWN: dict[tuple[int, ...], str] = {}  # digests of files that this process has
 
 def seal(part: Path) -> None:
     """Write the digests of all files of a part, ``fit`` or ``test``, which is then not changed any more."""
-    files = {path.relative_to(part).as_posix(): _digest(path) for path in sorted(part.rglob("*")) if path.is_file()}
-    (part / SPEC).write_text(json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n", encoding="utf-8")
+    files = {file: _digest(part / file) for file in _files(part)}
+    (part / SPEC).write_text(to_json({"format": FORMAT, "files": files}), encoding="utf-8")
 
 
 def check(part: Path, name: str = "") -> None:
-    """Make sure that files are as they were written.
+    """Make sure that files are as they were written, and that all of them are in the list of ``spec.json``.
 
     Args:
         part: the folder ``fit`` or ``test`` of a prepared corpus.
         name: of a file, or of a folder with all of its files; empty for the whole part.
 
     Raises:
-        BadInput: a file is missing, is another one, or is not of this part; or the part is of another version.
+        BadInput: a file is missing, is another one, or is not in the list; or the part is of another version.
     """
     remedy = f"prepare the corpus again: unroll prepare SETTINGS --out {part.parent}"
     content = read_json(part / SPEC, remedy)
     files = content.get("files")
     if content.get("format") != FORMAT or not isinstance(files, dict):
         raise BadInput(f"{part / SPEC} is of another version of unroll; {remedy}.")
-    wanted = {file for file in files if not name or file == name or file.startswith(f"{name}/")}
-    found = {path.relative_to(part).as_posix() for path in (part / name).rglob("*.npy")}
-    for file in sorted(wanted | found):
+    chosen = {file for file in {*files, *_files(part)} if not name or file == name or file.startswith(f"{name}/")}
+    for file in sorted(chosen):
         path = part / file
+        if file not in files:
+            raise BadInput(f"{path} is not in the list of {part / SPEC}, so that nobody can check it; {remedy}.")
         if not path.is_file():
             raise BadInput(f"{path} is missing; {remedy}.")
-        if file not in files or files[file] != _digest(path):
+        if files[file] != _digest(path):
             raise BadInput(f"{path} is damaged (it is not what unroll prepare wrote); {remedy}.")
+
+
+def _files(part: Path) -> list[str]:
+    """Every file of a part but the list of them."""
+    found = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()}
+    return sorted(found - {SPEC})
 
 
 def _digest(path: Path) -> str:

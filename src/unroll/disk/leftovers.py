@@ -59,8 +59,8 @@ def caches(days: float) -> list[Leftover]:
 
 def adhoc(days: float) -> list[Leftover]:
     """Runs, studies and certificates that commands outside the pipeline wrote, unless they are being written."""
-    busy = {_owner(folder).get("out") for folder in training()}
-    return _old((path for path in _visible(ADHOC) if str(path.resolve()) not in busy), days)
+    busy = {Path(str(_owner(folder).get("out"))).resolve() for folder in training()}
+    return _old((path for path in _visible(ADHOC) if path.resolve() not in busy), days)
 
 
 def working(days: float) -> list[Leftover]:

@@ -2,9 +2,9 @@
 
 from unroll.experiment.building import build_task, evaluation_loader, loaders
 from unroll.experiment.evaluation import evaluate, evaluate_task
-from unroll.experiment.tracked import sync
+from unroll.experiment.tracked import Pruned, sync
 from unroll.experiment.trained import Trained, tensors
-from unroll.experiment.training import Pruned, adhoc_name, finished, train
+from unroll.experiment.training import adhoc_name, finished, train
 from unroll.experiment.working import Busy
 
 __all__ = [

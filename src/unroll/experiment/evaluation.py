@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from unroll.outputs import restored, to_json, write_text
 from unroll.tasks import Task
 from unroll.tracking.provenance import short_digest
 from unroll.training.precision import as_precise
+from unroll.training.threads import use_threads
 
 ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
 
@@ -60,7 +60,7 @@ def evaluate(
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
     if costs:
         speeds = measure(firsts, open_split(prepared / "fit" / "train"))
-        write_text(costs, json.dumps({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}, indent=1) + "\n")
+        write_text(costs, to_json({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}))
     if out:
         write_text(out, to_json(results))
     tracker = tracking_here(next(iter(settings.values())), runs[0] / "config.yaml", tracking)
@@ -122,7 +122,7 @@ class _Prepared:
 
 def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
     """What is written of one run."""
-    torch.set_num_threads(run.config.training.threads)
+    use_threads(run.config.training.threads)
     spec = prepared.vocabulary.spec
     tally = Tally(run.config, spec, prepared.split)
     figures = evaluate_task(run.task, evaluation_loader(run.config, spec, prepared.split), tally)
@@ -204,7 +204,7 @@ def measure(runs: dict[str, Trained], split: Split) -> dict[str, list[float]]:
     speeds: dict[str, list[float]] = {arch: [] for arch in runs}
     for _ in range(ROUNDS):
         for arch, meter in meters.items():
-            torch.set_num_threads(runs[arch].config.training.threads)
+            use_threads(runs[arch].config.training.threads)
             speeds[arch].append(next(meter))
     return speeds
 

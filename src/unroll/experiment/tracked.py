@@ -35,6 +35,10 @@ class Clock(Protocol):
     seconds: float
 
 
+class Pruned(Exception):
+    """A trial that was ended early, since others do better."""
+
+
 class Trial(Protocol):
     """What a run is of a study, and who is told how it goes.
 
@@ -141,7 +145,7 @@ def _origin(working: Working, trial: Trial | None) -> str:
         return "study"
     if "DVC_STAGE" not in os.environ:
         return "ad hoc"
-    return "paper" if Path(working.out).is_relative_to(Path("paper").resolve()) else "course"
+    return "paper" if Path(working.out).resolve().is_relative_to(Path("paper").resolve()) else "course"
 
 
 def headline_of(config: Config) -> str:

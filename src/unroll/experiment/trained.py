@@ -15,11 +15,14 @@ from unroll.config import Config, load
 from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_task
+from unroll.experiment.memory import refuse_too_large
+from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.tasks import LanguageModel, Task
 
 WEIGHTS = "weights.safetensors"
 RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
+FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # by which the folder of a run is known that may be replaced
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Trained:
             if facts["weights"] != hashlib.sha256(content).hexdigest():
                 raise BadInput(f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or "
                                "train again.")  # fmt: skip
+            refuse_too_large(config, vocabulary.spec, None, trains=False)
             task = build_task(config, vocabulary.spec)
             load_tensors(task, read_tensors(content))
         except BadInput:

@@ -21,8 +21,9 @@ from unroll.data.prepared import open_split, open_vectors, open_vocabulary
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, refuse_unsolvable
 from unroll.experiment.evaluation import counts, evaluate_task
-from unroll.experiment.tracked import Trial, build_tracker, note_figures, record_of
-from unroll.experiment.trained import WEIGHTS, read_facts, tensors
+from unroll.experiment.memory import refuse_too_large
+from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
+from unroll.experiment.trained import FOLDER, WEIGHTS, read_facts, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
@@ -38,13 +39,10 @@ from unroll.training.distributed import Group, joined, leave
 from unroll.training.exchange import by_the_first
 from unroll.training.gradients import Clipping, Gradients
 from unroll.training.precision import arithmetic, resolved
+from unroll.training.threads import use_threads
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # of the training curve between two validations
-
-
-class Pruned(Exception):
-    """A trial that was ended early, since others do better."""
 
 
 def train(
@@ -72,7 +70,7 @@ def train(
         ProcessLost: a process that trains together with this one has ended.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
-    torch.set_num_threads(config.training.threads)
+    use_threads(config.training.threads)
     with joined() as group:
         config = _set_precision(config, by_the_first(lambda: resolved(config.training.precision)))
         job, working = _Job(config, prepared, group, trial), _working(config, prepared, out)
@@ -111,7 +109,7 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
     status: Status = "KILLED"
     tags: dict[str, str] = {}
     try:
-        with whole(out, replaces="run.json") as written:  # refuses a bad folder before the tracker hears of the run
+        with whole(out, replaces=FOLDER) as written:  # refuses a bad folder before the tracker hears of the run
             working.adopt(accept_code_change)
             found = usable(folder, working.identity, accept_code_change)
             working.before = found.before if found else {}
@@ -166,6 +164,7 @@ class _Job:
         self.fit_folder = prepared / "fit"
         self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
         vectors = open_vectors(prepared) if self.vocabulary.vector_size else None
+        refuse_too_large(config, self.vocabulary.spec, vectors, trains=True)
         self.task = build_task(config, self.vocabulary.spec, vectors)
         begin(self.task, self.splits["train"])
 

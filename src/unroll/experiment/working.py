@@ -32,7 +32,7 @@ class Owner(NamedTuple):
     """Whose working folder it is.
 
     Args:
-        out: the folder that the run is to be.
+        out: the folder that the run is to be, from the root of the project where it is in it.
         mark: its fingerprint.
         finished: whether only MLflow lacks something of it.
         identity: what the run is.
@@ -55,8 +55,8 @@ class Working:
     """
 
     def __init__(self, name: str, out: Path, mark: str, identity: Identity) -> None:
-        self.out, self.mark, self.identity = str(out.resolve()), mark, identity
-        place = hashlib.sha256(str(out.resolve().parent).encode()).hexdigest()[:8]
+        self.out, self.mark, self.identity = _place_of(out), mark, identity
+        place = hashlib.sha256(_place_of(out.parent).encode()).hexdigest()[:8]
         self.stem = f"{name.replace('/', '-')}-{place}"
         self.folder = WORKING / f"{self.stem}-{mark[:16]}"
         self.before: dict[str, str] = {}  # what the run went on from: code, a version or a processor that was another
@@ -168,7 +168,7 @@ def working_of(run: Path) -> Path | None:
     mark = read_facts(run)["fingerprint"]
     for folder in sorted(WORKING.glob("*")):
         owner = _owner(folder)
-        if owner and owner.finished and owner.out == str(run.resolve()) and owner.mark == mark:
+        if owner and owner.finished and owner.out == _place_of(run) and owner.mark == mark:
             return folder
     return None
 
@@ -178,9 +178,15 @@ def _owner(folder: Path) -> Owner | None:
     try:
         content = read_json(folder / OWNER, "")
         identity = Identity.read(content)
-        return Owner(str(content["out"]), str(content["mark"]), content["finished"] is True, identity)
-    except (BadInput, ValueError, KeyError):
+        return Owner(_place_of(Path(content["out"])), str(content["mark"]), content["finished"] is True, identity)
+    except (BadInput, ValueError, KeyError, TypeError):
         return None
+
+
+def _place_of(folder: Path) -> str:
+    """A folder from the root of the project, which may be moved or copied; outside of it, its whole path."""
+    whole, root = folder.resolve(), Path.cwd()
+    return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
 
 
 def _age(folder: Path) -> float:

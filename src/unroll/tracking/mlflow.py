@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -21,6 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
+from unroll.outputs import to_json
 from unroll.tracking.spool import Spool
 from unroll.tracking.sqlite import database_of
 from unroll.tracking.store import forgiving, open_store, plain, single
@@ -137,7 +137,7 @@ def log_certificate(uri: str, certificate: dict[str, Any]) -> None:
         open_store(uri)
         client = MlflowClient()
         for run_id in _finished(client, certificate["fingerprint"]):
-            client.log_text(run_id, json.dumps(certificate, indent=1) + "\n", "certificate.json")
+            client.log_text(run_id, to_json(certificate), "certificate.json")
             client.set_tag(run_id, "certified", "yes" if certificate["certified"] else "no")
 
 

@@ -1,7 +1,6 @@
 """A run as an MLflow model of its own flavor: lines of text in, JSON lines out."""
 
 import contextlib
-import json
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
+from unroll.outputs import to_json_line
 from unroll.tracking.provenance import PACKAGES
 
 SETTINGS: dict[str, Any] = {"length": int, "temperature": float, "seed": int}  # of a continuation
@@ -64,7 +64,7 @@ class RunModel:
         """A JSON line for each line of text."""
         given = params or {}
         settings = {name: kind(given[name]) for name, kind in SETTINGS.items() if name in given}
-        return [json.dumps(answer, ensure_ascii=False) for answer in self.run.answer(list(model_input), **settings)]
+        return [to_json_line(answer) for answer in self.run.answer(list(model_input), **settings)]
 
 
 def _load_pyfunc(path: str) -> RunModel:

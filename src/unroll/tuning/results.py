@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 from unroll.config import Config
 from unroll.errors import BadInput
-from unroll.outputs import read_json, whole
+from unroll.outputs import read_json, to_json, whole
 from unroll.tuning.job import Job, judged
 from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
 
+FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html")  # of the folder of a study
 ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}  # of a trial
 
 
@@ -123,10 +123,10 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
     writer = csv.DictWriter(text, keys, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
-    with whole(out, replaces="study.json") as folder:
+    with whole(out, replaces=FILES) as folder:
         folder.mkdir()
         (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
-        (folder / "study.json").write_text(json.dumps(_told(job, result), indent=1) + "\n", encoding="utf-8")
+        (folder / "study.json").write_text(to_json(_told(job, result)), encoding="utf-8")
         for arch, (slot, config) in result.best.items():
             (folder / f"best-{arch}.yaml").write_text(config.dump(), encoding="utf-8")
             again = job.space.run(slot.values, anew=True)
@@ -138,10 +138,13 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
 
 def is_written(job: Job, out: Path) -> bool:
     """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
-    path = out / "study.json"
+    path, seeds = out / "study.json", job.settings.study.retrain.seeds
     try:
         told = read_json(path, "unroll tune writes it again")
-    except BadInput:
+        names = [f"{name}.yaml" for arch in told["best"] for name in [f"best-{arch}", *(f"{arch}-{n}" for n in seeds)]]
+    except (BadInput, KeyError, TypeError):
+        return False
+    if not all((out / name).is_file() for name in ["trials.csv", *names]):
         return False
     return (told.get("name"), told.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
 

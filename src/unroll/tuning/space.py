@@ -105,7 +105,7 @@ class Space:
         for corner in self.corners():
             with self._named(f"try {told(corner)}"):
                 excesses.append(self.excess(self.run(corner)))
-            if excesses[-1] is None and self.study.retrain.seeds:
+            if excesses[-1] is None and (self.study.retrain.seeds or self.study.retrain.settings):
                 with self._named(f"train {told(corner)} again"):
                     self.run(corner, anew=True)
         if all(excesses):

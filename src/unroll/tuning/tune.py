@@ -18,7 +18,7 @@ from unroll.interruption import Interruption
 from unroll.launching import place
 from unroll.outputs import refuse_others
 from unroll.tuning.job import JOB, Job, full_name, judged
-from unroll.tuning.results import ENDS, Result, is_written, results_of, states, write_results
+from unroll.tuning.results import ENDS, FILES, Result, is_written, results_of, states, write_results
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
@@ -52,7 +52,7 @@ def tune(
         raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
     job = _job(settings, prepared)
     out = out or Path("outputs/adhoc") / job.name
-    refuse_others(out, "study.json")
+    refuse_others(out, FILES)
     job.space.check()  # before there is a study of it
     study = job.open()
     begun = study.left()

@@ -1,0 +1,83 @@
+"""Networks that are too large for the machine, refused before any of their weights is there.
+
+The kernel of Linux hands out more memory than there is, and kills a process that uses it, without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+from unroll.config import Config, NgramConfig
+from unroll.data.batch import DataSpec
+from unroll.errors import BadInput
+from unroll.experiment.building import build_task
+from unroll.tasks import Task
+
+GROUPS, FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"
+
+
+def refuse_too_large(config: Config, spec: DataSpec, vectors: np.ndarray | None, trains: bool) -> None:
+    """Count the weights of a network without making them, and refuse what cannot be held in memory.
+
+    Args:
+        config: settings of the run.
+        spec: sizes that the data decides.
+        vectors: pretrained vectors to begin with, [V, E]; None for none.
+        trains: whether each process on this machine also holds gradients and what the optimizer keeps.
+
+    Raises:
+        BadInput: weights, gradients and the optimizer's moments alone are larger than the memory of the machine, or
+            of this process's control group.
+    """
+    if isinstance(config.arch, NgramConfig):  # it has what it counts
+        return
+    try:
+        with torch.device("meta"):
+            task = build_task(config, spec, vectors)
+    except Exception:  # a cell of one's own may need numbers; what is wrong with it is reported when it is built
+        return
+    needed, limit = _bytes(task, config, trains), memory()
+    if needed > limit:
+        what = "weights, gradients and the optimizer's moments" if trains else "weights"
+        where = f" in {config.training.devices} processes" if trains and config.training.devices > 1 else ""
+        raise BadInput(f"arch={config.arch.name} has {sum(p.numel() for p in task.parameters()):,} parameters: its "
+                       f"{what}{where} take {needed / 1e9:,.1f} GB, and there are {limit / 1e9:,.1f} GB of memory; "
+                       f"lower {SIZES}.")  # fmt: skip
+
+
+def _bytes(task: Task, config: Config, trains: bool) -> int:
+    """Memory of the weights, and of what is of their size: the gradient, the moments of the optimizer."""
+    settings = config.training.optimizer
+    moments = 2 if settings.name == "adamw" else int(settings.momentum > 0)
+    on_gpu = torch.cuda.is_available()  # which holds the rest, and reports its own lack of memory
+    copies = 1 if on_gpu or not trains else 2 + moments
+    sizes = ((copies if p.requires_grad else 1) * p.numel() * p.element_size() for p in task.parameters())
+    return sum(sizes) * (config.training.devices if trains else 1)
+
+
+def memory() -> int:
+    """Bytes that this process may use: all of the machine, or less where its control group has a limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _limit_files():
+        with suppress(OSError, ValueError):  # no such file, or max
+            limits.append(int(file.read_text(encoding="ascii")))
+    return min(limits)
+
+
+def _limit_files() -> Iterator[Path]:
+    """Files that may have a limit: those of this process's control group and of all above it, of both versions."""
+    lines = GROUPS.read_text(encoding="utf-8").splitlines() if GROUPS.is_file() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, name = (FILES / "memory", "memory.limit_in_bytes") if controllers else (FILES, "memory.max")
+        group = PurePosixPath(path)
+        yield from (top / folder.relative_to("/") / name for folder in (group, *group.parents))
