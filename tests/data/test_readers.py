@@ -131,6 +131,14 @@ BAD: dict[str, tuple[Callable[..., Iterator[Example]], bytes, list[str]]] = {
         partial(READERS["columns"], token_column=-4, label_column=0, scheme=None), b"a X O\n",
         ["line 1", "token_column -4"],
     ),
+    "one column": (
+        partial(READERS["columns"], token_column=0, label_column=-1, scheme=None), b"\na\nb\n",
+        ["line 2", "one column", "data.reader=text"],
+    ),
+    "columns of which token and label are one": (
+        partial(READERS["columns"], token_column=1, label_column=-1, scheme=None), b"a X\n",
+        ["line 1", "data.token_column=1", "data.label_column=-1"],
+    ),
     "columns that are not UTF-8": (columns_reader, b"a O\n\xe9 O\n", ["line 2", "byte 4 "]),
     "a bad BIO label": (columns_reader, b"a B-PER\nb PER\n", ["line 2", "'PER'", "BIO"]),
     "a BIO label of another scheme": (columns_reader, b"a S-PER\n", ["line 1", "'S-PER'", "BIO"]),

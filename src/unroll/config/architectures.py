@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from unroll.config.section import Name, Section
+from unroll.config.section import Name, Section, plain
+
+# what an argument of a cell may be, by its annotation; true is 1 to Python, and no number to a person
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "float": ((float, int), "a number"), "int": ((int,), "a whole number"), "str": ((str,), "text"),
+    "bool": ((bool,), "true or false"),
+}  # fmt: skip
 
 
 class LearnedConfig(Section):
@@ -96,10 +102,13 @@ class RecurrentConfig(SharedConfig):
         if self.cell not in cell_files():
             raise ValueError(f"there is no arch.cell={self.cell}; choose one of {', '.join(cell_files())}")
         allowed = cell_arguments(self.cell)
-        for name in self.cell_arguments:
+        for name, value in self.cell_arguments.items():
             if name not in allowed:
                 choices = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
                 raise ValueError(f"arch.cell={self.cell} has no argument {name!r}; {choices}")
+            kinds, due = KINDS.get(allowed[name], ((type(value),), ""))
+            if type(value) not in kinds:
+                raise ValueError(f"arch.cell_arguments.{name}={plain(value)}: {due} is due, by arch.cell={self.cell}")
         return self
 
 
@@ -154,15 +163,19 @@ def cell_files() -> list[str]:
     return sorted(path.stem for path in CELLS.glob("*.py") if path.stem not in ("__init__", "base", "initializers"))
 
 
-def cell_arguments(cell: str) -> list[str]:
-    """Arguments that the cell of a file takes beside its two widths, its own and those that it passes on."""
+def cell_arguments(cell: str) -> dict[str, str]:
+    """Arguments that the cell of a file takes beside its two widths, its own and those that it passes on.
+
+    Returns:
+        Their annotations by name; empty for an argument that has none.
+    """
     tree = _parsed(cell)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     derived_from = {base.id for node in classes.values() for base in node.bases if isinstance(base, ast.Name)}
     for name, node in classes.items():
         if name.endswith("Cell") and name not in derived_from:
             return _arguments(cell, node)
-    return []
+    return {}
 
 
 def _parsed(cell: str) -> ast.Module:
@@ -173,18 +186,22 @@ def _parsed(cell: str) -> ast.Module:
         raise ValueError(f"{path}, line {error.lineno}: {error.msg}; correct the cell") from None
 
 
-def _arguments(cell: str, kind: ast.ClassDef) -> list[str]:
+def _arguments(cell: str, kind: ast.ClassDef) -> dict[str, str]:
     """Arguments of a class's ``__init__`` behind the two widths; its parents' where it has none or passes on."""
-    inherited = [name for base in kind.bases if isinstance(base, ast.Name) for name in _inherited(cell, base.id)]
+    inherited: dict[str, str] = {}
+    for base in reversed(kind.bases):
+        if isinstance(base, ast.Name):
+            inherited |= _inherited(cell, base.id)
     for method in kind.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            own = [each.arg for each in (*method.args.posonlyargs, *method.args.args)][3:]  # self and the widths
-            own += [each.arg for each in method.args.kwonlyargs]
-            return own + (inherited if method.args.kwarg else [])
+            named = [*method.args.posonlyargs, *method.args.args][3:]  # not self and the widths
+            own = {each.arg: ast.unparse(each.annotation) if each.annotation else ""
+                   for each in (*named, *method.args.kwonlyargs)}  # fmt: skip
+            return (inherited if method.args.kwarg else {}) | own
     return inherited
 
 
-def _inherited(cell: str, parent: str) -> list[str]:
+def _inherited(cell: str, parent: str) -> dict[str, str]:
     """Arguments of a parent that the same file or another one of cells defines."""
     tree = _parsed(cell)
     for node in tree.body:
@@ -194,12 +211,12 @@ def _inherited(cell: str, parent: str) -> list[str]:
             names = {alias.asname or alias.name: alias.name for alias in node.names}
             if parent in names:
                 return _found(node.module or "", names[parent])
-    return []
+    return {}
 
 
-def _found(module: str, name: str) -> list[str]:
+def _found(module: str, name: str) -> dict[str, str]:
     """Arguments of a class that another module of cells has, or takes from one of its files."""
     if module == "unroll.cells":
         return _inherited("__init__", name)
     file = module.removeprefix("unroll.cells.")
-    return _inherited(file, name) if file in cell_files() else []
+    return _inherited(file, name) if file in cell_files() else {}

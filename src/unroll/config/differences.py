@@ -84,7 +84,7 @@ def _leaves(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
     """Refuse one setting that is wrong."""
     content = read(conf / "arch" / f"{arch}.yaml")
-    arguments = cell_arguments(content["cell"]) if "cell" in content else []
+    arguments = cell_arguments(content["cell"]) if "cell" in content else {}
     known = [f"arch.cell_arguments.{name}" for name in arguments]
     known += [name for name in keys() if name.startswith(("training.", "recurrent.")) and not _reason(name)]
     if reason := _reason(key):

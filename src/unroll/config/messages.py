@@ -24,6 +24,8 @@ TAGS = {  # by which pydantic names a choice of sections
     "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
     "int", "float", "str", "bool",
 }  # fmt: skip
+# what pydantic calls an error about a value of another kind
+OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
 DUE = {  # what pydantic's errors miss, by the beginnings of their names
     "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
     "dict": "{key: value}", "model": "{key: value}",
@@ -48,6 +50,8 @@ def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseMod
         return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
+    here = [found for found in error.errors() if _place(found) == place]
+    first = next((found for found in here if not OTHER_KIND.fullmatch(found["type"])), first)
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
     if first["type"] == "value_error" and place[:1] == ["space"] and place[1:]:  # of a key that the part does not know
@@ -56,7 +60,7 @@ def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseMod
         word = reason.split()[0]
         is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
         return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
-    due = _due([found["type"] for found in error.errors() if _place(found) == place])
+    due = _due([found["type"] for found in here])
     if due:
         reason = f"{due} is due"
     reason = reason.replace("input should be", "it must be").replace(" after validation", "")
@@ -85,7 +89,7 @@ def _place(error: ErrorDetails) -> list[str]:
 
 def _due(errors: list[str]) -> str:
     """The kinds of value that are possible, from the names of the errors; empty if the fault is another."""
-    if not all(re.fullmatch(r"[a-z]+_(type|parsing|from_float|attributes_type)", name) for name in errors):
+    if not all(map(OTHER_KIND.fullmatch, errors)):
         return ""
     kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]
     return " or ".join(DUE[kind] for kind in kinds if not (kind == "int" and "float" in kinds))

@@ -114,6 +114,7 @@ def load_study(path: Path) -> StudySettings:
     ):
         raise BadInput(f"{path} is not a resolved study; unroll config --course writes them.")
     settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
+    _check_keys(settings.study, str(path))
     _check_trials(settings, str(path))
     return settings
 

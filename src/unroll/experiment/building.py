@@ -27,7 +27,7 @@ from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
 from unroll.data.streams import Streams
-from unroll.errors import BadInput, no_such
+from unroll.errors import BadInput, is_lack_of_memory, no_such
 from unroll.metrics import parse_solved
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
@@ -37,7 +37,7 @@ from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.language import ClozeNetwork, LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.ngram import KneserNey
-from unroll.networks.probe import failures
+from unroll.networks.probe import KNOWN, failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
 from unroll.tasks.activation import ActivationPenalty
@@ -175,7 +175,14 @@ def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_
     given = arch.cell_arguments
     settings = f"arch.cell_arguments={given} of arch.cell={arch.cell}, or " if given else ""
     with failures(kind, input_size, hidden_size, f"correct {settings}the line"):
-        cell = kind(input_size, hidden_size, **given)
+        try:
+            cell = kind(input_size, hidden_size, **given)
+        except Exception as error:  # a cell of this package is not to blame for a value that it cannot use
+            if kind not in KNOWN or not given or is_lack_of_memory(error):
+                raise
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={given!s:.200}: {reason:.200}; "
+                           "correct the value.") from None  # fmt: skip
     if arch.initializer == "orthogonal":
         initializers.orthogonal(cell.weight_recurrent)
     return cell

@@ -25,7 +25,8 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
             ``B-X``, as the scorers of shared tasks count it. None if any label will do.
 
     Raises:
-        BadInput: a line has another number of columns than the first, or a label breaks the scheme.
+        BadInput: a line has another number of columns than the first, token and label are one column, or a label
+            breaks the scheme.
     """
     tokens: list[str] = []
     labels: list[str] = []
@@ -50,6 +51,8 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
                 f"{path}, line {number}: {len(cells)} columns, but the first line has {width} and token_column "
                 f"{token_column}, label_column {label_column} are asked for; correct the line or the columns."
             )
+        if token_column % width == label_column % width:
+            raise BadInput(f"{path}, line {number}: {_one_column(width, token_column, label_column)}.")
         label = cells[label_column].strip()
         if scheme == "bio" and label != "O" and not re.fullmatch(r"[BI]-.+", label):
             raise BadInput(f"{path}, line {number}: {label!r} is no BIO label; write O, B-TYPE or I-TYPE.")
@@ -59,3 +62,12 @@ def read(path: Path, token_column: int, label_column: int, scheme: str | None) -
         labels.append(label)
     if tokens:
         yield Example(tokens, labels, opens=opens)
+
+
+def _one_column(width: int, token_column: int, label_column: int) -> str:
+    """Why tokens have no labels where both are in one column, with what to do."""
+    if width == 1:
+        return ("there is one column, so that its words have no labels; put tabs or blanks between word and label, or "
+                "read text without labels from a .txt file (data.reader=text)")  # fmt: skip
+    return (f"data.token_column={token_column} and data.label_column={label_column} are one column of {width}; give "
+            "each its own")  # fmt: skip

@@ -1,0 +1,66 @@
+"""Settings that somebody else wrote, with values that nobody checked: each is refused by its key, value and place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unroll.cli import main
+from unroll.config import Config, compose_study
+
+Small = Callable[..., Config]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """The one sentence with which a command ends in status 2."""
+    capsys.readouterr()
+    assert main([*command]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def write(content: Any) -> None:
+    Path("sent.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("arch", "name", "value", "due"), [
+    ("lstm", "forget_bias", "much", "a number is due"), ("lstm", "forget_bias", True, "a number is due"),
+    ("lstm", "forget_bias", [1.0], "number"), ("lstm", "forget_bias", None, "number"),
+    ("lstm", "forget_bias", 10**400, "verflow"), ("lstm", "forget_bias", 1e39, "overflow"),
+    ("lstm", "forget_bias", float("inf"), "finite number"),
+    ("peephole", "forget_bias", "1.0", "a number is due"), ("irnn", "scale", "wide", "a number is due"),
+    ("gru", "reset", 3, "text is due"), ("gru", "reset", "beside", "after, before"),
+    ("rnn", "nonlinearity", False, "text is due"), ("rnn", "nonlinearity", "", "tanh"),
+])  # fmt: skip
+def test_an_argument_of_a_cell_of_the_wrong_kind_is_refused_by_its_key(
+    arch: str, name: str, value: object, due: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = small("tagging", arch).model_dump(mode="json")
+    content["arch"]["cell_arguments"] = {name: value}
+    write(content)
+    line = refused(capsys, "train", "--config", "sent.yaml")
+    assert "arch.cell_arguments" in line
+    assert name in line
+    assert due in line
+    assert "src/unroll/cells" not in line
+    assert len(line) < 600
+    assert not Path("outputs/adhoc").exists()
+
+
+@pytest.mark.parametrize("settings", [{"nonsense": 1}, {"training.tokens": "many"}, {"training.tokens": -1},
+                                      {"training": {"tokens": 9}}, {"arch": "gru"}, {"seed": 3}])  # fmt: skip
+@pytest.mark.parametrize("seeds", [[], [7]])
+def test_settings_of_what_is_trained_again_are_checked_without_seeds_too(
+    settings: dict[str, Any], seeds: list[int], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(compose_study("reach").dump())
+    content["study"]["retrain"] = {"seeds": seeds, "settings": settings}
+    write(content)
+    line = refused(capsys, "tune", "--config", "sent.yaml")
+    assert next(iter(settings)) in line
+    assert not Path("outputs/adhoc").exists()
+    assert not Path("studies").exists()
