@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,28 @@ def test_the_table_shows_no_interval_of_an_n_gram(tmp_path: Path) -> None:
     assert line.split()[:2] == ["ngram", "200.0"]
     assert "200.0 ±" not in text
     assert "(200.0 to" not in text
+
+
+def test_the_columns_of_the_table_stand_below_each_other(tmp_path: Path) -> None:
+    content = errors({"lstm": [0.001, 0.002, 0.003], "gru-reset-before": [0.02, 5.0, 0.004], "rnn": [7.0, 800.0, 9.0]},
+                     solved="loss <= 0.01")  # fmt: skip
+    metrics = stored(tmp_path / "metrics", a=content)
+    stored(tmp_path / "cost", a=costs(**{"lstm": [2000.0] * 6, "gru-reset-before": [90.0] * 6}))
+    text = compare_all(metrics, tmp_path / "cost", tmp_path / "out", None)
+    lines = [line for line in text.splitlines() if re.match(r"  \S", line)]
+    assert len(lines) == 3
+    assert all("solved by" in line for line in lines)
+    for word in (" parameters", " tokens/s"):
+        assert len({line.index(word) for line in lines if word in line}) == 1
+    assert len({line.index(line.split()[1]) for line in lines}) == 1
+    assert not any(line.endswith(" ") for line in lines)
+
+
+@pytest.mark.parametrize(("figures", "is_said"), [([0.0, 5.0, 6.0], True), ([0.0] * 3, False), ([1.0] * 3, False)])
+def test_a_figure_of_zero_does_not_make_an_architecture_first_in_silence(figures: list[float], is_said: bool) -> None:
+    first = compare("a", errors({"lstm": [0.1, 0.2, 0.3], "gru": figures}))[0]
+    noted = "its loss is 0 on 1 of 3 seeds" in (first["caveat"] or "")
+    assert (first["arch"], noted) == ("gru" if 0.0 in figures else "lstm", is_said)
 
 
 def test_what_has_no_randomness_must_not_vary() -> None:

@@ -19,8 +19,9 @@ from unroll.analysis.likeness import Basis, bases, caveats, unknown
 from unroll.analysis.samples import declared, measured, sample, task_by
 from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
-from unroll.analysis.verdict import Interval, Judgement, figure, interval, judge_against, reported, sentence
+from unroll.analysis.verdict import Interval, Judgement, Sample, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
+from unroll.metrics import Metric
 from unroll.outputs import MISREAD, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
@@ -135,7 +136,7 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
             "better": judged and judged.better == 0,
             "verdict": judged and sentence(best, arch, judged, digits(span.mean)),
             **over_items(groups[arch], groups[best], metric, judged, digits(span.mean)),
-            "caveat": _caveat(best, arch, conditions),
+            "caveat": "; ".join(filter(None, (_caveat(best, arch, conditions), _end(samples[arch], metric)))) or None,
         })  # fmt: skip
     return rows
 
@@ -156,6 +157,15 @@ def _caveat(best: str, arch: str, measured: dict[str, Basis]) -> str | None:
     if arch != best:
         return "; ".join(caveats((best, arch), measured[best], measured[arch])) or None
     return next(filter(None, (unknown(measured[best], other) for other in measured.values())), None)
+
+
+def _end(mine: Sample, metric: Metric) -> str | None:
+    """Why the place of an architecture says little, where a seed has a figure with which the scale ends, such as 0."""
+    ends = [value for value in mine.values if math.isinf(metric.onto(value)) and math.isfinite(value)]
+    if not ends or len(ends) == len(mine.values):
+        return None
+    return (f"its {metric.name} is {ends[0]:g} on {len(ends)} of {len(mine.values)} seeds, and so is a mean on this "
+            "scale, whatever the other seeds have; its place among the others says nothing of them")  # fmt: skip
 
 
 def digits(value: float) -> int:
@@ -217,7 +227,9 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
     for name in dict.fromkeys(row["experiment"] for row in rows):
         mine = [row for row in rows if row["experiment"] == name]
         lines.append(f"\n{name}: {mine[0]['split']} {mine[0]['metric']}, mean with 95 % t interval over seeds")
-        lines += [line for row in mine for line in _lines(row, costs.get((name, row["arch"])))]
+        cells = [_cells(row, costs.get((name, row["arch"]))) for row in mine]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines += [line for row, texts in zip(mine, cells, strict=True) for line in _lines(row, texts, widths)]
         lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
     lines += map(_target_line, checks)
     return "\n".join(lines).lstrip("\n")
@@ -230,14 +242,21 @@ def _target_line(check: dict[str, Any]) -> str:
             f"{figure}, {check['direction']} {bound} ({check['source']}){note}")  # fmt: skip
 
 
-def _lines(row: dict[str, Any], cost: dict[str, Any] | None) -> Iterator[str]:
-    """An architecture's line of the table, with its speed where that was measured, and what makes it unfair."""
+def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, str, str]:
+    """An architecture, its figure, its size and, where that was measured, its speed."""
     span = Interval(row["mean"], row["low"], row["high"])
     text = figure(span, row["scale"], digits(row["mean"]))
     if row["solved"] is not None:
         text += f", solved by {row['solved']} of {row['seeds']}"
-    speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0):>26} tokens/s"
-    yield f"  {row['arch']:8} {text:28} {row['parameters']:>10,} parameters {speed}  {row['verdict'] or ''}"
+    speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0)} tokens/s"
+    return row["arch"], text, f"{row['parameters']:,} parameters", speed
+
+
+def _lines(row: dict[str, Any], cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """An architecture's line of the table with its verdict, and what makes it unfair: names and figures on the left."""
+    texts = [text.ljust(width) if at < 2 else text.rjust(width)
+             for at, (text, width) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip
+    yield f"  {'  '.join(texts)}  {row['verdict'] or ''}".rstrip()
     for key in ("over_items", "difference_over_items", "doubt", "caveat"):
         if row[key]:
             yield f"    {row[key]}"
