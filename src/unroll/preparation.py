@@ -10,6 +10,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -119,6 +120,23 @@ def _refuse_others(folder: Path, generated: Path, generator: str) -> None:
         if not fresh.is_file() or not filecmp.cmp(file, fresh, shallow=False):
             raise BadInput(f"{file} is not what generator={generator} writes, so {folder} is not replaced; move it, or "
                            "give data.name another value.")  # fmt: skip
+
+
+def changed_file(data: DataConfig) -> str:
+    """A file of an embedded corpus that is not what its generator writes; empty if none is.
+
+    Raises:
+        BadInput: there is no such generator.
+    """
+    folder = Path("data") / data.name
+    if data.generator not in GENERATORS:
+        raise no_such("generator", str(data.generator), GENERATORS)
+    if not any(folder.iterdir()):
+        return ""
+    with TemporaryDirectory() as fresh:
+        GENERATORS[data.generator].write(Path(fresh))
+        pairs = [(folder / path.name, path) for path in sorted(Path(fresh).iterdir())]
+        return next((str(old) for old, new in pairs if old.is_file() and not filecmp.cmp(old, new, shallow=False)), "")
 
 
 def fetch_corpus(data: DataConfig) -> Path:

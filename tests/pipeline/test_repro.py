@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from processes import some_slow
 
 from unroll.cli import main
+from unroll.data.generators import GENERATORS
+from unroll.pipeline.embedded import COMPARED, generate
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
@@ -296,6 +299,57 @@ def test_an_embedded_corpus_that_is_absent_is_written(tiny: Path) -> None:
     code, _, err = unroll("repro")
     assert code == 0, err
     assert list((tiny / "data" / "recall").iterdir())
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A generator in place of that of recall, which notes when it writes: one line in each file."""
+    written: list[str] = []
+
+    def write(folder: Path) -> None:
+        written.append(folder.name)
+        for split in ("train", "validation", "test"):
+            (folder / f"{split}.conllu").write_text(f"{split}\n", encoding="utf-8")
+
+    monkeypatch.setitem(GENERATORS, "recall", SimpleNamespace(write=write))
+    return written
+
+
+@pytest.mark.parametrize("changed", ["train.conllu", "test.conllu"])
+def test_an_embedded_corpus_that_is_not_what_is_generated_is_kept_and_named(
+    changed: str, short: list[str], tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tiny / "data" / "recall"
+    shutil.rmtree(corpus)
+    generate()
+    assert len(short) == 1
+    (corpus / changed).write_text("of an older version, or one's own\n", encoding="utf-8")
+    (tiny / "data" / "mine").mkdir()
+    (tiny / "data" / "mine" / "own.txt").write_text("mine\n", encoding="utf-8")
+    for _ in range(3):
+        capsys.readouterr()
+        generate()
+        line = sentence(capsys.readouterr().err)
+        assert f"data/recall/{changed} is not what generator=recall writes" in line
+        assert "delete data/recall" in line
+    assert len(short) == 2  # it is compared once
+    assert "one's own" in (corpus / changed).read_text(encoding="utf-8")
+    shutil.rmtree(corpus)  # the remedy
+    generate()
+    assert capsys.readouterr().err == "Writing data/recall\n"
+    generate()
+    assert capsys.readouterr().err == ""
+    assert (tiny / "data" / "mine" / "own.txt").read_text(encoding="utf-8") == "mine\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"recall": 3}', b'{"recall": [1, 2]}', bytes(9), b"\xff"])
+def test_a_damaged_note_of_what_was_compared_costs_nothing(content: bytes, short: list[str], tiny: Path) -> None:
+    shutil.rmtree(tiny / "data" / "recall")
+    generate()
+    generate()
+    COMPARED.write_bytes(content)
+    generate()
+    assert len(short) == 3
 
 
 def test_without_dvc_the_verb_says_what_it_needs(

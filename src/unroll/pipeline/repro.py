@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unroll import config as settings
-from unroll import preparation
 from unroll.errors import BadInput
 from unroll.pipeline import dvc
+from unroll.pipeline.embedded import generate
 from unroll.pipeline.progress import Progress, kind
 from unroll.pipeline.stages import Stages
 
@@ -114,14 +112,6 @@ def _stages(stale: dvc.Status, jobs: int = 1) -> Iterator[Stages]:
     with Stages(progress) as stages:
         yield stages
     progress.close()
-
-
-def generate() -> None:
-    """Write the embedded corpora that ``data/`` lacks."""
-    for name, corpus in settings.corpora().items():
-        if corpus.generator and not (Path("data") / name).is_dir():
-            print(f"Writing data/{name}", file=sys.stderr)
-            preparation.fetch_corpus(corpus)
 
 
 def reasons(stale: dvc.Status) -> list[str]:
