@@ -299,6 +299,10 @@ def test_an_embedded_corpus_that_is_absent_is_written(tiny: Path) -> None:
     code, _, err = unroll("repro")
     assert code == 0, err
     assert list((tiny / "data" / "recall").iterdir())
+    (tiny / "data" / "recall" / "train.conllu").write_text("of an older version\n", encoding="utf-8")
+    code, _, err = unroll("repro")
+    assert code == 0, err
+    assert "data/recall/train.conllu is not what generator=recall writes" in sentence(err)
 
 
 @pytest.fixture
