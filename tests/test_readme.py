@@ -67,7 +67,7 @@ def test_commands_on_studies_work_in_the_order_of_the_page(project: Path, store:
     path, page = project / "conf" / "study" / "lstm-vs-gru.yaml", "docs/studies.md"
     given = path.read_text(encoding="utf-8")
     assert given.partition("\n")[2] in (ROOT / page).read_text(encoding="utf-8")  # the page shows the file
-    less = {"training.tokens: 150000": "training.tokens: 4000", "trials: 24": "trials: 4",
+    less = {"training.tokens: 300000": "training.tokens: 4000", "trials: 24": "trials: 4",
             "[10, 11, 12, 13, 14]": "[10, 11]"}  # fmt: skip
     for full, small in less.items():
         assert full in given

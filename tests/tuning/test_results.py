@@ -59,8 +59,7 @@ def test_a_study_judges_by_what_its_task_monitors(words: list[str]) -> None:
 
 
 def slot(number: int, arch: str, value: float | None, state: str = "COMPLETE", **notes: Any) -> Slot:
-    values = {"arch": arch, "training.truncation_length": 16, "training.optimizer.learning_rate": 0.01,
-              "recurrent.hidden_size": 32}  # fmt: skip
+    values = {"arch": arch, "training.truncation_length": 16, "training.optimizer.learning_rate": 0.01}
     known = {"parameters": 100 + number, "tokens_per_second": 1000, **notes}
     return Slot(number, state, values, value, {30_000: 1.0}, known, 2.0)
 
@@ -89,7 +88,7 @@ def test_the_best_of_each_is_trained_anew_on_fresh_seeds_and_with_its_own_budget
         assert (anew.arch.name, anew.seed, anew.training.tokens) == (arch, seed, 999_000)
         assert anew.training.truncation_length == 16
         assert anew.name == f"lstm-vs-gru/{arch}-{seed}"
-    assert load(tmp_path / "out" / "best-gru.yaml").training.tokens == 150_000
+    assert load(tmp_path / "out" / "best-gru.yaml").training.tokens == 300_000
 
 
 def test_validations_that_are_not_numbers_are_null_in_the_file(tmp_path: Path) -> None:
@@ -224,18 +223,18 @@ def test_the_name_of_a_study_that_searches_its_data_depends_on_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = unmatched()
-    space = {**settings.study.space, "data.min_count": settings.study.space["recurrent.hidden_size"]}
+    space = {**settings.study.space, "data.min_count": settings.study.space["training.truncation_length"]}
     searching = settings._replace(study=settings.study.model_copy(update={"space": space}))
 
     def prepared(data: DataConfig) -> Path:
         return tmp_path / str(data.min_count)
 
     monkeypatch.setattr(jobs.preparation, "prepared", prepared)
-    for count in (1, 32, 64):
+    for count in (1, 12, 24, 48, 96):
         (tmp_path / str(count) / "fit").mkdir(parents=True)
         (tmp_path / str(count) / "fit" / "tokens").write_text(str(count), encoding="utf-8")
     name = full_name(Job(searching, "", None, None))
-    (tmp_path / "64" / "fit" / "tokens").write_text("others", encoding="utf-8")  # not the first of its corpora
+    (tmp_path / "96" / "fit" / "tokens").write_text("others", encoding="utf-8")  # not the first of its corpora
     assert full_name(Job(searching, "", None, None)) != name
 
 
