@@ -12,14 +12,16 @@ import torch
 
 from unroll.cells import LSTMCell
 from unroll.cli import main
-from unroll.config import Config
+from unroll.config import Config, compose
+from unroll.data.batch import DataSpec
 from unroll.errors import BadInput, is_lack_of_memory, lack_of_memory
 from unroll.experiment import building
-from unroll.experiment.memory import memory
+from unroll.experiment.memory import memory, refuse_too_large
 from unroll.launching import launch
 from unroll.networks.probe import failures
 from unroll.networks.scan import scan
 
+CONF = Path(__file__).parent.parent / "conf"
 Small = Callable[..., Config]
 
 
@@ -128,6 +130,17 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made(
     assert "recurrent.hidden_size" in line
     assert not Path("again").exists()
     assert not list(Path("outputs/working").iterdir())
+
+
+@pytest.mark.parametrize("settings", [["arch=bilstm-crf"], ["arch=lstm", "data.probe=null", "data.vectors=glove.txt",
+                                                               "recurrent.inputs=vectors"]], ids=str)  # fmt: skip
+def test_labels_of_spans_and_pretrained_vectors_do_not_hide_the_size_of_a_network(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unroll.experiment.memory.memory", lambda: 1000)
+    spec = DataSpec(11, ("O", "B-X", "I-X"), 0, 0, 1, (), "words", 9, 5, "bio")
+    with pytest.raises(BadInput, match="GB of memory"):
+        refuse_too_large(compose(["experiment=tagging", *settings], CONF), spec, trains=True)
 
 
 @pytest.mark.parametrize("command", [["predict", "run", "the dog"], ["evaluate", "run", "--prepared", "prepared"],

@@ -71,6 +71,16 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
     return task.double() if config.training.precision == "64" else task
 
 
+def build_without_numbers(config: Config, spec: DataSpec) -> Task:
+    """Network and task of a run on torch's meta device, where tensors have shapes alone: to count what they cost.
+
+    Raises:
+        BadInput: as of :func:`build_task`.
+    """
+    with torch.device("meta"):
+        return build_task(config, spec)
+
+
 def refuse_unsolvable(config: Config, spec: DataSpec) -> None:
     """Refuse, before anything is trained, a solution by the accuracy of a group that the data does not have.
 

@@ -10,26 +10,24 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
 
 from unroll.config import Config, NgramConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
-from unroll.experiment.building import build_task
+from unroll.experiment.building import build_without_numbers
 from unroll.tasks import Task
 
 GROUPS, FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"
 
 
-def refuse_too_large(config: Config, spec: DataSpec, vectors: np.ndarray | None, trains: bool) -> None:
+def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
     """Count the weights of a network without making them, and refuse what cannot be held in memory.
 
     Args:
         config: settings of the run.
         spec: sizes that the data decides.
-        vectors: pretrained vectors to begin with, [V, E]; None for none.
         trains: whether each process on this machine also holds gradients and what the optimizer keeps.
 
     Raises:
@@ -39,8 +37,7 @@ def refuse_too_large(config: Config, spec: DataSpec, vectors: np.ndarray | None,
     if isinstance(config.arch, NgramConfig):  # it has what it counts
         return
     try:
-        with torch.device("meta"):
-            task = build_task(config, spec, vectors)
+        task = build_without_numbers(config, spec)
     except Exception:  # a cell of one's own may need numbers; what is wrong with it is reported when it is built
         return
     needed, limit = _bytes(task, config, trains), memory()
@@ -54,12 +51,16 @@ def refuse_too_large(config: Config, spec: DataSpec, vectors: np.ndarray | None,
 
 def _bytes(task: Task, config: Config, trains: bool) -> int:
     """Memory of the weights, and of what is of their size: the gradient, the moments of the optimizer."""
-    settings = config.training.optimizer
-    moments = 2 if settings.name == "adamw" else int(settings.momentum > 0)
     on_gpu = torch.cuda.is_available()  # which holds the rest, and reports its own lack of memory
-    copies = 1 if on_gpu or not trains else 2 + moments
+    copies = 1 if on_gpu or not trains else 2 + moments(config)
     sizes = ((copies if p.requires_grad else 1) * p.numel() * p.element_size() for p in task.parameters())
     return sum(sizes) * (config.training.devices if trains else 1)
+
+
+def moments(config: Config) -> int:
+    """Numbers that the optimizer keeps of each weight that is learned."""
+    settings = config.training.optimizer
+    return 2 if settings.name == "adamw" else int(settings.momentum > 0)
 
 
 def memory() -> int:

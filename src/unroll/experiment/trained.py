@@ -54,7 +54,7 @@ class Trained:
             if facts["weights"] != hashlib.sha256(content).hexdigest():
                 raise BadInput(f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or "
                                "train again.")  # fmt: skip
-            refuse_too_large(config, vocabulary.spec, None, trains=False)
+            refuse_too_large(config, vocabulary.spec, trains=False)
             task = build_task(config, vocabulary.spec)
             load_tensors(task, read_tensors(content))
         except BadInput:

@@ -164,7 +164,7 @@ class _Job:
         self.fit_folder = prepared / "fit"
         self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
         vectors = open_vectors(prepared) if self.vocabulary.vector_size else None
-        refuse_too_large(config, self.vocabulary.spec, vectors, trains=True)
+        refuse_too_large(config, self.vocabulary.spec, trains=True)
         self.task = build_task(config, self.vocabulary.spec, vectors)
         begin(self.task, self.splits["train"])
 

@@ -118,7 +118,7 @@ class WordEmbedding(nn.Module):
         """Features of every form, the shortest first and no more than 128 at a time: [U, C], [U] → [U, F]."""
         order = lengths.argsort(stable=True)
         parts = [
-            self.characters(characters[some, : int(lengths[some[-1]])], lengths[some])
+            self.characters(characters[some, : int(lengths[some].max())], lengths[some])
             for some in torch.split(order, CHUNK)
         ]
         return torch.cat(parts).index_select(0, order.argsort())

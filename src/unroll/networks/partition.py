@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -180,9 +181,10 @@ def greatest_of(emissions: Tensor) -> Tensor:
     return _finite(emissions.detach().amax(dim=2, keepdim=True))
 
 
-def full_precision(tensor: Tensor) -> torch.autocast:
+def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
     """A context in which autocast, if it is on, changes nothing."""
-    return torch.autocast(tensor.device.type, enabled=False)
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _least_finite(logs: Tensor) -> Tensor:

@@ -46,14 +46,14 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
             forms = ", ".join(f"{prefix}-TYPE" for prefix in SCHEMES[scheme])
             raise BadInput(f"{label!r} is not a label of the scheme {scheme}; give O, {forms}.")
     # beyond its ends a sequence is as good as O
-    start = torch.tensor([_may_follow("O", label, scheme) for label in labels])
-    end = torch.tensor([_may_follow(label, "O", scheme) for label in labels])
+    start = [_may_follow("O", label, scheme) for label in labels]
+    end = [_may_follow(label, "O", scheme) for label in labels]
     for side, allowed in (("begin", start), ("end", end)):
-        if not allowed.any():
+        if not any(allowed):
             raise BadInput(f"By the scheme {scheme} none of the labels {', '.join(labels)} may {side} a sequence; "
                            "correct the labels or leave the scheme out.")  # fmt: skip
     transitions = torch.tensor([[_may_follow(left, right, scheme) for right in labels] for left in labels])
-    return Constraints(start, transitions, end)
+    return Constraints(torch.tensor(start), transitions, torch.tensor(end))
 
 
 def _may_follow(left: str, right: str, scheme: str) -> bool:
