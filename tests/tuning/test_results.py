@@ -73,9 +73,7 @@ def unmatched(**differences: Any) -> StudySettings:
 
 
 def result_of(job: Job, slots: list[Slot], maximize: bool = False) -> Result:
-    best = {
-        arch: next((s, job.space.run(s.values)) for s in slots if s.values["arch"] == arch) for arch in ("lstm", "gru")
-    }
+    best = {arch: next(s for s in slots if s.values["arch"] == arch) for arch in ("lstm", "gru")}
     return Result(job.name, "loss", maximize, slots, best, {"arch": 1.0})
 
 

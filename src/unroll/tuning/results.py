@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.outputs import read_json, to_json, whole
 from unroll.tuning.job import Job, judged
@@ -29,7 +28,7 @@ class Result:
         metric: figure by which trials are judged, of their best validations.
         maximize: whether a greater one is better.
         slots: every trial.
-        best: settings of the best trial of each arch.
+        best: the best trial of each arch.
         importances: how much of the quality each key decides.
     """
 
@@ -37,20 +36,20 @@ class Result:
     metric: str
     maximize: bool
     slots: list[Slot]
-    best: dict[str, tuple[Slot, Config]]
+    best: dict[str, Slot]
     importances: dict[str, float]
 
     def figures(self) -> dict[str, float]:
         """For MLflow: the best value of each arch, numbers of trials, importances."""
         trials = {f"trials/{state.lower()}": float(count) for state, count in states(self.slots).items()}
-        best = {f"best/{arch}": slot.value for arch, (slot, _) in self.best.items() if slot.value is not None}
+        best = {f"best/{arch}": slot.value for arch, slot in self.best.items() if slot.value is not None}
         return {**trials, **best, **{f"importance/{key}": share for key, share in self.importances.items()}}
 
     def told(self) -> str:
         """The best of each arch, a line each."""
         ends = [f"{count} {ENDS[state]}" for state, count in states(self.slots).items() if count]
         lines = [f"{self.name}: {', '.join(ends)}", *self.spent()]
-        for arch, (slot, _) in self.best.items():
+        for arch, slot in self.best.items():
             values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
             lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
         return "\n".join(lines)
@@ -78,10 +77,9 @@ def results_of(job: Job, study: Study) -> Result:
     """Read what came of a study."""
     metric, maximize = judged(job.first)
     slots = study.slots()
-    best: dict[str, tuple[Slot, Config]] = {}
+    best: dict[str, Slot] = {}
     for slot in sorted(complete(slots), key=lambda slot: (-1 if maximize else 1) * (slot.value or 0.0)):
-        config = job.space.run(slot.values)
-        best.setdefault(config.arch.name, (slot, config))
+        best.setdefault(job.settings.run(slot.values).arch.name, slot)
     return Result(job.name, metric, maximize, slots, best, study.importances())
 
 
@@ -127,8 +125,8 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         folder.mkdir()
         (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
         (folder / "study.json").write_text(to_json(_told(job, result)), encoding="utf-8")
-        for arch, (slot, config) in result.best.items():
-            (folder / f"best-{arch}.yaml").write_text(config.dump(), encoding="utf-8")
+        for arch, slot in result.best.items():
+            (folder / f"best-{arch}.yaml").write_text(job.space.run(slot.values).dump(), encoding="utf-8")
             again = job.space.run(slot.values, anew=True)
             for seed in job.settings.study.retrain.seeds:
                 anew = again.model_copy(update={"seed": seed})
@@ -159,7 +157,7 @@ def _told(job: Job, result: Result) -> dict[str, Any]:
         "sampler": study.sampler.name, "pruner": study.pruner.name, "retrain": study.retrain.model_dump(mode="json"),
         "states": states(result.slots),
         "best": {arch: {"trial": slot.number, "value": slot.value, "values": slot.values,
-                        "parameters": slot.notes["parameters"]} for arch, (slot, _) in result.best.items()},
+                        "parameters": slot.notes["parameters"]} for arch, slot in result.best.items()},
         "importances": result.importances,
         "reports": {slot.number: {str(tokens): value for tokens, value in slot.reports.items()}
                     for slot in result.slots},

@@ -53,7 +53,8 @@ def tune(
     job = _job(settings, prepared)
     out = out or Path("outputs/adhoc") / job.name
     refuse_others(out, FILES)
-    job.space.check()  # before there is a study of it
+    if not is_written(job, out):
+        job.space.check()  # before there is a study of it
     study = job.open()
     begun = study.left()
     if begun:
