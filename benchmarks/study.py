@@ -169,7 +169,7 @@ def overhead(options: argparse.Namespace) -> None:
     """Trials of which the first is left out, which imports what the others find."""
     for tracking in ("none", "mlflow"):
         with tempfile.TemporaryDirectory() as scratch:
-            study = {**STUDY, "settings": {**STUDY["settings"], "tracking": tracking}}
+            study = {**STUDY, "balanced": None, "settings": {**STUDY["settings"], "tracking": tracking}}
             project, beside = Project(scratch, study), []
             for trials in (1, options.trials):
                 project.write({**study, "trials": trials})
