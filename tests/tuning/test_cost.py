@@ -1,9 +1,10 @@
-"""Formulas of cost against what they stand for: counted weights, counted products, measured memory."""
+"""Costs that are counted without numbers, against the real network: its weights, its products, its memory."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -11,24 +12,22 @@ from typing import Any
 
 import pytest
 import torch
-from cells.test_cells import VARIANTS
 from networks.test_scan import OwnCell
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from unroll.cells import Cell
+from unroll.cells import Cell, HiddenState
 from unroll.config import Config, compose
 from unroll.config.architectures import RecurrentConfig, cell_files
 from unroll.config.compose import check
 from unroll.data.batch import Batch, DataSpec, Window
 from unroll.errors import BadInput
-from unroll.experiment import build_task
+from unroll.experiment import build_task, building
 from unroll.networks import scan
-from unroll.networks.recurrent import RecurrentLayer
-from unroll.tuning import parts
-from unroll.tuning.cost import flops, memory, parameters
-from unroll.tuning.parts import CHARACTERS, layer
+from unroll.tuning import cost
+from unroll.tuning.cost import CHARACTERS, flops, memory, parameters
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 ROWS, STEPS = 2, 4
@@ -51,7 +50,7 @@ ANY: list[dict[str, Any]] = [
     {}, {"dropout": 0.5}, {"hidden_size": 1}, {"hidden_size": 6}, {"hidden_size": 3}, {"hidden_size": 40},
     {"inputs": "one_hot"}, {"inputs": "vectors"}, {"inputs": "frozen_vectors"},
 ]  # fmt: skip
-OWN: dict[str, list[dict[str, Any]]] = {
+SETTINGS: dict[str, list[dict[str, Any]]] = {
     "recurrent": ANY + RECURRENT,
     "convolutional": [*ANY, {"layers": 1}, {"layers": 4, "kernel_width": 3}],
     "feedforward": [*ANY, {"order": 2}, {"order": 3, "direct": False}, {"direct": False, "hidden_size": 6}],
@@ -93,7 +92,7 @@ def varied(config: Config, **changes: Any) -> Config | None:
 def variants(config: Config) -> Iterator[Config]:
     """The run with every setting that changes a size."""
     tied: list[dict[str, Any]] = [{"tied": True}, {"tied": False}] if hasattr(config.task, "tied") else [{}]
-    for changes in OWN[config.arch.network]:
+    for changes in SETTINGS[config.arch.network]:
         for both in tied:
             run = varied(config, **changes, **both)
             if run is not None:
@@ -110,10 +109,10 @@ def counted(config: Config) -> int:
 def test_every_arch_every_task_and_every_cell_is_tried(runs: dict[tuple[str, str], Config]) -> None:
     assert {arch for _, arch in runs} == {path.stem for path in (CONF / "arch").glob("*.yaml")}
     assert {task for task, _ in runs} == {path.stem for path in (CONF / "task").glob("*.yaml")}
-    assert {run.arch.network for run in runs.values()} == set(OWN)
+    assert {run.arch.network for run in runs.values()} == set(SETTINGS)
     cells = {run.arch.cell for run in runs.values() if isinstance(run.arch, RecurrentConfig)}
     assert cells == set(cell_files())
-    for network, changes in OWN.items():  # a setting that goes with nothing would try nothing
+    for network, changes in SETTINGS.items():  # a setting that goes with nothing would try nothing
         for change in changes:
             tried = [varied(run, **change, **tied) for run in runs.values() if run.arch.network == network
                      for tied in ([{"tied": False}] if hasattr(run.task, "tied") else [{}])]  # fmt: skip
@@ -137,60 +136,37 @@ def test_tied_weights_are_counted_once(runs: dict[tuple[str, str], Config]) -> N
     assert flops(alone, WORDS) == flops(tied, WORDS)
 
 
-class LowRankCell(OwnCell):
-    """A cell of one's own with weights that none of the others has: W as a product, and a gain for each input."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.weight_narrow = nn.Parameter(torch.zeros(2 * hidden_size, 3))
-        self.gain, self.threshold = nn.Parameter(torch.zeros(input_size)), nn.Parameter(torch.zeros(()))
-
-
-class CubicCell(OwnCell):
-    """A cell of one's own that is tensor-valued."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.weight_tensor = nn.Parameter(torch.zeros(hidden_size, hidden_size, hidden_size))
-
-
-CELLS: dict[str, Callable[[int, int], Cell]] = {name: variant.build for name, variant in VARIANTS.items()}
-
-
-@pytest.mark.parametrize("learned_state", [False, True], ids=["zero", "learned"])
-@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalized"])
-@pytest.mark.parametrize("cell", [*CELLS, "own", "low-rank"])
-def test_the_polynomial_of_tiny_cells_holds_for_wide_ones(cell: str, layer_norm: bool, learned_state: bool) -> None:
-    make = {**CELLS, "own": OwnCell, "low-rank": LowRankCell}[cell]
-    for width, size in ((5, 17), (23, 6), (40, 64), (1, 30), (30, 1)):
-        made = make(width, size)
-        if layer_norm:
-            made.normalize()
-        whole = RecurrentLayer(made, False, learned_state)
-        cost = layer(make, (), width, size, layer_norm, learned_state)
-        assert cost.parameters == sum(weight.numel() for weight in whole.parameters())
-        assert cost.products == sum(weight.numel() for weight in made.parameters() if weight.dim() > 1)
-
-
-def test_a_cell_of_no_such_polynomial_is_refused() -> None:
-    with pytest.raises(BadInput, match="CubicCell do not grow"):
-        layer(CubicCell, (), 5, 6, False, False)
+def forget_counts() -> None:
+    for count in (cost._weights, cost._operations, cost._peak):
+        count.cache_clear()
 
 
 def test_a_cost_draws_no_random_number(runs: dict[tuple[str, str], Config]) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    parts._counted.cache_clear()  # cells that were counted before would not be built
-    parameters(runs["tagger", "bilstm-bichars-crf"], WORDS)
+    forget_counts()
+    run = runs["tagger", "bilstm-bichars-crf"]
+    assert parameters(run, WORDS) < flops(run, WORDS) < memory(run, WORDS, 5)
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_an_argument_that_the_cell_refuses_is_told(runs: dict[tuple[str, str], Config]) -> None:
+def test_a_network_is_counted_once_whatever_it_is_trained_by(
+    runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_counts()
+    run = runs["language_model", "gru"]
+    costs = parameters(run, WORDS), flops(run, WORDS), memory(run, WORDS)
+    monkeypatch.setattr(cost, "build_without_numbers", None)
+    other = of_training(run, tokens=77, optimizer={**run.training.optimizer.model_dump(), "learning_rate": 0.07})
+    assert (parameters(other, WORDS), flops(other, WORDS), memory(other, WORDS)) == costs
+
+
+def test_an_argument_that_the_cell_refuses_is_reported(runs: dict[tuple[str, str], Config]) -> None:
     irnn = runs["regressor", "irnn"]
     arch = irnn.arch.model_copy(update={"cell_arguments": {"scale": "much"}})  # a cell of one's own may state no types
     run = irnn.model_copy(update={"arch": arch})
-    with pytest.raises(BadInput, match=r"arch\.cell=irnn refuses"):
+    with pytest.raises(BadInput, match=r"arch\.cell=irnn"):
         parameters(run, SERIES)
 
 
@@ -217,26 +193,28 @@ def prepared(config: Config, spec: DataSpec, rows: int, steps: int) -> tuple[Any
     return build_task(config, spec).train(), batch_of(config, spec, rows, steps)
 
 
-def products_of(config: Config) -> tuple[int, int]:
-    """Operations of the matrix products of one step that torch counts, forwards and in all, but for those left out."""
-    task, batch = prepared(config, spec_of(config), ROWS, STEPS)
-    counts = []
+def products_of(config: Config, steps: int) -> tuple[int, int]:
+    """Operations of the matrix products of one step that torch counts of real numbers, forwards and in all."""
+    task, batch = prepared(config, spec_of(config), ROWS, steps)
     with FlopCounterMode(display=False) as counter:
         loss = task.training_step(batch, 0)
-        counts.append(counter.get_flop_counts())
+        forward = counter.get_total_flops()
         loss.backward()
-        counts.append(counter.get_flop_counts())
-    sums = [{name: sum(by_kind.values()) for name, by_kind in count.items()} for count in counts]
-    left_out = "Linear" if config.task.name == "regressor" else "LinearChainCRF"
-    forward, every = (count["Global"] - count.get(left_out, 0) for count in sums)
+    return forward, counter.get_total_flops()
+
+
+def products_of_a_token(config: Config) -> tuple[float, float]:
+    """What one token more of each sequence adds to them, by sequence."""
+    less, more = (products_of(config, steps) for steps in (STEPS, STEPS + 1))
+    forward, every = ((after - before) / ROWS for before, after in zip(less, more, strict=True))
     return forward, every
 
 
 DEEP = {"layers": 2, "layer_norm": True, "dropout": 0.5}
 MULTIPLIED: dict[str, list[dict[str, Any]]] = {  # settings by which other matrices are multiplied
     "recurrent": [{}, DEEP, {"inputs": "one_hot"}, {"hidden_size": 6}, {"hidden_size": 3}],
-    "convolutional": OWN["convolutional"],
-    "feedforward": OWN["feedforward"],
+    "convolutional": SETTINGS["convolutional"],
+    "feedforward": SETTINGS["feedforward"],
 }
 
 
@@ -251,25 +229,120 @@ def test_flops_are_those_of_the_products_that_torch_counts(
             run = varied(config, **changes)
             if run is None:
                 continue
-            told, (forward, every) = flops(run, spec_of(run)) * ROWS * STEPS, products_of(run)
-            assert 3 * forward == told, run.dump()
-            # no gradient is formed by a first state of zeros, nor by what is read but not learned
-            assert 2 * told <= 3 * every <= 3 * told, run.dump()
-            if run.arch.network == "feedforward" and run.arch.inputs != "frozen_vectors":
-                assert every == told
+            operations, (forward, every) = flops(run, spec_of(run)), products_of_a_token(run)
+            assert operations == 3 * forward, run.dump()
+            # no gradient is formed by what is read but not learned, and a CRF's is one product where two are counted
+            assert 2 / 3 * operations <= every <= operations, run.dump()
+            if run.arch.inputs == "embedding" and run.task.name != "regressor" and "crf" not in arch:
+                assert every == operations, run.dump()
             compared += 1
     assert compared >= 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ["lstm", "gru", "rnn"])
-def test_the_operations_of_long_sequences_are_told_within_a_hundredth(
-    arch: str, runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan, "_way", lambda cell, inputs: "steps")
-    monkeypatch.setitem(globals(), "STEPS", 60)
-    run = runs["language_model", arch]
-    assert products_of(run)[1] == pytest.approx(flops(run, WORDS) * ROWS * STEPS, rel=0.01)
+class LowRankCell(OwnCell):
+    """W as a product of two matrices, and weights that no step uses."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.narrow, self.wide = nn.Parameter(torch.ones(3, hidden_size)), nn.Parameter(torch.ones(2 * hidden_size, 3))
+
+    def recur(self, hidden: Tensor) -> Tensor:
+        return F.linear(F.linear(hidden, self.narrow), self.wide)
+
+
+class TwiceCell(OwnCell):
+    """W is used two times in each step."""
+
+    def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        middle, _ = super().step(projected, state)
+        return super().step(projected, HiddenState(middle))
+
+
+class CubicCell(OwnCell):
+    """A tensor of three dimensions, so that no matrix tells what it costs."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.tensor = nn.Parameter(torch.ones(2 * hidden_size, hidden_size, hidden_size))
+
+    def recur(self, hidden: Tensor) -> Tensor:
+        return torch.einsum("bi,gij,bj->bg", hidden, self.tensor, hidden)
+
+
+class CheckedCell(OwnCell):
+    """It looks for accidents, of which there are none."""
+
+    def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        if projected.isnan().any() or not state.hidden.isfinite().all():
+            raise ArithmeticError
+        return super().step(projected, state)
+
+
+class AskingCell(OwnCell):
+    """What it computes depends on how large its numbers are."""
+
+    def step(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        return super().step(projected * 2 if projected.max() > 9 else projected, state)
+
+
+class WrongCell(OwnCell):
+    """Its shapes do not go together."""
+
+    def recur(self, hidden: Tensor) -> Tensor:
+        return hidden @ self.weight_recurrent
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, runs: dict[tuple[str, str], Config]) -> Iterator[Any]:
+    """Has networks built of a cell of one's own: gives a run with it."""
+
+    def run_of(kind: type[Cell], **changes: Any) -> Config:
+        forget_counts()
+        monkeypatch.setattr(building, "cell_named", lambda name: kind)
+        run = varied(runs["tagger", "gru"], cell_arguments={}, **changes)
+        assert run is not None
+        return run
+
+    yield run_of
+    forget_counts()
+
+
+@pytest.mark.parametrize("changes", [{}, {"layers": 2, "bidirectional": True}, {"learned_state": True}], ids=str)
+@pytest.mark.parametrize("kind", [OwnCell, LowRankCell, TwiceCell, CubicCell, CheckedCell])
+def test_a_cell_of_ones_own_is_counted_like_any_other(own: Any, kind: type[Cell], changes: dict[str, Any]) -> None:
+    run = own(kind, **changes)
+    assert parameters(run, WORDS) == counted(run)
+    assert flops(run, WORDS) == 3 * products_of_a_token(run)[0]
+    assert memory(run, WORDS, 9) > 16 * parameters(run, WORDS)
+
+
+def test_what_no_step_uses_takes_no_operation(own: Any) -> None:
+    plain, low_rank, twice = (flops(own(kind), WORDS) for kind in (OwnCell, LowRankCell, TwiceCell))
+    size = SMALL["hidden_size"]
+    assert twice - plain == 6 * 2 * size * size
+    assert low_rank - plain == 6 * (3 * size + 2 * size * 3 - 2 * size * size)
+
+
+def test_a_cell_that_asks_for_numbers_has_parameters_and_no_other_cost(own: Any) -> None:
+    run = own(AskingCell)
+    assert parameters(run, WORDS) == counted(run)
+    for count in (lambda: flops(run, WORDS), lambda: memory(run, WORDS, 9)):
+        with pytest.raises(BadInput, match=r"meta device, which has shapes and no numbers: .*meta tensor"):
+            count()
+
+
+def test_a_mistake_in_a_cell_is_reported_with_its_line(own: Any) -> None:
+    line = inspect.getsourcelines(WrongCell)[1] + 4
+    with pytest.raises(BadInput, match=rf"test_cost\.py, line {line}: WrongCell"):
+        flops(own(WrongCell), WORDS)
+
+
+def test_spans_and_constraints_on_labels_are_no_obstacle(runs: dict[tuple[str, str], Config]) -> None:
+    spans = replace(WORDS, labels=("O", "B-X", "I-X"), scheme="bio")
+    plain = replace(spans, scheme=None)
+    for count in (parameters, flops, lambda run, spec: memory(run, spec, 9)):
+        run = runs["tagger", "bilstm-crf"]
+        assert 0 < count(run, plain) <= count(run, spans) < 1.01 * count(run, plain)
 
 
 def test_ngrams_are_counted_and_cost_nothing(runs: dict[tuple[str, str], Config]) -> None:
@@ -310,18 +383,18 @@ def peak(config: Config, spec: DataSpec, steps: int) -> int:
                                        ["recurrent.layer_norm=true"]], ids=["plain", "deep", "normalized"])  # fmt: skip
 @pytest.mark.parametrize(("hidden_size", "vocabulary_size"), [(160, 30), (32, 3000)])
 @pytest.mark.parametrize("arch", ["lstm", "gru", "rnn", "peephole"])
-def test_memory_is_told_within_a_factor_of_two(
-    arch: str, hidden_size: int, vocabulary_size: int, overrides: list[str]
-) -> None:
+def test_memory_is_what_a_step_holds(arch: str, hidden_size: int, vocabulary_size: int, overrides: list[str]) -> None:
     run, spec = sized("language_model", arch, hidden_size, vocabulary_size, *overrides)
-    assert 1 / 2 < peak(run, spec, 35) / memory(run, spec) < 2
+    most = 2.2 if arch == "lstm" else 1.45  # oneDNN's LSTM has a workspace of its own, torch's GRU a way of its own
+    assert 0.85 < peak(run, spec, 35) / memory(run, spec) < most
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ["bilstm-chars", "bilstm-bichars-crf", "lstm-feedback", "cnn"])
-def test_memory_of_a_tagger_is_told_within_a_factor_of_two(arch: str) -> None:
+@pytest.mark.parametrize("arch", ["bilstm-chars", "bilstm-bichars-crf", "lstm-feedback", "peephole", "bigru", "cnn"])
+def test_memory_of_a_tagger_is_what_a_step_holds(arch: str) -> None:
     run, spec = sized("tagger", arch, 96, 1000)
-    assert 1 / 2 < peak(run, spec, 35) / memory(run, spec, longest=35) < 2
+    most = 2.7 if "lstm" in arch else 1.45
+    assert 0.85 < peak(run, spec, 35) / memory(run, spec, longest=35) < most
 
 
 def of_training(run: Config, **changes: Any) -> Config:
@@ -333,7 +406,8 @@ def test_frozen_vectors_have_neither_gradient_nor_moments(runs: dict[tuple[str, 
     tuned, frozen = (varied(runs["tagger", "lstm"], inputs=inputs) for inputs in ("vectors", "frozen_vectors"))
     assert tuned is not None and frozen is not None
     assert parameters(tuned, WORDS) == parameters(frozen, WORDS)
-    assert memory(tuned, WORDS, 9) - memory(frozen, WORDS, 9) == 3 * 4 * 11 * 5
+    size = 4 * 11 * 5  # the gradient comes last, when what is held most may be gone
+    assert 2 * size <= memory(tuned, WORDS, 9) - memory(frozen, WORDS, 9) <= 3 * size
 
 
 def test_an_optimizer_costs_the_moments_that_it_keeps(runs: dict[tuple[str, str], Config]) -> None:
@@ -348,19 +422,26 @@ def test_an_optimizer_costs_the_moments_that_it_keeps(runs: dict[tuple[str, str]
 
 def test_numbers_of_double_precision_are_twice_as_large(runs: dict[tuple[str, str], Config]) -> None:
     run = runs["language_model", "gru"]
-    assert memory(of_training(run, precision="64"), WORDS) == 2 * memory(run, WORDS)
+    both = memory(of_training(run, precision="64"), WORDS), 2 * memory(run, WORDS)
+    assert both[0] == pytest.approx(both[1], rel=0.01)  # tokens are whole numbers in both
 
 
 def test_activations_are_those_of_one_batch_of_one_process(runs: dict[tuple[str, str], Config]) -> None:
     run = of_training(runs["language_model", "gru"], batch_size=5, truncation_length=20)
-    weights = 4 * 4 * parameters(run, WORDS)
-    shared, short = of_training(run, devices=2), of_training(run, truncation_length=10)
-    assert 5 * (memory(shared, WORDS) - weights) == 3 * (memory(run, WORDS) - weights)
-    assert 2 * (memory(short, WORDS) - weights) == memory(run, WORDS) - weights
+    shared, smaller = of_training(run, devices=2), of_training(run, batch_size=3)
+    assert memory(shared, WORDS) == memory(smaller, WORDS) < memory(run, WORDS)
+    short = of_training(run, truncation_length=10)
     assert memory(run, WORDS, longest=10) == memory(short, WORDS)
     assert memory(run, WORDS, longest=100) == memory(run, WORDS)
 
 
-def test_memory_is_not_told_of_sequences_of_unknown_length(runs: dict[tuple[str, str], Config]) -> None:
+def test_a_penalty_on_activations_holds_more_of_them(runs: dict[tuple[str, str], Config]) -> None:
+    run = runs["language_model", "gru"]
+    penalized = of_training(run, activation_regularization=2.0, temporal_activation_regularization=1.0)
+    assert memory(penalized, WORDS) > memory(run, WORDS)
+    assert flops(penalized, WORDS) == flops(run, WORDS)
+
+
+def test_sequences_of_unknown_length_have_no_memory(runs: dict[tuple[str, str], Config]) -> None:
     with pytest.raises(BadInput, match=r"set training\.truncation_length"):
         memory(runs["tagger", "bilstm"], WORDS)

@@ -175,9 +175,20 @@ def test_the_databases_of_optuna_and_mlflow_are_two(
     assert dump(Path("mlruns/mlflow.db")) == before
 
 
-def test_to_begin_with_a_study_lightning_is_not_imported() -> None:
-    code = "import sys, unroll.tuning.tune; sys.exit('lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+@pytest.mark.slow
+def test_the_networks_of_a_finished_study_are_not_counted_again(
+    small: Small, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"arch": ["rnn", "gru"], "seed": [0]}
+    settings = {key: value for key, value in settings_of(**PLAIN).items() if key != "arch"}
+    write_study(settings=settings, space=space, sampler={"name": "grid"}, trials=None, match="parameters")
+    assert main(WORDS) == 0
+    first, second = (int(row["parameters"]) for row in rows())
+    assert second == pytest.approx(first, rel=0.1)
+    told = capfd.readouterr().out
+    monkeypatch.setattr("unroll.tuning.cost._weights", None)
+    assert main(WORDS) == 0
+    assert capfd.readouterr().out == told
 
 
 def test_where_cores_cannot_be_shared_out_workers_have_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

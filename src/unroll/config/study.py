@@ -103,7 +103,7 @@ class ConstraintsConfig(Section):
     """What a trial may cost; one that costs more is not trained."""
 
     parameters: int | None = Field(ge=1, description="Most parameters of a network; null for any.")
-    memory: int | None = Field(ge=1, description="Most megabytes that training holds, by a formula; null for any.")
+    memory: int | None = Field(ge=1, description="Most megabytes that training holds, about; null for any.")
 
 
 class RetrainConfig(Section):

@@ -1,13 +1,35 @@
-"""What a run costs, told from its settings before its network is built: parameters, operations, memory."""
+"""What a run costs, counted before it is trained: parameters, operations, memory.
+
+The run's own network is built on torch's meta device, where a tensor has a shape and no numbers, and takes a step there
+as in training. So whatever it is made of, a cell of one's own included, needs no formula.
+"""
 
 from __future__ import annotations
 
-from unroll.config import Config, NgramConfig
-from unroll.config.architectures import ConvolutionalConfig, FeedforwardConfig, LearnedConfig
-from unroll.data.batch import DataSpec
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from unroll.config import Config
+from unroll.data.batch import Batch, DataSpec, Window
 from unroll.errors import BadInput
-from unroll.tuning import parts
-from unroll.tuning.parts import Cost
+from unroll.experiment import build_task
+from unroll.experiment.building import build_without_numbers
+from unroll.experiment.memory import moments
+
+CHARACTERS = 3  # read for each token: of UD English EWT 2.8, as a batch of 32 sentences spells each form once
+STEPS = 4  # of the sequences in which memory is counted; longer ones are cut and laid side by side, which holds as much
+aten = torch.ops.aten
+FORMULAS = {**flop_registry, aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
 
 
 def parameters(config: Config, spec: DataSpec) -> int:
@@ -18,34 +40,35 @@ def parameters(config: Config, spec: DataSpec) -> int:
         spec: sizes that the data decides.
 
     Raises:
-        BadInput: the cell refuses an argument, or its size does not follow from its widths.
+        BadInput: the network cannot be built.
     """
-    return network(config, spec).parameters
+    return _weights(_Network.of(config, spec))[0]
 
 
 def flops(config: Config, spec: DataSpec) -> int:
-    """Floating-point operations of training on one token: 6 for each entry of the matrices that it is multiplied by.
+    """Floating-point operations of training on one token more: three times those of its forward pass.
 
-    The forward pass takes 2, a product and a sum, the backward pass as many for the gradient of what is read and as
-    many for that of the matrix. An embedding is looked up, at no cost; as a tied output it costs its product. Words are
-    taken to be spelled in 3 characters each, ``parts.CHARACTERS``.
+    Of the forward pass, the sums and products of matrix products and convolutions are counted. The backward pass takes
+    as many for the gradient of what is read, and as many for that of the weights. An embedding is looked up, at no
+    cost; as a tied output it costs its product. Words are taken to be spelled in 3 characters each, ``CHARACTERS``.
 
-    Left out are biases, gates, norms, dropout and softmax, a CRF's recursions over labels, the number that a regressor
-    tells of a whole sequence, padding and the optimizer. Counted, though it is not formed, is the gradient of what is
-    read but not learned: one-hot, real and frozen vectors.
+    Left out are biases, gates, norms, dropout and softmax, the number that a regressor predicts once for a sequence,
+    padding and the optimizer. Counted, though it is not formed, is the gradient of what is read but not learned:
+    one-hot, real and frozen vectors.
 
     Args:
         config: settings of the run.
         spec: sizes that the data decides.
 
     Raises:
-        BadInput: as of :func:`parameters`.
+        BadInput: the network cannot be built, or asks for numbers.
     """
-    return 6 * network(config, spec).products
+    return _operations(_Network.of(config, spec)) if parameters(config, spec) else 0
 
 
 def memory(config: Config, spec: DataSpec, longest: int | None = None) -> int:
-    """Bytes that a process holds in training: weights, gradients, the optimizer's moments, activations of one batch.
+    """Bytes that a process holds in training when it holds most: weights, gradients, moments of the optimizer, and what
+    one batch makes, forwards and backwards.
 
     Args:
         config: settings of the run.
@@ -53,43 +76,137 @@ def memory(config: Config, spec: DataSpec, longest: int | None = None) -> int:
         longest: steps of the longest sequence; None where ``training.truncation_length`` is that of every batch.
 
     Raises:
-        BadInput: nothing tells the steps of a batch; and as of :func:`parameters`.
+        BadInput: the steps of a batch are not known; and as of :func:`flops`.
 
-    An estimate, as activations depend on how a cell is run: on a CPU the peak of a step was 0.6 to 1.4 of it for
-    language models, up to 1.6 for taggers and regressors. Numbers take 4 bytes in mixed precision too, since weights
-    and losses do; there the peak was 0.4 to 1.0 of it. Left out are the corpus, which is mapped, and what torch takes.
+    An estimate, as each device runs a cell in its own way. Numbers take 4 bytes in mixed precision too, since weights
+    and losses do. Left out are the corpus, which is mapped, and what torch takes.
     """
-    settings, arch, cost = config.training, config.arch, network(config, spec)
+    settings, network = config.training, _Network.of(config, spec)
     known = [steps for steps in (settings.truncation_length, longest) if steps is not None]
     if not known:
         raise BadInput("The memory of training depends on how long sequences are, which is not known beforehand; set "
                        "training.truncation_length, or ask for no bound on memory.")  # fmt: skip
-    is_frozen = isinstance(arch, LearnedConfig) and arch.inputs == "frozen_vectors"
-    learned = cost.parameters - is_frozen * spec.vocabulary_size * spec.vector_size
-    moments = 2 if settings.optimizer.name == "adamw" else int(settings.optimizer.momentum > 0)
+    if not parameters(config, spec):
+        return 0
+    steps = min(STEPS, *known)
     rows = -(-settings.batch_size // settings.devices)  # of the process that has most
-    numbers = cost.parameters + (1 + moments) * learned + rows * min(known) * cost.kept
-    return numbers * (8 if settings.precision == "64" else 4)
+    return _peak(network, -(-rows * min(known) // steps), steps) + moments(config) * _weights(network)[1]
 
 
-def network(config: Config, spec: DataSpec) -> Cost:
-    """What the network of a run costs, part by part."""
-    arch, task = config.arch, config.task
-    if isinstance(arch, NgramConfig):
-        return Cost()
-    words, width = parts.words(arch, spec)
-    if isinstance(arch, FeedforwardConfig):
-        read = (arch.order - 1) * width
-        encoder, features = parts.linear(read, arch.hidden_size), arch.hidden_size + arch.direct * read
-        encoder += Cost(kept=(1 + 2 * (arch.dropout > 0)) * features)
-    elif isinstance(arch, ConvolutionalConfig):
-        encoder, features = parts.convolutions(arch, width), arch.hidden_size
-    else:
-        spelling, told = parts.spelling(arch, spec)
-        encoder, features = spelling + parts.recurrent(arch, width + told), (1 + arch.bidirectional) * arch.hidden_size
-    if task.name == "regressor":
-        return words + encoder + Cost(features + 1)  # its product is one of a sequence, not of a token
-    if task.name == "tagger":
-        assert not isinstance(arch, FeedforwardConfig)
-        return words + encoder + parts.labels(arch, features, spec)
-    return words + encoder + parts.tokens(features, spec.vocabulary_size, width if task.tied else None)
+@dataclass(frozen=True)
+class _Network:
+    """A network, equal to another by the settings and sizes that decide what it costs."""
+
+    settings: str
+    spec: DataSpec
+    config: Config = field(compare=False)
+
+    @classmethod
+    def of(cls, config: Config, spec: DataSpec) -> _Network:
+        training = {"precision", "activation_regularization", "temporal_activation_regularization"}
+        settings = config.model_dump_json(include={"arch": True, "task": True, "training": training})
+        return cls(settings, spec, config)
+
+    def build(self) -> Any:
+        """Its task, which trains it."""
+        return build_without_numbers(self.config, self.spec)
+
+    def batch(self, rows: int, steps: int) -> Batch:
+        """A batch without numbers or padding, each token a form of its own."""
+        spec, task = self.spec, self.config.task.name
+        tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
+        lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
+        real = torch.float64 if self.config.training.precision == "64" else torch.float32
+        inputs = tokens if spec.vocabulary_size else tokens.new_empty(rows, steps, spec.input_size, dtype=real)
+        targets = tokens.new_empty(rows, dtype=real) if task == "regressor" else tokens
+        window = Window(True, steps, rows, lengths, None) if task == "language_model" else None
+        return Batch(inputs, targets, lengths, tokens.bool(), None, None, tokens, characters, characters[:, 0], window,
+                     rows * steps)  # fmt: skip
+
+
+@cache
+def _weights(network: _Network) -> tuple[int, int]:
+    """Entries of all weights, and bytes of those that are learned."""
+    weights = list(network.build().parameters())
+    return sum(weight.numel() for weight in weights), sum(weight.nbytes for weight in weights if weight.requires_grad)
+
+
+@cache
+def _operations(network: _Network) -> int:
+    """Those of a sequence of two tokens but for those of one: so what is done once for a sequence is left out."""
+    task = network.build()
+    one, two = (_step(network, task, 1, steps, backward=False).operations for steps in (1, 2))
+    return 3 * (two - one)
+
+
+@cache
+def _peak(network: _Network, rows: int, steps: int) -> int:
+    """The most bytes that are alive in a step, but for the optimizer's."""
+    return _step(network, network.build(), rows, steps, backward=True).peak
+
+
+def _step(network: _Network, task: Any, rows: int, steps: int, backward: bool) -> _Counting:
+    """One step of training.
+
+    Raises:
+        BadInput: the network fails, as a cell that asks for numbers does.
+    """
+    batch = network.batch(rows, steps)
+    counting = _Counting([*task.parameters(), *task.buffers()])
+    try:
+        with torch.device("meta"), _Answers(), counting:
+            loss = task.training_step(batch, 0)
+            if backward:
+                loss.backward()
+    except Exception as error:  # whatever a cell of one's own does
+        build_task(network.config, network.spec)  # where it is wrong in any case, this names its line
+        name, reason = network.config.arch.name, " ".join(str(error).split())[:200].rstrip(".")
+        raise BadInput(f"The cost of arch={name} cannot be counted on torch's meta device, which has shapes and no "
+                       f"numbers: {reason}; correct its cell, or compare it without costs.") from error  # fmt: skip
+    return counting
+
+
+class _Answers(TorchFunctionMode):
+    """Answers what a network asks of numbers, as where no sequence is padded and no number has left its range."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.any, Tensor.all) and len(args) == 1 and not kwargs:
+            return torch.tensor(function is Tensor.all, device="cpu")
+        if function is Tensor.__int__:  # a length: no sequence and no word is longer
+            return max(STEPS, CHARACTERS)
+        return function(*args, **(kwargs or {}))
+
+
+class _Counting(TorchDispatchMode):
+    """Counts what torch executes.
+
+    Args:
+        held: tensors that are there already.
+
+    ``operations`` are those of matrix products and convolutions; ``peak`` is the most bytes that were alive at once.
+    """
+
+    def __init__(self, held: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = self.alive = self.peak = 0
+        self.storages: set[int] = set()
+        self._hold(held)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if function.overloadpacket in FORMULAS:
+            self.operations += FORMULAS[function.overloadpacket](*args, **(kwargs or {}), out_val=made)
+        self._hold(part for part in tree_leaves(made) if isinstance(part, Tensor))
+        return made
+
+    def _hold(self, tensors: Iterable[Tensor]) -> None:
+        for storage in (tensor.untyped_storage() for tensor in tensors):
+            if storage._cdata not in self.storages:  # others are views
+                self.storages.add(storage._cdata)
+                self.alive += storage.nbytes()
+                weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.alive)
+
+    def _free(self, place: int, size: int) -> None:
+        self.storages.remove(place)
+        self.alive -= size

@@ -13,8 +13,6 @@ from unroll.config.studies import told
 from unroll.config.study import MOST, ChoiceConfig, RangeConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
-from unroll.tuning.cost import flops, memory, parameters
-from unroll.tuning.matching import matched
 
 Values = dict[str, Any]
 MANY = 4_096  # corners that are checked one by one; of more, those of every two keys
@@ -137,14 +135,21 @@ class Space:
         assert isinstance(archs, ChoiceConfig)  # checked with the settings
         if values["arch"] == archs.choices[0]:
             return config
-        measure = parameters if self.study.match == "parameters" else flops
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
         reference = self.settings.run({**kept, "arch": archs.choices[0]}, anew)
-        return matched(config, self.spec(config), self.study.match, measure(reference, self.spec(reference)))
+        from unroll.tuning.matching import QUANTITIES, matched  # builds networks, which takes seconds to import
+
+        target = QUANTITIES[self.study.match](reference, self.spec(reference))
+        return matched(config, self.spec(config), self.study.match, target)
 
     def excess(self, config: Config) -> str | None:
         """In words, by what a run costs more than it may; None if it does not."""
-        limits, spec = self.study.constraints, self.spec(config)
+        limits = self.study.constraints
+        if limits.parameters is None and limits.memory is None:
+            return None
+        from unroll.tuning.cost import memory, parameters  # as above
+
+        spec = self.spec(config)
         if limits.parameters is not None and (count := parameters(config, spec)) > limits.parameters:
             return f"{count:,} parameters, {limits.parameters:,} allowed"
         if limits.memory is None:
