@@ -331,3 +331,12 @@ def test_a_file_of_somebody_else_in_a_prepared_corpus_is_refused(
 ) -> None:
     Path("prepared/fit/notes.txt").write_text("mine")
     refused(capsys, EVALUATE, "prepared/fit/notes.txt", "prepare the corpus again")
+
+
+def test_settings_of_a_run_that_were_cut_between_two_lines_are_refused_by_verdict(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("runs/lstm-0/config.yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("training:")], encoding="utf-8")
+    refused(capsys, ["verdict", "runs/lstm-0", "runs/lstm-0"], "runs/lstm-0", "train the run again")

@@ -94,6 +94,15 @@ def test_a_folder_that_has_lost_a_file_is_still_ours(names: list[str], tmp_path:
     assert content(tmp_path) == {"out": "", "out/file": "new"}
 
 
+def test_a_folder_whose_first_file_is_a_broken_link_is_still_ours(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "weights").write_text("old")
+    (tmp_path / "out" / "run.json").symlink_to("nowhere")
+    with whole(tmp_path / "out", RUN) as written:
+        make(written, "folder", "new")
+    assert content(tmp_path) == {"out": "", "out/file": "new"}
+
+
 @pytest.mark.parametrize("names", [["config.yaml"], ["mine"], ["weights", "mine"], ["config.yaml", "mine"]])
 def test_a_folder_that_may_be_somebody_elses_is_kept(names: list[str], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()

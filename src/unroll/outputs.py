@@ -190,12 +190,12 @@ def refuse_others(path: Path, replaces: Names | None) -> None:
         return
     if replaces is None:
         raise BadInput(f"{path} is a folder; name a file that is to be written.")
-    if any(path.iterdir()) and not any(path.glob(replaces[0])) and not _has_only(path, replaces[1:]):
+    if any(path.iterdir()) and not any(path.glob(replaces[0])) and not _has_only(path, replaces):
         raise BadInput(f"{path} is a folder with other files in it; name another, or an empty one.")
 
 
 def _has_only(path: Path, patterns: Names) -> bool:
-    """Whether a folder has a file of the first pattern, and none of another name than these."""
-    return any(path.glob(patterns[0]) if patterns else ()) and all(
+    """Whether a folder has a file of the second pattern, and none of another name than these."""
+    return any(path.glob(patterns[1]) if patterns[1:] else ()) and all(
         any(entry.match(pattern) for pattern in patterns) for entry in path.iterdir()
     )

@@ -166,7 +166,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
             raise TypeError
         _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
-        _ = basis_of([facts], "validation", "loss")
+        _ = basis_of([facts], "validation", "loss"), _but_for_the_seed(config)
     except (OSError, yaml.YAMLError, *MISREAD):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts

@@ -15,7 +15,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.explanation import keys
-from unroll.config.file import read
+from unroll.config.file import read, with_sections
 from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
@@ -82,6 +82,7 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    project_defaults(conf)  # of this file Hydra's own errors name neither the place nor a remedy
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
@@ -182,6 +183,15 @@ def check_root(conf: Path = CONF) -> None:
         raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
 
 
+def project_defaults(conf: Path = CONF) -> dict[str, Any]:
+    """What ``config.yaml`` has of every setting, before any other file.
+
+    Raises:
+        BadInput: a section is not there, or is something else.
+    """
+    return with_sections(conf / "config.yaml", {"defaults": list, "data": dict, "recurrent": dict})
+
+
 def load(path: Path) -> Config:
     """Read the resolved settings of a run.
 
@@ -207,7 +217,7 @@ def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF
     Raises:
         BadInput: with one sentence for the first thing that is wrong.
     """
-    content = in_settings({**read(conf / "config.yaml")["data"], **content}, public)
+    content = in_settings({**project_defaults(conf)["data"], **content}, public)
     return check_section(DataConfig, content, origin)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from unroll.errors import BadInput
 
 Pairs = list[tuple[str, Any]]
+SHAPES: dict[type, str] = {list: "[…]", dict: "{…}", str: "text"}
 MOST = 200_000  # values in one file; a few aliases of aliases would make billions of them
 
 
@@ -49,6 +50,20 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
     if _is_endless(content):
         raise BadInput(f"{path}: its aliases (*name) make more than {MOST:,} values; write them out.")
+    return content
+
+
+def with_sections(path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
+    """A file of the project that has these sections.
+
+    Raises:
+        BadInput: one is not there, or is something else.
+    """
+    content = read(path)
+    for section, kind in sections.items():
+        if not isinstance(content.get(section), kind):
+            raise BadInput(f"{path} has no {section} of the form {SHAPES[kind]}; restore the file, "
+                           f"for example by git checkout {path}.")  # fmt: skip
     return content
 
 

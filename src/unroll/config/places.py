@@ -16,7 +16,7 @@ from unroll.config.corpus import DataConfig
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.messages import line_of
 from unroll.config.schema import Config
-from unroll.config.studies import StudySettings, load_study
+from unroll.config.studies import StudySettings, load_study, study_defaults
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.config.trackers import say_of_another, study_file, tracking_here
 from unroll.credentials import in_settings, public
@@ -93,7 +93,7 @@ def _storage(study: StudyConfig, path: Path, typed: str | None) -> Any:
     """The database of a study from a file: the one that was typed, or this project's."""
     if typed is not None:
         return typed
-    here = study_file(study.name).get("storage") or read(CONF / "study.yaml")["storage"]
+    here = study_file(study.name).get("storage") or study_defaults()["storage"]
     here = in_settings(here, public)
     say_of_another(path, "database", study.storage, here)
     return here

@@ -14,7 +14,7 @@ import yaml
 
 from unroll.config.compose import CONF, check_root, check_section, finished, unfinished
 from unroll.config.explanation import keys
-from unroll.config.file import parsed, read
+from unroll.config.file import parsed, read, with_sections
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
 from unroll.config.searchable import refused
@@ -22,6 +22,8 @@ from unroll.config.section import plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, nearest, no_such
+
+SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # of several settings each
 
 
 class StudySettings(NamedTuple):
@@ -129,6 +131,15 @@ def studies(conf: Path = CONF) -> list[str]:
     return sorted(path.stem for path in (conf / "study").glob("*.yaml"))
 
 
+def study_defaults(conf: Path = CONF) -> dict[str, Any]:
+    """What ``study.yaml`` has of every setting of a study.
+
+    Raises:
+        BadInput: a section is not there, or is something else.
+    """
+    return with_sections(conf / "study.yaml", dict.fromkeys(SECTIONS, dict) | {"storage": str})
+
+
 def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path = CONF) -> StudySettings:
     """Settings of a study: those of its file, the others as ``conf/study.yaml`` has them.
 
@@ -145,7 +156,7 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     if name not in studies(conf):
         raise no_such("study", name, studies(conf))
     path = conf / "study" / f"{name}.yaml"
-    defaults, own = read(conf / "study.yaml"), read(path)
+    defaults, own = study_defaults(conf), read(path)
     content = in_settings(_merged(defaults, own), public)
     _check_sections(content, defaults, str(path))
     for key, value in overrides.items():
@@ -227,7 +238,7 @@ def _check_keys(study: StudyConfig, origin: str) -> None:
 
 def _can_balance(content: dict[str, Any]) -> bool:
     """Whether archs can get the same number of trials: they are searched, and not all points of a grid are tried."""
-    return "arch" in content["space"] and content["sampler"].get("name") != "grid"
+    return "arch" in content.get("space", {}) and content["sampler"].get("name") != "grid"
 
 
 def _check_trials(settings: StudySettings, origin: str) -> None:
@@ -277,9 +288,8 @@ def _set(settings: dict[str, Any], key: str, value: Value, origin: str) -> None:
 
 def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Defaults, but for what is given; sections key by key."""
-    sections = {"constraints", "sampler", "pruner", "retrain"}
     merged = defaults | given
-    for key in sections & given.keys():
+    for key in (SECTIONS - {"settings"}) & given.keys():
         if isinstance(given[key], dict):
             merged[key] = defaults[key] | given[key]
     return merged

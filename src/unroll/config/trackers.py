@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check_section
+from unroll.config.compose import CONF, check_section, project_defaults
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.schema import Config, TrackingConfig
 from unroll.credentials import in_settings, public
@@ -77,8 +77,8 @@ def _project_tracking(experiment: str, typed: Pairs) -> dict[str, Any]:
     if not (CONF / "config.yaml").is_file():
         uri = dict(typed).get("tracking.uri")
         return NOTHING | {"name": "mlflow" if uri else "none", "uri": uri}
-    pairs = [*_defaults(read(CONF / "config.yaml")), *_layers(experiment), *typed]
-    choice, files = str(dict(pairs)["tracking"]), sorted(path.stem for path in (CONF / "tracking").glob("*.yaml"))
+    pairs = [*_defaults(project_defaults()), *_layers(experiment), *typed]
+    choice, files = str(dict(pairs).get("tracking")), sorted(path.stem for path in (CONF / "tracking").glob("*.yaml"))
     if choice not in files:
         raise no_such("tracking", choice, files)
     dotted = {key.partition(".")[2]: value for key, value in pairs if key != "tracking"}

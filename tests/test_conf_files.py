@@ -1,0 +1,38 @@
+"""Files of ``conf/`` that were damaged: one sentence with the file, whatever verb reads it, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unroll.cli import main
+
+CONTENTS = {"empty": b"", "NUL": bytes(90), "a list": b"[]\n", "a number": b"3\n", "null": b"null\n",
+            "no section": b"{}\n", "other keys": b"{a: {}, b: [1]}\n", "no UTF-8": b"\xff\xfe" + b"a: 1\n",
+            "sections of other kinds": b"{defaults: 3, data: [], settings: [], sampler: 1}\n"}  # fmt: skip
+VERBS = {
+    "config": ["config", "experiment=adding", "tracking=none"], "data": ["data", "list"],
+    "course": ["config", "--course", "conf/course.yaml", "--out", "configs"], "tune": ["tune", "study=reach"],
+    "report": ["report"], "sent": ["tune", "--config", "sent.yaml"],
+}  # fmt: skip
+PAIRS = [("conf/config.yaml", verb) for verb in ("config", "data", "course", "tune", "report")]
+PAIRS += [("conf/study.yaml", verb) for verb in ("course", "tune", "report", "sent")]
+PAIRS += [("conf/study/reach.yaml", "tune")]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize(("file", "verb"), PAIRS)
+def test_a_damaged_file_of_the_project_is_named(
+    file: str, verb: str, content: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unroll.config import compose_study
+
+    Path("sent.yaml").write_text(compose_study("lstm-vs-gru").dump(), encoding="utf-8")
+    Path(file).write_bytes(CONTENTS[content])
+    before = sorted(Path().rglob("*"))
+    capsys.readouterr()
+    assert main(VERBS[verb]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert file in line
+    assert sorted(Path().rglob("*")) == before
