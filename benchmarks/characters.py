@@ -32,9 +32,8 @@ from unroll.data.buckets import Buckets
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
-from unroll.data.prepared import open_split
-from unroll.data.readers import READERS
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import open_split, open_vocabularies
+from unroll.data.readers.conllu import Conllu
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN
 from unroll.networks.embedding import WordEmbedding, Words, embed
 from unroll.networks.recurrent import Recurrent
@@ -57,18 +56,24 @@ def corpus(folder: Path) -> tuple[str, Path]:
 
 def distinct(network: WordEmbedding, batch: Batch, table: Tensor | None) -> Tensor:
     """Each form once; in evaluation from a table of the whole split."""
-    assert batch.forms is not None and batch.characters is not None and batch.character_lengths is not None
-    return network(Words(batch.inputs, batch.forms, batch.characters, batch.character_lengths, table))
+    assert batch.spelling is not None
+    return network(Words(batch.sequence("tokens").values, *batch.spelling, table))
 
 
 def every(network: WordEmbedding, batch: Batch) -> Tensor:
     """Every word by itself, padded to the longest of the batch."""
-    assert batch.forms is not None and batch.characters is not None and batch.character_lengths is not None
-    forms = batch.forms[batch.mask]
-    lengths = batch.character_lengths[forms]
-    features = network.characters(batch.characters[forms, : int(lengths.max())], lengths)
-    spelled = features.new_zeros(*batch.mask.shape, features.shape[1])
-    return torch.cat([network.words(batch.inputs), spelled.masked_scatter(batch.mask[..., None], features)], dim=-1)
+    assert batch.spelling is not None
+    forms = batch.spelling.forms[batch.mask]
+    lengths = batch.spelling.lengths[forms]
+    features = network.characters(batch.spelling.characters[forms, : int(lengths.max())], lengths)
+    spelled = features.new_zeros(*batch.mask.shape, features.shape[1]).masked_scatter(batch.mask[..., None], features)
+    return torch.cat([network.words(batch.sequence("tokens").values), spelled], dim=-1)
+
+
+def table_of(network: WordEmbedding, batch: Batch) -> Tensor:
+    """Features of every form of the whole split, which each batch of an evaluation has."""
+    assert batch.spelling is not None
+    return network.features(batch.spelling.characters, batch.spelling.lengths)
 
 
 def forth_and_back(network: WordEmbedding, batch: Batch, embedded: Embed) -> None:
@@ -84,9 +89,9 @@ class Tagger(nn.Module):
         self.optimizer = torch.optim.Adam(self.parameters())
 
     def step(self, batch: Batch, embedded: Embed) -> None:
-        logits = self.head(self.recurrent.outputs(embedded(batch), batch.lengths))
+        logits = self.head(self.recurrent.outputs(embedded(batch), batch.sequence("tokens").lengths))
         self.optimizer.zero_grad()
-        F.cross_entropy(logits.transpose(1, 2), batch.targets, ignore_index=-1).backward()
+        F.cross_entropy(logits.transpose(1, 2), batch.sequence("labels").values, ignore_index=-1).backward()
         self.optimizer.step()
 
 
@@ -102,9 +107,7 @@ def training(step: Callable[[Batch, Embed], None], batches: list[Batch], embedde
 def evaluation(network: WordEmbedding, loader: Buckets, once: bool) -> float:
     """Milliseconds for the whole split, the making of the batches left out."""
     batches, start = list(loader), time.perf_counter()
-    first = batches[0]
-    assert first.characters is not None and first.character_lengths is not None
-    table = network.features(first.characters, first.character_lengths) if once else None
+    table = table_of(network, batches[0]) if once else None
     for batch in batches:
         distinct(network, batch, table) if once else every(network, batch)
     return (time.perf_counter() - start) * 1e3
@@ -122,16 +125,14 @@ def compare(what: str, rounds: int, one: Callable[[], float], other: Callable[[]
 
 def measure(network: WordEmbedding, spec: DataSpec, batches: list[Batch], validation: Buckets, rounds: int) -> None:
     sides: tuple[Embed, Embed] = (partial(distinct, network, table=None), partial(every, network))
-    held = next(iter(validation))
-    assert held.characters is not None and held.character_lengths is not None
-    table = network.features(held.characters, held.character_lengths)
+    table = table_of(network, next(iter(validation)))
     for batch in batches[:10]:
         torch.testing.assert_close(sides[0](batch), sides[1](batch))
     for batch in validation:
         torch.testing.assert_close(distinct(network, batch, table), every(network, batch))
     alone = partial(forth_and_back, network)
     compare("training, the vectors alone", rounds, *(partial(training, alone, batches, side) for side in sides))
-    tagger = Tagger(network, spec.label_count)
+    tagger = Tagger(network, spec["labels"].size)
     compare("training, a whole step", rounds, *(partial(training, tagger.step, batches, side) for side in sides))
     compare(
         "evaluation, the split", rounds, *(partial(evaluation, network, validation, once) for once in (True, False))
@@ -146,22 +147,22 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as scratch:
         name, folder = corpus(Path(scratch))
-        read = partial(READERS["conllu"], probe=None, contrast=None)
         files = {split: folder / f"{split}.conllu" for split in SPLITS}
-        prepare(Corpus(read, files, None, "words", False, False, False, 2, None, None), folder / "prepared")
-        fit = folder / "prepared" / "fit"
-        spec = Vocabulary.load(fit / "vocabulary.json").spec
-        batches = list(islice(Buckets(open_split(fit / "train"), BATCH, spec.padding_index, 0), STEPS))
-        validation = Buckets(open_split(fit / "validation"), BATCH, spec.padding_index, None)
+        read = Corpus(reader=Conllu(), files=files, cuts=None, sentence_end=False, lowercase=False, normalize=False,
+                      min_count=2, vectors=None)  # fmt: skip
+        prepare(read, folder / "prepared")
+        fit, spec = folder / "prepared" / "fit", open_vocabularies(folder / "prepared").spec
+        batches = list(islice(Buckets(open_split(fit / "train"), spec, ("tokens",), BATCH, 0), STEPS))
+        validation = Buckets(open_split(fit / "validation"), spec, ("tokens",), BATCH, None)
         words = statistics.mean(int(batch.mask.sum()) for batch in batches)
-        forms = statistics.mean(len(batch.characters) for batch in batches if batch.characters is not None)
+        forms = statistics.mean(len(batch.spelling.characters) for batch in batches if batch.spelling is not None)
         print(f"{name}: {forms:.0f} distinct forms among the {words:.0f} words of a batch of {BATCH}")
         for characters in (
-            CharacterCNN(spec.character_count, spec.padding_index, 30, 30, 0.0),
-            CharacterBiLSTM(spec.character_count, spec.padding_index, 25, 25),
+            CharacterCNN(spec["spelling"].size, spec["spelling"].padding_index, 30, 30, 0.0),
+            CharacterBiLSTM(spec["spelling"].size, spec["spelling"].padding_index, 25, 25),
         ):
             print(type(characters).__name__)
-            embedding = embed(spec.vocabulary_size, 100, spec.padding_index, 1.0)
+            embedding = embed(spec["tokens"].size, 100, spec["tokens"].padding_index, 1.0)
             measure(WordEmbedding(embedding, characters), spec, batches, validation, rounds)
 
 

@@ -27,9 +27,9 @@ import torch
 from lightning.pytorch import Callback
 
 from unroll.config import Config, compose
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.data.loader import Endless, Share
-from unroll.data.prepared import Split
+from unroll.data.prepared import Column, Split
 from unroll.data.streams import Streams
 from unroll.experiment import build_task
 from unroll.networks.recurrent import recurrent_matrices
@@ -38,7 +38,7 @@ from unroll.training.distributed import joined
 from unroll.training.gradients import Clipping, Gradients
 from unroll.training.trainer import build_trainer
 
-SPEC = DataSpec(65, (), 0, 0, 1, (), "characters", 0, 0, None)
+SPEC = {"inputs": FieldSpec(65, unit="characters")}
 SKIPPED = 3  # steps at the beginning
 
 
@@ -53,7 +53,7 @@ class Clock(Callback):
 
 
 def corpus(tokens: np.ndarray) -> Split:
-    return Split("train", np.array([0, len(tokens)]), tokens, None, None, None, None, None, None, None)
+    return Split("train", {"inputs": Column(tokens, np.array([0, len(tokens)]))})
 
 
 def characters(count: int) -> np.ndarray:

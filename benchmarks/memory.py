@@ -20,14 +20,12 @@ import sys
 from pathlib import Path
 import torch
 from unroll import config, experiment
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.experiment.prepared_data import PreparedData
 settings = config.compose(["experiment=tinyshakespeare", "recurrent.hidden_size=64", "training.precision=32"])
-prepared = Path(sys.argv[1])
-spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
-loader, _ = experiment.loaders(settings, spec, splits)
-task = experiment.build_task(settings, spec)
+data = PreparedData(settings, Path(sys.argv[1]))
+splits = {name: data.split(name) for name in ("train", "validation")}
+loader, _ = experiment.loaders(settings, data.spec, splits)
+task = experiment.build_task(settings, data.spec)
 optimizer = task.configure_optimizers()["optimizer"]
 torch.set_num_threads(1)
 for index, batch in zip(range(300), loader):
@@ -42,10 +40,9 @@ import sys, resource
 from pathlib import Path
 from unroll.data.corpus import Corpus
 from unroll.data.prepare import prepare
-from unroll.data.readers import text
-from functools import partial
-corpus = Corpus(partial(text.read, unit="characters"), {"train": Path(sys.argv[1])}, (0.9, 0.1), "characters", False,
-                False, False, 1, None, None)
+from unroll.data.readers.text import Text
+corpus = Corpus(reader=Text("characters"), files={"train": Path(sys.argv[1])}, cuts=(0.9, 0.1), sentence_end=False,
+                lowercase=False, normalize=False, min_count=1, vectors=None)
 prepare(corpus, Path(sys.argv[2]))
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB")
 """

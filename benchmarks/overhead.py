@@ -23,9 +23,8 @@ from torch.nn import functional as F
 from unroll import preparation
 from unroll.config import Config, compose
 from unroll.data.loader import Endless
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
 from unroll.experiment.building import build_task, loaders
+from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.training import POINTS
 from unroll.history import HistoryFile
 from unroll.networks.recurrent import recurrent_matrices
@@ -60,10 +59,10 @@ def per_step(times: list[float]) -> float:
 
 
 def framework(config: Config, prepared: Path, steps: int) -> float:
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
+    data = PreparedData(config, prepared)
+    splits = {name: data.split(name) for name in ("train", "validation")}
     torch.manual_seed(0)
-    task, loader, clock = build_task(config, spec), loaders(config, spec, splits)[0], Clock()
+    task, loader, clock = build_task(config, data.spec), loaders(config, data.spec, splits)[0], Clock()
     task.nominal = 1024.0
     gradients = Gradients(Clipping(config.training.clip_norm), recurrent_matrices(task), 0.0, 0.0, 3)
     with tempfile.TemporaryDirectory() as folder, joined() as group:
@@ -104,13 +103,11 @@ def windows(tokens: Tensor, streams: int, length: int) -> Iterator[tuple[Tensor,
 
 
 def bare(config: Config, prepared: Path, steps: int) -> float:
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    mapped = open_split(prepared / "fit" / "train").tokens
-    assert mapped is not None
-    tokens = torch.tensor(mapped, dtype=torch.long)
+    data = PreparedData(config, prepared)
+    tokens = torch.tensor(data.split("train")["inputs"].values, dtype=torch.long)
     torch.manual_seed(0)
     arch, settings = config.arch, config.training
-    model = BareModel(spec.vocabulary_size, arch.embedding_size, arch.hidden_size, arch.layers, arch.dropout)
+    model = BareModel(data.spec["inputs"].size, arch.embedding_size, arch.hidden_size, arch.layers, arch.dropout)
     optimizer = torch.optim.AdamW(model.parameters(), settings.optimizer.learning_rate,
                                   weight_decay=settings.optimizer.weight_decay)  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / 1e6)

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "tasks": {"networks", "data"},
     "training": set(),
     "tracking": set(),
-    "config": set(),
+    "config": {"data"},
     "preparation": {"config", "data"},
     "experiment": {"config", "data", "networks", "tasks", "training", "tracking", "cells"},
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},

@@ -52,7 +52,7 @@ def left_out(certificate: dict[str, Any]) -> dict[str, str]:
         ("grammar", "lstm", ["training.truncation_stride=3", "recurrent.dropout=0.5"], False),
         ("grammar", "gru", ["training.truncation_length=null", "recurrent.learned_state=true"], False),
         ("grammar", "feedforward", [], False),
-        ("grammar", "bigru", ["task=cloze", "data.probe=null", "data.contrast=null"], True),
+        ("grammar", "bigru", ["task=cloze", "data.reader.probe=null", "data.reader.contrast=null"], True),
         ("tagging", "lstm", ["training.truncation_length=3", "training.truncation_stride=2"], False),
         ("tagging", "bilstm", ["recurrent.layers=2", "recurrent.dropout=0.5", "recurrent.variational=true"], True),
         ("tagging", "bigru", ["recurrent.layer_norm=true", "recurrent.weight_dropout=0.5"], True),
@@ -106,9 +106,9 @@ def test_half_precision_is_left_out_where_there_is_no_gpu(small: Small, monkeypa
 def test_a_split_of_one_sequence_or_of_two_tokens_will_do(small: Small) -> None:
     for name, arch, more in (
         ("tagging", "bilstm-chars-crf", []),
-        ("grammar", "rnn", ["data.contrast=null", "data.sentence_end=false", "training.evaluation_streams=1"]),
+        ("grammar", "rnn", ["data.reader.contrast=null", "data.sentence_end=false", "training.evaluation_streams=1"]),
     ):
-        config = small(name, arch, BRIEFLY, "data.probe=null", *more)
+        config = small(name, arch, BRIEFLY, "data.reader.probe=null", *more)
         Path(config.data.validation or "").write_text(
             "1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_\n2\tdog\t_\tNOUN\t_\t_\t_\t_\t_\t_\n\n", encoding="utf-8"
         )

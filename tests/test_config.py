@@ -44,7 +44,8 @@ def test_every_file_of_a_group_composes(group: str) -> None:
         if path.stem == "glove-6b-50d-subset":  # no corpus
             continue
         experiment = fits.get(path.stem, "grammar" if path.stem in plain or group != "data" else "tagging")
-        extra = [] if group != "data" or experiment == "adding" else ["data.probe=null", "data.contrast=null"]
+        options = {"grammar": ["probe", "contrast"], "tagging": ["probe"]} if group == "data" else {}
+        extra = [f"~data.reader.{option}" for option in options.get(experiment, [])]
         assert compose([f"experiment={experiment}", f"{group}={path.stem}", *extra], CONF)
 
 
@@ -103,8 +104,8 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "recurrent.dropout=1"], ["recurrent.dropout=1", "less than 1"]),
         (["experiment=recall", "arch=bilstm"], ["bilstm", "one direction"]),
         (["experiment=adding", "arch=ngram"], ["ngram", "task=regressor"]),
-        (["experiment=tagging", "data=adding"], ["tagger", "adding"]),
-        (["experiment=tagging", "data=tinyshakespeare"], ["tagger", "labels"]),
+        (["experiment=tagging", "data=adding", "~data.reader.probe"], ["tagger", "adding"]),
+        (["experiment=tagging", "data=tinyshakespeare", "~data.reader.probe"], ["tagger", "labels"]),
         (["experiment=tagging", "data.sentence_end=true"], ["data.sentence_end"]),
         (["experiment=tagging", "arch"], ["'arch'", "key=value"]),
         (["experiment=tagging", "data.split={train: 0.9, validation: 0.1}"], ["data.validation or data.split"]),
@@ -112,13 +113,20 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=grammar", "arch=ngram", "recurrent.layers=2"], ["recurrent.layers=2", "no effect"]),
         (["experiment=tagging", "training.clip_norm=nan"], ["training.clip_norm", "finite"]),
         (["experiment=tagging", "seed=true"], ["seed=true", "not a number"]),
-        (["experiment=adding", "data.sentence_end=true"], ["data.sentence_end", "steps"]),
-        (["experiment=brown", "data.probe=Distance"], ["data.probe", "conllu"]),
-        (["experiment=tagging", "data.scheme=bio"], ["data.scheme", "columns"]),
+        (["experiment=adding", "data.sentence_end=true"], ["data.sentence_end", "data.reader.name=series"]),
+        (["experiment=tagging", "data=brown"], ["data.reader.name=brown", "'probe'", "~data.reader.probe"]),
+        (["experiment=brown", "data.reader.probe=Distance"], ["data.reader.name=brown", "'probe'"]),
+        (["experiment=tagging", "data.reader.scheme=bio"], ["data.reader.name=conllu", "'scheme'"]),
+        (["experiment=tagging", "data.reader={name: columns, sceme: bio}"], ["'sceme'", "did you mean scheme"]),
+        (["experiment=tagging", "data.reader={name: conlu}"], ["conlu", "did you mean conllu"]),
+        (["experiment=tagging", "data.probe=null"], ["data.probe", "renamed to data.reader.probe"]),
+        (["experiment=tagging", "data.roles.labls=labels"], ["'labls'", "did you mean labels"]),
+        (["experiment=tagging", "data.roles.labels=tokens"], ["data.roles.labels=tokens", "data.roles.labels=labels"]),
         (["experiment=tagging", "question=why"], ["'question'", "unroll config --explain"]),
         (["experiment=tagging", "training.optimizer.momentum=0.9"], ["momentum", "sgd"]),
         (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
-        (["experiment=grammar", "data=glove-6b-50d-subset"], ["no corpus", "data.vectors="]),
+        (["experiment=grammar", "data=glove-6b-50d-subset", "data.reader={name: vectors}"],
+         ["no corpus", "data.vectors="]),
         (["experiment=tagging", "arch.hidden_size=9"], ["arch.hidden_size", "write recurrent.hidden_size=…"]),
         (["experiment=tagging", "recurrent.inputs=vectors"], ["recurrent.inputs=vectors", "needs data.vectors"]),
         (["experiment=adding", "arch=lstm", "arch.cell_arguments.forgt_bias=2"],

@@ -88,8 +88,8 @@ def refused(capsys: pytest.CaptureFixture[str], command: list[str], *parts: str)
         assert part in said[0]
 
 
-PREPARED = ["fit/vocabulary.json", "fit/spec.json", "fit/train/tokens.npy", "fit/train/offsets.npy",
-            "fit/validation/tokens.npy", "test/spec.json", "test/test/offsets.npy"]  # fmt: skip
+PREPARED = ["fit/vocabulary.json", "fit/spec.json", "fit/train/tokens/values.npy", "fit/train/tokens/offsets.npy",
+            "fit/validation/tokens/values.npy", "test/spec.json", "test/test/tokens/offsets.npy"]  # fmt: skip
 EVALUATE = ["evaluate", "runs/lstm-0", "--prepared", "prepared"]
 TRAIN = ["train", *SETTINGS, "--prepared", "prepared", "--out", "again"]
 
@@ -133,17 +133,17 @@ ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize(
     "kind", [pytest.param(name, marks=[] if i == 0 else pytest.mark.slow) for i, name in enumerate(ARRAYS)]
 )
-@pytest.mark.parametrize("array", ["offsets", pytest.param("tokens", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("array", ["offsets", pytest.param("values", marks=pytest.mark.slow)])
 def test_an_array_of_other_sizes_or_numbers_is_refused(
     array: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = Path("prepared/fit/train") / f"{array}.npy"
+    path = Path("prepared/fit/train/tokens") / f"{array}.npy"
     np.save(path, ARRAYS[kind](np.load(path)), allow_pickle=True)
     refused(capsys, TRAIN, str(path), "prepare the corpus again")
 
 
 @pytest.mark.parametrize("part", ["fit", "test"])
-@pytest.mark.parametrize("version", [2, 0, "1", None, 1e300])
+@pytest.mark.parametrize("version", [1, 3, 0, "2", None, 1e300])
 def test_a_prepared_corpus_of_another_version_is_refused(
     version: object, part: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,13 +153,17 @@ def test_a_prepared_corpus_of_another_version_is_refused(
 
 
 def test_an_array_that_does_not_belong_to_a_corpus_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy("prepared/fit/train/tokens.npy", "prepared/fit/train/groups.npy")
-    refused(capsys, TRAIN, "prepared/fit/train/groups.npy", "prepare the corpus again")
+    for stray in ("tokens/contrasts.npy", "probe/values.npy"):
+        path = Path("prepared/fit/train") / stray
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy("prepared/fit/train/tokens/values.npy", path)
+        refused(capsys, TRAIN, str(path), "prepare the corpus again")
+        path.unlink()
 
 
 @pytest.mark.parametrize("kind", kinds([*BYTES, "absent"]))
 @pytest.mark.parametrize(
-    "name", ["fit/train/tokens.npy", "fit/vocabulary.json", "fit/spec.json", "test/test/offsets.npy"]
+    "name", ["fit/train/tokens/values.npy", "fit/vocabulary.json", "fit/spec.json", "test/test/tokens/offsets.npy"]
 )
 def test_a_cache_that_was_damaged_is_prepared_again(
     name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
@@ -304,10 +308,10 @@ def test_figures_of_another_kind_are_refused(name: str, home: Path, capsys: pyte
 
 UNLISTED = {
     "fit/vocabulary.json": TRAIN,
-    "fit/train/tokens.npy": TRAIN,
-    "fit/train/offsets.npy": TRAIN,
-    "fit/validation/tokens.npy": EVALUATE,
-    "test/test/tokens.npy": EVALUATE,
+    "fit/train/tokens/values.npy": TRAIN,
+    "fit/train/tokens/offsets.npy": TRAIN,
+    "fit/validation/tokens/values.npy": EVALUATE,
+    "test/test/tokens/values.npy": EVALUATE,
 }
 
 

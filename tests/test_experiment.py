@@ -26,12 +26,12 @@ from unroll.cells.lstm import GatedMemory
 from unroll.cli import main
 from unroll.config import Config, compose
 from unroll.config.compose import check
-from unroll.data.batch import Batch, DataSpec
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.batch import Batch
+from unroll.data.corpus import SPLITS
 from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.building import begin
+from unroll.experiment.prepared_data import PreparedData
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding
@@ -82,11 +82,14 @@ def composed(small: Small, task: str, arch: str, *overrides: str) -> Config:
 
 def built(config: Config) -> tuple[Any, list[Batch]]:
     """The task of a run before training, and the batches of its first epoch."""
-    prepared = preparation.prepared(config.data)
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
+    data = data_of(config)
+    splits = {split: data.split(split) for split in ("train", "validation")}
     torch.manual_seed(0)
-    return experiment.build_task(config, spec), list(experiment.loaders(config, spec, splits)[0])
+    return experiment.build_task(config, data.spec), list(experiment.loaders(config, data.spec, splits)[0])
+
+
+def data_of(config: Config) -> PreparedData:
+    return PreparedData(config, preparation.prepared(config.data))
 
 
 def trained(config: Config, folder: Path) -> dict[str, float]:
@@ -96,7 +99,7 @@ def trained(config: Config, folder: Path) -> dict[str, float]:
 def judged(folder: Path) -> dict[str, float]:
     """Figures of a finished run on the validation split."""
     run = Trained.load(folder)
-    split = open_split(preparation.prepared(run.config.data) / "fit" / "validation")
+    split = data_of(run.config).split("validation")
     return experiment.evaluate_task(run.task, experiment.evaluation_loader(run.config, run.vocabulary.spec, split))
 
 
@@ -188,12 +191,12 @@ def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, proj
 @pytest.mark.parametrize("name", sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - TRIED))
 def test_every_other_experiment_trains_on_data_of_its_kind_and_reloads(name: str, small: Small, project: Path) -> None:
     data = compose([f"experiment={name}"], CONF).data
-    kind = {"conllu": "conllu", "series": "series", "columns": "conll"}.get(data.reader, "txt")
+    kind = {"conllu": "conllu", "series": "series", "columns": "conll"}.get(data.reader.name, "txt")
     if kind == "conll":
-        write_columns(project / "data" / "small", data.token_column)
+        write_columns(project / "data" / "small", data.option("token_column"))
     (project / "vectors.txt").write_text("the 0.5 -1\nzebra 1 2\n", encoding="utf-8")
     files = [f"data.{split}=data/small/{split}.{kind}" for split in ("train", "validation", "test")]
-    settings = ["data.split=null", f"data.reader={'text' if kind == 'txt' else data.reader}"]
+    settings = ["data.split=null", *(["data.reader={name: text}"] if data.reader.name == "brown" else [])]
     vectors = ["data.vectors=vectors.txt"] if data.vectors else []
     budget = ["training.tokens=200", "training.evaluation_streams=2", "training.threads=1"]
     config = small(name, "lstm", *files, *settings, *vectors, *budget)
@@ -213,7 +216,7 @@ def write_columns(folder: Path, token_column: int) -> None:
 def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: Small, project: Path) -> None:
     write_columns(project / "data" / "small", 0)
     files = [f"data.{split}=data/small/{split}.conll" for split in ("train", "validation", "test")]
-    config = small("tagging", arch, *files, "data.reader=columns", "data.scheme=bio", "data.probe=null", *QUICK)
+    config = small("tagging", arch, *files, "data.reader={name: columns, scheme: bio}", *QUICK)
     best = trained(config, project / "run")
     assert best["f1"] == pytest.approx(max(value for _, value in history(project / "run", "val/f1")), rel=1e-5)
     assert best["f1"] > 0.5
@@ -245,8 +248,9 @@ def cell_of(task: Any) -> Any:
 
 def read(task: Any, batch: Batch) -> Tensor:
     """Features of every step of the longest sequences of a batch."""
-    longest = batch.lengths == batch.lengths.max()
-    return encoder_of(task).outputs(batch.inputs[longest], batch.lengths[longest])
+    inputs, lengths = batch.sequence("inputs")
+    longest = lengths == lengths.max()
+    return encoder_of(task).outputs(inputs[longest], lengths[longest])
 
 
 @pytest.mark.parametrize("variational", [False, True])
@@ -412,7 +416,7 @@ def test_frozen_vectors_stay_tuned_ones_move_and_the_run_needs_their_file_no_mor
     words = encoder_of(run.task).inputs
     table = words.words if isinstance(words, WordEmbedding) else words
     assert isinstance(table, nn.Embedding)
-    rows = {word: table.weight[run.vocabulary.index[word]].detach().numpy() for word in given}
+    rows = {word: table.weight[run.vocabulary.symbols("inputs").index[word]].detach().numpy() for word in given}
     for word in given if inputs == "frozen_vectors" else ("the", "cat"):
         assert np.array_equal(rows[word], np.float32(given[word])) == (inputs == "frozen_vectors")
     assert table.weight.requires_grad == (inputs == "vectors")
@@ -494,9 +498,9 @@ def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
         prepared = preparation.prepared(config.data)
         torch.manual_seed(0)
         seed_everything(0, verbose=False)
-        spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-        task = experiment.build_task(config, spec)
-        begin(task, open_split(prepared / "fit" / "train"))
+        data = PreparedData(config, prepared)
+        task = experiment.build_task(config, data.spec)
+        begin(task, data.split("train"))
         before = experiment.tensors(task)
         experiment.train(config, prepared, project / clip)
         after = load_file(project / clip / "weights.safetensors")
@@ -510,8 +514,7 @@ def test_bf16_trains_and_its_state_is_carried_in_single_precision(small: Small, 
     experiment.train(config, preparation.prepared(config.data), project / "run")
     task = Trained.load(project / "run").task
     assert isinstance(task, tasks.LanguageModel)
-    batch = next(iter(experiment.evaluation_loader(config, task.spec, open_split(
-        preparation.prepared(config.data) / "fit" / "validation"))))  # fmt: skip
+    batch = next(iter(experiment.evaluation_loader(config, task.spec, data_of(config).split("validation"))))
     with torch.autocast("cpu", torch.bfloat16):
         task.train().training_step(batch, 0)
     assert {tensor.dtype for part in task.carried.states[True] for tensor in part} == {torch.float32}
@@ -519,12 +522,11 @@ def test_bf16_trains_and_its_state_is_carried_in_single_precision(small: Small, 
 
 def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
     config = small("grammar", "gru")
-    prepared = preparation.prepared(config.data)
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    task = experiment.build_task(config, spec)
+    data = data_of(config)
+    task = experiment.build_task(config, data.spec)
     assert isinstance(task, tasks.LanguageModel)
-    splits = {split: open_split(prepared / "fit" / split) for split in ("train", "validation")}
-    train, validation = experiment.loaders(config, spec, splits)
+    splits = {split: data.split(split) for split in ("train", "validation")}
+    train, validation = experiment.loaders(config, data.spec, splits)
     task.train().training_step(next(iter(train)), 0)
     carried = [tensor.clone() for part in task.carried.states[True] for tensor in part]
     experiment.evaluate_task(task, validation)
@@ -537,10 +539,9 @@ def test_validation_has_a_state_of_its_own(small: Small, project: Path) -> None:
 def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Small, project: Path) -> None:
     config = small("grammar", arch, "training.truncation_length=5")
     task, _ = built(config)
-    fit = preparation.prepared(config.data) / "fit"
-    train, validation = open_split(fit / "train"), open_split(fit / "validation")
+    train, validation = (data_of(config).split(name) for name in ("train", "validation"))
     if isinstance(task.network, KneserNey):
-        task.network.fit(train.tokens)
+        task.network.fit(train["inputs"].values)
     else:
         task.double()
     figures = []
@@ -552,28 +553,26 @@ def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Smal
 
 
 def test_a_tagger_without_labels_is_refused(small: Small, project: Path) -> None:
-    config = small("tagging", "lstm")
-    spec = DataSpec(10, (), 0, 0, 1, (), "words", 0, 0, None)
-    with pytest.raises(BadInput, match="no labels"):
-        experiment.build_task(config, spec)
+    with pytest.raises(BadInput, match=r"task needs labels as labels, and the corpus has tokens \(symbols\)"):
+        small("tagging", "lstm", "data.reader={name: text}")
 
 
 @pytest.mark.parametrize(("experiment", "arch", "given"), [
     ("adding", "lstm", "words"), ("adding", "cnn", "characters"), ("grammar", "lstm", "steps"),
     ("grammar", "ngram", "steps"), ("grammar", "feedforward", "steps"), ("grammar", "lstm", "characters"),
-    ("tagging", "bilstm-chars", "steps"),
+    ("tagging", "bilstm-chars", "steps"), ("tagging", "lstm", "characters"), ("tagging", "lstm", "words"),
 ])  # fmt: skip
 def test_prepared_data_of_another_kind_are_refused(
     experiment: str, arch: str, given: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = {"words": ("grammar",), "steps": ("adding",),
-             "characters": ("grammar", "data.unit=characters", "data.reader=text", "data.probe=null",
-                            "data.contrast=null", "data.sentence_end=false")}[given]  # fmt: skip
+    plain = ["data.sentence_end=false", *(f"data.{split}=data/small/{split}.txt" for split in SPLITS)]
+    other = {"words": ["grammar", "data.reader={name: text}", *plain], "steps": ["adding"],
+             "characters": ["grammar", "data.reader={name: text, unit: characters}", *plain]}[given]  # fmt: skip
     prepared = preparation.prepared(small(other[0], "lstm", *other[1:]).data)
     Path("sent.yaml").write_text(small(experiment, arch).dump(), encoding="utf-8")
     assert main(["train", "--config", "sent.yaml", "--prepared", str(prepared), "--out", "run"]) == 2
     said = capsys.readouterr().err
-    assert f"sequences of {given}" in said
+    assert f"The prepared data have {'frames (frames)' if given == 'steps' else f'tokens ({given})'}" in said
     assert "unroll prepare" in said
     assert not Path("run").exists()
     assert not list(Path().glob("outputs/working/*"))

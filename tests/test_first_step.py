@@ -12,8 +12,8 @@ from processes import some_slow
 
 from unroll import experiment, preparation
 from unroll.config import Config, compose
-from unroll.data.prepared import open_split
 from unroll.experiment import Trained
+from unroll.experiment.prepared_data import PreparedData
 
 Small = Callable[..., Config]
 CELLS = ["rnn", "irnn", "lstm", "coupled", "peephole", "gru", "gru-reset-before"]
@@ -25,9 +25,13 @@ def train(config: Config, project: Path) -> tuple[Trained, np.ndarray]:
     prepared = preparation.prepared(config.data)
     experiment.train(config, prepared, project / "run")
     run = Trained.load(project / "run")
-    tokens = np.asarray(open_split(prepared / "fit" / "train").tokens)
-    counts = np.bincount(tokens, minlength=len(run.vocabulary.tokens)) + 1
+    counts = np.bincount(symbols(config, prepared, "train"), minlength=run.vocabulary.spec["inputs"].size) + 1
     return run, counts / counts.sum()
+
+
+def symbols(config: Config, prepared: Path, split: str) -> np.ndarray:
+    """The text of a split."""
+    return np.asarray(PreparedData(config, prepared).split(split)["inputs"].values, np.int64)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_where_nothing_depends_on_the_text_the_state_stays_small(network: tuple[
     A network whose bias starts at zero holds them in a constant state: |h| was 0.7 to 1, and |c| up to 200.
     """
     run, frequencies = train(independent_words(project, *network), project)
-    tokens = np.asarray(open_split(preparation.prepared(run.config.data) / "fit" / "validation").tokens, np.int64)
+    tokens = symbols(run.config, preparation.prepared(run.config.data), "validation")
     network, rows = run.task.network, torch.from_numpy(tokens[: STREAMS * STEPS].reshape(STREAMS, STEPS))
     with torch.no_grad():
         features, (state,) = network(rows, torch.full((STREAMS,), STEPS), network.initial_state(STREAMS))
@@ -76,7 +80,7 @@ def independent_words(project: Path, arch: str, tied: str) -> Config:
         (project / "data" / "zipf" / f"{split}.txt").write_text(text, encoding="utf-8")
     return compose([
         "experiment=recall", f"arch={arch}", "tracking=none",
-        "data.generator=null", "data.reader=text", "data.probe=null",
+        "data.generator=null", "data.reader={name: text}",
         "data.train=data/zipf/train.txt", "data.validation=data/zipf/validation.txt", "data.test=null",
         f"task.tied={tied}",
         "recurrent.hidden_size=32", "recurrent.embedding_size=32", "recurrent.embedding_scale=0.05",

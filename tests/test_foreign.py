@@ -248,8 +248,8 @@ def test_a_file_outside_is_read_where_a_person_names_it(
     write("sent.yaml", content)
     assert main(["prepare", "--data", "sent.yaml", "--out", "one"]) == 2
     assert main(["prepare", "--data", "sent.yaml", f"data.train={outside}", "--out", "one"]) == 0  # typed
-    write("conf/data/mine.yaml", {"name": "mine", "title": "Mine.", "reader": "conllu", "train": str(outside),
-                                  "split": {"train": 0.8, "validation": 0.1}})  # fmt: skip
+    write("conf/data/mine.yaml", {"name": "mine", "title": "Mine.", "reader": {"name": "conllu"},
+                                  "train": str(outside), "split": {"train": 0.8, "validation": 0.1}})  # fmt: skip
     assert main(["prepare", "--data", "sent.yaml", "--out", "two"]) == 0  # written in conf/
     absolute = content | {"train": str(Path(config.data.train).resolve())}
     assert main(["prepare", "--data", str(write("own.yaml", absolute)), "--out", "three"]) == 0  # of this project

@@ -13,7 +13,7 @@ import torch
 from unroll.cells import LSTMCell
 from unroll.cli import main
 from unroll.config import Config, compose
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput, is_lack_of_memory, lack_of_memory
 from unroll.experiment import building
 from unroll.experiment.memory import memory, refuse_too_large
@@ -132,13 +132,17 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made(
     assert not list(Path("outputs/working").iterdir())
 
 
-@pytest.mark.parametrize("settings", [["arch=bilstm-crf"], ["arch=lstm", "data.probe=null", "data.vectors=glove.txt",
-                                                               "recurrent.inputs=vectors"]], ids=str)  # fmt: skip
+@pytest.mark.parametrize("settings", [
+    ["arch=bilstm-crf"],
+    ["arch=lstm", "data.reader.probe=null", "data.vectors=glove.txt", "recurrent.inputs=vectors"],
+], ids=str)  # fmt: skip
 def test_labels_of_spans_and_pretrained_vectors_do_not_hide_the_size_of_a_network(
     settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unroll.experiment.memory.memory", lambda: 1000)
-    spec = DataSpec(11, ("O", "B-X", "I-X"), 0, 0, 1, (), "words", 9, 5, "bio")
+    names = ("O", "B-X", "I-X")
+    spec = {"inputs": FieldSpec(11, unit="words", vector_size=5), "spelling": FieldSpec(9),
+            "labels": FieldSpec(3, names, scheme="bio", padding_index=-1)}  # fmt: skip
     with pytest.raises(BadInput, match="GB of memory"):
         refuse_too_large(compose(["experiment=tagging", *settings], CONF), spec, trains=True)
 

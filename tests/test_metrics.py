@@ -13,10 +13,9 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.config.schema import Task
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task, evaluation_loader
+from unroll.experiment.prepared_data import PreparedData
 from unroll.metrics import HEADLINES, TASKS, Metric, metric_of, task_of
 
 RATIO, DIFFERENCE = Metric("y", "ratio", lower=True), Metric("y", "difference", lower=True)
@@ -25,8 +24,8 @@ COUNTED = replace(ODDS, items=50)
 
 
 CHARACTERS = [f"data.{split}=data/small/{split}.txt" for split in ("train", "validation", "test")] + [
-    "data.reader=text", "data.split=null", "training.evaluation_streams=2"]  # fmt: skip
-SPANS = ["data.reader=columns", "data.scheme=bio", "data.probe=null"] + [
+    "data.split=null", "training.evaluation_streams=2"]  # fmt: skip
+SPANS = ["data.reader={name: columns, scheme: bio}"] + [
     f"data.{split}=data/small/spans.conll" for split in ("train", "validation", "test")]  # fmt: skip
 
 
@@ -41,10 +40,9 @@ def test_every_figure_that_a_task_reports_has_a_scale_and_its_headline_a_directi
 ) -> None:
     (project / "data" / "small" / "spans.conll").write_text("Rome B-X\nis O\n\n" * 20, encoding="utf-8")
     config = small(name, arch, *overrides)
-    fit = preparation.prepared(config.data) / "fit"
-    spec = Vocabulary.load(fit / "vocabulary.json").spec
-    task = build_task(config, spec)
-    figures = experiment.evaluate_task(task, evaluation_loader(config, spec, open_split(fit / "validation")))
+    data = PreparedData(config, preparation.prepared(config.data))
+    task = build_task(config, data.spec)
+    figures = experiment.evaluate_task(task, evaluation_loader(config, data.spec, data.split("validation")))
     assert {reported, task.headline} <= figures.keys()
     items = task.items()
     for figure in figures:

@@ -190,7 +190,7 @@ def test_a_corpus_is_fetched_into_its_own_folder_alone(
     monkeypatch.setenv("UNROLL_MIRROR", "mirror")
     digest = hashlib.sha256(b"evil").hexdigest()
     source = {"file": "Makefile", "url": "http://127.0.0.1:9/", "sha256": digest}
-    content = {"name": "evil", "title": "Evil.", "reader": "text", "split": {"train": 0.8, "validation": 0.1},
+    content = {"name": "evil", "title": "Evil.", "reader": {"name": "text"}, "split": {"train": 0.8, "validation": 0.1},
                "train": f"{folder}/a.txt", "sources": [source]}  # fmt: skip
     Path("conf/data/evil.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     before = files()

@@ -54,9 +54,9 @@ def test_where_more_is_better_a_solution_is_at_least_the_bound() -> None:
      ("adding", "loss <= 0", "above 0"),
      ("adding", "accuracy >= 0.9", "choose one of loss"), ("adding", 0.02, "text"),
      ("adding", True, "solved"), ("tagging", "accuracy >= 95", "between 0 and 1"), ("tagging", "accuracy <= 0.1", ">="),
-     ("tagging", "f1 >= 0.9", "data.scheme"), ("tagging", "f1 >= 90", "between 0 and 1"),
+     ("tagging", "f1 >= 0.9", "data.reader.scheme"), ("tagging", "f1 >= 90", "between 0 and 1"),
      ("grammar", "accuracy >= 0.9", "did you mean"),
-     ("grammar", "bits_per_character <= 2", "data.unit")],
+     ("grammar", "bits_per_character <= 2", "data.reader={name: text, unit: characters}")],
 )  # fmt: skip
 def test_a_bad_declaration_ends_in_one_sentence(
     name: str, text: object, told: str, project: Path, capsys: pytest.CaptureFixture[str]
@@ -71,8 +71,8 @@ def test_a_bad_declaration_ends_in_one_sentence(
 
 def test_a_metric_of_a_group_needs_groups(project: Path) -> None:
     assert compose(["experiment=grammar", 'solved="accuracy/3 >= 0.9"']).solved
-    with pytest.raises(BadInput, match=r"data\.probe"):
-        compose(["experiment=grammar", 'solved="accuracy/3 >= 0.9"', "data.probe=null", "data.contrast=null"])
+    with pytest.raises(BadInput, match=r"data\.reader\.probe"):
+        compose(["experiment=grammar", 'solved="accuracy/3 >= 0.9"', "data.reader={name: conllu}"])
 
 
 def test_what_a_run_learns_does_not_depend_on_it_and_older_settings_load_without_it(project: Path) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +18,7 @@ from unroll.config import CONF, DataConfig, check_root, complete_data
 from unroll.data.corpus import Corpus
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
-from unroll.data.readers import READERS, guess
+from unroll.data.readers import guess
 from unroll.data.seal import check
 from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput, no_such
@@ -32,23 +31,16 @@ CACHE = Path("outputs/cache")
 
 def corpus_of(data: DataConfig) -> Corpus:
     """The corpus that the settings describe."""
-    arguments: dict[str, dict[str, Any]] = {
-        "text": {"unit": data.unit},
-        "conllu": {"probe": data.probe, "contrast": data.contrast},
-        "columns": {"token_column": data.token_column, "label_column": data.label_column, "scheme": data.scheme},
-    }
     files = {"train": data.train, "validation": data.validation, "test": data.test}
     return Corpus(
-        read=partial(READERS[data.reader], **arguments.get(data.reader, {})),
+        reader=data.build_reader(),
         files={split: Path(file) for split, file in files.items() if file},
         cuts=(data.split.train, data.split.validation) if data.split else None,
-        unit=data.unit,
         sentence_end=data.sentence_end,
         lowercase=data.lowercase,
         normalize=data.normalize,
         min_count=data.min_count,
         vectors=Path(data.vectors) if data.vectors else None,
-        scheme=data.scheme,
     )
 
 
@@ -184,16 +176,13 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         raise BadInput(
             f"The format of {names} is not told by the names; use .txt, .conllu, .conll or .series, all alike."
         )
-    reader = readers.pop()
-    content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": reader}
-    if reader == "series":
-        content["unit"] = "steps"
+    content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": {"name": readers.pop()}}
     content |= {split: str(target / file.name) for split, file in files.items()}
     if "validation" not in files:
         content["split"] = {"train": 0.8, "validation": 0.1}
-    read = corpus_of(complete_data(content, str(settings), conf)).read
+    reader = complete_data(content, str(settings), conf).build_reader()
     for file in files.values():
-        for _ in read(file):  # a line that cannot be read is told now, not when the corpus is used
+        for _ in reader.read(file):  # a line that cannot be read is reported now, not when the corpus is used
             pass
     with whole(target) as folder:
         folder.mkdir()

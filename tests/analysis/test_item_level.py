@@ -16,12 +16,12 @@ from unroll import experiment, preparation
 from unroll.analysis.item_level import DERIVED, item_difference, item_interval, wilson
 from unroll.cli import main
 from unroll.config import Config
-from unroll.data.prepared import open_split
 from unroll.experiment import tally
+from unroll.experiment.prepared_data import PreparedData
 from unroll.metrics import FEW_ITEMS, metric_of
 
 Small = Callable[..., Config]
-SPANS = ["data.reader=columns", "data.scheme=bio", "data.probe=null"] + [
+SPANS = ["data.reader={name: columns, scheme: bio}"] + [
     f"data.{split}=data/small/spans.conll" for split in ("train", "validation", "test")]  # fmt: skip
 CASES = [("grammar", "lstm", []), ("grammar", "ngram", []), ("grammar", "gru", ["training.evaluation_streams=3"]),
          ("tagging", "rnn", []), ("tagging", "bilstm-chars-crf", []), ("tagging", "rnn", SPANS),
@@ -37,8 +37,8 @@ def evaluated(small: Small, project: Path, name: str, arch: str, *overrides: str
     experiment.train(config, prepared, project / "runs" / "run-0")
     assert main(["evaluate", "runs", "--prepared", str(prepared), "--out", "m.json"]) == 0
     run: dict[str, Any] = json.loads(Path("m.json").read_text(encoding="utf-8"))["run-0"]
-    split = open_split(prepared / "test" / "test")
-    assert all(number < len(split.lengths) for part in run["sequences"].values() for number in part["numbers"])
+    count = len(PreparedData(config, prepared).split("test")["inputs"].lengths)
+    assert all(number < count for part in run["sequences"].values() for number in part["numbers"])
     return run
 
 

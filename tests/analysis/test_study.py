@@ -53,7 +53,7 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
 
 
 def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told: Any) -> Path:
-    """A folder as ``unroll tune`` leaves it."""
+    """A folder as ``unroll tune`` leaves it; without a probe, of a corpus whose reader knows none."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = list(dict.fromkeys(key for row in rows for key in row))
     with (folder / "trials.csv").open("w", encoding="utf-8", newline="") as file:
@@ -73,9 +73,10 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(content | told), encoding="utf-8")
     task = "tagger" if told.get("metric") == "f1" else "language_model"
+    reader = f"{{name: conllu, probe: {probe}}}" if probe else "{name: text}"
     for arch in best:
         (folder / f"best-{arch}.yaml").write_text(
-            f"data: {{probe: {probe}}}\ntask: {{name: {task}}}\n", encoding="utf-8"
+            f"data: {{reader: {reader}}}\ntask: {{name: {task}}}\n", encoding="utf-8"
         )
     return folder
 
@@ -128,6 +129,7 @@ def test_every_figure_is_drawn_and_the_same_trials_give_the_same_bytes(folder: P
         ({"space": {key: part for key, part in SPACE.items() if key != "arch"}}, {"map"}),
         ({"probe": "Attractors"}, {"reach"}),  # numbers, but no distances
         ({"probe": "null"}, {"reach"}),
+        ({"probe": None}, {"reach"}),
     ],
 )
 def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row, missing: set[str]) -> None:
@@ -179,7 +181,9 @@ def test_figures_are_drawn_on_the_scale_of_the_metric(metric: str, task: str, ax
     from unroll.analysis import study_plots
 
     folder = write(tmp_path / "scaled", [row(n, "gru", 6, 2.0 ** (n - 4)) for n in range(8)], metric=metric)
-    (folder / "best-gru.yaml").write_text(f"data: {{probe: null}}\ntask: {{name: {task}}}\n", encoding="utf-8")
+    (folder / "best-gru.yaml").write_text(
+        f"data: {{reader: {{name: text}}}}\ntask: {{name: {task}}}\n", encoding="utf-8"
+    )
     figure, axes = plt.subplots()
     study_plots._scale(axes, load_study(folder))
     assert (axes.get_yscale() == "log") == axis

@@ -14,7 +14,7 @@ Small = Callable[..., Config]
 
 
 def test_a_public_corpus_that_is_not_here_names_the_command(project: Path, refused: Refused) -> None:
-    message = refused("prepare", "experiment=grammar", "data=brown", "data.probe=null", "data.contrast=null")
+    message = refused("prepare", "experiment=grammar", "data=brown", "~data.reader.probe", "~data.reader.contrast")
     assert "unroll data fetch brown" in message
 
 

@@ -11,26 +11,35 @@ import numpy as np
 import pytest
 import torch
 
-from unroll.data.batch import Batch
+from unroll.data.batch import Batch, FieldSpec
 from unroll.data.buckets import Buckets
-from unroll.data.loader import Share
-from unroll.data.prepared import Spelling, Split
-from unroll.data.readers import READERS
+from unroll.data.loader import ALL, Share
+from unroll.data.prepared import Column, ProbeColumn, SpellingColumn, Split
+from unroll.data.readers.conllu import Conllu
 
 PADDING = 99
+SPEC = {"inputs": FieldSpec(99, unit="words", padding_index=PADDING), "labels": FieldSpec(12, padding_index=-1),
+        "frames": FieldSpec(2), "target": FieldSpec(1), "probe": FieldSpec(2),
+        "spelling": FieldSpec(30, padding_index=PADDING)}  # fmt: skip
 
 
 def offsets(lengths: Iterable[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(list(lengths))]).astype(np.int64)
 
 
-def labelled(lengths: list[int], probed: bool = False, spelling: Spelling | None = None) -> Split:
+def labelled(lengths: list[int], probed: bool = False) -> Split:
     """Sequence s has the tokens s, s, …, and its labels count from 0."""
     tokens = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
     labels = np.concatenate([np.arange(length) for length in lengths]).astype(np.int32)
-    groups = np.where(labels == 0, 1, -1) if probed else None
-    contrasts = np.where(labels == 0, tokens, -1) if probed else None
-    return Split("train", offsets(lengths), tokens, None, labels, None, groups, contrasts, None, spelling)
+    starts = offsets(lengths)
+    fields: dict[str, Column] = {"inputs": Column(tokens, starts), "labels": Column(labels, starts)}
+    if probed:
+        fields["probe"] = ProbeColumn(np.where(labels == 0, 1, -1), starts, np.where(labels == 0, tokens, -1))
+    return Split("train", fields)
+
+
+def buckets(split: Split, batch_size: int, seed: int | None, window: int | None = None, share: Share = ALL) -> Buckets:
+    return Buckets(split, SPEC, ["inputs"], batch_size, seed, window, share=share)
 
 
 def varied(count: int, longest: int = 12) -> list[int]:
@@ -43,13 +52,14 @@ def spelled(lengths: list[int], forms: int) -> tuple[Split, list[str]]:
     words = ["".join(chr(draw.integers(1, 30)) for _ in range(draw.integers(1, 10))) for _ in range(forms)]
     chosen = draw.integers(0, forms, sum(lengths)).astype(np.int32)
     characters = np.array([ord(letter) for word in words for letter in word], np.int32)
-    spelling = Spelling(chosen, offsets(map(len, words)), characters)
-    return labelled(lengths, spelling=spelling), [words[form] for form in chosen]
+    split = labelled(lengths)
+    spelling = SpellingColumn(chosen, split["inputs"].offsets, offsets(map(len, words)), characters)
+    return Split("train", {**split.fields, "spelling": spelling}), [words[form] for form in chosen]
 
 
 def numbers(batch: Batch) -> list[int]:
     """Sequence number of each row of a batch of :func:`labelled`."""
-    return batch.inputs[:, 0].tolist()
+    return batch.sequence("inputs").values[:, 0].tolist()
 
 
 def waste(batches: Iterable[Batch]) -> float:
@@ -66,28 +76,29 @@ def test_every_sequence_comes_once_per_epoch_whole_and_with_its_labels(
     count: int, batch_size: int, seed: int | None
 ) -> None:
     lengths = varied(count)
-    loader = Buckets(labelled(lengths, probed=True), batch_size, PADDING, seed)
+    loader = buckets(labelled(lengths, probed=True), batch_size, seed)
     for _ in range(2):
         seen = []
         batches = list(loader)
         for batch in batches:
-            assert batch.groups is not None
-            assert batch.contrasts is not None
-            assert batch.inputs.shape == batch.targets.shape == batch.mask.shape == batch.groups.shape
-            assert batch.inputs.shape[1] == batch.lengths.max()
+            assert batch.probe is not None
+            groups, contrasts = batch.probe
+            (inputs, ends), labels = batch.sequence("inputs"), batch.sequence("labels").values
+            assert inputs.shape == labels.shape == batch.mask.shape == groups.shape
+            assert inputs.shape[1] == ends.max()
             for row, number in enumerate(numbers(batch)):
                 length, seen = lengths[number], [*seen, number]
-                assert batch.lengths[row] == length
+                assert ends[row] == length
                 assert batch.mask[row].tolist() == [True] * length + [False] * (batch.mask.shape[1] - length)
-                assert (batch.inputs[row, :length] == number).all()
-                assert (batch.inputs[row, length:] == PADDING).all()
-                assert batch.targets[row, :length].tolist() == list(range(length))
-                assert (batch.targets[row, length:] == -1).all()
-                assert batch.groups[row].tolist() == [1] + [-1] * (batch.mask.shape[1] - 1)
-                assert batch.contrasts[row].tolist() == [number] + [-1] * (batch.mask.shape[1] - 1)
+                assert (inputs[row, :length] == number).all()
+                assert (inputs[row, length:] == PADDING).all()
+                assert labels[row, :length].tolist() == list(range(length))
+                assert (labels[row, length:] == -1).all()
+                assert groups[row].tolist() == [1] + [-1] * (batch.mask.shape[1] - 1)
+                assert contrasts[row].tolist() == [number] + [-1] * (batch.mask.shape[1] - 1)
         assert sorted(seen) == list(range(count))
         assert len(batches) == len(loader)
-        assert max(len(batch.inputs) for batch in batches) <= batch_size
+        assert max(len(batch.mask) for batch in batches) <= batch_size
     assert loader.tokens == sum(lengths)
 
 
@@ -96,40 +107,40 @@ def test_real_vectors_come_with_one_target_per_sequence_and_zeros_behind_them() 
     starts = offsets(lengths)
     vectors = np.random.default_rng(1).random((starts[-1], 2), np.float32) + 1
     targets = np.arange(30, dtype=np.float32)
-    split = Split("train", starts, None, vectors, None, targets, None, None, None, None)
+    split = Split("train", {"frames": Column(vectors, starts), "target": Column(targets, None)})
     seen = []
-    for batch in Buckets(split, 7, PADDING, seed=0):
-        for row, target in enumerate(batch.targets.int().tolist()):
+    for batch in Buckets(split, SPEC, ["frames"], 7, seed=0):
+        inputs = batch.sequence("frames").values
+        for row, target in enumerate(batch.single("target").int().tolist()):
             expected = torch.from_numpy(vectors[starts[target] : starts[target + 1]])
-            assert torch.equal(batch.inputs[row, : lengths[target]], expected)
-            assert not batch.inputs[row, lengths[target] :].any()
+            assert torch.equal(inputs[row, : lengths[target]], expected)
+            assert not inputs[row, lengths[target] :].any()
             seen.append(target)
     assert sorted(seen) == list(range(30))
 
 
 @pytest.mark.parametrize("seed", [0, None])
-@pytest.mark.parametrize(("count", "batch_size", "forms"), [(1, 1, 1), (20, 6, 7), (20, 6, 500), (3, 8, 40)])
+@pytest.mark.parametrize(("count", "batch_size", "distinct"), [(1, 1, 1), (20, 6, 7), (20, 6, 500), (3, 8, 40)])
 def test_every_word_is_spelled_by_the_row_of_its_form(
-    count: int, batch_size: int, forms: int, seed: int | None
+    count: int, batch_size: int, distinct: int, seed: int | None
 ) -> None:
     lengths = varied(count)
-    split, words = spelled(lengths, forms)
+    split, words = spelled(lengths, distinct)
     starts, seen = offsets(lengths), 0
-    for batch in Buckets(split, batch_size, PADDING, seed):
-        assert batch.forms is not None
-        assert batch.characters is not None
-        assert batch.character_lengths is not None
-        assert batch.forms.shape == batch.inputs.shape
-        assert batch.forms.dtype == batch.characters.dtype == batch.character_lengths.dtype == torch.int64
-        assert torch.equal(batch.forms >= 0, batch.mask)
-        assert batch.characters.shape == (len(batch.character_lengths), batch.character_lengths.max())
-        for row, length in zip(batch.characters, batch.character_lengths.tolist(), strict=True):
+    for batch in buckets(split, batch_size, seed):
+        assert batch.spelling is not None
+        forms, characters, ends = batch.spelling
+        assert forms.shape == batch.mask.shape
+        assert forms.dtype == characters.dtype == ends.dtype == torch.int64
+        assert torch.equal(forms >= 0, batch.mask)
+        assert characters.shape == (len(ends), ends.max())
+        for row, length in zip(characters, ends.tolist(), strict=True):
             assert PADDING not in row[:length]
             assert (row[length:] == PADDING).all()
         for row, number in enumerate(numbers(batch)):
             for step in range(lengths[number]):
-                form = batch.forms[row, step]
-                letters = batch.characters[form, : batch.character_lengths[form]].tolist()
+                form = forms[row, step]
+                letters = characters[form, : ends[form]].tolist()
                 assert "".join(map(chr, letters)) == words[starts[number] + step]
                 seen += 1
     assert seen == sum(lengths)
@@ -138,54 +149,57 @@ def test_every_word_is_spelled_by_the_row_of_its_form(
 def test_in_training_each_distinct_form_of_the_batch_is_spelled_once() -> None:
     split, _ = spelled(varied(60), 50)
     assert split.spelling is not None
-    for batch in Buckets(split, 3, PADDING, seed=0):
-        assert batch.forms is not None
-        assert batch.characters is not None
-        assert sorted(set(batch.forms[batch.mask].tolist())) == list(range(len(batch.characters)))
-        places = [place for n in numbers(batch) for place in range(split.offsets[n], split.offsets[n + 1])]
-        assert len(batch.characters) == len(set(split.spelling.forms[places].tolist()))
-        assert len(batch.characters) < 50  # not those of the whole split
+    starts = offsets(varied(60))
+    for batch in buckets(split, 3, seed=0):
+        assert batch.spelling is not None
+        forms, characters, _ = batch.spelling
+        assert sorted(set(forms[batch.mask].tolist())) == list(range(len(characters)))
+        places = [place for n in numbers(batch) for place in range(starts[n], starts[n + 1])]
+        assert len(characters) == len(set(split.spelling.values[places].tolist()))
+        assert len(characters) < 50  # not those of the whole split
 
 
 def test_in_evaluation_every_batch_has_the_same_table_of_the_whole_split() -> None:
     split, _ = spelled(varied(60), 50)
-    loader = Buckets(split, 4, PADDING, seed=None)
+    loader = buckets(split, 4, seed=None)
     batches = [*loader, *loader]
+    tables = [batch.spelling for batch in batches if batch.spelling is not None]
     assert split.spelling is not None
-    assert all(batch.characters is batches[0].characters for batch in batches)
-    assert all(batch.character_lengths is batches[0].character_lengths for batch in batches)
-    assert batches[0].characters is not None
-    assert len(batches[0].characters) == 50
-    found = torch.cat([batch.forms[batch.mask] for batch in batches[: len(loader)] if batch.forms is not None])
-    assert sorted(found.tolist()) == sorted(split.spelling.forms.tolist())
+    assert len(tables) == len(batches)
+    assert all(table.characters is tables[0].characters for table in tables)
+    assert all(table.lengths is tables[0].lengths for table in tables)
+    assert len(tables[0].characters) == 50
+    found = [table.forms[batch.mask] for table, batch in zip(tables[: len(loader)], batches, strict=False)]
+    assert sorted(torch.cat(found).tolist()) == sorted(split.spelling.values.tolist())
 
 
 def test_a_share_without_a_word_has_one_form_that_no_place_refers_to() -> None:
     split, _ = spelled([3, 5], 50)
     for window in (None, 2):  # in the last window of two only one sequence is left
-        *_, batch = Buckets(split, 2, PADDING, 0, window, share=Share(2, 3) if window is None else Share(0, 2))
+        *_, batch = buckets(split, 2, 0, window, share=Share(2, 3) if window is None else Share(0, 2))
         assert not batch.mask.any()
-        assert batch.characters is not None and batch.character_lengths is not None and batch.forms is not None
-        assert len(batch.characters) == len(batch.character_lengths) == 1
-        assert (batch.forms == -1).all()
+        assert batch.spelling is not None
+        forms, characters, ends = batch.spelling
+        assert len(characters) == len(ends) == 1
+        assert (forms == -1).all()
 
 
 def test_words_that_are_not_spelled_give_none() -> None:
     for seed in (0, None):
-        for batch in Buckets(labelled(varied(9)), 4, PADDING, seed):
-            assert (batch.forms, batch.characters, batch.character_lengths) == (None, None, None)
+        for batch in buckets(labelled(varied(9)), 4, seed):
+            assert batch.spelling is None
 
 
 def test_a_split_that_is_spelled_has_the_same_batches_beside() -> None:
     split, _ = spelled(varied(60), 50)
-    for one, other in zip(Buckets(split, 4, PADDING, 3), Buckets(labelled(varied(60)), 4, PADDING, 3), strict=True):
-        assert torch.equal(one.inputs, other.inputs)
-        assert torch.equal(one.targets, other.targets)
+    for one, other in zip(buckets(split, 4, 3), buckets(labelled(varied(60)), 4, 3), strict=True):
+        for role in ("inputs", "labels"):
+            assert torch.equal(one.sequence(role).values, other.sequence(role).values)
 
 
 def test_every_epoch_has_a_new_order_and_the_same_seed_the_same_orders() -> None:
     def orders(seed: int) -> list[list[list[int]]]:
-        loader = Buckets(labelled(varied(300)), 2, PADDING, seed)
+        loader = buckets(labelled(varied(300)), 2, seed)
         return [[numbers(batch) for batch in loader] for _ in range(3)]
 
     first, again, other = orders(4), orders(4), orders(5)
@@ -197,10 +211,10 @@ def test_every_epoch_has_a_new_order_and_the_same_seed_the_same_orders() -> None
 
 
 def test_without_a_seed_the_order_is_fixed_and_padding_is_least() -> None:
-    loader = Buckets(labelled(varied(300)), 8, PADDING, None)
+    loader = buckets(labelled(varied(300)), 8, None)
     first, second = [numbers(batch) for batch in loader], [numbers(batch) for batch in loader]
     assert first == second
-    assert waste(loader) <= waste(Buckets(labelled(varied(300)), 8, PADDING, seed=0))
+    assert waste(loader) <= waste(buckets(labelled(varied(300)), 8, seed=0))
 
 
 def test_padding_is_at_most_a_twentieth_of_a_corpus_of_varied_lengths() -> None:
@@ -210,7 +224,7 @@ def test_padding_is_at_most_a_twentieth_of_a_corpus_of_varied_lengths() -> None:
     longest = [max(lengths[i : i + 32]) * 32 for i in range(0, len(lengths), 32)]
     assert sum(longest) > 2 * sum(lengths)
     split = labelled(lengths)
-    wasted = {seed: waste(Buckets(split, 32, PADDING, seed)) for seed in (0, 1, 2, None)}
+    wasted = {seed: waste(buckets(split, 32, seed)) for seed in (0, 1, 2, None)}
     assert max(wasted.values()) <= 0.05, wasted
 
 
@@ -220,8 +234,54 @@ def test_padding_is_at_most_a_twentieth_of_ud_english_ewt(tmp_path: Path) -> Non
         pytest.skip("UNROLL_MIRROR names no folder with ud-english-ewt/en_ewt-ud-train.conllu.xz")
     path = tmp_path / "train.conllu"
     path.write_bytes(lzma.decompress(packed.read_bytes()))
-    lengths = [len(example.tokens) for example in READERS["conllu"](path, probe=None, contrast=None)]
+    lengths = [len(record["tokens"]) for record in Conllu().read(path)]
     assert len(lengths) == 12_544
     split = labelled(lengths)
-    wasted = {seed: waste(Buckets(split, 32, PADDING, seed)) for seed in (0, 1, 2, None)}
+    wasted = {seed: waste(buckets(split, 32, seed)) for seed in (0, 1, 2, None)}
     assert max(wasted.values()) <= 0.05, wasted
+
+
+@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize("cap", [1, 12, 40, 10_000])
+def test_a_batch_has_no_more_steps_than_its_limit_unless_a_record_alone_has(cap: int, seed: int | None) -> None:
+    lengths = varied(200)
+    loader = Buckets(labelled(lengths), SPEC, ["inputs"], 16, seed, batch_tokens=cap)
+    for _ in range(2):
+        batches = list(loader)
+        assert sorted(number for batch in batches for number in numbers(batch)) == list(range(200))
+        assert all(batch.mask.numel() <= cap or len(batch.mask) == 1 for batch in batches)
+        assert max(len(batch.mask) for batch in batches) <= 16
+        assert len(batches) == len(loader)
+    if cap == 40:  # as many as may be together: a longer batch would break the limit
+        assert sum(batch.mask.numel() for batch in batches) / len(batches) > 30
+
+
+def two_sided(sources: list[int], targets: list[int]) -> Split:
+    """Records of two sequences, whose symbols are the number of the record."""
+    fields: dict[str, Column] = {}
+    for role, lengths in {"source": sources, "target": targets}.items():
+        fields[role] = Column(np.repeat(np.arange(len(lengths)), lengths).astype(np.int32), offsets(lengths))
+    return Split("train", fields)
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_two_sequences_of_different_lengths_are_padded_each_to_its_own_longest(seed: int | None) -> None:
+    sources, targets = varied(60), varied(60, longest=30)[::-1]
+    spec = {"source": FieldSpec(60, padding_index=PADDING), "target": FieldSpec(60, padding_index=PADDING)}
+    seen = []
+    for batch in Buckets(two_sided(sources, targets), spec, ["source", "target"], 7, seed):
+        (source, source_ends), (target, target_ends) = batch.sequence("source"), batch.sequence("target")
+        assert source.shape[1] == source_ends.max()
+        assert target.shape[1] == target_ends.max()
+        for row, number in enumerate(source[:, 0].tolist()):
+            assert source[row].tolist() == [number] * sources[number] + [PADDING] * (source.shape[1] - sources[number])
+            assert target[row].tolist() == [number] * targets[number] + [PADDING] * (target.shape[1] - targets[number])
+            seen.append(number)
+    assert sorted(seen) == list(range(60))
+
+
+def test_records_of_one_length_are_sorted_by_the_next_sequence() -> None:
+    sources, targets = [3, 3, 3, 1, 3], [5, 2, 9, 7, 1]
+    spec = {"source": FieldSpec(5, padding_index=PADDING), "target": FieldSpec(5, padding_index=PADDING)}
+    loader = Buckets(two_sided(sources, targets), spec, ["source", "target"], 1, None)
+    assert [int(batch.sequence("source").values[0, 0]) for batch in loader] == [3, 4, 1, 0, 2]

@@ -97,8 +97,8 @@ Sequence = tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]
 
 def sequences(name: str, path: Path) -> list[Sequence]:
     """What a network reads of each item, by the corpus's own reader: without its labels, its marks and its number."""
-    read = corpus_of(corpora(CONF)[name]).read
-    return [(tuple(item.tokens), tuple(map(tuple, item.vectors))) for item in read(path)]
+    read = corpus_of(corpora(CONF)[name]).reader.read
+    return [(tuple(record.get("tokens", ())), tuple(map(tuple, record.get("frames", ())))) for record in read(path)]
 
 
 @pytest.fixture(scope="module", params=GENERATORS)

@@ -6,40 +6,43 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from unroll.data import prepared
 from unroll.data.corpus import SPLITS, Corpus
+from unroll.data.fields import Record
 from unroll.data.prepare import prepare
-from unroll.data.prepared import Spelling, Split, open_split
-from unroll.data.readers import READERS, Example
+from unroll.data.prepared import SpellingColumn, Split, open_split
+from unroll.data.readers import Reader
+from unroll.data.readers.columns import Columns
+from unroll.data.readers.conllu import Conllu
+from unroll.data.readers.series import Series
+from unroll.data.readers.text import Text
 from unroll.data.vectors import load_vectors
-from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import END, PADDING, UNKNOWN, CharacterVocabulary
 from unroll.errors import BadInput
 
-words = partial(READERS["text"], unit="words")
-characters = partial(READERS["text"], unit="characters")
-columns = partial(READERS["columns"], token_column=0, label_column=1, scheme=None)
-conllu = partial(READERS["conllu"], probe="Attractors", contrast="Contrast")
+words, characters = Text("words"), Text("characters")
+columns = Columns(token_column=0, label_column=1, scheme=None)
+conllu = Conllu(probe="Attractors", contrast="Contrast")
 
 
 def corpus(
     folder: Path,
-    read: Callable[[Path], Iterator[Example]],
+    reader: Reader,
     *contents: str,
     cuts: tuple[float, float] | None = None,
-    unit: str = "words",
     sentence_end: bool = False,
     lowercase: bool = False,
     normalize: bool = False,
     min_count: int = 1,
     vectors: str | None = None,
-    scheme: str | None = None,
 ) -> Corpus:
     """A corpus whose splits have ``contents``, in the order of train, validation and test."""
     files = {split: folder / f"{split}.txt" for split, _ in zip(SPLITS, contents, strict=False)}
@@ -48,21 +51,33 @@ def corpus(
     if vectors is not None:
         (folder / "vectors.txt").write_text(vectors, encoding="utf-8")
     source = None if vectors is None else folder / "vectors.txt"
-    return Corpus(read, files, cuts, unit, sentence_end, lowercase, normalize, min_count, source, scheme)
+    return Corpus(reader, files, cuts, sentence_end, lowercase, normalize, min_count, source)
 
 
 def opened(out: Path, split: str) -> Split:
     return open_split(out / ("test" if split == "test" else "fit") / split)
 
 
-def vocabulary(out: Path) -> Vocabulary:
-    return Vocabulary.load(out / "fit" / "vocabulary.json")
+def vocabularies(out: Path) -> Vocabularies:
+    return Vocabularies.load(out / "fit" / "vocabulary.json")
+
+
+def symbols(out: Path) -> list[str]:
+    return list(vocabularies(out).symbols("tokens").symbols)
+
+
+def names(out: Path, field: str) -> list[str]:
+    return list(vocabularies(out)[field].spec.names)
+
+
+def letters(out: Path) -> list[str]:
+    known = vocabularies(out)["spelling"]
+    assert isinstance(known, CharacterVocabulary)
+    return list(known.characters)
 
 
 def decoded(out: Path, split: str) -> list[str]:
-    tokens = opened(out, split).tokens
-    assert tokens is not None
-    return [vocabulary(out).tokens[number] for number in tokens]
+    return [symbols(out)[number] for number in opened(out, split)["tokens"].values]
 
 
 @pytest.mark.parametrize("part", [1, 3, 100])
@@ -70,16 +85,16 @@ def test_tokens_are_counted_in_parts_of_any_size(part: int, tmp_path: Path, monk
     monkeypatch.setattr(prepared, "PART", part)
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "b a\nb c b a\n", "a\n"), out)
-    assert opened(out, "train").counts(len(vocabulary(out).tokens)).tolist() == [
-        decoded(out, "train").count(token) for token in vocabulary(out).tokens
+    assert opened(out, "train")["tokens"].counts(len(symbols(out))).tolist() == [
+        decoded(out, "train").count(token) for token in symbols(out)
     ]
 
 
 def test_the_vocabulary_is_of_train_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, columns, "a X\nb Y\n", "a X\nc Z\n", "d Z\n"), out)
-    assert vocabulary(out).tokens[3:] == ["a", "b"]
-    assert vocabulary(out).labels == ["X", "Y"]
+    assert symbols(out)[3:] == ["a", "b"]
+    assert names(out, "labels") == ["X", "Y"]
     assert decoded(out, "validation") == ["a", UNKNOWN]
     assert decoded(out, "test") == [UNKNOWN]
 
@@ -87,7 +102,7 @@ def test_the_vocabulary_is_of_train_alone(tmp_path: Path) -> None:
 def test_labels_that_train_does_not_have_are_minus_one(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, columns, "a X\nb Y\n", "a Y\nc Z\n", "d X\n"), out)
-    assert [opened(out, split).labels.tolist() for split in SPLITS] == [[0, 1], [1, -1], [0]]
+    assert [opened(out, split)["labels"].values.tolist() for split in SPLITS] == [[0, 1], [1, -1], [0]]
 
 
 def test_test_is_written_apart_from_what_training_may_read(tmp_path: Path) -> None:
@@ -105,14 +120,14 @@ def test_test_is_written_apart_from_what_training_may_read(tmp_path: Path) -> No
 def test_min_count_is_how_often_train_must_have_a_token(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "a a a b b c\n", "c c c b\n", "a\n", min_count=2), out)
-    assert vocabulary(out).tokens[3:] == ["a", "b"]
+    assert symbols(out)[3:] == ["a", "b"]
     assert decoded(out, "validation") == [UNKNOWN, UNKNOWN, UNKNOWN, "b"]
 
 
 def test_lowercase_folds_before_it_counts(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "The the b\n", "THE\n", "B\n", lowercase=True, min_count=2), out)
-    assert vocabulary(out).tokens[3:] == ["the"]
+    assert symbols(out)[3:] == ["the"]
     assert decoded(out, "validation") == ["the"]
 
 
@@ -120,10 +135,10 @@ def test_numerals_and_addresses_share_a_token_before_they_are_counted(tmp_path: 
     out = tmp_path / "out"
     contents = ("3 1,000 a\n", "-7.5% www.example.org\n", "ann@example.org a\n")
     prepare(corpus(tmp_path, words, *contents, normalize=True, min_count=2), out)
-    assert vocabulary(out).tokens[3:] == ["[NUM]"]  # seen twice; an address never was, and is unknown
+    assert symbols(out)[3:] == ["[NUM]"]  # seen twice; an address never was, and is unknown
     assert [decoded(out, split) for split in SPLITS] == [["[NUM]", "[NUM]", UNKNOWN], ["[NUM]", UNKNOWN], [UNKNOWN] * 2]
     prepare(corpus(tmp_path, words, "www.x.org 3 Dog\n", *contents[1:], normalize=True, lowercase=True), out)
-    assert vocabulary(out).tokens[3:] == ["[NUM]", "[URL]", "dog"]
+    assert symbols(out)[3:] == ["[NUM]", "[URL]", "dog"]
     assert [decoded(out, split) for split in ("validation", "test")] == [["[NUM]", "[URL]"], ["[URL]", UNKNOWN]]
 
 
@@ -137,9 +152,9 @@ def test_lowercase_loses_no_character(tmp_path: Path) -> None:
     # İ is one character in upper case and two in lower case: counted as one and written as two, it would shift
     # every sequence behind it and push the last character out of the file.
     out = tmp_path / "out"
-    prepare(corpus(tmp_path, characters, "İab\nCd\n", "a\n", "b\n", unit="characters", lowercase=True), out)
+    prepare(corpus(tmp_path, characters, "İab\nCd\n", "a\n", "b\n", lowercase=True), out)
     assert "".join(decoded(out, "train")).endswith("ab\ncd\n")
-    second = opened(out, "train").offsets[1]
+    second = opened(out, "train")["tokens"].begins[1]
     assert decoded(out, "train")[second:] == ["c", "d", "\n"]
 
 
@@ -147,7 +162,7 @@ def test_a_sentence_end_follows_each_sequence(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "a b\nc\n", "a\n", "b\n", sentence_end=True), out)
     assert decoded(out, "train") == ["a", "b", END, "c", END]
-    assert opened(out, "train").offsets.tolist() == [0, 3, 5]
+    assert opened(out, "train")["tokens"].begins.tolist() == [0, 3]
 
 
 @pytest.mark.parametrize(("cuts", "borders"), [((7, 5), (7, 12)), ((1_0, 1), (10, 11)), ((3, 2), (3, 5))])
@@ -155,23 +170,27 @@ def test_cuts_by_tokens_are_exact_and_cut_through_sequences(
     cuts: tuple[float, float], borders: tuple[int, int], tmp_path: Path
 ) -> None:
     # Lines of 3, 4, 5 and 3 words; every second word is probed.
-    def read(path: Path) -> Iterator[Example]:
-        begin = 0
-        for length in (3, 4, 5, 3):
-            tokens = [f"w{n}" for n in range(begin, begin + length)]
-            probes = [(n - begin, str(n % 4), f"w{n - 1}") for n in range(begin, begin + length) if n % 2]
-            yield Example(tokens, [token.upper() for token in tokens], probes)
-            begin += length
+    class Made(Conllu):
+        def read(self, path: Path) -> Iterator[Record]:
+            begin = 0
+            for length in (3, 4, 5, 3):
+                tokens = [f"w{n}" for n in range(begin, begin + length)]
+                probe = [(n - begin, str(n % 4), f"w{n - 1}") for n in range(begin, begin + length) if n % 2]
+                labels = [token.upper() for token in tokens]
+                yield {"tokens": tokens, "labels": labels, "probe": probe, "document": True}
+                begin += length
 
-    one = corpus(tmp_path, read, "", cuts=cuts)
+    one = corpus(tmp_path, Made("A", "B"), "", cuts=cuts)
     bounds = [0, *borders, 15]
     for number, split in enumerate(SPLITS):
-        parts = [example for name, example in one.examples() if name == split]
+        parts = [record for name, record in one.records() if name == split]
         wanted = range(bounds[number], bounds[number + 1])
-        assert [token for part in parts for token in part.tokens] == [f"w{n}" for n in wanted]
-        assert [label for part in parts for label in part.labels or ()] == [f"W{n}" for n in wanted]
-        probed = [(part.tokens[at], contrast) for part in parts for at, _, contrast in part.probes]
+        assert [token for part in parts for token in part["tokens"]] == [f"w{n}" for n in wanted]
+        assert [label for part in parts for label in part["labels"]] == [f"W{n}" for n in wanted]
+        probed = [(part["tokens"][at], contrast) for part in parts for at, _, contrast in part["probe"]]
         assert probed == [(f"w{n}", f"w{n - 1}") for n in wanted if n % 2]
+        begun = [part["tokens"][0] for part in parts if part["document"]]  # what is cut off begins no document
+        assert begun == [f"w{n}" for n in (0, 3, 7, 12) if n in wanted]
 
 
 @pytest.mark.parametrize("sentence_end", [False, True])
@@ -184,7 +203,7 @@ def test_cuts_by_shares_are_exact(
     line = "a b c\n" if sentence_end else "a b c d\n"  # four tokens either way
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, line * 25, cuts=cuts, sentence_end=sentence_end), out)
-    assert [opened(out, split).steps for split in SPLITS[: len(sizes)]] == sizes
+    assert [opened(out, split)["tokens"].steps for split in SPLITS[: len(sizes)]] == sizes
     assert (out / "test" / "test").exists() == (len(sizes) == 3)
 
 
@@ -195,8 +214,8 @@ def test_every_share_in_hundredths_cuts_exactly(tmp_path: Path) -> None:
     for hundredths in range(1, 99):
         one = corpus(tmp_path, words, text, cuts=(hundredths / 100, 0.01))
         sizes = dict.fromkeys(SPLITS, 0)
-        for split, example in one.examples():
-            sizes[split] += len(example.tokens)
+        for split, record in one.records():
+            sizes[split] += len(record["tokens"])
         if sizes != {"train": hundredths, "validation": 1, "test": 99 - hundredths}:
             wrong.append((hundredths / 100, sizes))
     assert not wrong
@@ -206,9 +225,9 @@ def test_a_corpus_of_one_file_of_series_is_cut_between_its_sequences(tmp_path: P
     # `unroll data add one.series` writes exactly these settings.
     lines = "".join(f"{n}\t0.5,1 0.25,0\n" for n in range(10))
     out = tmp_path / "out"
-    prepare(corpus(tmp_path, READERS["series"], lines, cuts=(0.8, 0.1), unit="steps"), out)
-    targets = [opened(out, split).targets for split in SPLITS]
-    assert [part.tolist() for part in targets if part is not None] == [list(range(8)), [8], [9]]
+    prepare(corpus(tmp_path, Series(), lines, cuts=(0.8, 0.1)), out)
+    targets = [opened(out, split)["target"].values.tolist() for split in SPLITS]
+    assert targets == [list(range(8)), [8], [9]]
 
 
 @pytest.mark.parametrize(
@@ -237,35 +256,30 @@ def test_every_array_is_memory_mapped(tmp_path: Path) -> None:
     series = tmp_path / "series"
     series.mkdir()
     prepare(corpus(tmp_path, conllu, rows, rows, rows), tmp_path / "a")
-    prepare(corpus(series, READERS["series"], *["1\t0.5,1\n"] * 3, unit="steps"), tmp_path / "b")
+    prepare(corpus(series, Series(), *["1\t0.5,1\n"] * 3), tmp_path / "b")
     for split in SPLITS:
-        tokens, vectors = opened(tmp_path / "a", split), opened(tmp_path / "b", split)
-        assert tokens.spelling is not None
-        for array in (tokens.tokens, tokens.labels, tokens.groups, tokens.contrasts, vectors.vectors, vectors.targets,
-                      *tokens.spelling):  # fmt: skip
-            assert isinstance(array, np.memmap)
-            assert array.mode == "r"
-        assert isinstance(tokens.offsets.base, np.memmap)
+        columns = [*opened(tmp_path / "a", split).fields.values(), *opened(tmp_path / "b", split).fields.values()]
+        assert len(columns) == 7  # tokens, labels, documents, probe, spelling; frames, target
+        for array in (array for column in columns for array in vars(column).values() if array is not None):
+            mapped = array if isinstance(array, np.memmap) else array.base
+            assert isinstance(mapped, np.memmap)
+            assert mapped.mode == "r"
 
 
 def test_real_vectors_come_back_as_they_were(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(
-        corpus(tmp_path, READERS["series"], "1\t0.5,1 0.25,0\n-2\t3,4\n", "1\t0,0\n", "7\t1,2\n", unit="steps"), out
-    )
+    prepare(corpus(tmp_path, Series(), "1\t0.5,1 0.25,0\n-2\t3,4\n", "1\t0,0\n", "7\t1,2\n"), out)
     train = opened(out, "train")
-    assert train.vectors is not None
-    assert train.targets is not None
-    assert train.vectors.tolist() == [[0.5, 1.0], [0.25, 0.0], [3.0, 4.0]]
-    assert train.targets.tolist() == [1.0, -2.0]
-    assert train.lengths.tolist() == [2, 1]
-    assert vocabulary(out).spec.input_size == 2
+    assert train["frames"].values.tolist() == [[0.5, 1.0], [0.25, 0.0], [3.0, 4.0]]
+    assert train["target"].values.tolist() == [1.0, -2.0]
+    assert train["frames"].lengths.tolist() == [2, 1]
+    assert vocabularies(out).spec["frames"].size == 2
 
 
 @pytest.mark.parametrize("contents", [("1\t0,1\n1\t0\n", "1\t0,1\n", "1\t0,1\n"), ("1\t0,1\n", "1\t0\n", "1\t0,1\n")])
 def test_series_of_two_widths_are_one_sentence(contents: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"correct the (line|files)"):
-        prepare(corpus(tmp_path, READERS["series"], *contents, unit="steps"), tmp_path / "out")
+        prepare(corpus(tmp_path, Series(), *contents), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -284,18 +298,17 @@ def test_probes_and_contrasts_land_on_the_right_token(tmp_path: Path) -> None:
     prepare(
         corpus(tmp_path, conllu, train, sentence("it", "barks"), sentence("bark/Attractors=3"), sentence_end=True), out
     )
-    index, split = vocabulary(out).index, opened(out, "train")
-    assert split.groups is not None
-    assert split.contrasts is not None
-    assert vocabulary(out).groups == ["2", "10"]  # as numbers are ordered; 3, of test, is unknown
+    index, probe = vocabularies(out).symbols("tokens").index, opened(out, "train").probe
+    assert probe is not None
+    assert names(out, "probe") == ["2", "10"]  # as numbers are ordered; 3, of test, is unknown
     found = {
-        n: (decoded(out, "train")[n], vocabulary(out).groups[group], int(split.contrasts[n]))
-        for n, group in enumerate(split.groups.tolist())
+        n: (decoded(out, "train")[n], names(out, "probe")[group], int(probe.contrasts[n]))
+        for n, group in enumerate(probe.values.tolist())
         if group >= 0
     }
     assert found == {1: ("bark", "10", index["barks"]), 9: ("barks", "2", index["bark"]), 12: ("is", "2", -1)}
-    assert all(split.contrasts[n] == -1 for n in range(split.steps) if n not in found)
-    assert opened(out, "validation").groups is None
+    assert all(probe.contrasts[n] == -1 for n in range(probe.steps) if n not in found)
+    assert (opened(out, "validation")["probe"].values == -1).all()
 
 
 @pytest.mark.parametrize(
@@ -305,15 +318,16 @@ def test_probes_and_contrasts_land_on_the_right_token(tmp_path: Path) -> None:
 def test_nothing_is_left_when_a_reader_fails_half_way(error: BaseException, failing_pass: int, tmp_path: Path) -> None:
     passes = 0
 
-    def read(path: Path) -> Iterator[Example]:
-        nonlocal passes
-        passes += path.name == "train.txt"
-        for number, example in enumerate(words(path)):
-            if passes == failing_pass and number == 3:
-                raise error
-            yield example
+    class Failing(Text):
+        def read(self, path: Path) -> Iterator[Record]:
+            nonlocal passes
+            passes += path.name == "train.txt"
+            for number, record in enumerate(super().read(path)):
+                if passes == failing_pass and number == 3:
+                    raise error
+                yield record
 
-    one = corpus(tmp_path, read, "a b\n" * 9, "a\n", "b\n")
+    one = corpus(tmp_path, Failing(), "a b\n" * 9, "a\n", "b\n")
     home, before = tmp_path / "home", sorted(tmp_path.rglob("*"))
     home.mkdir()
     with pytest.raises(type(error)):
@@ -335,19 +349,17 @@ def test_a_failure_keeps_what_was_prepared_before(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, sys
-from functools import partial
 from pathlib import Path
 from unroll.data.corpus import Corpus
 from unroll.data.prepare import prepare
-from unroll.data.readers import READERS
+from unroll.data.readers.text import Text
 from unroll.errors import BadInput
 
 folder = Path(sys.argv[1])
 files = {split: folder / f"{split}.txt" for split in ("train", "validation", "test")}
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond it fails as one on a full disk does
 try:
-    read = partial(READERS["text"], unit="words")
-    prepare(Corpus(read, files, None, "words", False, False, False, 1, None, None), folder / "home" / "out")
+    prepare(Corpus(Text(), files, None, False, False, False, 1, None), folder / "home" / "out")
 except BadInput as error:
     print(error)
     sys.exit(2)
@@ -382,16 +394,14 @@ def test_a_folder_that_is_no_split_is_one_sentence(tmp_path: Path) -> None:
 
 PREPARE = """
 import sys
-from functools import partial
 from pathlib import Path
 from unroll.data.corpus import Corpus
 from unroll.data.prepare import prepare
-from unroll.data.readers import READERS
+from unroll.data.readers.columns import Columns
 
 folder = Path(sys.argv[1])
 files = {split: folder / f"{split}.txt" for split in ("train", "validation", "test")}
-read = partial(READERS["columns"], token_column=0, label_column=1, scheme=None)
-prepare(Corpus(read, files, None, "words", False, False, True, 1, folder / "vectors.txt", None), folder / sys.argv[2])
+prepare(Corpus(Columns(), files, None, False, False, True, 1, folder / "vectors.txt"), folder / sys.argv[2])
 """
 
 
@@ -404,15 +414,15 @@ def test_preparing_twice_writes_the_same_bytes(tmp_path: Path) -> None:
         files = [path for path in (tmp_path / seed).rglob("*") if path.is_file()]
         found.append({path.relative_to(tmp_path / seed): path.read_bytes() for path in files})
     assert found[0] == found[1]
-    assert {"vectors.npy", "coverage.json", "form_characters.npy"} < {path.name for path in found[0]}
+    assert {"vectors.npy", "coverage.json", "characters.npy"} < {path.name for path in found[0]}
 
 
 def spelled(out: Path, split: str) -> list[str]:
     """Every token of a split, put together from the characters of its form."""
-    found, names = opened(out, split).spelling, vocabulary(out).characters
+    found, known = opened(out, split).spelling, letters(out)
     assert found is not None
-    bounds = [slice(*found.offsets[form : form + 2]) for form in found.forms]
-    return ["".join(names[character] for character in found.characters[bound]) for bound in bounds]
+    bounds = [slice(*found.form_offsets[form : form + 2]) for form in found.values]
+    return ["".join(known[character] for character in found.characters[bound]) for bound in bounds]
 
 
 def test_labelled_words_are_spelled_as_they_are_written(tmp_path: Path) -> None:
@@ -425,15 +435,15 @@ def test_labelled_words_are_spelled_as_they_are_written(tmp_path: Path) -> None:
         assert spelled(out, split) == train
         found = opened(out, split).spelling
         assert found is not None
-        assert found.forms.tolist() == [0, 1, 2, 3, 1, 4, 5]  # in the order in which they first come
-        assert len(found.offsets) == 7  # each distinct form once
-    assert vocabulary(out).characters == [PADDING, UNKNOWN, *sorted(set("".join(train)))]
+        assert found.values.tolist() == [0, 1, 2, 3, 1, 4, 5]  # in the order in which they first come
+        assert len(found.form_offsets) == 7  # each distinct form once
+    assert letters(out) == [PADDING, UNKNOWN, *sorted(set("".join(train)))]
 
 
 def test_characters_are_of_train_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, columns, "ab X\n", "bä X\n", "zab X\nab X\n"), out)
-    assert vocabulary(out).characters == [PADDING, UNKNOWN, "a", "b"]
+    assert letters(out) == [PADDING, UNKNOWN, "a", "b"]
     assert spelled(out, "validation") == [f"b{UNKNOWN}"]
     assert spelled(out, "test") == [f"{UNKNOWN}ab", "ab"]
 
@@ -441,33 +451,33 @@ def test_characters_are_of_train_alone(tmp_path: Path) -> None:
 def test_every_split_numbers_its_own_forms(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, columns, "a X\nb X\n", "b X\na X\nb X\n", "b X\n"), out)
-    numbers = [found.forms.tolist() for split in SPLITS if (found := opened(out, split).spelling)]
+    numbers = [found.values.tolist() for split in SPLITS if (found := opened(out, split).spelling)]
     assert numbers == [[0, 1], [0, 1, 0], [0]]
 
 
 @pytest.mark.parametrize(
-    ("read", "unit", "sentence_end"),
-    [(words, "words", False), (columns, "words", True), (characters, "characters", False)],
+    ("reader", "sentence_end"),
+    [(words, False), (columns, True), (characters, False)],
     ids=["without labels", "with sentence ends", "characters"],
 )
-def test_what_is_not_labelled_words_is_not_spelled(
-    read: Callable[[Path], Iterator[Example]], unit: str, sentence_end: bool, tmp_path: Path
-) -> None:
+def test_what_is_not_labelled_words_is_not_spelled(reader: Reader, sentence_end: bool, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(corpus(tmp_path, read, *["a X\n"] * 3, unit=unit, sentence_end=sentence_end), out)
-    assert vocabulary(out).spec.character_count == 0
+    prepare(corpus(tmp_path, reader, *["a X\n"] * 3, sentence_end=sentence_end), out)
+    assert "spelling" not in vocabularies(out)
     assert all(opened(out, split).spelling is None for split in SPLITS)
-    assert not list(out.rglob("form*"))
+    assert not list(out.rglob("characters*"))
 
 
 def test_words_of_raw_text_are_spelled_like_those_of_a_corpus(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, columns, *[f"the X\n{'x' * 99} X\nthe X\nThe X\n"] * 3), out)
     known = opened(out, "test").spelling
-    made = Spelling.of(["the", "x" * 99, "the", "The"], vocabulary(out))
+    characters = vocabularies(out)["spelling"]
+    assert isinstance(characters, CharacterVocabulary)
+    made = SpellingColumn.of(["the", "x" * 99, "the", "The"], characters)
     assert known is not None
-    for one, other in zip(known, made, strict=True):
-        assert one.tolist() == other.tolist()
+    for name in ("values", "form_offsets", "characters"):
+        assert getattr(known, name).tolist() == getattr(made, name).tolist()
 
 
 def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) -> None:
@@ -488,9 +498,10 @@ def test_a_word_without_a_character_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_labels_that_tell_spans_say_so(tmp_path: Path) -> None:
-    for scheme in ("bio", None):
-        prepare(corpus(tmp_path, columns, *["a O\n"] * 3, scheme=scheme), tmp_path / "out")
-        assert vocabulary(tmp_path / "out").spec.scheme == scheme
+    schemes: tuple[Literal["bio"] | None, ...] = ("bio", None)
+    for scheme in schemes:
+        prepare(corpus(tmp_path, Columns(scheme=scheme), *["a O\n"] * 3), tmp_path / "out")
+        assert vocabularies(tmp_path / "out").spec["labels"].scheme == scheme
 
 
 VECTORS = "a 1 2\nnew 3 4\nb 5 6\nd 7 8\n"
@@ -499,8 +510,8 @@ VECTORS = "a 1 2\nnew 3 4\nb 5 6\nd 7 8\n"
 def test_with_vectors_the_vocabulary_is_the_words_of_train_and_of_the_file(tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(corpus(tmp_path, words, "c c B B a a x\n", "new B\n", "New d x b\n", min_count=2, vectors=VECTORS), out)
-    assert vocabulary(out).tokens[3:] == ["B", "a", "c", "new", "b", "d"]
-    assert vocabulary(out).spec.vector_size == 2
+    assert symbols(out)[3:] == ["B", "a", "c", "new", "b", "d"]
+    assert vocabularies(out).spec["tokens"].vector_size == 2
     # A word of test that training never saw has its vector, in lower case if need be.
     assert decoded(out, "test") == ["new", "d", UNKNOWN, "b"]
     assert decoded(out, "validation") == ["new", "B"]
@@ -542,7 +553,7 @@ def test_without_vectors_nothing_is_written_and_nothing_said(
 ) -> None:
     prepare(corpus(tmp_path, words, "a\n", "a\n", "a\n"), tmp_path / "out")
     assert capsys.readouterr() == ("", "")
-    assert vocabulary(tmp_path / "out").spec.vector_size == 0
+    assert vocabularies(tmp_path / "out").spec["tokens"].vector_size == 0
 
 
 def test_bad_vectors_leave_nothing(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import zipfile
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,11 @@ import conllu
 import pytest
 
 import unroll.data.readers
-from unroll.data.readers import READERS, Example, guess
+from unroll.data.fields import Record
+from unroll.data.readers import READERS, Reader, guess
+from unroll.data.readers.columns import Columns
+from unroll.data.readers.conllu import Conllu
+from unroll.data.readers.text import Text
 from unroll.errors import BadInput
 
 CONLLU = """# newdoc id = weblog
@@ -45,18 +47,25 @@ CONLLU = """# newdoc id = weblog
 COLUMNS = "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter NNP B-PER\nBlackburn NNP I-PER\n"
 SERIES = "0.75\t0.5,1 0.9,0 0.25,1\n\n-1e-1\t1,0\n"
 
-conllu_reader = partial(READERS["conllu"], probe="Attractors", contrast="Contrast")
-columns_reader = partial(READERS["columns"], token_column=0, label_column=-1, scheme="bio")
+conllu_reader = Conllu(probe="Attractors", contrast="Contrast")
+columns_reader = Columns(token_column=0, label_column=-1, scheme="bio")
+
+
+def tagged(tokens: list[str], labels: list[str], probe: list[tuple[int, str, str]] | None = None) -> Record:
+    """A record of words with labels, with which no document begins."""
+    record: dict[str, Any] = {"tokens": tokens, "labels": labels, "document": False}
+    return record if probe is None else record | {"probe": probe}
+
 
 # reader → (reader with its arguments, content of a file, what is read from it)
-GOOD: dict[str, list[tuple[Callable[..., Iterator[Example]], str, list[Example]]]] = {
+GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
     "text": [
         (
-            partial(READERS["text"], unit="words"),
+            Text("words"),
             "one  two\r\n\n three\n",
-            [Example(["one", "two"]), Example(["three"])],
+            [{"tokens": ["one", "two"]}, {"tokens": ["three"]}],
         ),
-        (partial(READERS["text"], unit="characters"), "a b\n\né", [Example("a b\n"), Example("\n"), Example("é\n")]),
+        (Text("characters"), "a b\n\né", [{"tokens": "a b\n"}, {"tokens": "\n"}, {"tokens": "é\n"}]),
     ],
     "conllu": [
         (
@@ -64,8 +73,8 @@ GOOD: dict[str, list[tuple[Callable[..., Iterator[Example]], str, list[Example]]
             "# c\n1\tdogs\t_\tNOUN\t_\t_\t_\t_\t_\t_\n2\tbark\t_\tVERB\t_\t_\t_\t_\t_\tAttractors=0|Contrast=barks\n\n"
             "1\tis\t_\tAUX\t_\t_\t_\t_\t_\tAttractors=2\n",
             [
-                Example(["dogs", "bark"], ["NOUN", "VERB"], [(1, "0", "barks")]),
-                Example(["is"], ["AUX"], [(0, "2", "")]),
+                tagged(["dogs", "bark"], ["NOUN", "VERB"], [(1, "0", "barks")]),
+                tagged(["is"], ["AUX"], [(0, "2", "")]),
             ],
         )
     ],
@@ -73,46 +82,49 @@ GOOD: dict[str, list[tuple[Callable[..., Iterator[Example]], str, list[Example]]
         (
             columns_reader,
             COLUMNS,
-            [Example(["EU", "rejects"], ["B-ORG", "O"]), Example(["Peter", "Blackburn"], ["B-PER", "I-PER"])],
+            [
+                tagged(["EU", "rejects"], ["B-ORG", "O"]) | {"document": True},
+                tagged(["Peter", "Blackburn"], ["B-PER", "I-PER"]),
+            ],
         ),
         (  # comments as CoNLL-U has them; a token that is a hash or begins with one is none
             columns_reader,
             "# newdoc id = 1\n# text = # = O\n#\tO\n# x = y\tO\n\n# text = #Rom\n#Rom\tB-LOC\n\n#\tO\n",
-            [Example(["#", "# x = y"], ["O", "O"]), Example(["#Rom"], ["B-LOC"]), Example(["#"], ["O"])],
+            [tagged(["#", "# x = y"], ["O", "O"]), tagged(["#Rom"], ["B-LOC"]), tagged(["#"], ["O"])],
         ),
         (  # what goes on with nothing begins
             columns_reader,
             "a\tI-X\nb\tI-X\nc\tI-Y\nd\tO\ne\tI-Y\n",
-            [Example(list("abcde"), ["B-X", "I-X", "B-Y", "O", "B-Y"])],
+            [tagged(list("abcde"), ["B-X", "I-X", "B-Y", "O", "B-Y"])],
         ),
-        (columns_reader, "# O\n#Rom B-LOC\n", [Example(["#", "#Rom"], ["O", "B-LOC"])]),
+        (columns_reader, "# O\n#Rom B-LOC\n", [tagged(["#", "#Rom"], ["O", "B-LOC"])]),
         (
-            partial(READERS["columns"], token_column=1, label_column=0, scheme=None),
+            Columns(token_column=1, label_column=0, scheme=None),
             "X\tNew York\n\nY\ta\n",
-            [Example(["New York"], ["X"]), Example(["a"], ["Y"])],
+            [tagged(["New York"], ["X"]), tagged(["a"], ["Y"])],
         ),
     ],
     "series": [
         (
-            READERS["series"],
+            READERS["series"](),
             SERIES,
             [
-                Example(vectors=[[0.5, 1.0], [0.9, 0.0], [0.25, 1.0]], target=0.75),
-                Example(vectors=[[1.0, 0.0]], target=-0.1),
+                {"frames": [[0.5, 1.0], [0.9, 0.0], [0.25, 1.0]], "target": 0.75},
+                {"frames": [[1.0, 0.0]], "target": -0.1},
             ],
         )
     ],
     "brown": [
         (
-            READERS["brown"],
+            READERS["brown"](),
             "\n\n\tThe/at 1/2/cd ./.\n\n\tYes/rb\n",
-            [Example(["The", "1/2", "."], ["at", "cd", "."]), Example(["Yes"], ["rb"])],
+            [tagged(["The", "1/2", "."], ["at", "cd", "."]) | {"document": True}, tagged(["Yes"], ["rb"])],
         )
     ],
 }
 
 # what is wrong → (reader with its arguments, bytes of the file, what the sentence must name beside the file)
-BAD: dict[str, tuple[Callable[..., Iterator[Example]], bytes, list[str]]] = {
+BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     "conllu with nine columns": (conllu_reader, b"# c\n1\ta\t_\tX\t_\t_\t_\t_\t_\n\n", ["line 2", "9 columns", "ten"]),
     "conllu with eleven columns": (
         conllu_reader, b"1" + 9 * b"\t_" + b"\n2" + 10 * b"\t_" + b"\n", ["line 2", "11 columns"],
@@ -120,39 +132,39 @@ BAD: dict[str, tuple[Callable[..., Iterator[Example]], bytes, list[str]]] = {
     "conllu without a number": (conllu_reader, b"\nx" + 9 * b"\t_" + b"\n", ["line 2", "'x'"]),
     "conllu that is not UTF-8": (conllu_reader, b"# abc\n# \xc3\xa9\xff\n", ["line 2", "byte 10 "]),
     "text that is not UTF-8": (
-        partial(READERS["text"], unit="characters"), "ä\nbc".encode() + b"\xe9\n", ["line 2", "byte 5 "],
+        Text("characters"), "ä\nbc".encode() + b"\xe9\n", ["line 2", "byte 5 "],
     ),
     "columns with one too few": (columns_reader, b"a X O\n\nb O\n", ["line 3", "2 columns", "3"]),
     "columns that are not there": (
-        partial(READERS["columns"], token_column=0, label_column=3, scheme=None), b"a X O\n",
+        Columns(token_column=0, label_column=3, scheme=None), b"a X O\n",
         ["line 1", "label_column 3"],
     ),
     "a negative column that is not there": (
-        partial(READERS["columns"], token_column=-4, label_column=0, scheme=None), b"a X O\n",
+        Columns(token_column=-4, label_column=0, scheme=None), b"a X O\n",
         ["line 1", "token_column -4"],
     ),
     "one column": (
-        partial(READERS["columns"], token_column=0, label_column=-1, scheme=None), b"\na\nb\n",
-        ["line 2", "one column", "data.reader=text"],
+        Columns(token_column=0, label_column=-1, scheme=None), b"\na\nb\n",
+        ["line 2", "one column", "data.reader={name: text}"],
     ),
     "columns of which token and label are one": (
-        partial(READERS["columns"], token_column=1, label_column=-1, scheme=None), b"a X\n",
-        ["line 1", "data.token_column=1", "data.label_column=-1"],
+        Columns(token_column=1, label_column=-1, scheme=None), b"a X\n",
+        ["line 1", "data.reader.token_column=1", "data.reader.label_column=-1"],
     ),
     "columns that are not UTF-8": (columns_reader, b"a O\n\xe9 O\n", ["line 2", "byte 4 "]),
     "a bad BIO label": (columns_reader, b"a B-PER\nb PER\n", ["line 2", "'PER'", "BIO"]),
     "a BIO label of another scheme": (columns_reader, b"a S-PER\n", ["line 1", "'S-PER'", "BIO"]),
     "a BIO label without a type": (columns_reader, b"a B-PER\nb B-\n", ["line 2", "'B-'", "BIO"]),
-    "series without a tab": (READERS["series"], b"1\t1,0\n1 1,0\n", ["line 2"]),
-    "series without a step": (READERS["series"], b"1\t1,0\n1\t\n", ["line 2"]),
-    "series with a word for a target": (READERS["series"], b"one\t1,0\n", ["line 1"]),
-    "series with a word in a step": (READERS["series"], b"1\t1,0\n\n1\t1,x\n", ["line 3"]),
-    "series with a target that is not a number": (READERS["series"], b"nan\t1,0\n", ["line 1"]),
-    "series with a step that is not a number": (READERS["series"], b"1\t1,nan\n", ["line 1"]),
-    "series with a step without end": (READERS["series"], b"1\t1,inf\n", ["line 1"]),
-    "series with steps of two widths": (READERS["series"], b"1\t1,0\n1\t1,0 1\n", ["line 2", "one width"]),
-    "series that are not UTF-8": (READERS["series"], b"1\t1,0\n1\t\xff\n", ["line 2", "byte 8 "]),
-    "brown that is no zip": (READERS["brown"], b"not a zip", ["not the Brown corpus"]),
+    "series without a tab": (READERS["series"](), b"1\t1,0\n1 1,0\n", ["line 2"]),
+    "series without a step": (READERS["series"](), b"1\t1,0\n1\t\n", ["line 2"]),
+    "series with a word for a target": (READERS["series"](), b"one\t1,0\n", ["line 1"]),
+    "series with a word in a step": (READERS["series"](), b"1\t1,0\n\n1\t1,x\n", ["line 3"]),
+    "series with a target that is not a number": (READERS["series"](), b"nan\t1,0\n", ["line 1"]),
+    "series with a step that is not a number": (READERS["series"](), b"1\t1,nan\n", ["line 1"]),
+    "series with a step without end": (READERS["series"](), b"1\t1,inf\n", ["line 1"]),
+    "series with steps of two widths": (READERS["series"](), b"1\t1,0\n1\t1,0 1\n", ["line 2", "one width"]),
+    "series that are not UTF-8": (READERS["series"](), b"1\t1,0\n1\t\xff\n", ["line 2", "byte 8 "]),
+    "brown that is no zip": (READERS["brown"](), b"not a zip", ["not the Brown corpus"]),
 }  # fmt: skip
 
 
@@ -168,29 +180,26 @@ def stored(reader: str, folder: Path, content: str) -> Path:
     return path
 
 
-def plain(example: Example) -> Any:
+def plain(record: Record) -> dict[str, Any]:
     """Content without the difference between tuples, lists and strings."""
-    return (
-        list(example.tokens), example.labels and list(example.labels), list(example.probes),
-        [list(vector) for vector in example.vectors], example.target,
-    )  # fmt: skip
+    return {name: value if isinstance(value, bool | float) else list(value) for name, value in record.items()}
 
 
 def test_every_reader_in_the_package_is_exported_and_covered_here() -> None:
     names = [module.name for module in pkgutil.iter_modules(unroll.data.readers.__path__) if module.name != "base"]
     modules = {name: importlib.import_module(f"unroll.data.readers.{name}") for name in names}
-    assert {name: module.read for name, module in modules.items()} == READERS
+    assert {name: getattr(module, name.capitalize()) for name, module in modules.items()} == READERS
     assert set(GOOD) == set(READERS)
 
 
 @pytest.mark.parametrize(("reader", "number"), [(name, n) for name, cases in GOOD.items() for n in range(len(cases))])
 def test_a_good_file_is_read_sequence_by_sequence(reader: str, number: int, tmp_path: Path) -> None:
     read, content, expected = GOOD[reader][number]
-    assert [plain(example) for example in read(stored(reader, tmp_path, content))] == [plain(e) for e in expected]
+    assert [plain(record) for record in read.read(stored(reader, tmp_path, content))] == [plain(e) for e in expected]
 
 
 def test_conllu_with_ranges_empty_nodes_and_comments_is_read_as_the_conllu_package_reads_it(tmp_path: Path) -> None:
-    ours = [(list(e.tokens), list(e.labels or ())) for e in conllu_reader(stored("conllu", tmp_path, CONLLU))]
+    ours = [(r["tokens"], r["labels"]) for r in conllu_reader.read(stored("conllu", tmp_path, CONLLU))]
     words = [[token for token in sentence if isinstance(token["id"], int)] for sentence in conllu.parse(CONLLU)]
     assert ours == [([t["form"] for t in sentence], [t["upos"] for t in sentence]) for sentence in words]
     assert any(not isinstance(token["id"], int) for sentence in conllu.parse(CONLLU) for token in sentence)
@@ -198,10 +207,10 @@ def test_conllu_with_ranges_empty_nodes_and_comments_is_read_as_the_conllu_packa
 
 def test_a_conllu_probe_is_a_key_of_misc_and_not_a_part_of_one(tmp_path: Path) -> None:
     rows = "1\ta\t_\tX\t_\t_\t_\t_\t_\tNoAttractors=1\n2\tb\t_\tX\t_\t_\t_\t_\t_\tA=1|Attractors=3|Z=2\n"
-    (example,) = conllu_reader(stored("conllu", tmp_path, rows))
-    assert list(example.probes) == [(1, "3", "")]
-    (unprobed,) = READERS["conllu"](stored("conllu", tmp_path, rows), probe=None, contrast=None)
-    assert not unprobed.probes
+    (record,) = conllu_reader.read(stored("conllu", tmp_path, rows))
+    assert record["probe"] == [(1, "3", "")]
+    (unprobed,) = Conllu().read(stored("conllu", tmp_path, rows))
+    assert "probe" not in unprobed
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -210,7 +219,7 @@ def test_a_bad_file_is_one_sentence_with_file_and_line(what: str, tmp_path: Path
     path = tmp_path / "bad file"
     path.write_bytes(content)
     with pytest.raises(BadInput) as caught:
-        list(read(path))
+        list(read.read(path))
     sentence = str(caught.value)
     assert str(path) in sentence
     assert "\n" not in sentence
@@ -223,7 +232,7 @@ def test_a_bad_file_is_one_sentence_with_file_and_line(what: str, tmp_path: Path
 def test_a_brown_token_without_word_or_tag_is_named_by_sample_and_line(sample: str, named: str, tmp_path: Path) -> None:
     path = stored("brown", tmp_path, sample)
     with pytest.raises(BadInput, match=named) as caught:
-        list(READERS["brown"](path))
+        list(READERS["brown"]().read(path))
     assert str(path) in str(caught.value)
 
 
@@ -235,7 +244,7 @@ def test_a_damaged_brown_zip_is_not_the_brown_corpus(damage: bytes, tmp_path: Pa
     content = path.read_bytes()
     path.write_bytes(content[:200] + damage + content[200 + len(damage) :] if damage else content[:200])
     with pytest.raises(BadInput, match="fetch brown again") as caught:
-        list(READERS["brown"](path))
+        list(READERS["brown"]().read(path))
     assert str(path) in str(caught.value)
 
 
@@ -244,21 +253,21 @@ def test_a_zip_without_samples_is_not_the_brown_corpus(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("other/ca01", "The/at")
     with pytest.raises(BadInput, match="no samples"):
-        list(READERS["brown"](path))
+        list(READERS["brown"]().read(path))
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_missing_file_is_one_sentence_that_names_it(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "absent"
     with pytest.raises(BadInput, match="does not exist") as caught:
-        list(GOOD[reader][0][0](path))
+        list(GOOD[reader][0][0].read(path))
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_folder_for_a_file_is_one_sentence_that_names_it(reader: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        list(GOOD[reader][0][0](tmp_path))
+        list(GOOD[reader][0][0].read(tmp_path))
     assert str(tmp_path) in str(caught.value)
 
 
@@ -267,3 +276,12 @@ def test_a_files_name_suggests_a_reader_that_exists_or_none() -> None:
     assert {guess(Path(f"corpus.{suffix}")) for suffix in suffixes} <= set(READERS)
     assert guess(Path("train.conllu")) == "conllu"
     assert guess(Path("train.docx")) is None
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_record_has_the_fields_that_its_reader_declares(reader: str, tmp_path: Path) -> None:
+    for number, (read, content, _) in enumerate(GOOD[reader]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for record in read.read(stored(reader, folder, content)):
+            assert set(record) == set(read.fields)

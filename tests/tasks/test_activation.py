@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.batch import Batch
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
 from unroll.errors import BadInput
+from unroll.experiment.prepared_data import PreparedData
 from unroll.tasks import Task
 from unroll.tasks.activation import ActivationPenalty
 
@@ -74,12 +73,11 @@ def test_nothing_is_kept_in_evaluation() -> None:
 
 
 def built(config: Config) -> tuple[Task, list[Batch]]:
-    prepared = preparation.prepared(config.data)
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
+    data = PreparedData(config, preparation.prepared(config.data))
     torch.manual_seed(0)
-    task = experiment.build_task(config, spec)
-    splits = {name: open_split(prepared / "fit" / name) for name in ("train", "validation")}
-    return task.train(), list(experiment.loaders(config, spec, splits)[0])
+    task = experiment.build_task(config, data.spec)
+    splits = {name: data.split(name) for name in ("train", "validation")}
+    return task.train(), list(experiment.loaders(config, data.spec, splits)[0])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -13,9 +14,9 @@ from torch.nn import functional as F
 
 from unroll import cells
 from unroll.cells import VanillaCell
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.data.buckets import Buckets
-from unroll.data.prepared import Split
+from unroll.data.prepared import Column, Split
 from unroll.data.streams import Reset, Streams
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
@@ -27,7 +28,9 @@ from unroll.tasks.carried import CarriedState
 
 V, STREAMS = 7, 3
 EXACT = {"rtol": 0.0, "atol": 1e-10}
-SPEC = DataSpec(V, ("a", "b"), 2, 0, 1, (), "words", 0, 0, None)
+WORDS = {"inputs": FieldSpec(V, unit="words")}
+TAGGED = {"inputs": FieldSpec(2), "labels": FieldSpec(2, ("a", "b"), padding_index=-1)}
+SERIES = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
 KINDS: dict[str, tuple[type[cells.Cell], dict[str, Any]]] = {
     name: (kind, {}) for name in cells.__all__ if isinstance(kind := getattr(cells, name), type)
     and issubclass(kind, cells.Cell) and not getattr(kind, "__abstractmethods__", None)
@@ -54,13 +57,25 @@ def language_model(name: str) -> LanguageModel:
         network = FeedforwardLanguageNetwork(words, 4, 6, True, False, 0.0).double()
     else:
         network = RecurrentLanguageNetwork(encoder(name, words, 5), TokenOutput(4, V, None)).double()
-    return LanguageModel(network, SPEC, None, 1000)
+    return LanguageModel(network, WORDS, None, 1000)
 
 
-def text(length: int, documents: list[int] | None = None) -> Split:
+def text(length: int, documents: tuple[int, ...] = ()) -> Split:
+    """A text in sentences, some of which begin documents."""
     tokens = np.random.default_rng(0).integers(2, V, length).astype(np.int32)
-    opens = None if documents is None else np.array(documents)
-    return Split("train", np.array([0, length]), tokens, None, None, None, None, None, opens, None)
+    begins = sorted({0, 10, 27, *documents})
+    opens = np.isin(begins, documents)
+    return Split("train", {"inputs": Column(tokens, np.array([*begins, length])), "document": Column(opens, None)})
+
+
+def series(vectors: np.ndarray, offsets: np.ndarray, targets: np.ndarray) -> Split:
+    """Sequences of vectors with a number each."""
+    return Split("train", {"inputs": Column(vectors, offsets), "target": Column(targets, None)})
+
+
+def tagged(values: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> Split:
+    """Sequences of vectors or symbols with a label per step."""
+    return Split("train", {"inputs": Column(values, offsets), "labels": Column(labels, offsets)})
 
 
 def gradients(task: Task, losses: Tensor) -> list[Tensor]:
@@ -71,7 +86,7 @@ def whole(task: LanguageModel, loader: Streams) -> tuple[Tensor, Any]:
     """Summed loss of every stream read in one piece, and the state behind each, without any window."""
     total, states = torch.zeros((), dtype=torch.float64), []
     for start, size in zip(loader.starts, loader.sizes, strict=True):
-        tokens = torch.from_numpy(np.array(loader.split.tokens[start : start + size + 1], np.int64))[None]
+        tokens = torch.from_numpy(np.array(loader.split["inputs"].values[start : start + size + 1], np.int64))[None]
         features, state = task.network(tokens[:, :-1], torch.tensor([size]), task.network.initial_state(1))
         total = total + task.network.losses(features.flatten(0, 1), tokens[0, 1:]).sum()
         states.append(state)
@@ -121,14 +136,13 @@ def test_of_a_linear_network_the_gradient_is_the_last_terms_of_the_series(k: int
     for step in x:
         hidden.append(weight.detach() @ hidden[-1] + step)
     v = torch.randn(width, dtype=torch.float64)
-    split = Split("train", np.array([0, steps]), None, x.float().numpy(), np.zeros(steps, np.int32), None, None, None,
-                  None, None)  # fmt: skip
+    split = tagged(x.float().numpy(), np.array([0, steps]), np.zeros(steps, np.int32))
     network = SequenceEncoder(nn.Identity(), Recurrent(lambda *_: cell, width, width, 1, False), nn.Identity(), "final")
     carried = CarriedState()
-    for number, batch in enumerate(Buckets(split, 1, 0, None, k, s)):
+    for number, batch in enumerate(Buckets(split, TAGGED, ("inputs",), 1, None, k, s)):
         begin = max(0, (number + 1) * s - k)
-        read = batch._replace(inputs=x[None, begin : begin + batch.inputs.shape[1]])  # of double precision
-        output = carried.read(network, read.inputs, read, True)
+        inputs = x[None, begin : begin + batch.mask.shape[1]]  # of double precision
+        output = carried.read(network, inputs, batch, True)
         expected = torch.zeros_like(weight)
         for t in range(number * s, min((number + 1) * s, steps)):
             for j in range(t - begin + 1):
@@ -141,12 +155,12 @@ def test_of_a_linear_network_the_gradient_is_the_last_terms_of_the_series(k: int
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_document_begins_with_a_state_of_its_own_wherever_it_lies(name: str, k: int | None, s: int | None) -> None:
     """The documents of one stream begin in the middle of windows; the other rows go on."""
-    opens = [0, 4, 23, 24, 30, 51]
+    opens = (0, 4, 23, 24, 30, 51)
     task, split = language_model(name), text(61, opens)
     loader = Streams(split, STREAMS, k, s, "document")  # 20 steps each
     losses = torch.stack([summed(task, batch) for batch in loader]).sum()
     expected = torch.zeros((), dtype=torch.float64)
-    tokens = torch.from_numpy(split.tokens.astype(np.int64))
+    tokens = torch.from_numpy(split["inputs"].values.astype(np.int64))
     for begin, end in ((0, 4), (4, 20), (20, 23), (23, 24), (24, 30), (30, 40), (40, 51), (51, 60)):
         inputs, targets = tokens[None, begin:end], tokens[begin + 1 : end + 1]
         features, _ = task.network(inputs, torch.tensor([end - begin]), task.network.initial_state(1))
@@ -156,15 +170,15 @@ def test_a_document_begins_with_a_state_of_its_own_wherever_it_lies(name: str, k
 
 @pytest.mark.parametrize("reset", ["epoch", "never", "document"])
 def test_an_epoch_goes_on_with_the_state_of_the_one_before_it_only_if_asked_to(reset: Reset) -> None:
-    task, loader = language_model("LSTMCell"), Streams(text(62, [0]), STREAMS, 4, 4, reset)
+    task, loader = language_model("LSTMCell"), Streams(text(62, (0,)), STREAMS, 4, 4, reset)
     first = [summed(task, batch).item() for batch in loader]
     left = [part.clone() for part in task.carried.states[True][0]]
     second = [summed(task, batch).item() for batch in loader]
     assert (first == second) == (reset != "never")
     if reset == "never":
-        inputs = next(iter(Streams(text(62), STREAMS, 4))).inputs
+        inputs = next(iter(Streams(text(62), STREAMS, 4))).sequence("inputs").values
         features, _ = task.network(inputs, torch.full((STREAMS,), 4), (cells.LSTMState(*left),))
-        targets = next(iter(loader)).targets
+        targets = next(iter(loader)).sequence("targets").values
         assert second[0] == pytest.approx(task.network.losses(features.flatten(0, 1), targets.flatten()).sum().item())
 
 
@@ -176,15 +190,14 @@ def test_tags_and_numbers_of_long_sequences_are_those_of_one_pass(name: str, k: 
     vectors = draw.normal(size=(total, 2)).astype(np.float32)
     torch.manual_seed(0)
     inputs = nn.Linear(2, 2).double()
-    tagger = Tagger(encoder(name, Doubled(inputs), 2), SoftmaxOutput(4, 2).double(), SPEC, None, 100)
-    regressor = Regressor(encoder(name, Doubled(inputs), 2), SPEC, None, 100).double()
+    tagger = Tagger(encoder(name, Doubled(inputs), 2), SoftmaxOutput(4, 2).double(), TAGGED, None, 100)
+    regressor = Regressor(encoder(name, Doubled(inputs), 2), SERIES, None, 100).double()
     labels, targets = draw.integers(0, 2, total).astype(np.int32), draw.normal(size=5).astype(np.float32)
     for task, split in (
-        (tagger, Split("train", offsets, None, vectors, labels, None, None, None, None, None)),
-        (regressor, Split("train", offsets, None, vectors, None, targets, None, None, None, None)),
-    ):
-        (full,) = Buckets(split, 5, 0, None)
-        windows = list(Buckets(split, 5, 0, None, k, s))
+        (tagger, tagged(vectors, offsets, labels)), (regressor, series(vectors, offsets, targets)),
+    ):  # fmt: skip
+        (full,) = Buckets(split, task.spec, ("inputs",), 5, None)
+        windows = list(Buckets(split, task.spec, ("inputs",), 5, None, k, s))
         assert len(windows) == -(-16 // s) if k < 16 else len(windows) == 1
         found = torch.stack([summed(task, batch) for batch in windows]).sum()
         torch.testing.assert_close(found, summed(task, full), **EXACT)
@@ -206,10 +219,10 @@ class Doubled(nn.Module):
 
 def test_a_window_without_a_target_has_no_loss_and_no_gradient() -> None:
     torch.manual_seed(0)
-    regressor = Regressor(encoder("GRUCell", Doubled(nn.Linear(2, 2).double()), 2), SPEC, None, 100).double()
+    regressor = Regressor(encoder("GRUCell", Doubled(nn.Linear(2, 2).double()), 2), SERIES, None, 100).double()
     vectors, targets = np.ones((9, 2), np.float32), np.ones(1, np.float32)
-    split = Split("train", np.array([0, 9]), None, vectors, None, targets, None, None, None, None)
-    first, *_, last = Buckets(split, 1, 0, None, 4)
+    split = series(vectors, np.array([0, 9]), targets)
+    first, *_, last = Buckets(split, SERIES, ("inputs",), 1, None, 4)
     loss = regressor.training_step(first, 0)
     assert loss.item() == 0
     assert all(not gradient.any() for gradient in gradients(regressor, loss))
@@ -237,22 +250,23 @@ def test_a_loader_goes_on_from_the_place_that_was_saved(seed: int, streams: int)
     lengths = np.random.default_rng(seed).integers(1, 9, 23)
     offsets = np.cumsum([0, *lengths])
     tokens = np.arange(offsets[-1], dtype=np.int32)
-    split = Split("train", offsets, tokens, None, tokens, None, None, None, None, None)
-    for make in (lambda: Streams(split, streams, 3, 2), lambda: Buckets(split, streams, 0, seed, 3, 2)):
+    split = Split("train", {"inputs": Column(tokens, offsets)})
+    buckets = partial(Buckets, split, WORDS, ("inputs",), streams, seed, 3, 2)
+    for make in (partial(Streams, split, streams, 3, 2), buckets):
         loader, reference = make(), make()
-        epochs = [batch.inputs for _ in range(3) for batch in reference]
+        epochs = [batch.sequence("inputs").values for _ in range(3) for batch in reference]
         stop = int(np.random.default_rng(seed).integers(1, len(epochs)))
         read: list[Tensor] = []
         while len(read) < stop:
             for batch in loader:
-                read.append(batch.inputs)
+                read.append(batch.sequence("inputs").values)
                 if len(read) == stop:
                     break
         other = make()
         other.load_state_dict(loader.state_dict())
         while len(read) < len(epochs):
             for batch in other:
-                read.append(batch.inputs)
+                read.append(batch.sequence("inputs").values)
                 if len(read) == len(epochs):
                     break
         assert all(torch.equal(one, two) for one, two in zip(read, epochs, strict=True))
@@ -262,7 +276,7 @@ def test_losses_are_what_torch_says() -> None:
     task, loader = language_model("LSTMCell"), Streams(text(31), 2, 6)
     for batch in loader:
         state = task.carried.states.get(True) or task.network.initial_state(2)
-        features, _ = task.network(batch.inputs, batch.lengths, state)
+        features, _ = task.network(*batch.sequence("inputs"), state)
         logits = task.network.logits(features.flatten(0, 1))
-        expected = F.cross_entropy(logits, batch.targets.flatten(), reduction="none")
+        expected = F.cross_entropy(logits, batch.sequence("targets").values.flatten(), reduction="none")
         torch.testing.assert_close(task.scores(batch, False).losses.flatten(), expected, **EXACT)

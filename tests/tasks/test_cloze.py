@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from unroll import experiment
 from unroll.cells import LSTMCell
 from unroll.config import Config
-from unroll.data.batch import Batch, DataSpec
-from unroll.data.vocabulary import END, PADDING, UNKNOWN, Vocabulary
+from unroll.data.batch import Batch, FieldSpec, Padded, Probed
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import END, PADDING, UNKNOWN, SymbolVocabulary
 from unroll.errors import BadInput
 from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
@@ -22,9 +23,10 @@ from unroll.networks.language import ClozeNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent
 from unroll.tasks import Cloze
 
-WORDS = [PADDING, UNKNOWN, END, "a", "b", "c", "d", "e"]
+WORDS = (PADDING, UNKNOWN, END, "a", "b", "c", "d", "e")
 WIDTH, HIDDEN = 3, 4
-SPEC = DataSpec(len(WORDS), (), 0, 0, 1, ("near", "far"), "words", 0, 0, None)
+GROUP_NAMES = ("near", "far")
+SPEC = {"inputs": FieldSpec(len(WORDS), unit="words"), "probe": FieldSpec(len(GROUP_NAMES), GROUP_NAMES)}
 TOKENS = [[3, 4, 5, 6], [7], [6, 7, 1, 3, 2, 3], [4, 5, 6]]
 GROUPS = [[0, -1, 1, -1], [-1], [-1, 0, 0, -1, 1, 1], [-1, -1, 1]]
 LENGTHS = [len(tokens) for tokens in TOKENS]
@@ -48,7 +50,8 @@ def batch_of(which: list[int], total: int, garbage: int = 0) -> Batch:
     groups = torch.tensor([GROUPS[b] + [-1] * (total - LENGTHS[b]) for b in which])
     lengths = torch.tensor([LENGTHS[b] for b in which])
     mask = torch.arange(total) < lengths[:, None]
-    return Batch(inputs, inputs, lengths, mask, groups, None, None, None, None, None, int(mask.sum()))
+    fields = {"inputs": Padded(inputs, lengths), "probe": Probed(groups, torch.full_like(groups, -1))}
+    return Batch(fields, mask, None, int(mask.sum()))
 
 
 ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
@@ -87,7 +90,7 @@ def test_figures_are_those_of_a_loop_over_the_tokens(bidirectional: bool, garbag
     groups = [group for row in GROUPS for group in row]
     mean = sum(losses) / len(losses)
     expected = {"loss": mean, "accuracy": sum(right) / len(right), "pseudo_perplexity": math.exp(mean)}
-    for number, name in enumerate(SPEC.groups):
+    for number, name in enumerate(GROUP_NAMES):
         hits = [hit for hit, group in zip(right, groups, strict=True) if group == number]
         expected[f"accuracy/{name}"] = sum(hits) / len(hits)
     for batches in (ALONE, [batch_of(EVERYONE, 9, garbage)], [batch_of([2, 0], 6), batch_of([3, 1], 4, garbage)]):
@@ -95,18 +98,18 @@ def test_figures_are_those_of_a_loop_over_the_tokens(bidirectional: bool, garbag
 
 
 def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_but_by_words_alone() -> None:
-    vocabulary = Vocabulary(WORDS, (), (), "words", 0, False, False, (), None, 0)
+    words = SymbolVocabulary("words", False, False, 0, WORDS)
     task = build()
     with torch.no_grad():
         task.network.output.decoder.bias[[0, 1]] = 50.0  # padding and the unknown word, the likeliest everywhere
     lines = ["a b c d", "", "e", "d e nobody a"]
-    answers = task.predict_lines(lines, vocabulary)
+    answers = task.predict_lines(lines, Vocabularies({"inputs": words}))
     assert [answer["tokens"] for answer in answers] == [line.split() for line in lines]
     for answer in answers:
         if not answer["tokens"]:
             assert answer["labels"] == []
             continue
-        inputs = torch.from_numpy(vocabulary.encode(answer["tokens"])).long()[None]
+        inputs = torch.from_numpy(words.encode(answer["tokens"])).long()[None]
         logits = task.network(inputs, torch.tensor([inputs.shape[1]]))[0]
         assert (logits.argmax(dim=1) < 2).all()
         assert answer["labels"] == [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()]

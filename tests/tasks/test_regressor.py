@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from unroll import experiment
 from unroll.cells import LSTMCell
-from unroll.data.batch import Batch, DataSpec
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.batch import Batch, FieldSpec, Padded
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import FrameVocabulary, NumberVocabulary
 from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
@@ -19,7 +20,7 @@ from unroll.networks.recurrent import Recurrent
 from unroll.tasks import Regressor
 
 INPUT, HIDDEN = 2, 4
-SPEC = DataSpec(0, (), INPUT, 0, 1, (), "steps", 0, 0, None)
+SPEC = {"inputs": FieldSpec(INPUT), "target": FieldSpec(1)}
 LENGTHS = [4, 1, 6, 3]
 TARGETS = [0.5, -1.0, 2.0, 0.0]
 EVERYONE = list(range(len(LENGTHS)))
@@ -48,7 +49,7 @@ def batch_of(which: list[int], total: int, garbage: float = 0.0) -> Batch:
         inputs[row, : LENGTHS[b]] = draw(LENGTHS[b], INPUT, seed=50 + b)
     lengths, targets = (torch.tensor([values[b] for b in which]) for values in (LENGTHS, TARGETS))
     mask = torch.arange(total) < lengths[:, None]
-    return Batch(inputs, targets.double(), lengths, mask, None, None, None, None, None, None, int(mask.sum()))
+    return Batch({"inputs": Padded(inputs, lengths), "target": targets.double()}, mask, None, int(mask.sum()))
 
 
 ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
@@ -80,7 +81,8 @@ def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequ
     task, errors = build(network), []
     readout = READOUTS.get(network, lambda output, lengths, _: maximum(output, lengths))
     for batch, target in zip(ALONE, TARGETS, strict=True):
-        vector = readout(task.encoder.outputs(batch.inputs, batch.lengths), batch.lengths, HIDDEN)[0].tolist()
+        inputs, lengths = batch.sequence("inputs")
+        vector = readout(task.encoder.outputs(inputs, lengths), lengths, HIDDEN)[0].tolist()
         weight, bias = task.head.weight[0].tolist(), task.head.bias.tolist()[0]
         errors.append((sum(w * x for w, x in zip(weight, vector, strict=True)) + bias - target) ** 2)
     for batches in (ALONE, [batch_of(EVERYONE, 9, 1e3)], [batch_of([2, 0, 1], 6), batch_of([3], 4, 1e3)]):
@@ -91,11 +93,12 @@ def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequ
 @each_network
 def test_a_line_typed_is_told_as_it_is_in_a_batch(network: str) -> None:
     task = build(network).float()
-    vocabulary = Vocabulary((), (), (), "steps", INPUT, False, False, (), None, 0)
-    lines = [" ".join(",".join(map(repr, step)) for step in batch.inputs[0].tolist()) for batch in ALONE]
+    vocabulary = Vocabularies({"inputs": FrameVocabulary(INPUT), "target": NumberVocabulary()})
+    steps = [batch.sequence("inputs").values[0].tolist() for batch in ALONE]
+    lines = [" ".join(",".join(map(repr, step)) for step in sequence) for sequence in steps]
     answers = [answer["prediction"] for answer in task.predict_lines(lines, vocabulary)]
-    batch = batch_of(EVERYONE, 9, 1e3)
-    vectors = task.encoder.summary(batch.inputs.float(), batch.lengths)
+    inputs, lengths = batch_of(EVERYONE, 9, 1e3).sequence("inputs")
+    vectors = task.encoder.summary(inputs.float(), lengths)
     assert answers == pytest.approx(task.head(vectors)[:, 0].tolist(), abs=1e-5)
     for line in ("", "0.5", "0.5,1,2", "a,b"):
         with pytest.raises(BadInput, match="is no series; write steps of 2 numbers"):

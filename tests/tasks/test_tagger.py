@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from unroll import experiment, preparation
 from unroll.cells import LSTMCell
 from unroll.config import Config
-from unroll.data.batch import Batch, DataSpec
+from unroll.data.batch import Batch, FieldSpec, Padded, Probed
 from unroll.data.buckets import Buckets
-from unroll.data.prepared import Split, open_split
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import Split
+from unroll.data.vocabularies import Vocabularies
+from unroll.experiment.prepared_data import PreparedData
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import WordEmbedding, embed
 from unroll.networks.encoder import SequenceEncoder
@@ -29,7 +30,12 @@ from unroll.tasks.spans import SpanF1
 
 VOCABULARY, WIDTH, HIDDEN = 9, 3, 4
 LABELS = ("O", "B-X", "I-X")
-SPEC = DataSpec(VOCABULARY, LABELS, 0, 0, 1, ("near", "far"), "words", 0, 0, None)
+GROUP_NAMES = ("near", "far")
+SPEC = {
+    "inputs": FieldSpec(VOCABULARY, unit="words"), "labels": FieldSpec(len(LABELS), LABELS, padding_index=-1),
+    "probe": FieldSpec(len(GROUP_NAMES), GROUP_NAMES),
+}  # fmt: skip
+SPANS = {**SPEC, "labels": replace(SPEC["labels"], scheme="bio")}
 TOKENS = [[1, 2, 3, 4], [5], [6, 7, 8, 1, 2, 3], [4, 5, 6]]
 TARGETS = [[0, 1, 2, 0], [1], [0, -1, 1, 2, 2, 0], [0, 0, -1]]  # two that training never had
 LENGTHS = [len(tokens) for tokens in TOKENS]
@@ -45,7 +51,7 @@ each_output = pytest.mark.parametrize("output", OUTPUTS)
 each_encoder = pytest.mark.parametrize("encoder", ["recurrent", "convolutional"])
 
 
-def build(output: str, encoder: str = "recurrent", spec: DataSpec = SPEC) -> Tagger:
+def build(output: str, encoder: str = "recurrent", spec: dict[str, FieldSpec] = SPEC) -> Tagger:
     torch.manual_seed(3)
     words = embed(VOCABULARY, WIDTH, 0, 1.0)
     recurrent = Recurrent(LSTMCell, WIDTH, HIDDEN, 1, False)
@@ -67,8 +73,12 @@ def batch_of(which: list[int], total: int, garbage: int = 0) -> Batch:
 
     lengths = torch.tensor([LENGTHS[b] for b in which])
     mask = torch.arange(total) < lengths[:, None]
-    targets, groups = rows(TARGETS, -1), rows(GROUPS, -1)
-    return Batch(rows(TOKENS, garbage), targets, lengths, mask, groups, None, None, None, None, None, int(mask.sum()))
+    groups = rows(GROUPS, -1)
+    fields = {
+        "inputs": Padded(rows(TOKENS, garbage), lengths), "labels": Padded(rows(TARGETS, -1), lengths),
+        "probe": Probed(groups, torch.full_like(groups, -1)),
+    }  # fmt: skip
+    return Batch(fields, mask, None, int(mask.sum()))
 
 
 EVERYONE = list(range(len(TOKENS)))
@@ -77,7 +87,7 @@ ALONE = [batch_of([b], LENGTHS[b]) for b in EVERYONE]
 
 def weight_of(batch: Batch, output: str) -> int:
     """Tokens that the mean of a loss counts."""
-    return int((batch.mask if output == "crf" else batch.targets >= 0).sum())
+    return int((batch.mask if output == "crf" else batch.sequence("labels").values >= 0).sum())
 
 
 @each_output
@@ -123,7 +133,8 @@ def test_figures_are_those_of_each_sequence_alone(output: str, encoder: str, gar
 def test_a_label_that_training_never_had_is_always_wrong_and_has_no_loss(output: str) -> None:
     task, batch = build(output), batch_of(EVERYONE, 7)
     figures = experiment.evaluate_task(task, [batch])
-    told = task.output.best(task.encoder.outputs(batch.inputs, batch.lengths), batch.lengths).tolist()
+    inputs, lengths = batch.sequence("inputs")
+    told = task.output.best(task.encoder.outputs(inputs, lengths), lengths).tolist()
     right = [[a == b for a, b in zip(row, labels, strict=False)] for row, labels in zip(told, TARGETS, strict=True)]
     assert sum(map(sum, right)) > 0
     assert not any(
@@ -131,7 +142,7 @@ def test_a_label_that_training_never_had_is_always_wrong_and_has_no_loss(output:
         if label < 0
     )  # fmt: skip
     assert figures["accuracy"] == pytest.approx(sum(map(sum, right)) / sum(LENGTHS))
-    for number, name in enumerate(SPEC.groups):
+    for number, name in enumerate(GROUP_NAMES):
         hits = [right[b][t] for b in EVERYONE for t in range(LENGTHS[b]) if GROUPS[b][t] == number]
         assert figures[f"accuracy/{name}"] == pytest.approx(sum(hits) / len(hits))
     losses, mask, *_ = task.scores(batch, evaluating=True)
@@ -141,7 +152,7 @@ def test_a_label_that_training_never_had_is_always_wrong_and_has_no_loss(output:
 
 @each_output
 def test_spans_are_the_headline_and_the_monitor_where_the_data_has_a_scheme_and_nowhere_else(output: str) -> None:
-    plain, spans = build(output), build(output, spec=replace(SPEC, scheme="bio"))
+    plain, spans = build(output), build(output, spec=SPANS)
     assert (plain.monitor, plain.headline, plain.mode) == ("val/accuracy", "accuracy", "max")
     assert (spans.monitor, spans.headline, spans.mode) == ("val/f1", "f1", "max")
     figures = experiment.evaluate_task(plain, ALONE)
@@ -150,8 +161,9 @@ def test_spans_are_the_headline_and_the_monitor_where_the_data_has_a_scheme_and_
     measured = experiment.evaluate_task(spans, [batch_of(EVERYONE, 9)])
     metric = SpanF1(LABELS)
     for batch in ALONE:
-        features = spans.encoder.outputs(batch.inputs, batch.lengths)
-        metric.update(spans.output.best(features, batch.lengths), batch.targets, batch.lengths)
+        inputs, lengths = batch.sequence("inputs")
+        features = spans.encoder.outputs(inputs, lengths)
+        metric.update(spans.output.best(features, lengths), batch.sequence("labels").values, lengths)
     assert metric.predicted > 0
     expected = {name: float(value) for name, value in metric.compute().items()}
     assert {name: measured[name] for name in expected} == expected
@@ -181,7 +193,7 @@ SPELLED = [
 each_spelled = pytest.mark.parametrize(
     ("arch", "overrides"), SPELLED, ids=["cnn", "cnn-crf", "bilstm-crf", "cnn-feedback"]
 )
-Spelled = tuple[Config, Tagger, Vocabulary, Split]
+Spelled = tuple[Config, Tagger, Vocabularies, Split]
 Make = Callable[[str, list[str]], Spelled]
 
 
@@ -192,20 +204,24 @@ def spelled(small: Callable[..., Config], project: Path) -> Make:
         (project / "data" / "small" / f"{name}.conllu").write_text(sentences(count, letters, seed), encoding="utf-8")
 
     def make(arch: str, overrides: list[str]) -> Spelled:
-        config = small("tagging", arch, "data.probe=null", "data.min_count=2", *overrides)
-        prepared = preparation.prepared(config.data)
-        vocabulary = Vocabulary.load(prepared / "fit" / "vocabulary.json")
+        config = small("tagging", arch, "data.reader.probe=null", "data.min_count=2", *overrides)
+        data = PreparedData(config, preparation.prepared(config.data))
         torch.manual_seed(3)
-        task = experiment.build_task(config, vocabulary.spec)
+        task = experiment.build_task(config, data.spec)
         assert isinstance(task, Tagger)
         randomized(task.double()).eval()
         assert isinstance(task.encoder.inputs, WordEmbedding)
         with torch.no_grad():  # what fills a word is never learned
-            task.encoder.inputs.characters.embedding.weight[vocabulary.spec.padding_index] = 0
+            task.encoder.inputs.characters.embedding.weight[data.spec["spelling"].padding_index] = 0
             task.output.linear.weight *= 20  # so that no label is the likeliest of all words
-        return config, task, vocabulary, open_split(prepared / "fit" / "validation")
+        return config, task, data.vocabulary, data.split("validation")
 
     return make
+
+
+def table_sizes(batches: list[Batch]) -> set[int]:
+    """Of how many forms each batch has the characters."""
+    return {len(batch.spelling.characters) for batch in batches if batch.spelling is not None}
 
 
 def calls_of(task: Tagger) -> list[int]:
@@ -222,8 +238,8 @@ def test_the_splits_table_batch_by_batch_and_training_give_the_same_figures(
 ) -> None:
     config, task, vocabulary, split = spelled(arch, overrides)
     whole = list(experiment.evaluation_loader(config, vocabulary.spec, split))
-    apart = list(Buckets(split, 5, vocabulary.spec.padding_index, seed=0))  # as in training: the batch's own forms
-    assert len({len(batch.characters) for batch in whole}) == 1 < len({len(batch.characters) for batch in apart})
+    apart = list(Buckets(split, vocabulary.spec, ("inputs",), 5, seed=0))  # as in training: the batch's own forms
+    assert len(table_sizes(whole)) == 1 < len(table_sizes(apart))
     expected = experiment.evaluate_task(task, whole)
     assert experiment.evaluate_task(task, apart) == pytest.approx(expected, abs=1e-10)
     total = torch.zeros((), dtype=torch.float64)
@@ -232,7 +248,7 @@ def test_the_splits_table_batch_by_batch_and_training_give_the_same_figures(
             trained, evaluated = task.scores(batch, evaluating=False), task.scores(batch, evaluating=True)
             torch.testing.assert_close(trained.losses, evaluated.losses, **EXACT)
             total += (trained.losses * trained.mask).sum()
-    assert float(total) / split.steps == pytest.approx(expected["loss"], abs=1e-10)
+    assert float(total) / split["inputs"].steps == pytest.approx(expected["loss"], abs=1e-10)
 
 
 @each_spelled
@@ -242,7 +258,7 @@ def test_an_evaluation_spells_each_form_once_and_forgets_it_when_it_ends(
     config, task, vocabulary, split = spelled(arch, overrides)
     batches = list(experiment.evaluation_loader(config, vocabulary.spec, split))
     assert split.spelling is not None
-    forms, calls = len(split.spelling.offsets) - 1, calls_of(task)
+    forms, calls = len(split.spelling.form_offsets) - 1, calls_of(task)
     first = experiment.evaluate_task(task, batches)
     assert sum(calls) == forms
     assert experiment.evaluate_task(task, batches) == first
@@ -269,11 +285,11 @@ def test_the_table_is_one_table_however_often_it_was_copied(spelled: Make) -> No
 
     def copied(batches: Iterable[Batch]) -> Iterable[Batch]:
         for batch in batches:
-            yield Batch(*(part.clone() if isinstance(part, Tensor) else part for part in batch))
+            yield batch.map(Tensor.clone)
 
     assert experiment.evaluate_task(task, copied(loader)) == expected
     assert split.spelling is not None
-    assert sum(calls) == len(split.spelling.offsets) - 1
+    assert sum(calls) == len(split.spelling.form_offsets) - 1
 
 
 def listened(task: Tagger, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
@@ -299,15 +315,15 @@ def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_words_never_seen_inc
     lines = [" ".join(row.split("\t")[1] for row in block.splitlines()) for block in text.strip().split("\n\n")]
     lines.sort(key=lambda line: len(line.split()))  # as an evaluation reads them
     words = {word for line in lines for word in line.split()}
-    assert sum(word not in vocabulary.index for word in words) > 100
+    assert sum(word not in vocabulary.symbols("inputs").index for word in words) > 100
     heard = listened(task, monkeypatch)
     experiment.evaluate_task(task, experiment.evaluation_loader(config, vocabulary.spec, split))
     evaluated, heard[:] = heard[:], []
-    answers = task.predict_lines([*lines, ""], vocabulary)
+    answers, labels = task.predict_lines([*lines, ""], vocabulary), vocabulary.spec["labels"].names
     assert answers.pop() == {"tokens": [], "labels": []}
     for line, answer, typed, expected in zip(lines, answers, heard, evaluated, strict=True):
         torch.testing.assert_close(typed[0], expected[0], **EXACT)
-        assert answer == {"tokens": line.split(), "labels": [vocabulary.labels[n] for n in expected[1].tolist()]}
+        assert answer == {"tokens": line.split(), "labels": [labels[n] for n in expected[1].tolist()]}
     assert len({label for answer in answers for label in answer["labels"]}) > 1
 
 
@@ -317,7 +333,7 @@ def test_words_never_seen_are_told_apart_by_their_letters(
 ) -> None:
     _, task, vocabulary, _ = spelled(arch, overrides)
     unseen = ["abcdabcdabcd", "dcbadcbadcba", "abcdabcdabcd"]
-    assert not set(unseen) & vocabulary.index.keys()
+    assert not set(unseen) & vocabulary.symbols("inputs").index.keys()
     heard = listened(task, monkeypatch)
     task.predict_lines(unseen, vocabulary)
     one, two, three = (features for features, _ in heard)

@@ -21,9 +21,8 @@ from safetensors.torch import load_file
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.loader import Share
-from unroll.data.prepared import open_split
-from unroll.data.vocabulary import Vocabulary
 from unroll.errors import ProcessLost
+from unroll.experiment.prepared_data import PreparedData
 from unroll.tasks import Task
 from unroll.training.distributed import joined
 
@@ -92,9 +91,8 @@ def test_so_do_three(small: Small, project: Path) -> None:
 @pytest.mark.parametrize("world", some_slow([2, 3], 3))
 def test_an_evaluation_has_the_figures_of_one_process(name: str, world: int, small: Small, project: Path) -> None:
     config = small(*TASKS[name], "training.precision=64", "training.batch_size=4", "training.evaluation_streams=2")
-    prepared = preparation.prepared(config.data)
-    spec = Vocabulary.load(prepared / "fit" / "vocabulary.json").spec
-    split = open_split(prepared / "fit" / "validation")
+    data = PreparedData(config, preparation.prepared(config.data))
+    spec, split = data.spec, data.split("validation")
 
     def figures(rank: int, count: int) -> tuple[dict[str, float], dict[str, int]]:
         torch.manual_seed(0)

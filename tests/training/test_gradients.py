@@ -13,9 +13,9 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from unroll.cells import GRUCell
-from unroll.data.batch import Batch, DataSpec
+from unroll.data.batch import Batch, FieldSpec, Part
 from unroll.data.buckets import Buckets
-from unroll.data.prepared import Split
+from unroll.data.prepared import Column, Split
 from unroll.data.streams import Streams
 from unroll.errors import BadInput
 from unroll.networks.embedding import embed
@@ -29,7 +29,10 @@ from unroll.training.gradients import Clipping, Gradients, clip, total_norm
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step`")  # there is nothing to validate on
 
 LENGTHS = [3, 9, 1, 6, 2, 7, 5, 4, 8, 1]
-SPEC = DataSpec(9, ("O", "B-x", "I-x"), 2, 0, 1, (), "words", 0, 0, None)
+LABELS = ("O", "B-x", "I-x")
+WORDS = {"inputs": FieldSpec(9, unit="words")}
+TAGGED = {**WORDS, "labels": FieldSpec(len(LABELS), LABELS, padding_index=-1)}
+SERIES = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
 EXACT = {"rtol": 0.0, "atol": 1e-10}
 
 
@@ -62,12 +65,12 @@ def task_of(name: str) -> Task:
     task: Task
     if name == "language model":
         network = RecurrentLanguageNetwork(encoder(embed(9, 5, 0, 1.0), 5, False), TokenOutput(4, 9, None))
-        task = LanguageModel(network, SPEC, Descent(), 10**9)
+        task = LanguageModel(network, WORDS, Descent(), 10**9)
     elif name == "regressor":
-        task = Regressor(encoder(nn.Identity(), 2, True), SPEC, Descent(), 10**9)
+        task = Regressor(encoder(nn.Identity(), 2, True), SERIES, Descent(), 10**9)
     else:
-        output: LabelOutput = CRFOutput(8, SPEC.labels, "bio") if name == "crf" else SoftmaxOutput(8, 3)
-        task = Tagger(encoder(embed(9, 5, 0, 1.0), 5, True), output, SPEC, Descent(), 10**9)
+        output: LabelOutput = CRFOutput(8, LABELS, "bio") if name == "crf" else SoftmaxOutput(8, 3)
+        task = Tagger(encoder(embed(9, 5, 0, 1.0), 5, True), output, TAGGED, Descent(), 10**9)
     task.nominal = 16.0
     return task.double()
 
@@ -76,17 +79,20 @@ def split_of(name: str) -> Split:
     offsets, total, draw = np.cumsum([0, *LENGTHS]), sum(LENGTHS), np.random.default_rng(0)
     if name == "regressor":
         vectors, targets = draw.normal(size=(total, 2)), draw.normal(size=len(LENGTHS))
-        return Split("train", offsets, None, vectors, None, targets, None, None, None, None)
+        return Split("train", {"inputs": Column(vectors, offsets), "target": Column(targets, None)})
     tokens, labels = draw.integers(2, 9, total), draw.integers(0, 2, total)
-    return Split("train", offsets, tokens, None, None if name == "language model" else labels, None, None, None, None,
-                 None)  # fmt: skip
+    return Split("train", {"inputs": Column(tokens, offsets), "labels": Column(labels, offsets)})
 
 
 def rows(batch: Batch, begin: int, end: int) -> Batch:
     """Some sequences of a batch, as a batch."""
     window = batch.window and batch.window._replace(left=batch.window.left[begin:end])
-    parts = [part[begin:end] if isinstance(part, Tensor) else part for part in batch[:9]]
-    return Batch(*parts, window, int(batch.mask[begin:end].sum()))
+    mask = batch.mask[begin:end]
+
+    def some(part: Part) -> Part:
+        return type(part)(*(values[begin:end] for values in part)) if isinstance(part, tuple) else part[begin:end]
+
+    return Batch({role: some(part) for role, part in batch.fields.items()}, mask, window, int(mask.sum()))
 
 
 def moved(
@@ -115,7 +121,9 @@ def expected(task: Task, batches: list[Batch]) -> list[Tensor]:
 
 def batches_of(name: str, size: int) -> list[Batch]:
     split = split_of(name)
-    return list(Streams(split, size, 6) if name == "language model" else Buckets(split, size, 0, 0))
+    if name == "language model":
+        return list(Streams(split, size, 6))
+    return list(Buckets(split, SERIES if name == "regressor" else TAGGED, ("inputs",), size, 0))
 
 
 NAMES = ["language model", "tagger", "crf", "regressor"]
@@ -137,7 +145,7 @@ def test_two_accumulated_parts_give_the_step_of_the_whole(name: str, cut: int) -
     else:
         (batch,) = batches_of(name, 10)
     whole = moved(task_of(name), [batch], 1, plain())
-    parts = [rows(batch, 0, cut), rows(batch, cut, len(batch.inputs))]
+    parts = [rows(batch, 0, cut), rows(batch, cut, len(batch.mask))]
     for one, two in zip(moved(task_of(name), parts, 2, plain()), whole, strict=True):
         torch.testing.assert_close(one, two, **EXACT)
 
@@ -242,7 +250,7 @@ class Broken(Task):
     monitor, mode, headline = "val/loss", "min", "loss"
 
     def __init__(self, steps: set[int], through: str) -> None:
-        super().__init__(SPEC, lambda parameters, _: {"optimizer": torch.optim.AdamW(parameters, 0.1)}, 10**9)
+        super().__init__(WORDS, lambda parameters, _: {"optimizer": torch.optim.AdamW(parameters, 0.1)}, 10**9)
         self.weight, self.steps, self.through, self.number = nn.Parameter(torch.ones(3)), steps, through, -1
 
     def scores(self, batch: Batch, evaluating: bool) -> Any:
@@ -281,9 +289,9 @@ def test_too_many_in_a_row_stop_the_run_with_a_sentence_and_sound_weights(throug
 
 def test_a_window_without_a_target_moves_nothing() -> None:
     offsets = np.array([0, 9])
-    split = Split("train", offsets, None, np.ones((9, 2)), None, np.ones(1), None, None, None, None)
-    first, *_ = Buckets(split, 1, 0, None, 4)
+    split = Split("train", {"inputs": Column(np.ones((9, 2)), offsets), "target": Column(np.ones(1), None)})
+    first, *_ = Buckets(split, SERIES, ("inputs",), 1, None, 4)
     torch.manual_seed(0)
-    task = Regressor(encoder(nn.Identity(), 2, False), SPEC, lambda parameters, _: {
+    task = Regressor(encoder(nn.Identity(), 2, False), SERIES, lambda parameters, _: {
         "optimizer": torch.optim.AdamW(parameters, 0.1, weight_decay=0.5)}, 10**9).double()  # fmt: skip
     assert all(not step.any() for step in moved(task, [first], 1, plain()))

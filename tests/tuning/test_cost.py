@@ -22,7 +22,7 @@ from unroll.cells import Cell, HiddenState
 from unroll.config import Config, compose
 from unroll.config.architectures import RecurrentConfig, cell_files
 from unroll.config.compose import check
-from unroll.data.batch import Batch, DataSpec, Window
+from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task, building
 from unroll.networks import scan
@@ -31,13 +31,17 @@ from unroll.tuning.cost import CHARACTERS, flops, memory, parameters
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 ROWS, STEPS = 2, 4
-WORDS = DataSpec(11, ("N", "V", "D", "A"), 0, 0, 1, (), "words", 9, 5, None)
-SERIES = DataSpec(0, (), 2, 0, 1, (), "steps", 0, 0, None)
+LABELS = ("N", "V", "D", "A")
+WORDS = {
+    "inputs": FieldSpec(11, unit="words", vector_size=5), "labels": FieldSpec(len(LABELS), LABELS, padding_index=-1),
+    "spelling": FieldSpec(9),
+}  # fmt: skip
+SERIES = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
 EXPERIMENTS = {  # each task, with the experiment that it is tried on
     "regressor": ["experiment=adding"],
-    "tagger": ["experiment=tagging", "data.probe=null", "data.vectors=glove.txt"],
-    "language_model": ["experiment=grammar", "data.probe=null", "data.contrast=null", "data.vectors=glove.txt"],
-    "cloze": ["experiment=grammar", "data.probe=null", "data.contrast=null", "data.vectors=glove.txt", "task=cloze",
+    "tagger": ["experiment=tagging", "data.reader={name: conllu}", "data.vectors=glove.txt"],
+    "language_model": ["experiment=grammar", "data.reader={name: conllu}", "data.vectors=glove.txt"],
+    "cloze": ["experiment=grammar", "data.reader={name: conllu}", "data.vectors=glove.txt", "task=cloze",
               "training.truncation_length=null"],
 }  # fmt: skip
 SMALL = {"hidden_size": 7, "embedding_size": 6}
@@ -176,17 +180,20 @@ def test_an_argument_that_the_cell_refuses_is_reported(runs: dict[tuple[str, str
 def batch_of(config: Config, spec: DataSpec, rows: int, steps: int) -> Batch:
     """Sequences without padding, each token a form of its own of as many characters as the formula takes it to have."""
     draw = torch.Generator().manual_seed(0)
-    inputs: Tensor = torch.rand(rows, steps, 2, generator=draw)
-    targets: Tensor = torch.rand(rows, generator=draw)
-    if config.task.name != "regressor":
-        inputs = torch.randint(2, spec.vocabulary_size, (rows, steps), generator=draw)
-        targets = inputs % len(spec.labels) if config.task.name == "tagger" else inputs.roll(1, 1)
     mask, left = torch.ones(rows, steps, dtype=torch.bool), torch.full((rows,), steps)
-    characters = torch.randint(2, 9, (rows * steps, CHARACTERS), generator=draw)
-    forms = torch.arange(rows * steps).view(rows, steps)
     window = Window(True, steps, rows, left, None) if config.task.name == "language_model" else None
-    spelled = (forms, characters, torch.full((len(characters),), CHARACTERS))
-    return Batch(inputs, targets, left, mask, None, None, *spelled, window, rows * steps)
+    if config.task.name == "regressor":
+        frames, target = torch.rand(rows, steps, 2, generator=draw), torch.rand(rows, generator=draw)
+        return Batch({"inputs": Padded(frames, left), "target": target}, mask, window, rows * steps)
+    inputs = torch.randint(2, spec["inputs"].size, (rows, steps), generator=draw)
+    characters = torch.randint(2, spec["spelling"].size, (rows * steps, CHARACTERS), generator=draw)
+    forms = torch.arange(rows * steps).view(rows, steps)
+    fields: dict[str, Part] = {
+        "inputs": Padded(inputs, left), "labels": Padded(inputs % spec["labels"].size, left),
+        "targets": Padded(inputs.roll(1, 1), left),
+        "spelling": Spelled(forms, characters, torch.full((len(characters),), CHARACTERS)),
+    }  # fmt: skip
+    return Batch(fields, mask, window, rows * steps)
 
 
 def prepared(config: Config, spec: DataSpec, rows: int, steps: int) -> tuple[Any, Batch]:
@@ -338,8 +345,8 @@ def test_a_mistake_in_a_cell_is_reported_with_its_line(own: Any) -> None:
 
 
 def test_spans_and_constraints_on_labels_are_no_obstacle(runs: dict[tuple[str, str], Config]) -> None:
-    spans = replace(WORDS, labels=("O", "B-X", "I-X"), scheme="bio")
-    plain = replace(spans, scheme=None)
+    labels = FieldSpec(3, ("O", "B-X", "I-X"), padding_index=-1)
+    spans, plain = ({**WORDS, "labels": replace(labels, scheme=scheme)} for scheme in ("bio", None))
     for count in (parameters, flops, lambda run, spec: memory(run, spec, 9)):
         run = runs["tagger", "bilstm-crf"]
         assert 0 < count(run, plain) <= count(run, spans) < 1.01 * count(run, plain)
@@ -356,7 +363,7 @@ def test_ngrams_are_counted_and_cost_nothing(runs: dict[tuple[str, str], Config]
 def sized(task: str, arch: str, hidden_size: int, vocabulary_size: int, *more: str) -> tuple[Config, DataSpec]:
     size = [f"recurrent.hidden_size={hidden_size}", f"recurrent.embedding_size={hidden_size // 2}"]
     config = compose([*EXPERIMENTS[task], f"arch={arch}", *size, *more], CONF)
-    return config, replace(WORDS, vocabulary_size=vocabulary_size)
+    return config, {**WORDS, "inputs": replace(WORDS["inputs"], size=vocabulary_size)}
 
 
 def peak(config: Config, spec: DataSpec, steps: int) -> int:

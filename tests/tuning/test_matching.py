@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 
 from unroll.config import Config, compose
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.matching import QUANTITIES, matched
 
 CONF = Path(__file__).parent.parent.parent / "conf"
-WORDS = DataSpec(30, ("N", "V", "D", "A"), 0, 0, 1, (), "words", 9, 5, None)
+LABELS = ("N", "V", "D", "A")
+WORDS = {
+    "inputs": FieldSpec(30, unit="words", vector_size=5), "labels": FieldSpec(len(LABELS), LABELS, padding_index=-1),
+    "spelling": FieldSpec(9),
+}  # fmt: skip
 GRAMMAR = ["experiment=grammar", "recurrent.embedding_size=24"]
-CLOZE = [*GRAMMAR, "task=cloze", "data.probe=null", "data.contrast=null"]
+CLOZE = [*GRAMMAR, "task=cloze", "data.reader.probe=null", "data.reader.contrast=null"]
 RUNS = {  # tied ones have a hidden size at which the output needs no projection, and costs less than a smaller one
     "untied": [*GRAMMAR, "arch=lstm", "task.tied=false"],
     "tied": [*GRAMMAR, "arch=rnn"],

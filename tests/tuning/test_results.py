@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from unroll.config import DataConfig, StudySettings, compose, compose_study, load, load_study, resolve
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput
 from unroll.experiment import build_task
 from unroll.tuning import job as jobs
@@ -48,12 +48,10 @@ def test_every_point_off_the_front_is_beaten_by_one_on_it() -> None:
                                    ["experiment=grammar", "task=cloze"], ["experiment=wnut17"]])  # fmt: skip
 def test_a_study_judges_by_what_its_task_monitors(words: list[str]) -> None:
     config = compose(words)
-    labels = ("O", "B-X", "I-X") if config.task.name == "tagger" else ()
-    words = 0 if config.task.name == "regressor" else 7
-    spec = DataSpec(vocabulary_size=words, labels=labels, input_size=0 if words else 2, padding_index=0,
-                    unknown_index=1, groups=(), unit=config.data.unit, character_count=0, vector_size=0,
-                    scheme=config.data.scheme)  # fmt: skip
-    task = build_task(config, spec)
+    labels = FieldSpec(3, ("O", "B-X", "I-X"), scheme=config.data.option("scheme"), padding_index=-1)
+    frames = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
+    task = build_task(config, frames if config.task.name == "regressor" else {
+        "inputs": FieldSpec(7, unit="words"), "labels": labels})  # fmt: skip
     metric, maximize = judged(config)
     assert (f"val/{metric}", "max" if maximize else "min") == (task.monitor, task.mode)
 

@@ -13,13 +13,13 @@ from studying import RATE, TINY, write_study
 
 from unroll.cli import main
 from unroll.config import compose_study, load_study
-from unroll.data.batch import DataSpec
+from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput
 from unroll.tuning import space as module
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.space import Space
 
-SPEC = DataSpec(0, (), 2, 0, 1, (), "steps", 0, 0, None)
+SPEC = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
 MEASURES = {"parameters": parameters, "flops": flops}
 
 
@@ -191,11 +191,13 @@ def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any],
 # what the next token is measured on depends on every one of these, and of a tagger's labels on all but the first four
 CORPUS = {
     "data.min_count": [1, 5000], "data.lowercase": [True, False], "data.normalize": [True, False],
-    "data.vectors": [None, "glove.txt"], "data.sentence_end": [True, False], "data.unit": ["words", "characters"],
+    "data.vectors": [None, "glove.txt"], "data.sentence_end": [True, False], "data.roles.inputs": ["tokens", "frames"],
     "data.train": ["a.conllu", "b.conllu"], "data.validation": ["a.conllu", "b.conllu"], "data.test": ["a.conllu", "b"],
-    "data.split": [None], "data.split.train": [0.8, 0.9], "data.reader": ["conllu", "columns"], "data.name": ["a", "b"],
-    "data.token_column": [0, 1], "data.label_column": [1, 2], "data.scheme": [None, "bio"], "data.probe": [None, "X"],
-    "data.contrast": [None, "X"], "data.generator": [None, "recall"], "data.title": ["a", "b"],
+    "data.split": [None], "data.split.train": [0.8, 0.9], "data.name": ["a", "b"],
+    "data.reader": ["conllu", "columns"], "data.reader.name": ["conllu", "columns"], "data.roles": ["tokens", "frames"],
+    "data.reader.token_column": [0, 1], "data.reader.label_column": [1, 2], "data.reader.scheme": [None, "bio"],
+    "data.reader.unit": ["words", "characters"], "data.reader.probe": [None, "X"], "data.reader.contrast": [None, "X"],
+    "data.generator": [None, "recall"], "data.title": ["a", "b"],
 }  # fmt: skip
 
 
@@ -205,7 +207,9 @@ def test_what_changes_what_the_figure_is_measured_on_cannot_be_searched(
     key: str, experiment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("conf/experiment/grammar.yaml").read_text(encoding="utf-8")
-    cloze = text.replace("/task: language_model", "/task: cloze").replace("probe: Attractors, contrast: Contrast", "")
+    cloze = text.replace("/task: language_model", "/task: cloze").replace(
+        "reader: {probe: Attractors, contrast: Contrast}", ""
+    )
     Path("conf/experiment/cloze.yaml").write_text(cloze, encoding="utf-8")
     study = {**TINY, "experiment": experiment, "settings": {"training.tokens": 800}, "space": {key: CORPUS[key]}}
     Path("conf/study/tiny.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")

@@ -134,7 +134,7 @@ def load_study(folder: Path) -> Study:
         with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
             trials = [_trial(row, told["space"], archs) for row in csv.DictReader(file)]
         scale = metric_of(best["task"]["name"], told["metric"])
-        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["probe"], scale)
+        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["reader"].get("probe"), scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
     except (OSError, yaml.YAMLError, csv.Error, *MISREAD) as error:

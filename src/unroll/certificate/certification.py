@@ -12,9 +12,10 @@ from unroll.certificate.checks import CHECKS, not_applicable
 from unroll.certificate.reading import Reader, deviation
 from unroll.certificate.sample import Sample
 from unroll.config import Config, NgramConfig, tracking_here
-from unroll.data.prepared import open_split, open_vocabulary
+from unroll.data.prepared import open_vocabularies
 from unroll.errors import BadInput
 from unroll.experiment import Trained
+from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.trained import read_facts
 from unroll.outputs import to_json, write_text
 from unroll.training.threads import use_threads
@@ -47,15 +48,15 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
         BadInput: the folder is no run, or its vocabulary is another one's.
     """
     run = Trained.load(folder)
-    if run.vocabulary.digest != open_vocabulary(prepared).digest:
+    if run.vocabularies.digest != open_vocabularies(prepared).digest:
         raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; name the data it was trained on.")
     use_threads(run.config.training.threads)
-    sample = Sample(run.config, run.vocabulary.spec, open_split(prepared / "fit" / "validation"))
+    sample = Sample(run.config, run.vocabulary.spec, PreparedData(run.config, prepared).split("validation"))
     facts = read_facts(folder)
     checks = _checks(run, sample)
     certificate = {
         "run": run.config.name, "fingerprint": facts["fingerprint"], "rows": sample.count,
-        "tokens": sample.split.steps, "certified": all(check.get("passed", True) for check in checks),
+        "tokens": sample.split["inputs"].steps, "certified": all(check.get("passed", True) for check in checks),
         "checks": checks,
     }  # fmt: skip
     write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", to_json(certificate))

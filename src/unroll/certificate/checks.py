@@ -31,10 +31,10 @@ def batch_size(reader: Reader, sample: Sample) -> Pairs:
 
 def padding(reader: Reader, sample: Sample) -> Pairs:
     """More padding, and other content in all of it."""
-    batch, is_tagger = sample.whole(), sample.config.task.name == "tagger"
+    batch = sample.whole()
     expected = _all(reader, batch)
     for draw in (None, torch.Generator().manual_seed(0)):
-        yield _all(reader, padded(batch, 9, sample.spec, is_tagger, draw)), expected
+        yield _all(reader, padded(batch, 9, sample.spec, draw)), expected
 
 
 def order(reader: Reader, sample: Sample) -> Pairs:
@@ -59,8 +59,9 @@ def rank_split(reader: Reader, sample: Sample) -> Pairs:
 def masked_alone(reader: Reader, sample: Sample) -> Pairs:
     """Sequences whose tails are masked off, and as much of each as is left, alone."""
     batch = sample.whole()
-    part = torch.arange(1, len(batch.lengths) + 1)
-    lengths = (batch.lengths * part).div(len(part), rounding_mode="trunc").clamp(min=1)
+    whole = batch.sequence("inputs").lengths
+    part = torch.arange(1, len(whole) + 1)
+    lengths = (whole * part).div(len(part), rounding_mode="trunc").clamp(min=1)
     together = masked(batch, lengths)
     alone = [[first_steps(rows(together, torch.tensor([row])), int(lengths[row]))] for row in range(len(part))]
     yield reader.read([[together]]), reader.read(alone)

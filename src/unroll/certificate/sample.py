@@ -10,16 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unroll.config import Config
-from unroll.data.batch import Batch, DataSpec, Window
+from unroll.data.batch import Batch, DataSpec, Padded, Part, Probed, Spelled, Window
 from unroll.data.loader import ALL, Share
-from unroll.data.prepared import Spelling, Split
+from unroll.data.prepared import Column, ProbeColumn, SpellingColumn, Split
 from unroll.experiment import evaluation_loader, loaders
 
 SEQUENCES, STREAMS = 11, 5  # neither two processes nor three can share them evenly
 STEPS = 100  # of a sequence, and about as many of a stream, so that a certificate takes seconds
 BATCH = 5  # sequences of which the last batch has one: there is none for a second process
-PER_ROW = ("inputs", "targets", "lengths", "mask", "groups", "contrasts", "forms")
-PER_STEP = ("inputs", "targets", "mask", "groups", "contrasts", "forms")
 
 
 class Sample:
@@ -34,7 +32,8 @@ class Sample:
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
         self.config, self.spec, self.is_text = config, spec, config.task.name == "language_model"
         self.split = beginning(split, STREAMS * STEPS + 3) if self.is_text else some(split, SEQUENCES, STEPS)
-        self.count = max(1, min(STREAMS, self.split.steps - 1)) if self.is_text else len(self.split.lengths)
+        inputs = self.split["inputs"]
+        self.count = max(1, min(STREAMS, inputs.steps - 1)) if self.is_text else len(inputs.lengths)
 
     def whole(self) -> Batch:
         """All rows in one batch, read in one piece."""
@@ -68,106 +67,139 @@ class Sample:
 
 def beginning(split: Split, tokens: int) -> Split:
     """The first tokens of a text."""
-    count, documents = min(tokens, split.steps), split.documents
-    return replace(
-        _at(split, np.arange(count)),
-        offsets=np.array([0, count]),
-        documents=None if documents is None else documents[documents < count],
-    )
+    steps, begins = min(tokens, split["inputs"].steps), split["inputs"].begins
+    starts = np.append(begins[begins < steps], steps)
+    return replace(split, fields={role: _first(column, starts) for role, column in split.fields.items()})
+
+
+def _first(column: Column, starts: np.ndarray) -> Column:
+    """The steps of a text up to the last of some places, or the values of its records until then."""
+    if column.offsets is None:
+        return replace(column, values=column.values[: len(starts) - 1])
+    return _at(column, np.arange(starts[-1]), starts)
 
 
 def some(split: Split, count: int, steps: int) -> Split:
-    """Sequences from the shortest to the longest, of each no more than its first steps."""
-    places = np.unique(np.linspace(0, len(split.lengths) - 1, count).round().astype(int))
-    chosen = np.argsort(split.lengths, kind="stable")[places]
-    lengths = np.minimum(split.lengths[chosen], steps)
-    starts = split.offsets[chosen]
-    steps_of_all = [np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)]
-    return replace(
-        _at(split, np.concatenate(steps_of_all)),
-        offsets=np.cumsum([0, *lengths]),
-        targets=None if split.targets is None else split.targets[chosen],
-    )
+    """Records from the shortest to the longest, of each sequence no more than its first steps."""
+    lengths = split["inputs"].lengths
+    places = np.unique(np.linspace(0, len(lengths) - 1, count).round().astype(int))
+    chosen = np.argsort(lengths, kind="stable")[places]
+    ends: dict[int, np.ndarray] = {}  # by the offsets that columns share, so that they share them again
+    fields = {role: _chosen(column, chosen, steps, ends) for role, column in split.fields.items()}
+    return replace(split, fields=fields)
 
 
-def _at(split: Split, places: np.ndarray) -> Split:
-    """A split with some of its steps, whose sequences are still to be told."""
-    names = ("tokens", "vectors", "labels", "groups", "contrasts")
-    taken = {name: values[places] for name in names if (values := getattr(split, name)) is not None}
-    return replace(split, **taken, spelling=split.spelling and _spelled(split.spelling, places))
+def _chosen(column: Column, chosen: np.ndarray, steps: int, ends: dict[int, np.ndarray]) -> Column:
+    """Some records of a column."""
+    if column.offsets is None:
+        return replace(column, values=column.values[chosen])
+    lengths, starts = np.minimum(column.lengths[chosen], steps), column.offsets[chosen]
+    places = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
+    return _at(column, places, ends.setdefault(id(column.offsets), np.cumsum([0, *lengths])))
 
 
-def _spelled(spelling: Spelling, places: np.ndarray) -> Spelling:
+def _at(column: Column, places: np.ndarray, offsets: np.ndarray) -> Column:
+    """A column with some of its steps."""
+    if isinstance(column, SpellingColumn):
+        return _spelled(column, places, offsets)
+    if isinstance(column, ProbeColumn):
+        return ProbeColumn(column.values[places], offsets, column.contrasts[places])
+    return Column(column.values[places], offsets)
+
+
+def _spelled(column: SpellingColumn, places: np.ndarray, offsets: np.ndarray) -> SpellingColumn:
     """The spelling of some words, without the forms that none of them has."""
-    distinct, forms = np.unique(spelling.forms[places], return_inverse=True)
-    parts = [spelling.characters[spelling.offsets[form] : spelling.offsets[form + 1]] for form in distinct]
-    return Spelling(forms, np.cumsum([0, *map(len, parts)]), np.concatenate(parts))
+    distinct, forms = np.unique(column.values[places], return_inverse=True)
+    parts = [column.characters[column.form_offsets[form] : column.form_offsets[form + 1]] for form in distinct]
+    return SpellingColumn(forms, offsets, np.cumsum([0, *map(len, parts)]), np.concatenate(parts))
 
 
 def rows(batch: Batch, chosen: Tensor) -> Batch:
-    """Some sequences of a batch, in the order asked for."""
-    taken = {name: value[chosen] for name in PER_ROW if (value := getattr(batch, name)) is not None}
+    """Some records of a batch, in the order asked for."""
+
+    def taken(part: Part) -> Part:
+        if isinstance(part, Spelled):
+            return part._replace(forms=part.forms[chosen])
+        return type(part)(*(values[chosen] for values in part)) if isinstance(part, tuple) else part[chosen]
+
     window = batch.window
     if window is not None:
         fresh = None if window.fresh is None else window.fresh[chosen]
         window = window._replace(rows=len(chosen), left=window.left[chosen], fresh=fresh)
-    return batch._replace(**taken, window=window)
+    fields = {role: taken(part) for role, part in batch.fields.items()}
+    return replace(batch, fields=fields, mask=batch.mask[chosen], window=window)
 
 
 def first_steps(batch: Batch, steps: int) -> Batch:
     """The same sequences, and no more of them than their first steps."""
-    taken = {name: value[:, :steps] for name in PER_STEP if (value := getattr(batch, name)) is not None
-             and value.dim() > 1}  # fmt: skip
+
+    def taken(part: Part) -> Part:
+        match part:
+            case Padded():
+                return Padded(part.values[:, :steps], part.lengths.clamp(max=steps))
+            case Probed():
+                return Probed(part.groups[:, :steps], part.contrasts[:, :steps])
+            case Spelled():
+                return part._replace(forms=part.forms[:, :steps])
+            case _:
+                return part
+
     window = batch.window
     if window is not None:
         window = window._replace(carry=steps, fresh=None if window.fresh is None else window.fresh[:, :steps])
-    return batch._replace(**taken, lengths=batch.lengths.clamp(max=steps), window=window)
+    fields = {role: taken(part) for role, part in batch.fields.items()}
+    return replace(batch, fields=fields, mask=batch.mask[:, :steps], window=window)
 
 
 def masked(batch: Batch, lengths: Tensor) -> Batch:
     """The same tensors of shorter sequences: what is masked off stays where it is."""
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < lengths[:, None])
-    return batch._replace(lengths=lengths, mask=mask, window=batch.window and batch.window._replace(left=lengths))
+    fields = {role: part._replace(lengths=lengths) if isinstance(part, Padded) else part
+              for role, part in batch.fields.items()}  # fmt: skip
+    return replace(batch, fields=fields, mask=mask, window=batch.window and batch.window._replace(left=lengths))
 
 
 def in_one_window(batch: Batch) -> Batch:
     """Whole sequences as the only window of themselves, so that the state behind them is kept."""
     if batch.window is not None:
         return batch
-    return batch._replace(window=Window(True, batch.mask.shape[1], len(batch.mask), batch.lengths, None))
+    lengths = batch.sequence("inputs").lengths
+    return replace(batch, window=Window(True, batch.mask.shape[1], len(batch.mask), lengths, None))
 
 
-def padded(batch: Batch, more: int, spec: DataSpec, has_labels: bool, draw: torch.Generator | None) -> Batch:
+def padded(batch: Batch, more: int, spec: DataSpec, draw: torch.Generator | None) -> Batch:
     """The same sequences with more padding.
 
     Args:
         batch: whole sequences.
         more: steps, and characters of every word, to add.
-        spec: sizes that the data decides.
-        has_labels: whether targets are labels, not tokens.
+        spec: sizes that the data decides, by role.
         draw: of what all the padding is to hold; None to leave what is there, and to add what the loaders add.
     """
-    extend = _Padding(batch.lengths, more, draw)
-    blank, size = spec.padding_index, spec.vocabulary_size
-    labels = (-1, spec.label_count) if has_labels else (blank, size)
-    characters = batch.characters
-    if characters is not None and batch.character_lengths is not None:
-        spelled = _Padding(batch.character_lengths, more, draw)
-        characters = spelled.of(characters, blank, spec.character_count)
-    table = 0 if batch.characters is None else len(batch.characters)
+    lengths = batch.sequence("inputs").lengths
+
+    def extended(role: str, part: Part) -> Part:
+        match part:
+            case Padded():
+                known = spec["inputs" if role == "targets" else role]
+                longer = _Padding(part.lengths, more, draw).of(part.values, known.padding_index, known.size)
+                return part._replace(values=longer)
+            case Probed():
+                return Probed(*(F.pad(values, (0, more), value=-1) for values in part))
+            case Spelled():
+                known = spec["spelling"]
+                forms = _Padding(lengths, more, draw).of(part.forms, -1, len(part.characters))
+                spelled = _Padding(part.lengths, more, draw)
+                characters = spelled.of(part.characters, known.padding_index, known.size)
+                return Spelled(forms, characters, part.lengths)
+            case _:
+                return part
+
     window = batch.window
     if window is not None and window.fresh is not None:
         window = window._replace(fresh=F.pad(window.fresh, (0, more)))
-    return batch._replace(
-        inputs=extend.of(batch.inputs, blank, size),
-        targets=extend.of(batch.targets, *labels) if batch.targets.dim() > 1 else batch.targets,
-        mask=F.pad(batch.mask, (0, more)),
-        groups=None if batch.groups is None else F.pad(batch.groups, (0, more), value=-1),
-        contrasts=None if batch.contrasts is None else F.pad(batch.contrasts, (0, more), value=-1),
-        forms=None if batch.forms is None else extend.of(batch.forms, -1, table),
-        characters=characters,
-        window=window,
-    )
+    fields = {role: extended(role, part) for role, part in batch.fields.items()}
+    return replace(batch, fields=fields, mask=F.pad(batch.mask, (0, more)), window=window)
 
 
 class _Padding:

@@ -16,13 +16,14 @@ from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.explanation import keys
 from unroll.config.file import read, with_sections
-from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of
+from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of, no_setting
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
-from unroll.errors import BadInput, nearest, no_such
+from unroll.errors import BadInput, no_such
 from unroll.names import fault
 
 CONF = Path("conf")
+FREE = re.compile(r"\+*(arch\.cell_arguments|data\.reader|data\.roles)\.[^.]+=")  # keys that a file need not have
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -86,9 +87,10 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            # Hydra would refuse an argument that the file of the arch leaves to its default
-            free = [f"++{text.lstrip('+')}" if "arch.cell_arguments." in text else text for text in overrides]
-            composed = hydra_compose("config", [_readable(text) for text in free])
+            # Hydra would refuse an argument or option that the file leaves to its default
+            free = [f"++{text.lstrip('+')}" if FREE.match(text) else text for text in overrides]
+            readable = [_readable(part) for text in free for part in _replaced(text)]
+            composed = hydra_compose("config", readable)
             content = OmegaConf.to_container(composed, resolve=True)
     except yaml.MarkedYAMLError as error:
         raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
@@ -97,6 +99,11 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     assert isinstance(content, dict)
     settings: dict[str, Any] = in_settings({str(key): value for key, value in content.items()}, public)
     return settings
+
+
+def _replaced(override: str) -> list[str]:
+    """An override of a whole reader, which replaces that of the file: Hydra would add the options of both."""
+    return ["~data.reader", f"+{override}"] if override.startswith("data.reader={") else [override]
 
 
 def _readable(override: str) -> str:
@@ -275,9 +282,9 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
     known = sorted(keys())
     for override in overrides:
         key, equals, value = override.partition("=")
-        key = key.lstrip("+~")
-        if not equals:
+        if not equals and not key.startswith("~"):
             raise BadInput(f"{override!r} is not a setting; write key=value, such as arch=lstm.")
+        key = key.lstrip("+~")
         if key in GROUPS:
             files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
             if value not in files:
@@ -287,10 +294,10 @@ def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
             chosen[key] = value
         elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
             raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
-        elif key.rpartition(".")[0] == "arch.cell_arguments":
-            continue  # an argument of the cell, which is known once all is composed
+        elif key.rpartition(".")[0] in ("arch.cell_arguments", "data.reader", "data.roles"):
+            continue  # of a cell, a reader or a task, which are known once all is composed
         elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
-            raise BadInput(f"There is no setting {key!r}{nearest(key, known)}; see unroll config --explain.")
+            raise BadInput(f"{no_setting(key, known)}; see unroll config --explain.")
     if "experiment" not in chosen:
         files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
         raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import fields
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from unroll.config.section import FileBelow, FilePath, Name, Section
+from unroll.data.fields import Symbols
+from unroll.data.readers import READERS, Reader
 
 
 class SourceFile(Section):
@@ -24,6 +29,34 @@ class Cuts(Section):
     validation: float = Field(gt=0, description="The same for validation; what is left is the test split.")
 
 
+class ReaderSection(Section):
+    """How files are read."""
+
+    name: str
+
+
+class VectorsConfig(ReaderSection):
+    """Not a corpus, but a file of pretrained vectors for data.vectors."""
+
+    name: Literal["vectors"] = Field(description="Format of the files.")
+
+
+def _section(kind: type[Reader]) -> type[ReaderSection]:
+    """The settings of a reader: its name and its options."""
+    hints = get_type_hints(kind, include_extras=True)
+    options: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(kind)}  # type: ignore[arg-type]  # all are dataclasses
+    options["name"] = (Literal[kind.name], Field(description="Format of the files."))
+    return create_model(f"{kind.__name__}Config", __base__=ReaderSection, __doc__=kind.__doc__, **options)
+
+
+if TYPE_CHECKING:
+    ReaderConfig = ReaderSection
+else:
+    ReaderConfig = Annotated[
+        reduce(or_, [*map(_section, READERS.values()), VectorsConfig]), Field(discriminator="name")
+    ]
+
+
 class DataConfig(Section):
     """Which corpus, and how it is read."""
 
@@ -33,19 +66,12 @@ class DataConfig(Section):
     sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
     licence: str | None = Field(description="Licence, shown when it is fetched.")
     citation: str | None = Field(description="What to cite when it is used.")
-    reader: Literal["text", "conllu", "columns", "series", "brown", "vectors"] = Field(
-        description="Format of the files; vectors is not a corpus, but a file for data.vectors."
-    )
-    unit: Literal["words", "characters", "steps"] = Field(description="What one step of a sequence is.")
+    reader: ReaderConfig = Field(description="How the files are read.")
+    roles: dict[str, str] = Field(description="Which field fills which role of a task, where names do not say it.")
     train: FilePath = Field(description="Training file; the only one if split is given.")
     validation: FilePath | None = Field(description="Validation file.")
     test: FilePath | None = Field(description="Test file; null if the corpus has none.")
     split: Cuts | None = Field(description="Where the training file is cut, if it is the only one.")
-    token_column: int = Field(description="Reader columns: column of the token, from 0; negative from the last.")
-    label_column: int = Field(description="Reader columns: column of the label, likewise.")
-    scheme: Literal["bio"] | None = Field(description="Reader columns: bio checks that labels are O, B-… or I-….")
-    probe: str | None = Field(description="Reader conllu: MISC key whose value groups tokens measured apart.")
-    contrast: str | None = Field(description="Reader conllu: MISC key of the token that a probed one must beat.")
     sentence_end: bool = Field(description="Whether [EOS] follows each sequence, for language models.")
     lowercase: bool = Field(description="Whether words are folded to lower case.")
     normalize: bool = Field(description="Whether numerals become [NUM], and URLs and e-mail addresses [URL].")
@@ -54,23 +80,33 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
-        if self.reader != "vectors" and (self.split is None) == (self.validation is None):
+        if isinstance(self.reader, VectorsConfig):
+            return self
+        if (self.split is None) == (self.validation is None):
             raise ValueError("give either data.validation or data.split, not both and not neither")
         if self.split and self.split.train <= 1 and self.split.train + self.split.validation > 1 + 1e-9:
             raise ValueError("data.split: the shares of train and validation exceed 1")
-        if (self.reader == "series") != (self.unit == "steps"):
-            raise ValueError("data.unit=steps goes with data.reader=series, and only with it")
-        if self.unit == "characters" and self.reader != "text":
-            raise ValueError("data.unit=characters goes with data.reader=text only")
-        if self.unit == "steps" and (self.sentence_end or self.lowercase):
-            raise ValueError("data.sentence_end and data.lowercase go with words and characters, not with steps")
-        if self.unit != "words" and (self.normalize or self.vectors):
-            raise ValueError("data.normalize and data.vectors go with data.unit=words only")
-        if self.reader != "columns" and self.scheme:
-            raise ValueError("data.scheme goes with data.reader=columns only; set it to null")
+        if not self.units and (self.sentence_end or self.lowercase):
+            raise ValueError("data.sentence_end and data.lowercase go with words and characters alone, and "
+                             f"data.reader.name={self.reader.name} reads none")  # fmt: skip
+        if "words" not in self.units and (self.normalize or self.vectors):
+            raise ValueError("data.normalize and data.vectors go with words only")
         return self
 
     @property
     def has_test(self) -> bool:
         """Whether there is a test split."""
         return self.test is not None or (self.split is not None and self.split.train + self.split.validation != 1)
+
+    @property
+    def units(self) -> set[str]:
+        """What symbols are in the corpus: words, characters or neither."""
+        return {field.unit for field in self.build_reader().fields.values() if isinstance(field, Symbols)}
+
+    def build_reader(self) -> Reader:
+        """The reader with its options."""
+        return READERS[self.reader.name](**self.reader.model_dump(exclude={"name"}))
+
+    def option(self, name: str) -> Any:
+        """An option of the reader; None where it has no such option."""
+        return getattr(self.reader, name, None)

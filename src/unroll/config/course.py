@@ -115,8 +115,8 @@ def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
             if name in studies():
                 study = compose_study(name)
                 data = study.first().data
-                found[name] = {"question": study.study.question, "data": data.title, "probe": data.probe}
+                found[name] = {"question": study.study.question, "data": data.title, "probe": data.option("probe")}
                 continue
             run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
-            found[name] = {"question": question(name), "data": run.data.title, "probe": run.data.probe}
+            found[name] = {"question": question(name), "data": run.data.title, "probe": run.data.option("probe")}
     return found

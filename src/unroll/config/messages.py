@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
 from unroll.config.section import plain
-from unroll.errors import nearest
+from unroll.data.readers import READERS
+from unroll.errors import nearest, no_such
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -26,6 +28,9 @@ TAGS = {  # by which pydantic names a choice of sections
 }  # fmt: skip
 # what pydantic calls an error about a value of another kind
 OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
+FORMATS = {"vectors", *READERS}  # the same of readers, whose names other settings have too
+MOVED = ("probe", "contrast", "token_column", "label_column", "scheme", "unit")  # from data to data.reader
+RENAMED = {f"data.{key}": f"data.reader.{key}" for key in MOVED}
 DUE = {  # what pydantic's errors miss, by the beginnings of their names
     "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
     "dict": "{key: value}", "model": "{key: value}",
@@ -47,7 +52,14 @@ def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseMod
     key = prefix + ".".join(place)
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        return f"There is no setting {key!r}{nearest(key, siblings)} ({origin}); see unroll config --explain."
+        if len(place) == 3 and place[:2] == ["data", "reader"]:
+            return _no_option(str(first["loc"][2]), place[2], str(origin))
+        return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
+    if place[-1:] == ["reader"] and isinstance(first["input"], str):
+        return f"{key}={first['input']}: a reader has a name and options; write {{name: {first['input']}}} ({origin})."
+    if first["type"] == "union_tag_invalid":
+        name, names = str(first["ctx"]["tag"]), re.findall("'([^']+)'", first["ctx"]["expected_tags"])
+        return f"{key}={plain(first['input'])}: {str(no_such('choice', name, names)).rstrip('.')} ({origin})."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     here = [found for found in error.errors() if _place(found) == place]
@@ -69,6 +81,21 @@ def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseMod
     return f"{key}={value}: {reason} ({origin})."
 
 
+def no_setting(key: str, known: Iterable[str]) -> str:
+    """What is wrong with an unknown key: it was renamed, or is near one that there is."""
+    renamed = RENAMED.get(key) or RENAMED.get(f"data.{key}")  # a file of a corpus has the section data alone
+    if renamed and key not in known:
+        return f"The setting {key!r} was renamed to {renamed}"
+    return f"There is no setting {key!r}{nearest(key, list(known))}"
+
+
+def _no_option(reader: str, option: str, origin: str) -> str:
+    """What is wrong with an option of another reader, perhaps of the one that the experiment's own corpus has."""
+    options = [field.name for field in fields(READERS[reader])] if reader in READERS else []  # type: ignore[arg-type]  # all are dataclasses
+    return (f"data.reader.name={reader} has no option {option!r}{nearest(option, options)} ({origin}); take it away "
+            f"with ~data.reader.{option}.")  # fmt: skip
+
+
 def line_of(path: Path, place: Sequence[str]) -> int:
     """Line of a setting in its file, or of the section that should have it."""
     node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
@@ -84,7 +111,12 @@ def line_of(path: Path, place: Sequence[str]) -> int:
 
 
 def _place(error: ErrorDetails) -> list[str]:
-    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
+    place = error["loc"]
+    return [str(part) for before, part in zip(("", *place), place, strict=False) if not _is_tag(part, before)]
+
+
+def _is_tag(part: str | int, before: str | int) -> bool:
+    return isinstance(part, str) and (part.lower() in TAGS or (before == "reader" and part in FORMATS))
 
 
 def _due(errors: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
@@ -12,6 +13,8 @@ from pydantic import Field, field_validator, model_validator
 from unroll.config.architectures import Arch, ConvolutionalConfig, FeedforwardConfig, NgramConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.section import Name, Section
+from unroll.data.roles import ROLES, fill
+from unroll.errors import BadInput
 from unroll.metrics import parse_solved
 
 
@@ -67,6 +70,9 @@ class TrainingConfig(Section):
 
     tokens: int = Field(ge=1, le=10**15, description="Budget: real tokens read in training; epochs follow from it.")
     batch_size: int = Field(ge=1, le=10**9, description="Sequences, or parallel streams of a language model, per step.")
+    batch_tokens: int | None = Field(
+        ge=1, le=10**9, description="Most steps per batch, padding included; null for no limit but batch_size."
+    )
     truncation_length: int | None = Field(
         ge=1, description="Steps k of a window, through which the gradient flows back; null for all there are."
     )
@@ -168,7 +174,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _possible(self) -> Config:
         task, arch, data = self.task.name, self.arch, self.data
-        if data.reader == "vectors":
+        if data.reader.name == "vectors":
             raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
         self._possible_network()
         self._possible_solution()
@@ -185,32 +191,45 @@ class Config(Section):
             raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
         if isinstance(arch, ConvolutionalConfig) and task not in ("tagger", "regressor"):
             raise ValueError(f"arch={arch.name} reads what comes after a word and cannot do task={task}")
-        if (task == "regressor") != (data.unit == "steps"):
-            raise ValueError(f"task={task} cannot be done on data={data.name}, whose steps are {data.unit}")
-        if task == "tagger" and data.reader == "text":
-            raise ValueError(f"task=tagger needs labels, and data={data.name} is plain text")
+        self.fill_roles({name: field.kind for name, field in data.build_reader().fields.items()})
         if task == "tagger" and data.sentence_end:
             raise ValueError("data.sentence_end goes with language models only; a tagger has no label for [EOS]")
-        if data.reader != "conllu" and (data.probe or data.contrast):
-            raise ValueError("data.probe and data.contrast go with data.reader=conllu only; set them to null")
         return self
+
+    def fill_roles(self, kinds: Mapping[str, str]) -> dict[str, str]:
+        """The field that fills each role of the task.
+
+        Args:
+            kinds: field → kind, of the corpus.
+
+        Raises:
+            ValueError: a role cannot be filled.
+        """
+        place = f"task={self.task.name} on data={self.data.name}"
+        try:
+            return fill(ROLES[self.task.name], kinds, self.data.roles, place)
+        except BadInput as error:
+            raise ValueError(str(error).rstrip(".")) from None
 
     def _possible_solution(self) -> None:
         """Refuse to declare a solution by a figure that the runs do not have."""
         if self.solved is None:
             return
         name = parse_solved(self.solved, self.task.name).metric.name
-        needs = {"f1": "data.scheme", "precision": "data.scheme", "recall": "data.scheme", "accuracy/": "data.probe"}
-        for kind, key in needs.items():
-            if name.startswith(kind) and getattr(self.data, key.removeprefix("data.")) is None:
-                raise ValueError(f"solved={self.solved!r} needs {key}, without which there is no {name}")
-        if name == "bits_per_character" and self.data.unit != "characters":
-            raise ValueError(f"solved={self.solved!r} needs data.unit=characters")
+        needs = {"f1": "scheme", "precision": "scheme", "recall": "scheme", "accuracy/": "probe"}
+        for kind, option in needs.items():
+            if name.startswith(kind) and self.data.option(option) is None:
+                raise ValueError(f"solved={self.solved!r} needs data.reader.{option}, without which there is no {name}")
+        if name == "bits_per_character" and "characters" not in self.data.units:
+            raise ValueError(f"solved={self.solved!r} needs characters: data.reader={{name: text, unit: characters}}")
 
     def _possible_windows(self) -> None:
         """Refuse windows of what must be read whole."""
         task, arch, settings = self.task.name, self.arch, self.training
         if task == "language_model":
+            if settings.batch_tokens is not None:
+                raise ValueError("training.batch_tokens goes with sequences in batches, not with the parallel streams "
+                                 "of task=language_model; set it to null")  # fmt: skip
             return
         if settings.state_reset != "epoch":
             raise ValueError("training.state_reset goes with task=language_model only; in other tasks every sequence "
@@ -218,7 +237,7 @@ class Config(Section):
         if settings.truncation_length is None:
             return
         reads_on = isinstance(arch, RecurrentConfig) and not arch.bidirectional and arch.output.name == "softmax"
-        if not reads_on or task == "cloze" or self.data.scheme:
+        if not reads_on or task == "cloze" or self.data.option("scheme"):
             raise ValueError(f"training.truncation_length cuts sequences into windows, but arch={arch.name} with "
                              f"task={task} must read them whole; set it to null")  # fmt: skip
         assert isinstance(arch, RecurrentConfig)
@@ -253,7 +272,7 @@ class Config(Section):
                              "choose no feed-forward network")  # fmt: skip
         if not isinstance(arch, RecurrentConfig):
             return
-        if arch.characters and (task.name != "tagger" or data.unit != "words"):
+        if arch.characters and (task.name != "tagger" or "words" not in data.units):
             raise ValueError(f"arch={arch.name} spells words, which goes with task=tagger only")
         if arch.output.name != "softmax" and task.name != "tagger":
             raise ValueError(f"arch={arch.name} predicts labels, which goes with task=tagger only")

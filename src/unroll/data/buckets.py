@@ -1,51 +1,58 @@
-"""Whole sequences in batches of similar lengths."""
+"""Whole records in batches of similar lengths."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from unroll.data.batch import Batch, Window
+from unroll.data.batch import Batch, DataSpec, Padded, Probed, Spelled, Window
 from unroll.data.loader import ALL, Loader, Share
-from unroll.data.prepared import Spelling, Split
+from unroll.data.prepared import ProbeColumn, SpellingColumn, Split
 from unroll.data.windows import Cut, cut, window_count
 
 POOL = 256  # batches that are sorted by length together: more waste less padding, fewer mix better
 
 
 class Buckets(Loader):
-    """Batches of sequences of similar length, in a new order every epoch.
+    """Batches of records of similar length, in a new order every epoch.
 
-    An epoch shuffles the sequences, sorts each pool of 256 batches by length, cuts it into batches and shuffles
-    those. Without a seed the sequences are sorted by length once, for evaluation, and spelled words refer to one table
-    of the whole split's forms.
+    An epoch shuffles the records, sorts each pool of 256 batches by length, cuts it into batches and shuffles those.
+    Without a seed the records are sorted by length once, for evaluation, and spelled words refer to one table of the
+    whole split's forms.
 
     Args:
-        split: sequences with their targets: labels per token, or one number each.
-        batch_size: sequences per batch B.
-        padding_index: token that fills the end of a shorter sequence.
+        split: records, by role.
+        spec: sizes that the data decides, by role.
+        by: roles of the sequences by whose lengths records are sorted, the most important first; steps of the first
+            are counted, and cut into windows.
+        batch_size: records per batch B.
         seed: of the orders; None for one fixed order.
         truncation_length: steps k of a window, in which sequences longer than that are read; None to read them whole.
         stride: new steps s ≤ k of each window; None for k of them.
         share: rows of this process.
+        batch_tokens: most steps of a batch, padding included; a longer record is a batch of its own. None for no limit.
 
     Shapes:
-        each batch: inputs [B, T] or [B, T, I], targets [B, T] or [B], T its longest sequence, or k
+        each batch: [B, T] or [B, T, …] of a sequence, T its longest one, or k; [B, …] of one value per record
     """
 
     def __init__(
-        self, split: Split, batch_size: int, padding_index: int, seed: int | None,
+        self, split: Split, spec: DataSpec, by: Sequence[str], batch_size: int, seed: int | None,
         truncation_length: int | None = None, stride: int | None = None, share: Share = ALL,
+        batch_tokens: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.split, self.batch_size, self.padding_index, self.seed = split, batch_size, padding_index, seed
-        self.truncation_length, self.stride, self.share = truncation_length, stride or truncation_length, share
-        self.lengths, self.tokens = split.lengths, split.steps
-        self.targets = self.tokens if split.targets is None else len(split.targets)
+        self.split, self.spec, self.by = split, spec, by
+        self.batch_size, self.batch_tokens, self.seed, self.share = batch_size, batch_tokens, seed, share
+        self.truncation_length, self.stride = truncation_length, stride or truncation_length
+        self.lengths, self.tokens = split[by[0]].lengths, split[by[0]].steps
+        self.keys = [split[role].lengths for role in reversed(by)]  # np.lexsort has the most important one last
         self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # an epoch, and its windows
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None  # characters of all forms, and their lengths
         if split.spelling is not None and seed is None:
-            self.table = _rows(split.spelling, np.arange(len(split.spelling.offsets) - 1), padding_index)
+            self.table = self._characters(split.spelling, np.arange(len(split.spelling.form_offsets) - 1))
 
     def __len__(self) -> int:
         return len(self._windows())
@@ -54,7 +61,7 @@ class Buckets(Loader):
         return self._collate(*self._windows()[number])
 
     def _windows(self) -> list[tuple[np.ndarray, Cut]]:
-        """Every window of this epoch: the numbers of its sequences, and where they are cut."""
+        """Every window of this epoch: the numbers of its records, and where they are cut."""
         if self.plan[0] != self.epoch:
             windows = []
             for rows in self._orders():
@@ -67,75 +74,89 @@ class Buckets(Loader):
         return self.plan[1]
 
     def _orders(self) -> list[np.ndarray]:
-        """Sequence numbers of each batch of this epoch."""
+        """Numbers of the records of each batch of this epoch."""
         if self.seed is None:
-            order = np.argsort(self.lengths, kind="stable")
-            return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+            order = self._sorted(np.arange(len(self.lengths)))
+            return list(self._batches(order))
         draw = np.random.default_rng([self.seed, self.epoch])
         order, pool = draw.permutation(len(self.lengths)), POOL * self.batch_size
-        batches = []
+        batches: list[np.ndarray] = []
         for begin in range(0, len(order), pool):
-            part = order[begin : begin + pool]
-            part = part[np.argsort(self.lengths[part], kind="stable")]
-            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+            part = self._sorted(order[begin : begin + pool])
+            batches += self._batches(part)
         return [batches[i] for i in draw.permutation(len(batches))]
 
+    def _batches(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Sorted records, cut into batches: as many as may be together."""
+        begin = 0
+        while begin < len(rows):
+            count = min(self.batch_size, len(rows) - begin)
+            if self.batch_tokens is not None:  # records are sorted: the last one of a batch is its longest
+                steps = self.lengths[rows[begin : begin + count]] * np.arange(1, count + 1)
+                count = max(1, int((steps <= self.batch_tokens).sum()))
+            yield rows[begin : begin + count]
+            begin += count
+
+    def _sorted(self, rows: np.ndarray) -> np.ndarray:
+        """Records from the shortest to the longest; equal ones keep their order."""
+        return rows[np.lexsort([lengths[rows] for lengths in self.keys])]
+
     def _collate(self, rows: np.ndarray, part: Cut) -> Batch:
-        split, everyone, rows = self.split, self.lengths[rows], self.share.of(rows)
+        everyone, rows = self.lengths[rows], self.share.of(rows)
         lengths, count = self.lengths[rows], len(rows)
-        if not count:  # of some row of another process, nothing counts
-            rows, lengths = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        rows, is_empty = (rows, False) if count else (np.zeros(1, np.int64), True)
+        if is_empty:  # of some row of another process, nothing counts
+            lengths = np.zeros(1, np.int64)
         time = np.arange(part.begin, part.end)[None]  # [1, T]
         real = time < lengths[:, None]  # [B, T]
-        place = np.where(real, split.offsets[rows][:, None] + time, 0)
-
-        def gather(values: np.ndarray, padding: int) -> torch.Tensor:
-            return torch.from_numpy(np.where(real, values[place], padding).astype(np.int64))
-
-        if split.tokens is not None:
-            inputs = gather(split.tokens, self.padding_index)
-        else:
-            assert split.vectors is not None
-            inputs = torch.from_numpy(np.where(real[..., None], split.vectors[place], np.float32(0)))
-        if split.targets is not None:
-            targets = torch.from_numpy(split.targets[rows])
-        else:  # where tokens have no labels, they are their own targets
-            targets = inputs if split.labels is None else gather(split.labels, -1)
-        forms, characters, character_lengths = self._spelled(place, real)
         return Batch(
-            inputs=inputs,
-            targets=targets,
-            lengths=torch.from_numpy(np.clip(lengths - part.begin, 1, part.end - part.begin)),
+            fields={role: self._field(role, rows, part, is_empty) for role in self.split.fields},
             mask=torch.from_numpy(real & (time >= part.counted)),
-            groups=None if split.groups is None else gather(split.groups, -1),
-            contrasts=None if split.contrasts is None else gather(split.contrasts, -1),
-            forms=forms,
-            characters=characters,
-            character_lengths=character_lengths,
             window=None if part.carry == everyone.max() else self._window(lengths, part, count),
             tokens=int((np.clip(everyone, part.counted, part.end) - part.counted).sum()),
         )
 
+    def _field(
+        self, role: str, rows: np.ndarray, part: Cut, is_empty: bool
+    ) -> Padded | Probed | Spelled | torch.Tensor:
+        """One field of some records: padded where it is a sequence, cut where sequences are read in windows."""
+        column = self.split[role]
+        if column.offsets is None:
+            return torch.from_numpy(column.values[rows])
+        lengths = np.zeros(1, np.int64) if is_empty else column.lengths[rows]
+        is_cut = column.offsets is self.split[self.by[0]].offsets
+        begin, end = (part.begin, part.end) if is_cut else (0, int(lengths.max()))
+        time = np.arange(begin, max(end, begin + 1))[None]  # [1, T]
+        real = time < lengths[:, None]  # [B, T]
+        place = np.where(real, column.offsets[rows][:, None] + time, 0)
+        if isinstance(column, SpellingColumn):
+            return self._spelled(column, place, real)
+        if isinstance(column, ProbeColumn):
+            return Probed(_padded(column.values, place, real, -1), _padded(column.contrasts, place, real, -1))
+        values = _padded(column.values, place, real, self.spec[role].padding_index)
+        return Padded(values, torch.from_numpy(np.clip(lengths - begin, 1, time.shape[1])))
+
     def _window(self, lengths: np.ndarray, part: Cut, rows: int) -> Window:
         return Window(part.begin == 0, part.carry, rows, torch.from_numpy(lengths - part.begin), None)
 
-    def _spelled(
-        self, place: np.ndarray, real: np.ndarray
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """Row of the form of each step [B, T], and the table that it is a row of: [U, C], [U]."""
-        spelling = self.split.spelling
-        if spelling is None:
-            return None, None, None
+    def _spelled(self, column: SpellingColumn, place: np.ndarray, real: np.ndarray) -> Spelled:
+        """Row of the form of each step, and the table that it is a row of."""
         forms = np.full(real.shape, -1, np.int64)
-        forms[real] = spelling.forms[place[real]]
+        forms[real] = column.values[place[real]]
         if self.table is not None:
-            return torch.from_numpy(forms), *self.table
+            return Spelled(torch.from_numpy(forms), *self.table)
         distinct, forms[real] = np.unique(forms[real], return_inverse=True)
         if not len(distinct):  # a share without a row has no word, and what spells must have one
             distinct = np.zeros(1, np.int64)
-        return torch.from_numpy(forms), *_rows(spelling, distinct, self.padding_index)
+        return Spelled(torch.from_numpy(forms), *self._characters(column, distinct))
+
+    def _characters(self, column: SpellingColumn, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        characters, lengths = column.rows(numbers, self.spec["spelling"].padding_index)
+        return torch.from_numpy(characters), torch.from_numpy(lengths)
 
 
-def _rows(spelling: Spelling, numbers: np.ndarray, padding_index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    characters, lengths = spelling.rows(numbers, padding_index)
-    return torch.from_numpy(characters), torch.from_numpy(lengths)
+def _padded(values: np.ndarray, place: np.ndarray, real: np.ndarray, padding: int) -> torch.Tensor:
+    """Steps at their places, and padding where they are not real: [N, …], [B, T] → [B, T, …]."""
+    if values.dtype.kind == "f":
+        return torch.from_numpy(np.where(real[..., None], values[place], np.float32(0)))
+    return torch.from_numpy(np.where(real, values[place], padding).astype(np.int64))

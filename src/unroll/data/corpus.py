@@ -3,86 +3,117 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from unroll.data.readers.base import Example
+from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
+from unroll.data.readers.base import Reader
 from unroll.data.vocabulary import END
+from unroll.errors import BadInput
 
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus as it is read: files, where to cut them, and what becomes of a token.
+    """A corpus as it is read: files, where to cut them, and what becomes of a symbol.
 
     Args:
-        read: reader of one file.
+        reader: of the files.
         files: file of each split; with ``cuts``, the one file of all of them under ``train``.
         cuts: where one file is cut, in file order: train and validation as shares (at most 1) or numbers of
-            tokens, or of sequences of real vectors; the rest is test. None if each split has a file.
-        unit: ``words``, ``characters`` or ``steps``.
+            symbols, or of records where there is not one sequence of symbols; the rest is test. None if each split
+            has a file.
         sentence_end: whether ``[EOS]`` follows each sequence.
         lowercase: whether words are folded to lower case.
         normalize: whether numerals become ``[NUM]`` and addresses ``[URL]``.
-        min_count: how often the training split must have a token for it to be in the vocabulary.
+        min_count: how often the training split must have a symbol for it to be in the vocabulary.
         vectors: file of pretrained vectors, all of whose words are in the vocabulary too; None for none.
-        scheme: ``bio`` if labels tell spans, else None.
     """
 
-    read: Callable[[Path], Iterator[Example]]
+    reader: Reader
     files: dict[str, Path]
     cuts: tuple[float, float] | None
-    unit: str
     sentence_end: bool
     lowercase: bool
     normalize: bool
     min_count: int
     vectors: Path | None
-    scheme: str | None
 
-    def examples(self) -> Iterator[tuple[str, Example]]:
-        """Every sequence with its split, in file order; a sequence that spans a cut is cut."""
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """What every record has."""
+        return self.reader.fields
+
+    @property
+    def _text(self) -> str | None:
+        """The field of symbols if there is one such sequence, which may be cut between any two of them."""
+        found = [name for name, field in self.fields.items() if isinstance(field, Symbols)]
+        aligned = all(isinstance(field, Symbols | Labels | Probe | DocumentStart) for field in self.fields.values())
+        return found[0] if len(found) == 1 and aligned else None
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Every record with its split, in file order; a sequence that spans a cut is cut."""
         if self.cuts is None:
             for split in SPLITS:
                 if split in self.files:
-                    yield from ((split, self._ended(example)) for example in self.read(self.files[split]))
+                    yield from ((split, record) for record in self._read(split))
             return
         borders, position = self._borders(), 0
-        for example in map(self._ended, self.read(self.files["train"])):
-            start, end = position, position + self._size(example)
+        for record in self._read("train"):
+            start, end = position, position + self._size(record)
             for split, first, last in zip(SPLITS, [0, *borders], [*borders, end], strict=True):
                 low, high = max(start, first) - start, min(end, last) - start
                 if low < high:
-                    yield split, _part(example, low, high)
+                    yield split, self._part(record, low, high)
             position = end
 
     def _borders(self) -> list[int]:
         assert self.cuts is not None
         first, second = self.cuts
         if first <= 1:
-            total = sum(self._size(self._ended(example)) for example in self.read(self.files["train"]))
+            total = sum(self._size(record) for record in self._read("train"))
             # 0.29 · 100 is a little less than 29 in binary fractions, and must not lose one for it
             return [math.floor(round(share * total, 6)) for share in (first, first + second)]
         return [int(first), int(first + second)]
 
-    def _size(self, example: Example) -> int:
-        """What cuts count: tokens; whole sequences of real vectors, which cannot be cut."""
-        return 1 if self.unit == "steps" else len(example.tokens)
+    def _read(self, split: str) -> Iterator[Record]:
+        for number, record in enumerate(self.reader.read(self.files[split]), start=1):
+            if reason := misaligned(self.fields, record):
+                raise BadInput(f"{self.files[split]}, {split} record {number}: {reason}; correct the record.")
+            yield self._ended(record)
 
-    def _ended(self, example: Example) -> Example:
-        ended = self.sentence_end and not example.vectors
-        return example._replace(tokens=[*example.tokens, END]) if ended else example
+    def _ended(self, record: Record) -> Record:
+        """A record whose sequences of symbols end with ``[EOS]``, where that is asked for."""
+        if not self.sentence_end:
+            return record
+        ends = {name: [*record[name], END] for name, field in self.fields.items() if isinstance(field, Symbols)}
+        return {**record, **ends}
+
+    def _size(self, record: Record) -> int:
+        """What cuts count: symbols, or whole records that cannot be cut."""
+        return 1 if self._text is None else len(record[self._text])
+
+    def _part(self, record: Record, low: int, high: int) -> Record:
+        """Steps ``low`` to ``high`` of a record of one sequence; any other record is one whole."""
+        return (
+            record
+            if self._text is None
+            else {name: _cut(field, record[name], low, high) for name, field in self.fields.items()}
+        )
 
 
-def _part(example: Example, low: int, high: int) -> Example:
-    """Tokens ``low`` to ``high`` of a sequence, with what belongs to them; real vectors are one whole."""
-    if example.vectors:
-        return example
-    return example._replace(
-        tokens=example.tokens[low:high],
-        labels=None if example.labels is None else example.labels[low:high],
-        probes=[(at - low, group, contrast) for at, group, contrast in example.probes if low <= at < high],
-        opens=example.opens and low == 0,
-    )
+def misaligned(fields: Mapping[str, Field], record: Record) -> str:
+    """What is wrong where labels and the steps that they belong to are not as many; empty if nothing is."""
+    for name, field in fields.items():
+        if isinstance(field, Labels) and len(record[name]) != len(record[field.of]):
+            return f"{len(record[name])} values of {name}, but {len(record[field.of])} of {field.of}"
+    return ""
+
+
+def _cut(field: Field, value: Any, low: int, high: int) -> Any:
+    if isinstance(field, Probe):
+        return [(at - low, group, contrast) for at, group, contrast in value if low <= at < high]
+    return value and low == 0 if isinstance(field, DocumentStart) else value[low:high]

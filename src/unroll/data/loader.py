@@ -35,14 +35,13 @@ class Loader(ABC):
     """Batches of a split, epoch after epoch, whose place is saved and loaded as Lightning asks for it.
 
     The length is that of the epoch that comes next, or is being read: epochs may differ. An epoch that was not read to
-    its end begins anew when it is asked for again, unless a place in it was loaded.
+    its end starts again when it is asked for again, unless a place in it was loaded.
 
     Processes that train together read batches of the same number at the same time, each its share of the rows. One that
     has no row in a batch gets a row of which nothing counts, so that all of them make the same steps.
     """
 
     tokens: int  # real tokens, or steps of real vectors, in one epoch
-    targets: int  # places that the loss counts in one epoch
 
     def __init__(self) -> None:
         self.epoch, self.position, self.begin = 0, 0, 0

@@ -1,54 +1,104 @@
 """Prepared corpora: numbers on disk that are memory-mapped, so that a corpus may be larger than memory.
 
-``fit/`` holds ``vocabulary.json`` and the folders ``train`` and ``validation``; ``test/`` the folder ``test``. A
-split is ``tokens.npy`` (or ``vectors.npy``) with the start of each sequence in ``offsets.npy`` and, where the corpus
-has them, ``labels.npy``, ``groups.npy``, ``contrasts.npy`` per token, ``targets.npy`` per sequence, or the place of the
-first token of each document in ``documents.npy``. Words with labels
-are spelled: ``forms.npy`` numbers the distinct forms of a split, as they are written, in the order in which they first
-come, and ``form_characters.npy`` with ``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/``
-has ``vectors.npy``, a row per token, and ``coverage.json``. ``spec.json`` of both parts has the digest of every file.
+``fit/`` holds ``vocabulary.json`` and the folders ``train`` and ``validation``; ``test/`` the folder ``test``. A split
+has a folder per field, with ``values.npy``: a row per step, and the start of each sequence in ``offsets.npy``; a row
+per step of another field, whose offsets it shares (labels, probes, spelling); or a row per record. A probe has
+``contrasts.npy`` beside the groups. Words with labels are spelled: ``spelling/values.npy`` numbers the distinct forms
+of a split, as they are written, in the order in which they first come, and ``characters.npy`` with
+``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/`` has ``vectors.npy``, a row per symbol,
+and ``coverage.json``. ``spec.json`` of both parts has the kinds of the fields and the digest of every file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from unroll.data.seal import check
 from unroll.data.vectors import load_vectors
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import CharacterVocabulary
 from unroll.errors import BadInput
 
-PART = 1 << 20  # tokens that are counted at a time
+PART = 1 << 20  # symbols that are counted at a time
 
 
-class Spelling(NamedTuple):
-    """Words as characters, each distinct form spelled once.
+@dataclass(frozen=True)
+class Column:
+    """One field of a split.
 
     Shapes:
-        forms: [N] number of the form of each token, offsets: [F + 1], characters: all forms one after the other
+        values: [N, …] a row per step, or [S, …] a row per record
+        offsets: [S + 1] where each sequence begins; None where a record has one value
     """
 
-    forms: np.ndarray
-    offsets: np.ndarray
+    values: np.ndarray
+    offsets: np.ndarray | None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Length of every sequence: [S]."""
+        assert self.offsets is not None
+        return np.diff(self.offsets)
+
+    @property
+    def begins(self) -> np.ndarray:
+        """Where every sequence begins: [S]."""
+        assert self.offsets is not None
+        return self.offsets[:-1]
+
+    @property
+    def steps(self) -> int:
+        """Steps of all sequences."""
+        assert self.offsets is not None
+        return int(self.offsets[-1])
+
+    def counts(self, size: int) -> np.ndarray:
+        """How often each symbol comes: [V]. The split is read in parts, since it may be larger than memory."""
+        total = np.zeros(size, np.int64)
+        for begin in range(0, len(self.values), PART):
+            total += np.bincount(self.values[begin : begin + PART], minlength=size)
+        return total
+
+
+@dataclass(frozen=True)
+class ProbeColumn(Column):
+    """The groups of probed steps, −1 elsewhere, and the symbols that their targets must beat.
+
+    Shapes:
+        contrasts: [N]
+    """
+
+    contrasts: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpellingColumn(Column):
+    """The number of each word's form, and every distinct form spelled once.
+
+    Shapes:
+        form_offsets: [F + 1], characters: all forms one after the other
+    """
+
+    form_offsets: np.ndarray
     characters: np.ndarray
 
     @classmethod
-    def of(cls, tokens: Sequence[str], vocabulary: Vocabulary) -> Spelling:
-        """Words of raw text, at least one, spelled as those of a prepared corpus are."""
+    def of(cls, words: Sequence[str], vocabulary: CharacterVocabulary) -> SpellingColumn:
+        """One sequence of words of raw text, at least one, spelled as those of a prepared corpus are."""
         numbers: dict[str, int] = {}
-        forms = [numbers.setdefault(token, len(numbers)) for token in tokens]
-        spelled = [vocabulary.encode_characters(form) for form in numbers]
-        return cls(np.array(forms), np.cumsum([0, *map(len, spelled)]), np.concatenate(spelled))
+        forms = [numbers.setdefault(word, len(numbers)) for word in words]
+        spelled = [vocabulary.encode(form) for form in numbers]
+        ends = np.cumsum([0, *map(len, spelled)])
+        return cls(np.array(forms), np.array([0, len(forms)]), ends, np.concatenate(spelled))
 
     def rows(self, numbers: np.ndarray, padding_index: int) -> tuple[np.ndarray, np.ndarray]:
         """Characters of some forms side by side, padded at their ends, with their lengths: [U] → [U, C], [U]."""
-        starts = self.offsets[numbers]
-        lengths = self.offsets[numbers + 1] - starts
+        starts = self.form_offsets[numbers]
+        lengths = self.form_offsets[numbers + 1] - starts
         place = np.arange(lengths.max())[None]  # [1, C]
         real = place < lengths[:, None]  # [U, C]
         characters = np.where(real, self.characters[np.where(real, starts[:, None] + place, 0)], padding_index)
@@ -57,73 +107,72 @@ class Spelling(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """One split, memory-mapped.
-
-    Shapes:
-        offsets: [S + 1]; tokens: [N] or vectors: [N, I]; labels, groups, contrasts: [N]; targets: [S]; documents: [D]
-        first tokens, ascending
-    """
+    """One split, memory-mapped, field by field."""
 
     name: str
-    offsets: np.ndarray
-    tokens: np.ndarray | None
-    vectors: np.ndarray | None
-    labels: np.ndarray | None
-    targets: np.ndarray | None
-    groups: np.ndarray | None
-    contrasts: np.ndarray | None
-    documents: np.ndarray | None
-    spelling: Spelling | None
+    fields: Mapping[str, Column]
+
+    def __getitem__(self, field: str) -> Column:
+        return self.fields[field]
 
     @property
-    def steps(self) -> int:
-        """Number of tokens, or of steps of real vectors."""
-        return int(self.offsets[-1])
+    def probe(self) -> ProbeColumn | None:
+        """Steps measured apart; None where the corpus has no probe."""
+        found = self.fields.get("probe")
+        assert found is None or isinstance(found, ProbeColumn)
+        return found
 
     @property
-    def lengths(self) -> np.ndarray:
-        """Length of every sequence: [S]."""
-        return np.diff(self.offsets)
+    def spelling(self) -> SpellingColumn | None:
+        """How words are spelled; None where they are not."""
+        found = self.fields.get("spelling")
+        assert found is None or isinstance(found, SpellingColumn)
+        return found
 
-    def counts(self, vocabulary_size: int) -> np.ndarray:
-        """How often each token comes: [V]. The split is read in parts, since it may be larger than memory."""
-        assert self.tokens is not None
-        total = np.zeros(vocabulary_size, np.int64)
-        for begin in range(0, len(self.tokens), PART):
-            total += np.bincount(self.tokens[begin : begin + PART], minlength=vocabulary_size)
-        return total
+    def without(self, *names: str) -> Split:
+        """The same split without some fields."""
+        return replace(self, fields={name: column for name, column in self.fields.items() if name not in names})
+
+    def under(self, roles: Mapping[str, str]) -> Split:
+        """The fields that fill a task's roles, by role.
+
+        Args:
+            roles: role → field.
+        """
+        return replace(self, fields={role: self.fields[field] for role, field in roles.items() if field in self.fields})
 
 
 def open_split(folder: Path) -> Split:
     """Map a split into memory, once its files are seen to be as they were written.
 
     Raises:
-        BadInput: the folder is no prepared split, or a file was changed.
+        BadInput: the folder is not a prepared split, or a file was changed.
     """
-
-    def array(name: str) -> np.ndarray | None:
-        path = folder / f"{name}.npy"
-        mapped: np.ndarray | None = np.load(path, mmap_mode="r") if path.exists() else None
-        return mapped
-
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…")
-    check(folder.parent, folder.name)
-    offsets = array("offsets")
-    if offsets is None:
-        raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…")
-    forms, form_offsets, characters = (array(name) for name in ("forms", "form_offsets", "form_characters"))
-    spelling = None
-    if forms is not None and form_offsets is not None and characters is not None:
-        spelling = Spelling(forms, form_offsets, characters)
-    return Split(
-        folder.name, np.asarray(offsets), array("tokens"), array("vectors"), array("labels"), array("targets"),
-        array("groups"), array("contrasts"), array("documents"), spelling,
-    )  # fmt: skip
+    kinds = check(folder.parent, folder.name)
+    arrays = {
+        name: {path.stem: np.load(path, mmap_mode="r") for path in (folder / name).glob("*.npy")} for name in kinds
+    }
+    offsets = {name: np.asarray(found["offsets"]) for name, found in arrays.items() if "offsets" in found}
+    try:
+        fields = {name: _column(arrays[name], offsets.get(kind["of"] or name)) for name, kind in kinds.items()}
+    except KeyError:
+        raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…") from None
+    return Split(folder.name, fields)
 
 
-def open_vocabulary(folder: Path) -> Vocabulary:
-    """The vocabulary of a prepared corpus.
+def _column(arrays: Mapping[str, np.ndarray], offsets: np.ndarray | None) -> Column:
+    """What the arrays of a field are."""
+    if "contrasts" in arrays:
+        return ProbeColumn(arrays["values"], offsets, arrays["contrasts"])
+    if "characters" in arrays:
+        return SpellingColumn(arrays["values"], offsets, arrays["form_offsets"], arrays["characters"])
+    return Column(arrays["values"], offsets)
+
+
+def open_vocabularies(folder: Path) -> Vocabularies:
+    """The vocabularies of a prepared corpus.
 
     Args:
         folder: with ``fit/``.
@@ -134,7 +183,7 @@ def open_vocabulary(folder: Path) -> Vocabulary:
     path = folder / "fit" / "vocabulary.json"
     if path.is_file():
         check(path.parent, path.name)
-    return Vocabulary.load(path)
+    return Vocabularies.load(path)
 
 
 def open_vectors(folder: Path) -> np.ndarray:

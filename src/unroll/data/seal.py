@@ -1,4 +1,4 @@
-"""What a prepared corpus is known by: ``spec.json`` of each part has its format and the digest of every file.
+"""What a prepared corpus is known by: ``spec.json`` of each part has its format, its fields and every file's digest.
 
 A file that was cut, emptied or changed would otherwise be read as other data, or end in an error far from its cause.
 """
@@ -6,24 +6,37 @@ A file that was cut, emptied or changed would otherwise be read as other data, o
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from unroll.errors import BadInput
 from unroll.outputs import read_json, to_json
 
 SPEC = "spec.json"
-FORMAT = 1
+FORMAT = 2
 KNOWN: dict[tuple[int, ...], str] = {}  # digests of files that this process has read: a corpus may be large
 
 
-def seal(part: Path) -> None:
-    """Write the digests of all files of a part, ``fit`` or ``test``, which is then not changed any more."""
+Fields = Mapping[str, Mapping[str, str | None]]
+
+
+def seal(part: Path, fields: Fields) -> None:
+    """Write what a part, ``fit`` or ``test``, consists of; it is not changed any more.
+
+    Args:
+        part: the folder.
+        fields: of every field its ``kind``, and ``of`` which other field's steps it has values; None for its own.
+    """
     files = {file: _digest(part / file) for file in _files(part)}
-    (part / SPEC).write_text(to_json({"format": FORMAT, "files": files}), encoding="utf-8")
+    (part / SPEC).write_text(to_json({"format": FORMAT, "fields": fields, "files": files}), encoding="utf-8")
 
 
-def check(part: Path, name: str = "") -> None:
+def check(part: Path, name: str = "") -> Fields:
     """Make sure that files are as they were written, and that all of them are in the list of ``spec.json``.
+
+    Returns:
+        The fields of the part.
+
 
     Args:
         part: the folder ``fit`` or ``test`` of a prepared corpus.
@@ -34,8 +47,8 @@ def check(part: Path, name: str = "") -> None:
     """
     remedy = f"prepare the corpus again: unroll prepare SETTINGS --out {part.parent}"
     content = read_json(part / SPEC, remedy)
-    files = content.get("files")
-    if content.get("format") != FORMAT or not isinstance(files, dict):
+    files, fields = content.get("files"), content.get("fields")
+    if content.get("format") != FORMAT or not isinstance(files, dict) or not isinstance(fields, dict):
         raise BadInput(f"{part / SPEC} is of another version of unroll; {remedy}.")
     chosen = {file for file in {*files, *_files(part)} if not name or file == name or file.startswith(f"{name}/")}
     for file in sorted(chosen):
@@ -46,6 +59,7 @@ def check(part: Path, name: str = "") -> None:
             raise BadInput(f"{path} is missing; {remedy}.")
         if files[file] != _digest(path):
             raise BadInput(f"{path} is damaged (it is not what unroll prepare wrote); {remedy}.")
+    return fields
 
 
 def _files(part: Path) -> list[str]:

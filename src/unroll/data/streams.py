@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from unroll.data.batch import Batch, Window
+from unroll.data.batch import Batch, Padded, Probed, Window
 from unroll.data.loader import ALL, Loader, Share
 from unroll.data.prepared import Split
 from unroll.data.windows import cut, window_count
@@ -24,7 +24,7 @@ class Streams(Loader):
     masked in the last window.
 
     Args:
-        split: tokens in order.
+        split: symbols in order, in the role ``inputs``; ``document`` and ``probe`` where the corpus has them.
         streams: number of parallel streams B.
         truncation_length: steps k of a window, through which the gradient flows; None for whole streams.
         stride: new steps s ≤ k of each window; None for k of them.
@@ -33,7 +33,7 @@ class Streams(Loader):
         share: rows of this process.
 
     Shapes:
-        each batch: inputs, targets, mask: [B, k], the last one shorter; the first ones too, if s < k
+        each batch: ``inputs``, ``targets``, mask: [B, k], the last one shorter; the first ones too, if s < k
 
     Raises:
         BadInput: there are fewer tokens than streams need, or no documents.
@@ -44,14 +44,12 @@ class Streams(Loader):
         reset: Reset = "epoch", share: Share = ALL,
     ) -> None:  # fmt: skip
         super().__init__()
-        assert split.tokens is not None
-        targets = len(split.tokens) - 1
+        targets = split["inputs"].steps - 1
         if targets < streams:
             raise BadInput(f"The {split.name} split has {targets + 1} tokens, too few for {streams} streams; "
                            "lower training.batch_size or training.evaluation_streams.")  # fmt: skip
-        if reset == "document" and split.documents is None:
-            raise BadInput(f"The {split.name} split tells no documents; choose training.state_reset=epoch or never.")
-        self.split, self.tokens, self.targets, self.reset = split, targets, targets, reset
+        self.documents = _documents(split) if reset == "document" else np.zeros(0, np.int64)
+        self.split, self.tokens, self.reset = split, targets, reset
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         shortest, longer = divmod(targets, streams)
         index = np.arange(streams)
@@ -72,36 +70,37 @@ class Streams(Loader):
         mask = torch.from_numpy((steps < lengths[:, None]) & (steps >= counted - begin))  # [B, T]
         first = begin == 0 and (self.epoch == 0 or self.reset != "never")
         window = Window(first, carry, self.rows, torch.from_numpy(self.sizes - begin), self._fresh(begin, end))
-        return Batch(
-            inputs=self._cut(self.split.tokens, begin, end, shift=0),
-            targets=self._cut(self.split.tokens, begin, end, shift=1),
-            lengths=torch.from_numpy(np.maximum(lengths, 1)),
-            mask=mask,
-            groups=self._probe(self.split.groups, begin, end, mask),
-            contrasts=self._probe(self.split.contrasts, begin, end, mask),
-            forms=None,
-            characters=None,
-            character_lengths=None,
-            window=window,
-            tokens=int((np.clip(self.all_sizes, counted, end) - counted).sum()),
-        )
+        lengths_or_one = torch.from_numpy(np.maximum(lengths, 1))
+        values = self.split["inputs"].values
+        fields: dict[str, Padded | Probed | torch.Tensor] = {
+            "inputs": Padded(self._cut(values, begin, end, shift=0), lengths_or_one),
+            "targets": Padded(self._cut(values, begin, end, shift=1), lengths_or_one),
+        }
+        if (probe := self.split.probe) is not None:
+            fields["probe"] = Probed(*(self._cut(part, begin, end, shift=1).masked_fill(~mask, -1)
+                                       for part in (probe.values, probe.contrasts)))  # fmt: skip
+        tokens = int((np.clip(self.all_sizes, counted, end) - counted).sum())
+        return Batch(fields, mask, window, tokens)
 
     def _fresh(self, begin: int, end: int) -> torch.Tensor | None:
         """Where a document begins: [B, end − begin]; None where none does."""
         if self.reset != "document":
             return None
-        assert self.split.documents is not None
-        place, documents = self.starts[:, None] + np.arange(begin, end), self.split.documents
-        found = documents.take(documents.searchsorted(place), mode="clip") == place  # [B, end − begin]
+        place = self.starts[:, None] + np.arange(begin, end)
+        found = self.documents.take(self.documents.searchsorted(place), mode="clip") == place  # [B, end − begin]
         return torch.from_numpy(found) if found.any() else None
 
-    def _probe(self, values: np.ndarray | None, begin: int, end: int, mask: torch.Tensor) -> torch.Tensor | None:
-        """What is known of the targets that are measured apart; −1 where a step is masked: [B, end − begin]."""
-        return None if values is None else self._cut(values, begin, end, shift=1).masked_fill(~mask, -1)
-
-    def _cut(self, values: np.ndarray | None, begin: int, end: int, shift: int) -> torch.Tensor:
+    def _cut(self, values: np.ndarray, begin: int, end: int, shift: int) -> torch.Tensor:
         """Steps ``begin`` to ``end`` of every stream: [B, end − begin]."""
-        assert values is not None
         place = self.starts[:, None] + np.arange(begin + shift, end + shift)  # [B, end − begin]
         # The last stream may lack the last step; its place is masked, so any token will do.
         return torch.from_numpy(values.take(place, mode="clip").astype(np.int64))
+
+
+def _documents(split: Split) -> np.ndarray:
+    """Places of the first symbols of documents, in ascending order."""
+    column = split.fields.get("document")
+    if column is None or not column.values.any():
+        raise BadInput(f"The {split.name} split marks no documents; choose training.state_reset=epoch or never.")
+    starts: np.ndarray = split["inputs"].begins[column.values]
+    return starts

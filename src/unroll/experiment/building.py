@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from unroll.config.architectures import (
     NgramConfig,
     RecurrentConfig,
 )
-from unroll.data.batch import DataSpec
+from unroll.data.batch import DataSpec, FieldSpec
 from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
@@ -45,6 +44,7 @@ from unroll.tasks.base import OptimizerFactory
 from unroll.training.optimizers import optimizer_factory
 
 EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
+LENGTHS = ("inputs",)  # roles by whose lengths records are put together
 WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
 Parts = tuple[DataSpec, OptimizerFactory, int]  # what every task takes beside its network
 
@@ -54,15 +54,12 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
+        spec: sizes that the data decides, by role.
         vectors: pretrained vectors to begin with, [V, E]; None where the weights come from a file.
 
     Raises:
         BadInput: the data lacks what the task needs.
     """
-    if spec.unit != config.data.unit:
-        raise BadInput(f"The prepared data are sequences of {spec.unit}, and those of data={config.data.name} are of "
-                       f"{config.data.unit}; name the folder that unroll prepare wrote of this corpus.")  # fmt: skip
     task = _build_task(config, spec, vectors)
     alpha, beta = config.training.activation_regularization, config.training.temporal_activation_regularization
     if alpha or beta:
@@ -89,8 +86,9 @@ def refuse_unsolvable(config: Config, spec: DataSpec) -> None:
     """
     metric = parse_solved(config.solved, config.task.name).metric.name if config.solved else ""
     _, slash, group = metric.partition("/")
-    if slash and group not in spec.groups:
-        raise no_such(f"group of data={config.data.name} for solved={config.solved!r},", group, spec.groups)
+    groups = spec["probe"].names if "probe" in spec else ()
+    if slash and group not in groups:
+        raise no_such(f"group of data={config.data.name} for solved={config.solved!r},", group, groups)
 
 
 def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:
@@ -98,35 +96,33 @@ def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> T
     optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
     parts: Parts = (spec, optimizer, settings.tokens)
     if isinstance(arch, NgramConfig):
-        return LanguageModel(KneserNey(arch.order, spec.vocabulary_size), *parts)
-    words = build_words(arch, spec, vectors) if spec.vocabulary_size else None
+        return LanguageModel(KneserNey(arch.order, spec["inputs"].size), *parts)
+    words = build_words(arch, spec["inputs"], vectors) if spec["inputs"].unit else None
     if config.task.name in ("language_model", "cloze"):
         return _build_language_task(config, words, parts)
     if config.task.name == "regressor":
         return Regressor(build_encoder(config, words, spec), *parts)
-    if not spec.label_count:
-        raise BadInput(f"data={config.data.name} has no labels, which task=tagger needs; choose other data.")
     encoder = build_encoder(config, words, spec)
-    return Tagger(encoder, build_output(arch, encoder.output_size, spec), *parts)
+    return Tagger(encoder, build_output(arch, encoder.output_size, spec["labels"]), *parts)
 
 
 def begin(task: Task, train: Split) -> None:
     """First values that the training split decides: an output over tokens begins with their frequencies."""
     for part in task.modules():
         if isinstance(part, TokenOutput):
-            part.start_from(torch.from_numpy(train.counts(task.spec.vocabulary_size)))
+            part.start_from(torch.from_numpy(train["inputs"].counts(task.spec["inputs"].size)))
 
 
-def build_words(arch: LearnedConfig, spec: DataSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
+def build_words(arch: LearnedConfig, spec: FieldSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
     """What a token becomes."""
     if arch.inputs == "one_hot":
-        return OneHot(spec.vocabulary_size, spec.padding_index)
+        return OneHot(spec.size, spec.padding_index)
     if arch.inputs == "embedding":
-        return embed(spec.vocabulary_size, arch.embedding_size, spec.padding_index, arch.embedding_scale)
+        return embed(spec.size, arch.embedding_size, spec.padding_index, arch.embedding_scale)
     frozen = arch.inputs == "frozen_vectors"
     if vectors is not None:
         return embedding_from(torch.from_numpy(vectors), spec.padding_index, frozen)
-    embedding = embed(spec.vocabulary_size, spec.vector_size, spec.padding_index, 1.0)
+    embedding = embed(spec.size, spec.vector_size, spec.padding_index, 1.0)
     embedding.weight.requires_grad_(not frozen)
     return embedding
 
@@ -141,14 +137,14 @@ def build_encoder(
     """
     arch = config.arch
     inputs: nn.Module = nn.Identity() if words is None else words
-    width = spec.input_size if words is None else words.embedding_dim
+    width = spec["inputs"].size if words is None else words.embedding_dim
     if isinstance(arch, ConvolutionalConfig):
         return ConvolutionalEncoder(inputs, width, arch.hidden_size, arch.layers, arch.kernel_width, arch.dropout)
     assert isinstance(arch, RecurrentConfig)
     if arch.characters is not None:
-        if not spec.character_count or words is None:
+        if "spelling" not in spec or words is None:
             raise BadInput(f"data={config.data.name} has no spelling, which arch={arch.name} reads; choose another.")
-        inputs = WordEmbedding(words, build_characters(arch, spec))
+        inputs = WordEmbedding(words, build_characters(arch, spec["spelling"]))
         width = inputs.output_size
     recurrent = Recurrent(
         cell_factory(arch), width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout, arch.variational,
@@ -158,11 +154,11 @@ def build_encoder(
     return SequenceEncoder(inputs, recurrent, dropout, arch.readout)
 
 
-def build_characters(arch: RecurrentConfig, spec: DataSpec) -> CharacterEncoder:
+def build_characters(arch: RecurrentConfig, spec: FieldSpec) -> CharacterEncoder:
     """Network that spells words."""
     settings = arch.characters
     assert settings is not None
-    sizes = (spec.character_count, spec.padding_index, settings.embedding_size, settings.size)
+    sizes = (spec.size, spec.padding_index, settings.embedding_size, settings.size)
     return CharacterCNN(*sizes, arch.dropout) if isinstance(settings, CharacterCNNConfig) else CharacterBiLSTM(*sizes)
 
 
@@ -198,16 +194,16 @@ def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_
     return cell
 
 
-def build_output(arch: Any, feature_size: int, spec: DataSpec) -> LabelOutput:
+def build_output(arch: Any, feature_size: int, spec: FieldSpec) -> LabelOutput:
     """What tells labels from features."""
     kind = arch.output.name if isinstance(arch, RecurrentConfig) else "softmax"
     if kind == "crf":
-        return CRFOutput(feature_size, spec.labels, spec.scheme)
+        return CRFOutput(feature_size, spec.names, spec.scheme)
     if kind == "feedback":
         assert isinstance(arch.output, FeedbackConfig)
-        return FeedbackOutput(feature_size, spec.label_count, arch.output.embedding_size, cell_factory(arch),
+        return FeedbackOutput(feature_size, spec.size, arch.output.embedding_size, cell_factory(arch),
                               arch.hidden_size, arch.output.beam)  # fmt: skip
-    return SoftmaxOutput(feature_size, spec.label_count)
+    return SoftmaxOutput(feature_size, spec.size)
 
 
 def _build_language_task(config: Config, words: nn.Embedding | OneHot | None, parts: Parts) -> Task:
@@ -222,7 +218,7 @@ def _build_language_task(config: Config, words: nn.Embedding | OneHot | None, pa
     encoder = build_encoder(config, words, spec)
     assert isinstance(encoder, SequenceEncoder)
     shared = words if tied and isinstance(words, nn.Embedding) else None
-    output = TokenOutput(encoder.output_size, spec.vocabulary_size, shared)
+    output = TokenOutput(encoder.output_size, spec["inputs"].size, shared)
     if config.task.name == "cloze":
         return Cloze(ClozeNetwork(encoder, output), *parts)
     return LanguageModel(RecurrentLanguageNetwork(encoder, output), *parts)
@@ -238,9 +234,15 @@ def loaders(
         loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
                          settings.state_reset, share)  # fmt: skip
     else:
-        loader = Buckets(_read(config, train_split), settings.batch_size, spec.padding_index, config.seed,
-                         settings.truncation_length, settings.truncation_stride, share)  # fmt: skip
+        loader = Buckets(_read(config, train_split), spec, LENGTHS, settings.batch_size, config.seed,
+                         settings.truncation_length, settings.truncation_stride, share,
+                         settings.batch_tokens)  # fmt: skip
     return loader, evaluation_loader(config, spec, splits["validation"], share)
+
+
+def places(config: Config, loader: Streams | Buckets, split: Split) -> int:
+    """Places that the loss counts in an epoch of training: steps, or records that have one number each."""
+    return len(split["target"].values) if config.task.name == "regressor" else loader.tokens
 
 
 def evaluation_settings(config: Config) -> dict[str, Any]:
@@ -265,11 +267,11 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share
     if config.task.name == "language_model":
         return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
                        share=share)  # fmt: skip
-    return Buckets(_read(config, split), config.training.batch_size, spec.padding_index, None, how[WINDOW],
+    return Buckets(_read(config, split), spec, LENGTHS, config.training.batch_size, None, how[WINDOW],
                    share=share)  # fmt: skip
 
 
 def _read(config: Config, split: Split) -> Split:
     """A split without the spelling that the network does not read."""
     spells = isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
-    return split if spells else replace(split, spelling=None)
+    return split if spells else split.without("spelling")

@@ -13,10 +13,11 @@ import torch
 from unroll.config import Config, NgramConfig, tracking_here
 from unroll.data.batch import Batch
 from unroll.data.loader import Endless
-from unroll.data.prepared import Split, open_split, open_vocabulary
+from unroll.data.prepared import Split, open_vocabularies
 from unroll.data.seal import check
 from unroll.errors import BadInput
 from unroll.experiment.building import WINDOW, build_task, evaluation_loader, evaluation_settings, loaders
+from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained, read_facts
@@ -59,7 +60,7 @@ def evaluate(
         results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
         firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
     if costs:
-        speeds = measure(firsts, open_split(prepared / "fit" / "train"))
+        speeds = measure(firsts, PreparedData(next(iter(settings.values())), prepared).split("train"))
         write_text(costs, to_json({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}))
     if out:
         write_text(out, to_json(results))
@@ -80,14 +81,13 @@ class _Prepared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.vocabulary = open_vocabulary(folder)
+        self.vocabularies = open_vocabularies(folder)
         check(folder / "fit")
         self.has_test = (folder / "test" / "test").is_dir()
         self.judged = "test" if self.has_test else "validation"
         paths = {split: folder / "fit" / split for split in ("train", "validation")}
         if self.has_test:
             paths["test"] = folder / "test" / "test"
-        self.split = open_split(paths[self.judged])
         self.digests = {split: short_digest(path) for split, path in paths.items()}
         self.fit_digest = short_digest(folder / "fit")
 
@@ -97,7 +97,7 @@ class _Prepared:
         Raises:
             BadInput: its vocabulary is another one, or the test split is missing.
         """
-        if run.vocabulary.digest != self.vocabulary.digest:
+        if run.vocabularies.digest != self.vocabularies.digest:
             raise BadInput(f"{folder} has a vocabulary from another run than {self.folder}; train it on this data.")
         if run.config.data.has_test and not self.has_test:
             raise BadInput(f"{self.folder} has no test split, but data={run.config.data.name} has; prepare it again.")
@@ -120,17 +120,18 @@ class _Prepared:
         return {**fit, self.judged: self.digests[self.judged]}
 
 
-def _judged(run: Trained, facts: dict[str, Any], data: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
+def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
     """What is written of one run."""
     use_threads(run.config.training.threads)
-    spec = prepared.vocabulary.spec
-    tally = Tally(run.config, spec, prepared.split)
-    figures = evaluate_task(run.task, evaluation_loader(run.config, spec, prepared.split), tally)
+    data, spec = PreparedData(run.config, prepared.folder), run.vocabulary.spec
+    split = data.split(prepared.judged)
+    tally = Tally(run.config, spec, split)
+    figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
     found = counts(run.task, figures)
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
-        "vocabulary": run.vocabulary.digest, "data": data, "evaluation": evaluation_settings(run.config),
+        "vocabulary": run.vocabularies.digest, "data": digests, "evaluation": evaluation_settings(run.config),
         "test": figures, **found, "sequences": tally.few(found["items"]),
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
@@ -212,15 +213,14 @@ def measure(runs: dict[str, Trained], split: Split) -> dict[str, list[float]]:
 def throughput(run: Trained, split: Split) -> Iterator[float]:
     """Measurements without end of the speed of this run's training: of counting, for an n-gram model."""
     if isinstance(run.config.arch, NgramConfig):
-        return _counting(run.config.arch.order, run.task.spec.vocabulary_size, split)
+        return _counting(run.config.arch.order, run.task.spec["inputs"].size, split)
     loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
     fresh = build_task(run.config, run.task.spec)
     return tokens_per_second(fresh, Endless(loader), run.config.training.precision, SECONDS)
 
 
 def _counting(order: int, vocabulary_size: int, split: Split) -> Iterator[float]:
-    assert split.tokens is not None
     while True:
         start = time.perf_counter()
-        KneserNey(order, vocabulary_size).fit(split.tokens)
-        yield split.steps / (time.perf_counter() - start)
+        KneserNey(order, vocabulary_size).fit(split["inputs"].values)
+        yield split["inputs"].steps / (time.perf_counter() - start)

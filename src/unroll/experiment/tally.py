@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unroll.config import Config
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.prepared import Split
+from unroll.data.prepared import ProbeColumn, Split
 from unroll.experiment.building import evaluation_loader
 from unroll.metrics import FEW_ITEMS
 
@@ -27,18 +27,20 @@ class Tally:
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
-        self.count = len(split.lengths)
-        numbers = np.repeat(np.arange(self.count), split.lengths)
-        # read in the place of groups, the numbers of sequences come batch by batch as the split itself does
-        numbered = replace(split, groups=numbers, contrasts=np.full(len(numbers), -1), spelling=None)
+        inputs = split["inputs"]
+        self.count = len(inputs.lengths)
+        numbers = np.repeat(np.arange(self.count), inputs.lengths)
+        # read as the groups of a probe, the numbers of sequences come batch by batch as the split itself does
+        probe = ProbeColumn(numbers, inputs.offsets, np.full(len(numbers), -1))
+        numbered = replace(split.without("spelling"), fields={**split.without("spelling").fields, "probe": probe})
         self.batches: Iterable[Batch] = evaluation_loader(config, spec, numbered)
         self.totals: dict[str, tuple[Tensor, Tensor]] = {}
 
     def numbers(self) -> Iterator[Tensor]:
         """Number of the sequence of each place, batch by batch: [B, T], −1 where there is none."""
         for batch in self.batches:
-            assert batch.groups is not None
-            yield batch.groups
+            assert batch.probe is not None
+            yield batch.probe.groups
 
     def add(self, numbers: Tensor, parts: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Add a batch.

@@ -22,8 +22,8 @@ from unroll.tracking.tracker import FIGURES, MEMORY, NullTracker, RunRecord, Tra
 
 # texts, files and what decides no result would only crowd a comparison of runs
 NOT_COMPARED: dict[str, Any] = {
-    "data": {"title", "sources", "licence", "citation", "generator", "reader", "unit", "train", "validation", "test",
-             "token_column", "label_column"},
+    "data": {"title": True, "sources": True, "licence": True, "citation": True, "generator": True, "train": True,
+             "validation": True, "test": True, "reader": {"name", "unit", "token_column", "label_column"}},
     "training": {"checkpoint_seconds"}, "tracking": True, "experiment": True, "seed": True, "solved": True,
 }  # fmt: skip
 
@@ -151,7 +151,9 @@ def _origin(working: Working, trial: Trial | None) -> str:
 def headline_of(config: Config) -> str:
     """The figure by which runs of an experiment are compared."""
     names = HEADLINES[config.task.name]
-    return names[0] if len(names) == 1 or config.data.scheme else names[1]  # accuracy where no spans are marked
+    return (
+        names[0] if len(names) == 1 or config.data.option("scheme") else names[1]
+    )  # accuracy where no spans are marked
 
 
 def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,

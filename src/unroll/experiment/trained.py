@@ -12,10 +12,11 @@ from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from unroll.config import Config, load
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_task
 from unroll.experiment.memory import refuse_too_large
+from unroll.experiment.prepared_data import roles_of
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.tasks import LanguageModel, Task
@@ -27,10 +28,18 @@ FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # by which the folder of a 
 
 @dataclass
 class Trained:
-    """A finished run, ready for use."""
+    """A finished run, ready for use.
+
+    Args:
+        config: its settings.
+        vocabularies: of the fields of its corpus.
+        vocabulary: the same, by the roles of its task.
+        task: with its weights.
+    """
 
     config: Config
-    vocabulary: Vocabulary
+    vocabularies: Vocabularies
+    vocabulary: Vocabularies
     task: Task
 
     @classmethod
@@ -43,10 +52,10 @@ class Trained:
         for name in RUN_FILES:
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
-        config, vocabulary = load(folder / "config.yaml"), Vocabulary.load(folder / "vocabulary.json")
+        config, vocabularies = load(folder / "config.yaml"), Vocabularies.load(folder / "vocabulary.json")
         facts = read_facts(folder)
         try:
-            if facts["vocabulary"] != vocabulary.digest:
+            if facts["vocabulary"] != vocabularies.digest:
                 raise BadInput(
                     f"{folder}/vocabulary.json is from another run; put the run's own one back, or train again."
                 )
@@ -54,6 +63,7 @@ class Trained:
             if facts["weights"] != hashlib.sha256(content).hexdigest():
                 raise BadInput(f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or "
                                "train again.")  # fmt: skip
+            vocabulary = vocabularies.under(roles_of(config, vocabularies))
             refuse_too_large(config, vocabulary.spec, trains=False)
             task = build_task(config, vocabulary.spec)
             load_tensors(task, read_tensors(content))
@@ -65,7 +75,7 @@ class Trained:
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
         task.eval()
-        return cls(config, vocabulary, task)
+        return cls(config, vocabularies, vocabulary, task)
 
     def answer(
         self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0

@@ -17,11 +17,12 @@ from safetensors.torch import save
 from unroll.config import Config, NgramConfig
 from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
-from unroll.data.prepared import open_split, open_vectors, open_vocabulary
+from unroll.data.prepared import open_vectors, open_vocabularies
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, refuse_unsolvable
+from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, places, refuse_unsolvable
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.memory import refuse_too_large
+from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
 from unroll.experiment.trained import FOLDER, WEIGHTS, read_facts, tensors
 from unroll.experiment.working import Working
@@ -159,13 +160,14 @@ class _Job:
         self.config, self.group, self.trial = config, group, trial
         self.clock = Clock()
         seed_everything(config.seed, verbose=False)
-        self.vocabulary = open_vocabulary(prepared)
-        refuse_unsolvable(config, self.vocabulary.spec)
+        data = PreparedData(config, prepared)
+        self.vocabularies, self.spec = data.vocabularies, data.spec
+        refuse_unsolvable(config, self.spec)
         self.fit_folder = prepared / "fit"
-        self.splits = {name: open_split(self.fit_folder / name) for name in ("train", "validation")}
-        vectors = open_vectors(prepared) if self.vocabulary.vector_size else None
-        refuse_too_large(config, self.vocabulary.spec, trains=True)
-        self.task = build_task(config, self.vocabulary.spec, vectors)
+        self.splits = {name: data.split(name) for name in ("train", "validation")}
+        vectors = open_vectors(prepared) if self.spec["inputs"].vector_size else None
+        refuse_too_large(config, self.spec, trains=True)
+        self.task = build_task(config, self.spec, vectors)
         begin(self.task, self.splits["train"])
 
     @property
@@ -182,17 +184,17 @@ class _Job:
         if self.group.rank > 0:
             return {}
         self.task.load_state_dict(best)
-        _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
+        _, validation = loaders(self.config, self.spec, self.splits)
         return evaluate_task(self.task.cpu(), validation)
 
     def _count(self, folder: Path) -> dict[str, float]:
         task, split = self.task, self.splits["train"]
-        assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey) and split.tokens is not None
+        assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey)
         start = time.perf_counter()
-        task.network.fit(split.tokens)
+        task.network.fit(split["inputs"].values)
         self.clock.seconds = time.perf_counter() - start
-        self.clock.tokens = task.tokens_seen = split.steps
-        _, validation = loaders(self.config, self.vocabulary.spec, self.splits)
+        self.clock.tokens = task.tokens_seen = split["inputs"].steps
+        _, validation = loaders(self.config, self.spec, self.splits)
         figures = evaluate_task(task, validation)
         now = str(int(time.time() * 1000))
         rows = [[str(task.tokens_seen), f"val/{name}", repr(value), now] for name, value in figures.items()]
@@ -205,8 +207,8 @@ class _Job:
         if group.world > settings.batch_size:
             raise BadInput(f"{group.world} processes cannot share training.batch_size={settings.batch_size}; "
                            "raise it, or use fewer of them.")  # fmt: skip
-        loader, validation = loaders(config, self.vocabulary.spec, self.splits, Share(group.rank, group.world))
-        task.nominal = 2.0 ** round(math.log2(max(1, loader.targets // len(loader))))
+        loader, validation = loaders(config, self.spec, self.splits, Share(group.rank, group.world))
+        task.nominal = 2.0 ** round(math.log2(max(1, places(config, loader, self.splits["train"]) // len(loader))))
         batches = max(1, settings.tokens * len(loader) // (loader.tokens * settings.validations))
         clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
         gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
@@ -265,8 +267,8 @@ class _Job:
         """Write what others need of the run."""
         (folder / WEIGHTS).write_bytes(save(tensors(self.task)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
-        (folder / "vocabulary.json").write_text(self.vocabulary.dumps(), encoding="utf-8")
-        record = {"fingerprint": working.mark, "vocabulary": self.vocabulary.digest,
+        (folder / "vocabulary.json").write_text(self.vocabularies.dumps(), encoding="utf-8")
+        record = {"fingerprint": working.mark, "vocabulary": self.vocabularies.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": self.parameters,
@@ -281,7 +283,8 @@ class _Job:
     def _order(self, data: str) -> dict[str, Any]:
         """What decides, with the seed, in which order the data is read, so that runs may be paired by seed."""
         settings = self.config.training
-        return {"data": data[:SHORT], "task": self.config.task.name, "training.batch_size": settings.batch_size,
+        return {"data": data[:SHORT], "task": self.config.task.name,
+                "training.batch_size": settings.batch_size, "training.batch_tokens": settings.batch_tokens,
                 "training.truncation_length": settings.truncation_length,
                 "training.truncation_stride": settings.truncation_stride or settings.truncation_length}  # fmt: skip
 
@@ -292,6 +295,6 @@ def adhoc_name(config: Config, prepared: Path) -> str:
     Raises:
         BadInput: there is no prepared data.
     """
-    open_vocabulary(prepared)  # refuses what is no prepared corpus
+    open_vocabularies(prepared)  # refuses what is not a prepared corpus
     mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), code_digest())
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.carried import CarriedState
 from unroll.tasks.metrics import GroupedMean, TokenMean
@@ -41,7 +41,7 @@ class Task(LightningModule, ABC):
     """A network, the loss that trains it, and the metrics that judge it.
 
     Args:
-        spec: sizes that the data decides.
+        spec: sizes that the data decides, by role.
         optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
         budget: tokens to be read in training.
 
@@ -62,7 +62,8 @@ class Task(LightningModule, ABC):
         self.activation: ActivationPenalty | None = None
         self.sums = torch.zeros(2, dtype=torch.float64)  # of losses in this optimizer step, and their number
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
-        self.by_group = GroupedMean(len(spec.groups))
+        self.groups = spec["probe"].names if "probe" in spec else ()
+        self.by_group = GroupedMean(len(self.groups))
 
     @property
     def is_random(self) -> bool:
@@ -78,7 +79,7 @@ class Task(LightningModule, ABC):
         """Losses of a batch, and in evaluation the other measures."""
 
     @abstractmethod
-    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
         """Answer for each line of raw text.
 
         Raises:
@@ -137,8 +138,8 @@ class Task(LightningModule, ABC):
         self._mean("loss").update(scores.losses, scores.mask)
         for name, (values, mask) in scores.measures.items():
             self._mean(name).update(values, mask)
-        if scores.probed is not None and batch.groups is not None:
-            self.by_group.update(scores.probed, batch.groups)
+        if scores.probed is not None and batch.probe is not None:
+            self.by_group.update(scores.probed, batch.probe.groups)
         return scores
 
     def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -148,9 +149,9 @@ class Task(LightningModule, ABC):
             each: [B, T], or [B] where a sequence has one
         """
         found = {"loss": (scores.losses, scores.mask), **scores.measures}
-        if scores.probed is not None and batch.groups is not None:
-            found |= {f"accuracy/{group}": (scores.probed, batch.groups == number)
-                      for number, group in enumerate(self.spec.groups)}  # fmt: skip
+        if scores.probed is not None and batch.probe is not None:
+            found |= {f"accuracy/{group}": (scores.probed, batch.probe.groups == number)
+                      for number, group in enumerate(self.groups)}  # fmt: skip
         return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 
     def on_validation_epoch_start(self) -> None:
@@ -168,8 +169,8 @@ class Task(LightningModule, ABC):
         """All figures since the last reset."""
         figures = {name: float(self._mean(name).compute()) for name in self.means}
         figures |= self.derived(figures)
-        if self.spec.groups:
-            values = zip(self.spec.groups, self.by_group.compute().tolist(), strict=True)
+        if self.groups:
+            values = zip(self.groups, self.by_group.compute().tolist(), strict=True)
             figures |= {f"accuracy/{group}": value for group, value in values}
         return figures
 
@@ -177,7 +178,7 @@ class Task(LightningModule, ABC):
         """Over how many items each figure of the last :meth:`metrics` was taken: tokens, labels, sequences or spans."""
         counts = {name: self._mean(name).items for name in self.means}
         counts |= {name: counts[source] for name, source in self.derived_from.items()}
-        groups = zip(self.spec.groups, self.by_group.items, strict=True)
+        groups = zip(self.groups, self.by_group.items, strict=True)
         return counts | {f"accuracy/{group}": count for group, count in groups}
 
     def configure_optimizers(self) -> Any:

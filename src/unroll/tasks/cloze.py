@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
 from unroll.networks.language import ClozeNetwork
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 from unroll.tasks.language_model import exp
@@ -26,7 +26,7 @@ class Cloze(Task):
         budget: tokens to be read in training.
 
     Shapes:
-        batch: inputs, mask: [B, T]
+        batch: ``inputs``, mask: [B, T]
 
     What is told from both sides is no perplexity of a text: its probabilities do not multiply to one over all texts.
     """
@@ -46,25 +46,26 @@ class Cloze(Task):
         return {"pseudo_perplexity": exp(metrics["loss"])}
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        logits = self.network(batch.inputs, batch.lengths)  # [B, T, V]
-        losses = F.cross_entropy(logits.transpose(1, 2), batch.inputs, reduction="none")
+        inputs, lengths = batch.sequence("inputs")
+        logits = self.network(inputs, lengths)  # [B, T, V]
+        losses = F.cross_entropy(logits.transpose(1, 2), inputs, reduction="none")
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
         told = logits.argmax(dim=-1)
-        right = told == batch.inputs
+        right = told == inputs
         return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right, told)
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
         """Tokens of each line, each with the one that the others make likeliest in its place."""
-        answers = []
+        answers, symbols = [], vocabulary.symbols("inputs")
         for line in lines:
-            tokens = vocabulary.split(line)
+            tokens = symbols.split(line)
             likeliest: list[str] = []
             if tokens:
-                inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]
+                inputs = torch.from_numpy(symbols.encode(tokens)).long()[None]
                 logits = self.network(inputs, torch.tensor([len(tokens)]))[0]  # [T, V]
-                logits[:, [self.spec.padding_index, self.spec.unknown_index]] = -torch.inf
-                likeliest = [vocabulary.tokens[n] for n in logits.argmax(dim=-1).tolist()]
+                logits[:, [self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -torch.inf
+                likeliest = [symbols.symbols[n] for n in logits.argmax(dim=-1).tolist()]
             answers.append({"tokens": tokens, "labels": likeliest})
         return answers

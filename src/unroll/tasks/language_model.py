@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 from unroll.networks.language import LanguageNetwork
 from unroll.tasks.base import OptimizerFactory, Scores, Task
@@ -27,7 +27,7 @@ class LanguageModel(Task):
         budget: tokens to be read in training.
 
     Shapes:
-        batch: inputs, targets, mask: [B, T]
+        batch: ``inputs``, ``targets``, mask: [B, T]
     """
 
     monitor, mode = "val/loss", "min"
@@ -47,37 +47,39 @@ class LanguageModel(Task):
 
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
         figures = {name.replace("loss", "perplexity"): exp(metrics[name]) for name in ("loss", "loss_known")}
-        if self.spec.unit == "characters":
+        if self.spec["inputs"].unit == "characters":
             figures["bits_per_character"] = metrics["loss"] / math.log(2)
         return figures
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        features = self.carried.read(self.network, batch.inputs, batch, self.training)
-        losses = self.network.losses(features.flatten(0, 1), batch.targets.flatten()).view_as(batch.targets)
+        features = self.carried.read(self.network, batch.sequence("inputs").values, batch, self.training)
+        targets = batch.sequence("targets").values  # [B, T]
+        losses = self.network.losses(features.flatten(0, 1), targets.flatten()).view_as(targets)
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
-        known = batch.mask & (batch.targets != self.spec.unknown_index)
+        known = batch.mask & (targets != self.spec["inputs"].unknown_index)
         return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._beats(features, batch))
 
     def _beats(self, features: Tensor, batch: Batch) -> Tensor | None:
         """Whether each probed target beats its contrast, or all other tokens where it has none: [B, T]."""
-        if batch.groups is None or batch.contrasts is None:
+        if batch.probe is None:
             return None
-        probed = batch.groups >= 0
+        probed = batch.probe.groups >= 0
         logits = self.network.logits(features[probed])  # [P, V], of the P probed places alone
-        target, contrast = batch.targets[probed][:, None], batch.contrasts[probed]
+        target = batch.sequence("targets").values[probed][:, None]  # [P, 1]
+        contrast = batch.probe.contrasts[probed]  # [P]
         others = logits.scatter(1, target, -math.inf).amax(dim=1)
         rival = torch.where(contrast >= 0, logits.gather(1, contrast.clamp(min=0)[:, None]).squeeze(1), others)
         beats = torch.zeros_like(batch.mask)
         beats[probed] = logits.gather(1, target).squeeze(1) > rival
         return beats
 
-    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
         raise BadInput("This run is a language model, which continues a text; use unroll generate.")
 
     @torch.inference_mode()
     def generate(
-        self, prompt: str, vocabulary: Vocabulary, length: int, temperature: float, seed: int
+        self, prompt: str, vocabulary: Vocabularies, length: int, temperature: float, seed: int
     ) -> tuple[str, float]:
         """Continue a text.
 
@@ -92,12 +94,13 @@ class LanguageModel(Task):
             The continuation alone, and the mean log-probability of its tokens.
         """
         draw = torch.Generator().manual_seed(seed)
-        numbers = vocabulary.encode(vocabulary.split(prompt)).tolist() or [vocabulary.start]
+        symbols = vocabulary.symbols("inputs")
+        numbers = symbols.encode(symbols.split(prompt)).tolist() or [symbols.start]
         state, inputs, added, total = self.network.initial_state(1), torch.tensor([numbers]), [], 0.0
         for _ in range(length):
             features, state = self.network(inputs, torch.tensor([inputs.shape[1]]), state)
             logits = self.network.logits(features[:, -1])[0].double()  # [V]
-            logits[[self.spec.padding_index, self.spec.unknown_index]] = -math.inf
+            logits[[self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -math.inf
             if temperature > 0:
                 token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=draw))
             else:
@@ -105,7 +108,7 @@ class LanguageModel(Task):
             total += float(torch.log_softmax(logits, 0)[token])
             added.append(token)
             inputs = torch.tensor([[token]])
-        return vocabulary.join(added), total / max(length, 1)
+        return symbols.join(added), total / max(length, 1)
 
 
 def exp(value: float) -> float:

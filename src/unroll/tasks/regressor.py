@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.readers.series import parse_steps
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
@@ -28,7 +28,7 @@ class Regressor(Task):
         budget: steps to be read in training.
 
     Shapes:
-        batch: inputs: [B, T, I], targets: [B]
+        batch: ``inputs``: [B, T, I], ``target``: [B]
     """
 
     monitor, mode = "val/loss", "min"
@@ -49,28 +49,29 @@ class Regressor(Task):
         return prediction.squeeze(1)  # [B]
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
+        inputs, lengths = batch.sequence("inputs")
         if batch.window is None:
-            summary, ends = self.encoder.summary(batch.inputs, batch.lengths), batch.mask.any(dim=1)
+            summary, ends = self.encoder.summary(inputs, lengths), batch.mask.any(dim=1)
         else:
             assert isinstance(self.encoder, SequenceEncoder)
-            features = self.carried.read(self.encoder, batch.inputs, batch, self.training)
+            features = self.carried.read(self.encoder, inputs, batch, self.training)
             width = self.encoder.recurrent.hidden_size
-            summary = self.encoder.readout(features, batch.lengths, width)
+            summary = self.encoder.readout(features, lengths, width)
             ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
         told = self._predict(summary)
-        return Scores((told - batch.targets) ** 2, ends, {}, None, told)
+        return Scores((told - batch.single("target")) ** 2, ends, {}, None, told)
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
         """Number told for each line of steps, such as ``0.5,1 0.25,0``."""
-        answers = []
+        answers, width = [], self.spec["inputs"].size
         for line in lines:
             try:
                 steps = torch.tensor([parse_steps(line)], dtype=self.head.weight.dtype)  # [1, T, I]
             except ValueError:
                 steps = torch.empty(1, 0, 0)
-            if steps.shape[2] != self.spec.input_size:
-                raise BadInput(f"{line[:40]!r} is no series; write steps of {self.spec.input_size} numbers, "
+            if steps.shape[2] != width:
+                raise BadInput(f"{line[:40]!r} is no series; write steps of {width} numbers, "
                                "such as 0.5,1 0.25,0.")  # fmt: skip
             answers.append(
                 {"prediction": float(self._predict(self.encoder.summary(steps, torch.tensor([steps.shape[1]]))))}

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.prepared import Spelling
-from unroll.data.vocabulary import Vocabulary
+from unroll.data.prepared import SpellingColumn
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import CharacterVocabulary
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
@@ -30,7 +31,7 @@ class Tagger(Task):
         budget: tokens to be read in training.
 
     Shapes:
-        batch: inputs, mask: [B, T], targets: [B, T], −1 where padded or never seen in training
+        batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 where padded or never seen in training
     """
 
     monitor, mode = "val/accuracy", "max"
@@ -46,7 +47,7 @@ class Tagger(Task):
     ) -> None:
         super().__init__(spec, optimizer, budget)
         self.encoder, self.output = encoder, output
-        self.spans = SpanF1(spec.labels) if spec.scheme else None
+        self.spans = SpanF1(spec["labels"].names) if spec["labels"].scheme else None
         self.spelled: tuple[Tensor, Tensor] | None = None  # in one evaluation: a split's characters, their features
         if self.spans is not None:
             self.monitor, self.headline = "val/f1", "f1"  # type: ignore[misc]  # most tokens are no part of a span
@@ -55,34 +56,36 @@ class Tagger(Task):
         return ("accuracy",)
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        inputs = self._inputs(batch, evaluating)
+        inputs, lengths = self._inputs(batch, evaluating), batch.sequence("inputs").lengths
+        targets = batch.sequence("labels").values  # [B, T]
         if batch.window is None:
-            features = self.encoder.outputs(inputs, batch.lengths)
+            features = self.encoder.outputs(inputs, lengths)
         else:
             assert isinstance(self.encoder, SequenceEncoder)
             features = self.carried.read(self.encoder, inputs, batch, self.training)
-        losses, mask = self.output.losses(features, batch.targets, batch.lengths)
+        losses, mask = self.output.losses(features, targets, lengths)
         mask = mask & batch.mask
         if not evaluating:
             return Scores(losses, mask, {}, None)
-        told = self.output.best(features, batch.lengths)
+        told = self.output.best(features, lengths)
         if self.spans is not None:
-            self.spans.update(told, batch.targets, batch.mask.sum(dim=1))
-        right = told == batch.targets.masked_fill(batch.targets < 0, -2)  # a label never seen in training: never right
+            self.spans.update(told, targets, batch.mask.sum(dim=1))
+        right = told == targets.masked_fill(targets < 0, -2)  # a label never seen in training: never right
         return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right, told)
 
     def _inputs(self, batch: Batch, evaluating: bool) -> Tensor | Words:
         """Tokens, with their spelling where the encoder reads it: that of a split's forms once in an evaluation."""
-        spelling = self.encoder.inputs
+        spelling, tokens = self.encoder.inputs, batch.sequence("inputs").values
         if not isinstance(spelling, WordEmbedding):
-            return batch.inputs
-        assert batch.forms is not None and batch.characters is not None and batch.character_lengths is not None
+            return tokens
+        assert batch.spelling is not None
+        forms, characters, lengths = batch.spelling
         table = None
         if evaluating:
-            if self.spelled is None or not torch.equal(self.spelled[0], batch.characters):
-                self.spelled = (batch.characters, spelling.features(batch.characters, batch.character_lengths))
+            if self.spelled is None or not torch.equal(self.spelled[0], characters):
+                self.spelled = (characters, spelling.features(characters, lengths))
             table = self.spelled[1]
-        return Words(batch.inputs, batch.forms, batch.characters, batch.character_lengths, table)
+        return Words(tokens, forms, characters, lengths, table)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last evaluation, and what was spelled with the weights of then."""
@@ -100,7 +103,7 @@ class Tagger(Task):
         if self.spans is None:
             return super().parts(scores, batch)
         assert scores.told is not None
-        found, told, true = self.spans.by_row(scores.told, batch.targets, batch.mask.sum(dim=1))
+        found, told, true = self.spans.by_row(scores.told, batch.sequence("labels").values, batch.mask.sum(dim=1))
         spans = {"precision": (found, told), "recall": (found, true), "f1": (2 * found, told + true)}
         return super().parts(scores, batch) | spans
 
@@ -111,25 +114,28 @@ class Tagger(Task):
         return super().items() | {"precision": int(self.spans.predicted), "recall": gold, "f1": gold}
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabulary) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
         """Tokens of each line with their labels; words stand between blanks."""
-        answers = []
+        answers, names = [], self.spec["labels"].names
         for line in lines:
-            tokens = vocabulary.split(line)
+            tokens = vocabulary.symbols("inputs").split(line)
             labels: list[str] = []
             if tokens:
                 features = self.encoder.outputs(self._spelled(tokens, vocabulary), torch.tensor([len(tokens)]))
                 told = self.output.best(features, torch.tensor([len(tokens)]))
-                labels = [vocabulary.labels[n] for n in told[0].tolist()]
+                labels = [names[n] for n in told[0].tolist()]
             answers.append({"tokens": tokens, "labels": labels})
         return answers
 
-    def _spelled(self, tokens: list[str], vocabulary: Vocabulary) -> Tensor | Words:
+    def _spelled(self, tokens: list[str], vocabulary: Vocabularies) -> Tensor | Words:
         """What the encoder reads of one sentence."""
-        inputs = torch.from_numpy(vocabulary.encode(tokens)).long()[None]  # [1, T]
+        inputs = torch.from_numpy(vocabulary.symbols("inputs").encode(tokens)).long()[None]  # [1, T]
         if not isinstance(self.encoder.inputs, WordEmbedding):
             return inputs
-        spelling = Spelling.of(tokens, vocabulary)
-        characters, lengths = spelling.rows(np.arange(len(spelling.offsets) - 1), self.spec.padding_index)
-        forms = torch.from_numpy(spelling.forms)[None]  # [1, T]
+        known = vocabulary["spelling"]
+        assert isinstance(known, CharacterVocabulary)
+        spelling = SpellingColumn.of(tokens, known)
+        every = np.arange(len(spelling.form_offsets) - 1)
+        characters, lengths = spelling.rows(every, self.spec["spelling"].padding_index)
+        forms = torch.from_numpy(spelling.values)[None]  # [1, T]
         return Words(inputs, forms, torch.from_numpy(characters), torch.from_numpy(lengths))

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from unroll.config import Config
-from unroll.data.batch import Batch, DataSpec, Window
+from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task
 from unroll.experiment.building import build_without_numbers
@@ -98,14 +98,19 @@ class _Network:
     """A network, equal to another by the settings and sizes that decide what it costs."""
 
     settings: str
-    spec: DataSpec
+    sizes: tuple[tuple[str, FieldSpec], ...]
     config: Config = field(compare=False)
 
     @classmethod
     def of(cls, config: Config, spec: DataSpec) -> _Network:
         training = {"precision", "activation_regularization", "temporal_activation_regularization"}
         settings = config.model_dump_json(include={"arch": True, "task": True, "training": training})
-        return cls(settings, spec, config)
+        return cls(settings, tuple(spec.items()), config)
+
+    @property
+    def spec(self) -> DataSpec:
+        """Sizes that the data decides, by role."""
+        return dict(self.sizes)
 
     def build(self) -> Any:
         """Its task, which trains it."""
@@ -113,15 +118,19 @@ class _Network:
 
     def batch(self, rows: int, steps: int) -> Batch:
         """A batch without numbers or padding, each token a form of its own."""
-        spec, task = self.spec, self.config.task.name
+        task = self.config.task.name
         tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
         lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
         real = torch.float64 if self.config.training.precision == "64" else torch.float32
-        inputs = tokens if spec.vocabulary_size else tokens.new_empty(rows, steps, spec.input_size, dtype=real)
-        targets = tokens.new_empty(rows, dtype=real) if task == "regressor" else tokens
+        known = self.spec["inputs"]
+        inputs = tokens if known.unit else tokens.new_empty(rows, steps, known.size, dtype=real)
+        fields: dict[str, Part] = {
+            "inputs": Padded(inputs, lengths), "spelling": Spelled(tokens, characters, characters[:, 0]),
+            "targets": Padded(tokens, lengths), "labels": Padded(tokens, lengths),
+            "target": tokens.new_empty(rows, dtype=real),
+        }  # fmt: skip
         window = Window(True, steps, rows, lengths, None) if task == "language_model" else None
-        return Batch(inputs, targets, lengths, tokens.bool(), None, None, tokens, characters, characters[:, 0], window,
-                     rows * steps)  # fmt: skip
+        return Batch(fields, tokens.bool(), window, rows * steps)
 
 
 @cache

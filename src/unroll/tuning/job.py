@@ -6,15 +6,18 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unroll import preparation
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.data.batch import DataSpec
-from unroll.data.prepared import open_split, open_vocabulary
 from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.choosing import Budget
 from unroll.tuning.space import Space
 from unroll.tuning.study import Study
+
+if TYPE_CHECKING:
+    from unroll.experiment.prepared_data import PreparedData
 
 JOB = "UNROLL_JOB"  # variable that has the job of a worker: everybody sees the arguments of a process, and its password
 STUDIES = Path("studies")  # databases of Optuna, and the runs of trials
@@ -74,11 +77,16 @@ class Job:
 
     def spec_of(self, config: Config) -> DataSpec:
         """Sizes of the data of a run."""
-        return open_vocabulary(self.prepared_for(config)).spec
+        return self._data_of(config).spec
 
     def longest_of(self, config: Config) -> int:
         """Steps of the longest sequence that a run trains on."""
-        return int(open_split(self.prepared_for(config) / "fit" / "train").lengths.max())
+        return int(self._data_of(config).split("train")["inputs"].lengths.max())
+
+    def _data_of(self, config: Config) -> PreparedData:
+        from unroll.experiment.prepared_data import PreparedData  # which brings lightning, and few studies ask for it
+
+        return PreparedData(config, self.prepared_for(config))
 
     @property
     def folder(self) -> Path:
@@ -94,7 +102,7 @@ class Job:
 def judged(config: Config) -> tuple[str, bool]:
     """Figure by which validations of a run are judged, and whether a greater one is better: its task's."""
     if config.task.name == "tagger":
-        return ("f1" if config.data.scheme else "accuracy"), True
+        return ("f1" if config.data.option("scheme") else "accuracy"), True
     return "loss", False
 
 

@@ -33,7 +33,7 @@ def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Confi
     arch = config.arch
     if isinstance(arch, NgramConfig):
         raise BadInput(f"arch={arch.name} counts n-grams and has no hidden size to match {quantity} by; leave it out.")
-    width = arch.embedding_size if arch.inputs == "embedding" else spec.vector_size
+    width = arch.embedding_size if arch.inputs == "embedding" else spec["inputs"].vector_size
     lower = {width, width // 2} - {0}  # two directions make twice as many features
 
     def sized(size: int) -> Config:

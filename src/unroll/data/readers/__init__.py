@@ -1,28 +1,22 @@
-"""Readers: one per file format, each an iterator over the sequences of a file."""
+"""Readers: one per file format, each with its options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from unroll.data.readers import brown, columns, conllu, series, text
-from unroll.data.readers.base import Example
+from unroll.data.readers.base import Reader
+from unroll.data.readers.brown import Brown
+from unroll.data.readers.columns import Columns
+from unroll.data.readers.conllu import Conllu
+from unroll.data.readers.series import Series
+from unroll.data.readers.text import Text
 
-Reader = Callable[..., Iterator[Example]]
-
-READERS: dict[str, Reader] = {
-    "text": text.read,
-    "conllu": conllu.read,
-    "columns": columns.read,
-    "series": series.read,
-    "brown": brown.read,
-}
+READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (Text, Conllu, Columns, Series, Brown)}
 
 
 def guess(path: Path) -> str | None:
     """Reader that a file's name suggests, or None."""
-    return {".txt": "text", ".conllu": "conllu", ".conll": "columns", ".bio": "columns", ".tsv": "columns",
-            ".series": "series"}.get(path.suffix)  # fmt: skip
+    return next((name for name, reader in READERS.items() if path.suffix in reader.suffixes), None)
 
 
-__all__ = ["READERS", "Example", "Reader", "guess"]
+__all__ = ["READERS", "Reader", "guess"]

@@ -1,32 +1,37 @@
-"""What a reader yields, and how it opens a file."""
+"""What a reader is, and how it opens a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
+from unroll.data.fields import Field, Record
 from unroll.errors import BadInput
 
 
-class Example(NamedTuple):
-    """One sequence of a corpus.
+class Reader(ABC):
+    """A file format: a frozen dataclass, whose fields are its options.
 
-    Args:
-        tokens: words, or one string of characters; empty for real vectors.
-        labels: one per token, where the format has them.
-        probes: (position, group, contrast or "") of the tokens that are measured apart.
-        vectors: one per step, for real vectors.
-        target: one number for the whole sequence, for real vectors.
-        opens: whether a document begins with it, where the format tells documents.
+    ``name`` is its name in settings, ``suffixes`` are those of files that are probably of the format.
     """
 
-    tokens: Sequence[str] = ()
-    labels: Sequence[str] | None = None
-    probes: Sequence[tuple[int, str, str]] = ()
-    vectors: Sequence[Sequence[float]] = ()
-    target: float = 0.0
-    opens: bool = False
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def fields(self) -> Mapping[str, Field]:
+        """The fields of every record."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Iterator[Record]:
+        """The records of a file, in its order.
+
+        Raises:
+            BadInput: the file is missing, or a line of it is bad.
+        """
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -5,39 +5,50 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from unroll.data.readers.base import Example
+from unroll.data.fields import DocumentStart, Field, Labels, Record, Symbols
+from unroll.data.readers.base import Reader
 from unroll.errors import BadInput
 
 SAMPLE = re.compile(r"brown/c[a-r]\d\d")
 
 
-def read(path: Path) -> Iterator[Example]:
-    """Sentences in the order of the samples, ca01 to cr09, as words with their tags.
+@dataclass(frozen=True)
+class Brown(Reader):
+    """Sentences in the order of the samples, ca01 to cr09, as words with their tags; a sample is a document."""
 
-    Args:
-        path: ``brown.zip``.
+    name: ClassVar[str] = "brown"
 
-    Raises:
-        BadInput: the file is missing, is not that zip, or a token has no tag.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            samples = sorted(name for name in archive.namelist() if SAMPLE.fullmatch(name))
-            if not samples:
-                raise BadInput(f"{path} has no samples brown/ca01 … brown/cr09; fetch brown again.")
-            for sample in samples:
-                opens = True
-                for number, line in enumerate(archive.read(sample).decode("ascii").splitlines(), start=1):
-                    pairs = [token.rpartition("/") for token in line.split()]
-                    if any(not word for word, _, _ in pairs):
-                        raise BadInput(f"{path}, {sample}, line {number}: a token without /tag; fetch brown again.")
-                    if pairs:
-                        yield Example([word for word, _, _ in pairs], [tag for _, _, tag in pairs], opens=opens)
-                        opens = False
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
-    except (zipfile.BadZipFile, zlib.error, IsADirectoryError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not the Brown corpus ({error}); fetch brown again.") from None
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        return {"tokens": Symbols("words"), "labels": Labels("tokens"), "document": DocumentStart()}
+
+    def read(self, path: Path) -> Iterator[Record]:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                samples = sorted(name for name in archive.namelist() if SAMPLE.fullmatch(name))
+                if not samples:
+                    raise BadInput(f"{path} has no samples brown/ca01 … brown/cr09; fetch brown again.")
+                for sample in samples:
+                    yield from _sentences(archive.read(sample).decode("ascii"), f"{path}, {sample}")
+        except FileNotFoundError:
+            raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
+        except (zipfile.BadZipFile, zlib.error, IsADirectoryError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path} is not the Brown corpus ({error}); fetch brown again.") from None
+
+
+def _sentences(content: str, origin: str) -> Iterator[Record]:
+    """The sentences of one sample."""
+    is_first = True
+    for number, line in enumerate(content.splitlines(), start=1):
+        pairs = [token.rpartition("/") for token in line.split()]
+        if any(not word for word, _, _ in pairs):
+            raise BadInput(f"{origin}, line {number}: a token without /tag; fetch brown again.")
+        if pairs:
+            yield {"tokens": [word for word, _, _ in pairs], "labels": [tag for _, _, tag in pairs],
+                   "document": is_first}  # fmt: skip
+            is_first = False

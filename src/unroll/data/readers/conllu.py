@@ -3,56 +3,78 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from unroll.data.readers.base import Example, numbered_lines
+from pydantic import Field as Option
+
+from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
+from unroll.data.readers.base import Reader, numbered_lines
 from unroll.errors import BadInput
 
 FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
 
 
-def read(path: Path, probe: str | None, contrast: str | None) -> Iterator[Example]:
-    """Sentences as words (FORM) with their parts of speech (UPOS); ranges and empty nodes are passed over.
+@dataclass(frozen=True)
+class Conllu(Reader):
+    """Sentences as words (FORM) with their parts of speech (UPOS); ranges and empty nodes are skipped.
 
-    A comment ``# newdoc`` says that a document begins.
-
-    Args:
-        path: a UTF-8 file.
-        probe: key of the MISC column whose value groups the tokens that are measured apart.
-        contrast: key of the MISC column with the token that a probed one must beat.
-
-    Raises:
-        BadInput: a line has not ten columns, or its number is none.
+    A document begins at a comment ``# newdoc``.
     """
-    tokens: list[str] = []
-    labels: list[str] = []
-    probes: list[tuple[int, str, str]] = []
-    opens = False
-    for number, line in numbered_lines(path):
-        if not line:
-            if tokens:
-                yield Example(tokens, labels, probes, opens=opens)
-                opens = False
-            tokens, labels, probes = [], [], []
-            continue
-        if line.startswith("#"):
-            opens = opens or re.match(r"#\s*newdoc\b", line) is not None
-            continue
-        cells = line.split("\t")
-        if len(cells) != WIDTH:
-            raise BadInput(
-                f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten between tabs; correct the line."
-            )
-        if not cells[0].isdigit():
-            if cells[0].replace("-", "").replace(".", "").isdigit():
-                continue  # a multiword range such as 3-4, or an empty node such as 8.1
-            raise BadInput(f"{path}, line {number}: {cells[0]!r} is no token number; correct the first column.")
-        if probe and f"{probe}=" in cells[MISC]:
-            misc = dict(pair.partition("=")[::2] for pair in cells[MISC].split("|"))
-            if probe in misc:
-                probes.append((len(tokens), misc[probe], misc.get(contrast or "", "")))
-        tokens.append(cells[FORM])
-        labels.append(cells[UPOS])
-    if tokens:
-        yield Example(tokens, labels, probes, opens=opens)
+
+    name: ClassVar[str] = "conllu"
+    suffixes: ClassVar[tuple[str, ...]] = (".conllu",)
+    probe: Annotated[str | None, Option(description="MISC key whose value groups tokens measured apart.")] = None
+    contrast: Annotated[str | None, Option(description="MISC key of the token that a probed one must beat.")] = None
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        found: dict[str, Field] = {
+            "tokens": Symbols("words"), "labels": Labels("tokens"), "document": DocumentStart(),
+        }  # fmt: skip
+        return found | {"probe": Probe("tokens")} if self.probe else found
+
+    def read(self, path: Path) -> Iterator[Record]:
+        words: list[tuple[str, str, str]] = []  # FORM, UPOS, MISC
+        is_first = False
+        for number, line in numbered_lines(path):
+            if not line:
+                if words:
+                    yield self._record(words, is_first)
+                    is_first = False
+                words = []
+            elif line.startswith("#"):
+                is_first = is_first or re.match(r"#\s*newdoc\b", line) is not None
+            elif (cells := _cells(line, f"{path}, line {number}")) is not None:
+                words.append((cells[FORM], cells[UPOS], cells[MISC]))
+        if words:
+            yield self._record(words, is_first)
+
+    def _record(self, words: list[tuple[str, str, str]], is_first: bool) -> Record:
+        record: dict[str, object] = {
+            "tokens": [form for form, _, _ in words], "labels": [tag for _, tag, _ in words], "document": is_first,
+        }  # fmt: skip
+        if self.probe:
+            record["probe"] = list(self._probes([misc for _, _, misc in words]))
+        return record
+
+    def _probes(self, miscs: list[str]) -> Iterator[tuple[int, str, str]]:
+        for at, misc in enumerate(miscs):
+            if f"{self.probe}=" in misc:
+                pairs = dict(pair.partition("=")[::2] for pair in misc.split("|"))
+                if self.probe in pairs:
+                    yield at, pairs[self.probe], pairs.get(self.contrast or "", "")
+
+
+def _cells(line: str, place: str) -> list[str] | None:
+    """The columns of a word; None of a multiword range such as 3-4, or of an empty node such as 8.1."""
+    cells = line.split("\t")
+    if len(cells) != WIDTH:
+        raise BadInput(f"{place}: {len(cells)} columns, but CoNLL-U has ten between tabs; correct the line.")
+    if cells[0].isdigit():
+        return cells
+    if cells[0].replace("-", "").replace(".", "").isdigit():
+        return None
+    raise BadInput(f"{place}: {cells[0]!r} is not a token number; correct the first column.")

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from unroll.data.readers.base import Example, numbered_lines
+from pydantic import Field as Option
+
+from unroll.data.fields import Field, Record, Symbols
+from unroll.data.readers.base import Reader, numbered_lines
 
 
-def read(path: Path, unit: str) -> Iterator[Example]:
-    """Lines as sequences: of words, or of characters with the line break as the last one.
+@dataclass(frozen=True)
+class Text(Reader):
+    """Lines as sequences: of words, or of characters with the line break as the last one."""
 
-    Args:
-        path: a UTF-8 file.
-        unit: ``words`` or ``characters``.
-    """
-    for _, line in numbered_lines(path):
-        if unit == "characters":
-            yield Example(tokens=line + "\n")
-        elif words := line.split():
-            yield Example(tokens=words)
+    name: ClassVar[str] = "text"
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+    unit: Annotated[Literal["words", "characters"], Option(description="What one symbol is.")] = "words"
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        return {"tokens": Symbols(self.unit)}
+
+    def read(self, path: Path) -> Iterator[Record]:
+        for _, line in numbered_lines(path):
+            if self.unit == "characters":
+                yield {"tokens": line + "\n"}
+            elif words := line.split():
+                yield {"tokens": words}

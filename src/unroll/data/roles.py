@@ -1,0 +1,92 @@
+"""Which field of a corpus fills which role of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from unroll.errors import BadInput, no_such
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a task reads under one name.
+
+    Args:
+        kinds: of fields that may fill it.
+        is_needed: whether the task cannot do without it.
+    """
+
+    kinds: tuple[str, ...]
+    is_needed: bool = True
+
+
+def fill(roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str, str], place: str) -> dict[str, str]:
+    """The field of each role: the one given, else that of the role's name, else the only one of a fitting kind.
+
+    Args:
+        roles: of the task.
+        kinds: field → kind, of the corpus.
+        given: role → field, where the settings say it.
+        place: the corpus and the task, for messages.
+
+    Raises:
+        BadInput: a role that is needed cannot be filled, or is given a field that does not exist or fit.
+    """
+    for name in given:
+        if name not in roles:
+            raise no_such(f"role of {place}, for data.roles,", name, roles)
+    found = {}
+    for name, role in roles.items():
+        fitting = [field for field, kind in kinds.items() if kind in role.kinds]
+        field = _field(name, fitting, kinds, given, place)
+        if field is not None:
+            found[name] = field
+        elif role.is_needed:
+            raise BadInput(f"{place}: the task needs {_either(role.kinds)} as {name}, and the corpus has "
+                           f"{_listed(kinds)}; {_remedy(name, fitting)}.")  # fmt: skip
+    return found
+
+
+def _field(
+    name: str, fitting: Sequence[str], kinds: Mapping[str, str], given: Mapping[str, str], place: str
+) -> str | None:
+    if name in given:
+        field = given[name]
+        if field not in kinds:
+            raise no_such(f"field of {place}, for data.roles.{name},", field, kinds)
+        if field not in fitting:
+            raise BadInput(f"{place}: data.roles.{name}={field} is a field of kind {kinds[field]}, which does not fit; "
+                           f"{_remedy(name, fitting)}.")  # fmt: skip
+        return field
+    if name in fitting:
+        return name
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _either(kinds: Sequence[str]) -> str:
+    return " or ".join(kinds)
+
+
+def _listed(kinds: Mapping[str, str]) -> str:
+    return ", ".join(f"{field} ({kind})" for field, kind in kinds.items())
+
+
+def _remedy(name: str, fitting: Sequence[str]) -> str:
+    if fitting:
+        return f"choose one with data.roles.{name}={'|'.join(fitting)}"
+    return "choose another task or other data"
+
+
+PROBE = {"probe": Role(("probe",), is_needed=False)}
+ROLES: Mapping[str, Mapping[str, Role]] = {
+    "language_model": {
+        "inputs": Role(("symbols",)), **PROBE, "document": Role(("document_start",), is_needed=False),
+    },
+    "cloze": {"inputs": Role(("symbols",)), **PROBE},
+    "tagger": {
+        "inputs": Role(("symbols",)), "labels": Role(("labels",)), **PROBE,
+        "spelling": Role(("spelling",), is_needed=False),
+    },
+    "regressor": {"inputs": Role(("frames",)), "target": Role(("number",))},
+}  # fmt: skip

@@ -1,0 +1,135 @@
+"""The vocabularies of a corpus, one per field, as they are written beside prepared data and beside a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from unroll.data.batch import DataSpec
+from unroll.data.vocabulary import (
+    CategoryVocabulary,
+    CharacterVocabulary,
+    DocumentVocabulary,
+    FrameVocabulary,
+    LabelVocabulary,
+    NumberVocabulary,
+    PictureVocabulary,
+    ProbeVocabulary,
+    SymbolVocabulary,
+    Vocabulary,
+)
+from unroll.errors import BadInput
+
+FORMAT = 1
+KINDS: dict[str, type[Vocabulary]] = {
+    kind.kind: kind
+    for kind in (SymbolVocabulary, CharacterVocabulary, LabelVocabulary, CategoryVocabulary, ProbeVocabulary,
+                 FrameVocabulary, PictureVocabulary, NumberVocabulary, DocumentVocabulary)
+}  # fmt: skip
+
+
+class Vocabularies(Mapping[str, Vocabulary]):
+    """The vocabulary of every field of a corpus.
+
+    Args:
+        by_field: field → vocabulary.
+    """
+
+    def __init__(self, by_field: Mapping[str, Vocabulary]) -> None:
+        self.by_field = dict(by_field)
+
+    def __getitem__(self, field: str) -> Vocabulary:
+        return self.by_field[field]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_field)
+
+    def __len__(self) -> int:
+        return len(self.by_field)
+
+    @property
+    def spec(self) -> DataSpec:
+        """The sizes that networks and tasks are built from."""
+        return {field: vocabulary.spec for field, vocabulary in self.items()}
+
+    def under(self, roles: Mapping[str, str]) -> Vocabularies:
+        """The vocabularies of the fields that fill a task's roles, by role.
+
+        Args:
+            roles: role → field.
+        """
+        return Vocabularies({role: self[field] for role, field in roles.items()})
+
+    def symbols(self, field: str) -> SymbolVocabulary:
+        """The vocabulary of a field of symbols."""
+        found = self[field]
+        assert isinstance(found, SymbolVocabulary)
+        return found
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, by which a model knows its own vocabularies."""
+        return hashlib.sha256(self.dumps().encode()).hexdigest()
+
+    def dumps(self) -> str:
+        """JSON text, the same for the same content."""
+        content = {field: {"kind": vocabulary.kind, **asdict(vocabulary)} for field, vocabulary in self.items()}  # type: ignore[call-overload]  # all are dataclasses
+        return json.dumps({"format": FORMAT, "fields": content}, ensure_ascii=False, indent=0) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabularies:
+        """Read ``vocabulary.json``.
+
+        Raises:
+            BadInput: the file is missing, is not a vocabulary, or is of a newer format.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if type(content["format"]) is int and content["format"] > FORMAT:
+                raise BadInput(f"{path} has format {content['format']}, and this version of unroll reads formats up to "
+                               f"{FORMAT}; install a newer unroll.")  # fmt: skip
+            return cls({field: _restored(part) for field, part in content["fields"].items()})
+        except (FileNotFoundError, NotADirectoryError):
+            raise BadInput(
+                f"{path} is missing: that is no prepared corpus; write one with unroll prepare --out FOLDER."
+            ) from None
+        except BadInput:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise BadInput(f"{path} is not a vocabulary ({error}); train the run again.") from None
+
+
+def _restored(content: dict[str, Any]) -> Vocabulary:
+    """One field's vocabulary from what was written of it.
+
+    Raises:
+        TypeError, KeyError: something is of another kind, or missing.
+        ValueError: an entry comes twice, or is one that no vocabulary of this kind has.
+    """
+    kind = KINDS[content["kind"]]
+    given = {name: value for name, value in content.items() if name != "kind"}
+    hints = get_type_hints(kind)
+    for field in fields(kind):  # type: ignore[arg-type]  # all are dataclasses
+        given[field.name] = _checked(field.name, given[field.name], hints[field.name])
+    vocabulary = kind(**given)
+    if fault := vocabulary.fault():
+        raise ValueError(fault)
+    return vocabulary
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    if hint in (tuple[str, ...], tuple[int, ...]):
+        item = str if hint == tuple[str, ...] else int
+        if not isinstance(value, list) or not all(type(entry) is item for entry in value):
+            raise TypeError(f"its {name} are not a list of {'texts' if item is str else 'whole numbers'}")
+        if item is str and len(set(value)) < len(value):
+            raise ValueError(f"one of its {name} comes twice")
+        return tuple(value)
+    allowed = {str: str, bool: bool, int: int}.get(hint, (str, type(None)))
+    if not isinstance(value, allowed) or (hint is int and isinstance(value, bool)):
+        raise TypeError(f"its {name} is {value!r}")
+    return value

@@ -1,0 +1,206 @@
+"""The second pass over a corpus: every split, field by field, as arrays on disk."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from unroll.data.arrays import ArrayFile
+from unroll.data.fields import DocumentStart, Field, Frames, Labels, Number, Picture, Probe, Record, Symbols
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import (
+    CategoryVocabulary,
+    CharacterVocabulary,
+    FrameVocabulary,
+    LabelVocabulary,
+    PictureVocabulary,
+    ProbeVocabulary,
+    SymbolVocabulary,
+    shortened,
+)
+
+
+class SplitWriter:
+    """Appends records to the arrays of one split.
+
+    Args:
+        folder: of the split, which gets a folder per field.
+        fields: of every record.
+        vocabularies: of the fields.
+        spelled: the field whose words are spelled; None for none.
+    """
+
+    def __init__(
+        self, folder: Path, fields: Mapping[str, Field], vocabularies: Vocabularies, spelled: str | None
+    ) -> None:
+        self.parts = {name: _writer(folder / name, name, fields, vocabularies) for name in fields}
+        if spelled is not None:
+            characters = vocabularies["spelling"]
+            assert isinstance(characters, CharacterVocabulary)
+            self.parts["spelling"] = SpellingWriter(folder / "spelling", spelled, characters)
+
+    def append(self, record: Record) -> None:
+        """Write one record."""
+        for part in self.parts.values():
+            part.append(record)
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            for part in self.parts.values():
+                stack.enter_context(closing(part))
+            for part in self.parts.values() if error is None else ():
+                part.finish()
+
+
+class FieldWriter(ABC):
+    """Appends the values of one field.
+
+    Args:
+        folder: of the field.
+        name: of the field of a record that it reads.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.name = folder, name
+        self.files = ExitStack()
+
+    def open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> ArrayFile:
+        """An array of this field."""
+        return self.files.enter_context(closing(ArrayFile(self.folder / f"{name}.npy", dtype, shape)))
+
+    @abstractmethod
+    def append(self, record: Record) -> None:
+        """Write the value of one record."""
+
+    def finish(self) -> None:  # noqa: B027  # most fields have nothing to add
+        """Write what is known only once every record was written."""
+
+    def close(self) -> None:
+        """End all arrays, even if one of them cannot be written."""
+        self.files.close()
+
+
+class SequenceWriter(FieldWriter):
+    """A row per step, and where each sequence begins."""
+
+    def __init__(self, folder: Path, name: str, vocabulary: SymbolVocabulary | FrameVocabulary) -> None:
+        super().__init__(folder, name)
+        self.vocabulary, self.end = vocabulary, 0
+        if isinstance(vocabulary, FrameVocabulary):
+            self.values = self.open("values", np.float32, (vocabulary.width,))
+        else:
+            self.values = self.open("values", np.int32)
+        self.offsets = self.open("offsets", np.int64)
+        self.offsets.append([0])
+
+    def append(self, record: Record) -> None:
+        value = record[self.name]
+        self.values.append(value if isinstance(self.vocabulary, FrameVocabulary) else self.vocabulary.encode(value))
+        self.end += len(value)
+        self.offsets.append([self.end])
+
+
+class LabelWriter(FieldWriter):
+    """A number per step of another field."""
+
+    def __init__(self, folder: Path, name: str, of: str, vocabulary: LabelVocabulary) -> None:
+        super().__init__(folder, name)
+        self.of, self.vocabulary, self.values = of, vocabulary, self.open("values", np.int32)
+
+    def append(self, record: Record) -> None:
+        labels = self.vocabulary.encode(record[self.name])
+        missing = len(record[self.of]) - len(labels)  # of the end of a sentence, which has none
+        self.values.append(np.pad(labels, (0, missing), constant_values=-1))
+
+
+class ProbeWriter(FieldWriter):
+    """The group of each step of another field, and the symbol that its target must beat; −1 for none."""
+
+    def __init__(self, folder: Path, name: str, of: str, groups: ProbeVocabulary, symbols: SymbolVocabulary) -> None:
+        super().__init__(folder, name)
+        self.of, self.groups, self.symbols = of, groups, symbols
+        self.values, self.contrasts = self.open("values", np.int32), self.open("contrasts", np.int32)
+
+    def append(self, record: Record) -> None:
+        groups, contrasts = (np.full(len(record[self.of]), -1) for _ in range(2))
+        for at, group, contrast in record[self.name]:
+            groups[at] = self.groups.index.get(group, -1)
+            contrasts[at] = self.symbols.encode([contrast])[0] if contrast else -1
+        self.values.append(groups)
+        self.contrasts.append(contrasts)
+
+
+class SingleWriter(FieldWriter):
+    """One value per record."""
+
+    def __init__(self, folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
+        super().__init__(folder, name)
+        self.values = self.open("values", dtype, shape)
+
+    def append(self, record: Record) -> None:
+        self.values.append(record[self.name])
+
+
+class CategoryWriter(SingleWriter):
+    """The number of a category per record; −1 for one that train does not have."""
+
+    def __init__(self, folder: Path, name: str, vocabulary: CategoryVocabulary) -> None:
+        super().__init__(folder, name, np.int32)
+        self.vocabulary = vocabulary
+
+    def append(self, record: Record) -> None:
+        self.values.append(self.vocabulary.encode([record[self.name]]))
+
+
+class SpellingWriter(FieldWriter):
+    """Every distinct form once, spelled, in the order in which the split first has them; and the form of each word."""
+
+    def __init__(self, folder: Path, words: str, vocabulary: CharacterVocabulary) -> None:
+        super().__init__(folder, words)
+        self.vocabulary, self.values = vocabulary, self.open("values", np.int32)
+        self.forms: dict[str, int] = {}  # number of each distinct form
+
+    def append(self, record: Record) -> None:
+        self.values.append([self.forms.setdefault(form, len(self.forms)) for form in record[self.name]])
+
+    def finish(self) -> None:
+        """Spell every form, once all of them are known."""
+        self.open("form_offsets", np.int64).append(np.cumsum([0, *(len(shortened(form)) for form in self.forms)]))
+        characters = self.open("characters", np.int32)
+        for form in self.forms:
+            characters.append(self.vocabulary.encode(form))
+
+
+def _writer(folder: Path, name: str, fields: Mapping[str, Field], vocabularies: Vocabularies) -> FieldWriter:
+    """What writes a field."""
+    field, vocabulary = fields[name], vocabularies[name]
+    found: Any = None
+    match field, vocabulary:
+        case Symbols() | Frames(), SymbolVocabulary() | FrameVocabulary():
+            found = SequenceWriter(folder, name, vocabulary)
+        case Labels(), LabelVocabulary():
+            found = LabelWriter(folder, name, field.of, vocabulary)
+        case Probe(), ProbeVocabulary():
+            found = ProbeWriter(folder, name, field.of, vocabulary, vocabularies.symbols(field.of))
+        case _, CategoryVocabulary():
+            found = CategoryWriter(folder, name, vocabulary)
+        case Picture(), PictureVocabulary():
+            found = SingleWriter(folder, name, np.uint8, vocabulary.shape)
+        case Number(), _:
+            found = SingleWriter(folder, name, np.float32)
+        case DocumentStart(), _:
+            found = SingleWriter(folder, name, np.bool_)
+    assert isinstance(found, FieldWriter)
+    return found

@@ -1,0 +1,47 @@
+"""Which field fills which role: by settings, by name, or as the only one that fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from unroll.data.roles import ROLES, Role, fill
+from unroll.errors import BadInput
+
+TAGGER = ROLES["tagger"]
+PLACE = "task=tagger on data=mine"
+
+
+def test_a_role_is_filled_by_the_field_of_its_name() -> None:
+    kinds = {"tokens": "symbols", "labels": "labels", "fine": "labels"}
+    assert fill(TAGGER, kinds, {}, PLACE) == {"inputs": "tokens", "labels": "labels"}
+
+
+def test_a_role_is_filled_by_the_only_field_that_fits() -> None:
+    assert fill(TAGGER, {"forms": "symbols", "upos": "labels"}, {}, PLACE) == {"inputs": "forms", "labels": "upos"}
+
+
+def test_the_settings_have_the_last_word() -> None:
+    kinds = {"tokens": "symbols", "labels": "labels", "fine": "labels"}
+    assert fill(TAGGER, kinds, {"labels": "fine"}, PLACE)["labels"] == "fine"
+
+
+def test_a_role_that_is_not_needed_may_stay_empty() -> None:
+    kinds = {"tokens": "symbols", "labels": "labels", "probe": "probe", "spelling": "spelling"}
+    assert set(fill(TAGGER, kinds, {}, PLACE)) == {"inputs", "labels", "probe", "spelling"}
+    assert fill({"x": Role(("number",), is_needed=False)}, kinds, {}, PLACE) == {}
+
+
+@pytest.mark.parametrize(("kinds", "given", "parts"), [
+    ({"tokens": "symbols"}, {}, ["needs labels as labels", "tokens (symbols)", "choose another task or other data"]),
+    ({"a": "symbols", "b": "symbols", "labels": "labels"}, {}, ["needs symbols as inputs", "data.roles.inputs=a|b"]),
+    ({"tokens": "symbols", "labels": "labels"}, {"labels": "label"}, ["'label'", "did you mean labels?"]),
+    ({"tokens": "symbols", "labels": "labels"}, {"label": "labels"}, ["role", "'label'", "did you mean labels?"]),
+    ({"tokens": "symbols", "labels": "labels"}, {"labels": "tokens"}, ["kind symbols", "data.roles.labels=labels"]),
+])  # fmt: skip
+def test_what_cannot_be_filled_is_one_sentence_with_what_would_fit(
+    kinds: dict[str, str], given: dict[str, str], parts: list[str]
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        fill(TAGGER, kinds, given, PLACE)
+    for part in parts:
+        assert part in str(caught.value)
