@@ -21,7 +21,12 @@ PAIRS += [("conf/study.yaml", verb) for verb in ("course", "tune", "report", "se
 PAIRS += [("conf/study/reach.yaml", "tune")]
 
 
-@pytest.mark.parametrize("content", CONTENTS)
+QUICK = ("NUL", "sections of other kinds")
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(content, marks=[] if content in QUICK else pytest.mark.slow) for content in CONTENTS]
+)
 @pytest.mark.parametrize(("file", "verb"), PAIRS)
 def test_a_damaged_file_of_the_project_is_named(
     file: str, verb: str, content: str, project: Path, capsys: pytest.CaptureFixture[str]

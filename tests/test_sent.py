@@ -53,7 +53,7 @@ def test_an_argument_of_a_cell_of_the_wrong_kind_is_refused_by_its_key(
 
 @pytest.mark.parametrize("settings", [{"nonsense": 1}, {"training.tokens": "many"}, {"training.tokens": -1},
                                       {"training": {"tokens": 9}}, {"arch": "gru"}, {"seed": 3}])  # fmt: skip
-@pytest.mark.parametrize("seeds", [[], [7]])
+@pytest.mark.parametrize("seeds", [[], pytest.param([7], marks=pytest.mark.slow)], ids=str)
 def test_settings_of_what_is_trained_again_are_checked_without_seeds_too(
     settings: dict[str, Any], seeds: list[int], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -225,7 +225,13 @@ MULTIPLIED: dict[str, list[dict[str, Any]]] = {  # settings by which other matri
 }
 
 
-@pytest.mark.parametrize("arch", sorted(path.stem for path in (CONF / "arch").glob("*.yaml") if path.stem != "ngram"))
+ARCHS = sorted(path.stem for path in (CONF / "arch").glob("*.yaml") if path.stem != "ngram")
+QUICK = ("cnn", "feedforward", "lstm", "bilstm-bichars-crf", "lstm-feedback")  # one of each kind; the others are slow
+
+
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=[] if arch in QUICK else pytest.mark.slow) for arch in ARCHS]
+)
 def test_flops_are_those_of_the_products_that_torch_counts(
     arch: str, runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,8 +30,14 @@ RUNS = {  # tied ones have a hidden size at which the output needs no projection
     "feedback": ["experiment=tagging", "arch=lstm-feedback"],
     "spelling": ["experiment=tagging", "arch=bilstm-bichars-crf"],
 }  # fmt: skip
+QUICK = ("tied", "convolutions")  # whose operations are counted in the default tests, too
+PAIRS = [
+    pytest.param(run, quantity, marks=[] if quantity == "parameters" or run in QUICK else pytest.mark.slow)
+    for run in RUNS for quantity in QUANTITIES
+]  # fmt: skip
 each_run = pytest.mark.parametrize("run", RUNS)
 each_quantity = pytest.mark.parametrize("quantity", QUANTITIES)
+each_pair = pytest.mark.parametrize(("run", "quantity"), PAIRS)
 
 
 def settings(run: str, size: int = 8) -> Config:
@@ -46,8 +52,7 @@ def size_of(config: Config) -> int:
     return int(config.arch.model_dump()["hidden_size"])
 
 
-@each_quantity
-@each_run
+@each_pair
 def test_no_other_size_is_nearer(run: str, quantity: str) -> None:
     config = settings(run)
     costs = {size: QUANTITIES[quantity](with_size(config, size), WORDS) for size in range(1, 33)}
