@@ -147,7 +147,7 @@ def test_planted_viterbi_ignores_the_mask(small: Small, plant: Plant, monkeypatc
     monkeypatch.setattr(LinearChainCRF, "n_best", to_the_end)
     certificate = certify(run, prepared)
     assert "padding" in failed(certificate)
-    assert {found["of"] for found in certificate["checks"] if found.get("passed") is False} == {"told"}
+    assert {found["of"] for found in certificate["checks"] if found.get("passed") is False} == {"predictions"}
 
 
 def test_planted_every_process_takes_the_mean_of_its_own_tokens(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     A folder has files whose names contain train, dev or valid, and test; a single file is cut 80/10/10.
 
     Raises:
-        BadInput: there is nothing to add, the format is not told by the names, or the name is taken.
+        BadInput: there is nothing to add, the names do not show the format, or the name is taken.
     """
     name = name or path.stem
     check_root(conf)
@@ -174,7 +174,8 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     if len(readers) != 1 or None in readers:
         names = ", ".join(sorted(file.name for file in files.values()))
         raise BadInput(
-            f"The format of {names} is not told by the names; use .txt, .conllu, .conll or .series, all alike."
+            f"The names of {names} do not show their format; use .txt, .conllu, .conll, .bio, .tsv or .series, all "
+            "alike."
         )
     content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": {"name": readers.pop()}}
     content |= {split: str(target / file.name) for split, file in files.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,34 @@ def test_train_writes_a_run_that_its_own_settings_repeat(project: Path, small: S
     assert names == ["config.yaml", "history.csv", "run.json", "vocabulary.json", "weights.safetensors"]
     for name in names:
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes() == Path("c", name).read_bytes()
+
+
+def without(config: Config, split: str, group: str) -> None:
+    """Take the marks of one group from a split."""
+    path = Path(getattr(config.data, split))
+    path.write_text(path.read_text(encoding="utf-8").replace(f"Context={group}", "_"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("experiment", ["tagging", "grammar"])
+def test_a_probe_of_a_single_group_is_measured(
+    experiment: str, small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small(experiment, "lstm", "data.reader.probe=Context")
+    for split in ("train", "validation", "test"):
+        without(config, split, "right")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    assert main(["train", "--config", "run.yaml", "--out", "a"]) == 0
+    assert re.search(r"accuracy/left [01]\.\d{4}$", capsys.readouterr().out.strip())
+
+
+def test_a_group_that_validation_does_not_have_did_not_diverge(
+    small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("tagging", "lstm")
+    without(config, "validation", "right")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    assert main(["train", "--config", "run.yaml", "--out", "a"]) == 0
+    assert "accuracy/right: nothing to score" in capsys.readouterr().out
 
 
 def test_train_takes_a_file_or_settings_but_not_both(project: Path, refused: Refused) -> None:

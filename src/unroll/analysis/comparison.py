@@ -41,7 +41,10 @@ def load_results(path: Path) -> Results:
         for run in results.values():
             _check_kinds(run)
             run |= {part: restored(run[part]) for part in ("test", "validation")}
-    except (FileNotFoundError, IsADirectoryError):
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder; name its files, such as {path}/*.json, or the course whose figures it has "
+                       "with --course conf/course.yaml.") from None  # fmt: skip
+    except FileNotFoundError:
         raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
     except MISREAD:
         raise BadInput(f"{path} was not written by unroll evaluate; name files of outputs/metrics.") from None

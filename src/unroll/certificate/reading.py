@@ -15,7 +15,7 @@ from unroll.training.precision import as_precise
 
 Groups = Sequence[Sequence[Batch]]  # batches of each process, or of each reader that knows nothing of the others
 Reading = dict[str, list[Tensor]]
-ROWS = {"losses", "told", "state"}  # of which a reading has a tensor for each row
+ROWS = {"losses", "predictions", "state"}  # of which a reading has a tensor for each row
 HALVED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -63,7 +63,7 @@ class Reader:
                     state[begin:] = self._state(len(batch.mask))
         found = {"losses": _joined(losses)}
         if any(told):
-            found["told"] = _joined(told)
+            found["predictions"] = _joined(told)
         if all(batch.window is not None for batches in groups for batch in batches):
             found["state"] = state
         return found

@@ -36,12 +36,13 @@ def run(options: Namespace) -> None:
     if launch(settings.training.devices, options.words):
         return
     from unroll import experiment
+    from unroll.experiment.trained import read_facts
 
     out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(settings, prepared)
     with _no_folder_left(out.parent):
         figures = experiment.train(settings, prepared, out, options.accept_code_change)
     if place().rank == 0:
-        print(f"{out}  best validation: {figures_line(figures, {})}")
+        print(f"{out}  best validation: {figures_line(figures, read_facts(out).get('not_finite', {}))}")
 
 
 @contextlib.contextmanager

@@ -57,6 +57,9 @@ def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseMod
         return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
     if place[-1:] == ["reader"] and isinstance(first["input"], str):
         return f"{key}={first['input']}: a reader has a name and options; write {{name: {first['input']}}} ({origin})."
+    if first["type"] == "union_tag_not_found":
+        choices = f", one of {', '.join(READERS)}" if place == ["data", "reader"] else ""
+        return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}{choices}."
     if first["type"] == "union_tag_invalid":
         name, names = str(first["ctx"]["tag"]), re.findall("'([^']+)'", first["ctx"]["expected_tags"])
         return f"{key}={plain(first['input'])}: {str(no_such('choice', name, names)).rstrip('.')} ({origin})."
@@ -85,7 +88,7 @@ def no_setting(key: str, known: Iterable[str]) -> str:
     """What is wrong with an unknown key: it was renamed, or is near one that there is."""
     renamed = RENAMED.get(key) or RENAMED.get(f"data.{key}")  # a file of a corpus has the section data alone
     if renamed and key not in known:
-        return f"The setting {key!r} was renamed to {renamed}"
+        return f"The setting {key!r} was renamed to {renamed}, which ~{renamed} takes away"
     return f"There is no setting {key!r}{nearest(key, list(known))}"
 
 

@@ -27,7 +27,7 @@ class LanguageModelConfig(Section):
 
 
 class TaggerConfig(Section):
-    """Tell the label of each token."""
+    """Predict the label of each token."""
 
     predicts_inputs: ClassVar[bool] = False
     name: Literal["tagger"] = Field(description="The task.")
@@ -42,7 +42,7 @@ class ClozeConfig(Section):
 
 
 class RegressorConfig(Section):
-    """Tell one number for each sequence."""
+    """Predict one number for each sequence."""
 
     predicts_inputs: ClassVar[bool] = False
     name: Literal["regressor"] = Field(description="The task.")
@@ -250,7 +250,7 @@ class Config(Section):
         settings, recurrent = self.training, isinstance(self.arch, RecurrentConfig)
         if (settings.recurrent_l1 or settings.recurrent_l2) and not recurrent:
             raise ValueError(f"training.recurrent_l1 and recurrent_l2 need a recurrent network; arch={self.arch.name} "
-                             "is none; set them to 0")  # fmt: skip
+                             "is not one; set them to 0")  # fmt: skip
         if not (settings.activation_regularization or settings.temporal_activation_regularization):
             return
         if not recurrent or self.task.name == "cloze":

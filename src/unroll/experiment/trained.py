@@ -52,7 +52,8 @@ class Trained:
         for name in RUN_FILES:
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
-        config, vocabularies = load(folder / "config.yaml"), Vocabularies.load(folder / "vocabulary.json")
+        vocabularies = Vocabularies.load(folder / "vocabulary.json")  # first, since it shows a run of another version
+        config = load(folder / "config.yaml")
         facts = read_facts(folder)
         try:
             if facts["vocabulary"] != vocabularies.digest:

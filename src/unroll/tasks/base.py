@@ -170,7 +170,8 @@ class Task(LightningModule, ABC):
         figures = {name: float(self._mean(name).compute()) for name in self.means}
         figures |= self.derived(figures)
         if self.groups:
-            values = zip(self.groups, self.by_group.compute().tolist(), strict=True)
+            means = self.by_group.compute().reshape(-1)  # torchmetrics makes one number of a list of one
+            values = zip(self.groups, means.tolist(), strict=True)
             figures |= {f"accuracy/{group}": value for group, value in values}
         return figures
 
