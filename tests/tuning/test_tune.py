@@ -348,5 +348,5 @@ def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
     assert command.returncode == 130
     assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
     assert len(list(WORKING.glob("*/last.ckpt"))) == 2
-    assert "2 trials complete" in begin().communicate(timeout=120)[0]
+    assert "2 trials complete" in begin().communicate(timeout=300)[0]
     assert json.loads((OUT / "study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2
