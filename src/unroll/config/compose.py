@@ -17,13 +17,13 @@ from unroll.config.differences import differences
 from unroll.config.explanation import keys
 from unroll.config.file import read, with_sections
 from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of, no_setting
+from unroll.config.overrides import for_hydra
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, no_such
 from unroll.names import fault
 
 CONF = Path("conf")
-FREE = re.compile(r"\+*(arch\.cell_arguments|data\.reader|data\.roles)\.[^.]+=")  # keys that a file need not have
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -87,10 +87,7 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            # Hydra would refuse an argument or option that the file leaves to its default
-            free = [f"++{text.lstrip('+')}" if FREE.match(text) else text for text in overrides]
-            readable = [_readable(part) for text in free for part in _replaced(text)]
-            composed = hydra_compose("config", readable)
+            composed = hydra_compose("config", [_readable(text) for text in for_hydra(overrides)])
             content = OmegaConf.to_container(composed, resolve=True)
     except yaml.MarkedYAMLError as error:
         raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
@@ -99,11 +96,6 @@ def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
     assert isinstance(content, dict)
     settings: dict[str, Any] = in_settings({str(key): value for key, value in content.items()}, public)
     return settings
-
-
-def _replaced(override: str) -> list[str]:
-    """An override of a whole reader, which replaces that of the file: Hydra would add the options of both."""
-    return ["~data.reader", f"+{override}"] if override.startswith("data.reader={") else [override]
 
 
 def _readable(override: str) -> str:
