@@ -12,6 +12,7 @@ from processes import some_slow
 
 from unroll.cli import main
 from unroll.config import Config
+from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 from unroll.locks import held
 from unroll.names import LONGEST, RESERVED, fault, fault_of_file
@@ -122,7 +123,8 @@ def test_a_run_that_was_sent_names_nothing_outside(
     content = small("tagging", "lstm").model_dump(mode="json")
     content["experiment"] = "../../escaped"
     (run / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    for name in ("vocabulary.json", "weights.safetensors", "run.json"):
+    (run / "vocabulary.json").write_text(Vocabularies({}).dumps(), encoding="utf-8")
+    for name in ("weights.safetensors", "run.json"):
         (run / name).write_text("{}", encoding="utf-8")
     for verb in (["certify", "run"], ["predict", "run", "a"]):
         assert "experiment=../../escaped" in refused(capsys, *verb)

@@ -116,5 +116,5 @@ def test_what_cannot_be_penalised_is_refused(overrides: tuple[str, ...], words: 
 
 
 def test_penalties_on_recurrent_matrices_need_some(small: Small) -> None:
-    with pytest.raises(BadInput, match="need a recurrent network; arch=cnn is none"):
+    with pytest.raises(BadInput, match="need a recurrent network; arch=cnn is not one"):
         small("tagging", "cnn", "training.recurrent_l2=0.1")
