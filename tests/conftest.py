@@ -35,12 +35,12 @@ def pytest_collection_finish() -> None:
 TAGGED = """\
 1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_
 2\tdog\t_\tNOUN\t_\t_\t_\t_\t_\t_
-3\tbarks\t_\tVERB\t_\t_\t_\t_\t_\tContext=left
+3\tbarks\t_\tVERB\t_\t_\t_\t_\t_\tContext=left|Attractors=0|Contrast=sees|Distance=8
 
 1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_
 2\told\t_\tADJ\t_\t_\t_\t_\t_\tContext=right
 3\tcat\t_\tNOUN\t_\t_\t_\t_\t_\t_
-4\tsees\t_\tVERB\t_\t_\t_\t_\t_\t_
+4\tsees\t_\tVERB\t_\t_\t_\t_\t_\tAttractors=1|Contrast=barks|Distance=10
 5\tit\t_\tPRON\t_\t_\t_\t_\t_\t_
 
 """

@@ -143,7 +143,7 @@ def test_an_array_of_other_sizes_or_numbers_is_refused(
 
 
 @pytest.mark.parametrize("part", ["fit", "test"])
-@pytest.mark.parametrize("version", [1, 3, 0, "2", None, 1e300])
+@pytest.mark.parametrize("version", [1, 2, 4, 0, "3", None, 1e300])
 def test_a_prepared_corpus_of_another_version_is_refused(
     version: object, part: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

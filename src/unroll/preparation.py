@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,33 +16,19 @@ from typing import Any
 import yaml
 
 from unroll.config import CONF, DataConfig, check_root, complete_data
-from unroll.data.corpus import Corpus
+from unroll.config.file import read
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
 from unroll.data.readers import guess
 from unroll.data.seal import check
 from unroll.data.sources import Source, fetch
+from unroll.data.survey import survey
 from unroll.errors import BadInput, no_such
 from unroll.locks import held
 from unroll.names import fault
 from unroll.outputs import whole, write_text
 
 CACHE = Path("outputs/cache")
-
-
-def corpus_of(data: DataConfig) -> Corpus:
-    """The corpus that the settings describe."""
-    files = {"train": data.train, "validation": data.validation, "test": data.test}
-    return Corpus(
-        reader=data.build_reader(),
-        files={split: Path(file) for split, file in files.items() if file},
-        cuts=(data.split.train, data.split.validation) if data.split else None,
-        sentence_end=data.sentence_end,
-        lowercase=data.lowercase,
-        normalize=data.normalize,
-        min_count=data.min_count,
-        vectors=Path(data.vectors) if data.vectors else None,
-    )
 
 
 def prepared(data: DataConfig, out: Path | None = None) -> Path:
@@ -52,7 +39,7 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
     """
     if out is not None:
         obtain(data)
-        prepare(corpus_of(data), out)
+        prepare(data.build_corpus(), out)
         return out
     CACHE.mkdir(parents=True, exist_ok=True)
     with held(CACHE / f".{data.name}.lock"):
@@ -60,7 +47,7 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
         obtain(data)
         target = CACHE / f"{data.name}-{_key(data)[:16]}"
         if not _is_whole(target):
-            prepare(corpus_of(data), target)
+            prepare(data.build_corpus(), target)
     return target
 
 
@@ -165,8 +152,7 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
     target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
     if settings.exists() or target.exists():
-        taken = " and ".join(str(path) for path in (settings, target) if path.exists())
-        raise BadInput(f"There is a corpus {name!r} already; choose another with --name, or delete {taken}.")
+        raise BadInput(f"There is a corpus {name!r} already; {_another_name(settings, target, conf)}.")
     if not path.exists():
         raise BadInput(f"{path} does not exist; name a file or a folder.")
     files = _split_files(path)
@@ -181,10 +167,8 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     content |= {split: str(target / file.name) for split, file in files.items()}
     if "validation" not in files:
         content["split"] = {"train": 0.8, "validation": 0.1}
-    reader = complete_data(content, str(settings), conf).build_reader()
-    for file in files.values():
-        for _ in reader.read(file):  # a line that cannot be read is reported now, not when the corpus is used
-            pass
+    corpus = complete_data(content, str(settings), conf).build_corpus()
+    survey(replace(corpus, files=files))  # what cannot be prepared is reported now, not when the corpus is used
     with whole(target) as folder:
         folder.mkdir()
         for file in files.values():
@@ -197,6 +181,16 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
     return settings
 
 
+def _another_name(settings: Path, target: Path, conf: Path) -> str:
+    """What to do where a name is taken: a corpus that comes with the project is never to be deleted."""
+    if settings.exists():
+        known = complete_data(read(settings), settings, conf)
+        if known.generator or known.sources:
+            return f"it comes with the project, so choose another name, as in --name my-{settings.stem}"
+    taken = " and ".join(str(path) for path in (settings, target) if path.exists())
+    return f"choose another name with --name, or delete {taken}"
+
+
 def _split_files(path: Path) -> dict[str, Path]:
     """File of each split of a folder, or one file as train."""
     if path.is_file():
@@ -204,8 +198,13 @@ def _split_files(path: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for split, words in {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}.items():
         matches = [file for file in sorted(path.iterdir()) if any(word in file.name.lower() for word in words)]
-        if len(matches) > 1 or (not matches and split != "test"):
-            raise BadInput(f"{path} has {len(matches)} files for {split}; keep one whose name contains {words[0]}.")
+        if len(matches) > 1:
+            names = ", ".join(file.name for file in matches)
+            raise BadInput(f"{path} has {len(matches)} files for {split} ({names}); keep one whose name contains "
+                           f"{words[0]}.")  # fmt: skip
+        if not matches and split != "test":
+            raise BadInput(f"{path} has no file for {split}; put files there whose names contain train, dev and, if "
+                           "there is a test split, test, or add one file, which is cut 80/10/10.")  # fmt: skip
         if matches:
             found[split] = matches[0]
     return found

@@ -57,7 +57,7 @@ def test_data_add_makes_a_corpus_of_ones_own(
     Path("mine.xyz").write_text("a", encoding="utf-8")
     assert "format" in refused("data", "add", "mine.xyz", "--name", "other")
     Path("folder").mkdir()
-    assert "files for train" in refused("data", "add", "folder")
+    assert "no file for train; put files there" in refused("data", "add", "folder")
 
 
 def test_data_add_refuses_what_cannot_be_read_and_keeps_nothing(project: Path, refused: Refused) -> None:
@@ -65,3 +65,34 @@ def test_data_add_refuses_what_cannot_be_read_and_keeps_nothing(project: Path, r
     assert "torn.conllu, line 1" in refused("data", "add", "torn.conllu")
     assert not Path("data/torn").exists()
     assert not Path("conf/data/torn.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["grammar", "brown"])
+def test_a_corpus_of_the_project_is_never_to_be_deleted_for_ones_own(
+    name: str, project: Path, refused: Refused
+) -> None:
+    Path("mine.txt").write_text("one two three\n" * 50, encoding="utf-8")
+    message = refused("data", "add", "mine.txt", "--name", name)
+    assert "delete" not in message
+    assert f"--name my-{name}" in message
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "empty"),
+    [("e.txt", "", "train"), ("e.conllu", "", "train"), ("e.conll", "\n", "train"), ("e.series", "", "train"),
+     ("e.txt", "one line only\n", "validation"), ("e.series", "1\t0.5,1\n", "train")],
+)  # fmt: skip
+def test_data_add_refuses_what_cannot_be_cut_into_splits(
+    file: str, content: str, empty: str, project: Path, refused: Refused
+) -> None:
+    Path(file).write_text(content, encoding="utf-8")
+    assert f"The {empty} split is empty: {file} has nothing for it" in refused("data", "add", file)
+    assert not Path("data/e").exists()
+    assert not Path("conf/data/e.yaml").exists()
+
+
+def test_data_add_names_the_files_of_which_a_folder_has_too_many(project: Path, refused: Refused) -> None:
+    Path("folder").mkdir()
+    for name in ("train.txt", "dev.txt", "val.txt"):
+        Path("folder", name).write_text("one two\n" * 50, encoding="utf-8")
+    assert "2 files for validation (dev.txt, val.txt)" in refused("data", "add", "folder")

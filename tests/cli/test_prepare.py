@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from unroll.cli import main
 from unroll.config import Config
 
 Refused = Callable[..., str]
@@ -34,3 +37,89 @@ def test_a_full_disk_leaves_nothing_half_written(small: Small, project: Path) ->
     assert done.returncode == 2, done.stderr
     assert "could not be written" in done.stderr
     assert not [path for path in project.iterdir() if "prepared" in path.name]
+
+
+def rewrite(config: Config, old: str, new: str, *splits: str) -> None:
+    """Change the files of some splits."""
+    for split in splits:
+        path = Path(getattr(config.data, split))
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
+def saved(config: Config) -> str:
+    """The settings in a file."""
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    return "run.yaml"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["data.reader.probe=Contxt"], ["probe=Contxt", "(did you mean Context?)", "Attractors, Context, Contrast"]),
+        (["data.reader.contrast=Nope"], ["contrast=Nope", "no token with Attractors", "Contrast"]),
+        (["data.reader.probe=Context", "data.reader.contrast=Number"], ["contrast=Number", "no token with Context"]),
+    ],
+)
+def test_a_key_that_no_token_has_is_refused_with_those_that_there_are(
+    settings: list[str], said: list[str], small: Small, refused: Refused
+) -> None:
+    message = refused("train", "--config", saved(small("grammar", "lstm", *settings)))
+    for part in (*said, *(f"data/small/{split}.conllu" for split in ("train", "validation", "test"))):
+        assert part in message
+
+
+def test_a_key_where_no_token_has_any_is_refused(small: Small, refused: Refused) -> None:
+    config = small("tagging", "lstm")
+    for misc in ("Context=left|Attractors=0|Contrast=sees|Distance=8", "Context=right",
+                 "Attractors=1|Contrast=barks|Distance=10"):  # fmt: skip
+        rewrite(config, misc, "_", "train", "validation", "test")
+    assert "there is no other key either" in refused("train", "--config", saved(config))
+
+
+def test_a_contrast_without_a_probe_is_refused(project: Path, refused: Refused) -> None:
+    message = refused("prepare", "experiment=grammar", "~data.reader.probe")
+    assert "~data.reader.contrast" in message
+
+
+def test_a_key_of_train_alone_is_measured_where_it_is_and_the_others_are_named(
+    small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("tagging", "lstm")
+    rewrite(config, "Context=", "Other=", "validation", "test")
+    assert main(["train", "--config", saved(config), "--out", "run"]) == 0
+    said = capsys.readouterr()
+    for split in ("validation", "test"):
+        assert f"the {split} split (data/small/{split}.conllu) marks no step" in said.err
+    assert "accuracy/left: nothing to score" in said.out
+
+
+def test_a_key_of_validation_alone_is_measured(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small("tagging", "lstm")
+    rewrite(config, "Context=", "Other=", "train")
+    assert main(["train", "--config", saved(config), "--out", "run"]) == 0
+    said = capsys.readouterr()
+    assert "marks no step" not in said.err
+    assert "accuracy/left 0." in said.out or "accuracy/left 1." in said.out
+
+
+def test_a_key_of_the_test_split_alone_is_refused(small: Small, refused: Refused) -> None:
+    config = small("tagging", "lstm")
+    rewrite(config, "Context=", "Other=", "train", "validation")
+    assert "neither train nor validation marks a step" in refused("train", "--config", saved(config))
+
+
+def test_groups_of_the_test_split_alone_are_named(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small("tagging", "lstm")
+    rewrite(config, "Context=right", "Context=above", "test")
+    assert main(["train", "--config", saved(config), "--out", "run"]) == 0
+    assert "the groups above are in the test split (data/small/test.conllu) alone" in capsys.readouterr().err
+
+
+def test_a_file_of_conf_is_refused_with_a_command_that_prepares_it(project: Path, refused: Refused) -> None:
+    message = refused("prepare", "--data", "conf/data/grammar.yaml")
+    assert "unroll prepare experiment=EXPERIMENT data=grammar --out FOLDER" in message
+    assert main(["prepare", "experiment=tagging", "data=grammar", "--out", "prepared"]) == 0  # the remedy
+    assert main(["config", "--course", "conf/course.yaml"]) == 0
+    assert main(["prepare", "--data", "outputs/configs/tagging/data.yaml", "--out", "again"]) == 0  # the other one
+    assert "data=NAME" in refused("prepare", "--data", "conf/experiment/grammar.yaml")
+    assert "experiment=grammar arch=lstm" in refused("train", "--config", "conf/experiment/grammar.yaml")

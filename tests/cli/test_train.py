@@ -94,7 +94,7 @@ def test_bad_data_ends_before_anything_is_written(small: Small, refused: Refused
     for content, words in {
         good + "1\tthe\tDET\n": "line 201: 3 columns",
         "": "The train split is empty",
-        good + "\udcff": "byte 4480 is not UTF-8",
+        good + "\udcff": f"byte {len(good)} is not UTF-8",
     }.items():
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
         message = refused("train", "--config", "run.yaml")
@@ -133,3 +133,54 @@ def test_a_full_disk_at_the_end_of_a_training_is_one_sentence(room: int, small: 
     assert "could not be written" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not Path("runs").exists()
+
+
+PARTS = {
+    "file": ["data.train=data/other/train.conllu"], "min_count": ["data.min_count=2"],
+    "lowercase": ["data.lowercase=true"], "probe": ["data.reader.probe=Attractors"],
+    "split": ["data.validation=null", "data.test=null", "data.split={train: 0.5, validation: 0.2}"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_folder_that_was_prepared_from_another_corpus_is_refused(part: str, small: Small, refused: Refused) -> None:
+    prepared = preparation.prepared(small("tagging", "lstm").data)
+    other = small("tagging", "lstm", *PARTS[part])
+    Path("run.yaml").write_text(other.dump(), encoding="utf-8")
+    message = refused("train", "--config", "run.yaml", "--prepared", str(prepared), "--out", "run")
+    assert f"{prepared} was not prepared from data=grammar as this run reads it" in message
+    assert PARTS[part][0].partition("=")[0] in message
+    assert not Path("run").exists()
+
+
+def test_a_study_refuses_a_folder_that_was_prepared_from_another_corpus(small: Small, refused: Refused) -> None:
+    prepared = str(preparation.prepared(small("recall", "lstm").data))
+    message = refused("tune", "study=recall-rates", "tracking=none", "--prepared", prepared)
+    assert "data.train=small/train.conllu there, data.train=recall/train.conllu here" in message
+
+
+def test_settings_on_which_no_number_depends_leave_a_prepared_folder_as_it_is(small: Small) -> None:
+    prepared = preparation.prepared(small("tagging", "lstm").data)
+    other = small(
+        "tagging", "lstm", "data.title=another", "data.roles.labels=labels", "data.licence=MIT", "data.test=null"
+    )
+    Path("run.yaml").write_text(other.dump(), encoding="utf-8")
+    assert main(["train", "--config", "run.yaml", "--prepared", str(prepared), "--out", "run"]) == 0
+
+
+@pytest.mark.parametrize("label", ["_", "X"])
+def test_labels_that_are_all_the_same_are_refused(label: str, small: Small, refused: Refused) -> None:
+    config = small("tagging", "lstm")
+    for split in ("train", "validation", "test"):
+        path = Path(getattr(config.data, split))
+        path.write_text(re.sub("DET|NOUN|VERB|ADJ|PRON", label, path.read_text(encoding="utf-8")), encoding="utf-8")
+    Path("run.yaml").write_text(config.dump(), encoding="utf-8")
+    message = refused("train", "--config", "run.yaml", "--out", "run")
+    assert f"every label of data/small/train.conllu is '{label}' (UPOS, the fourth column)" in message
+
+
+def test_a_column_of_nothing_but_one_label_is_named(project: Path, refused: Refused) -> None:
+    Path("mine.conll").write_text("dog O\nbarks O\n\n" * 50, encoding="utf-8")
+    assert main(["data", "add", "mine.conll"]) == 0
+    message = refused("train", "experiment=tagging", "data=mine", "~data.reader.probe", "tracking=none")
+    assert "is 'O' (data.reader.label_column=-1)" in message

@@ -14,7 +14,6 @@ import pytest
 import unroll.data.generators
 from unroll.config import corpora
 from unroll.data.generators import GENERATORS, Generator
-from unroll.preparation import corpus_of
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 SPLITS = ("train", "validation", "test")
@@ -97,7 +96,7 @@ Sequence = tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]
 
 def sequences(name: str, path: Path) -> list[Sequence]:
     """What a network reads of each item, by the corpus's own reader: without its labels, its marks and its number."""
-    read = corpus_of(corpora(CONF)[name]).reader.read
+    read = corpora(CONF)[name].build_reader().read
     return [(tuple(record.get("tokens", ())), tuple(map(tuple, record.get("frames", ())))) for record in read(path)]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, create_model, model_validator
 
 from unroll.config.section import FileBelow, FilePath, Name, Section
+from unroll.data.corpus import Corpus
 from unroll.data.fields import Symbols
 from unroll.data.readers import READERS, Reader
 
@@ -106,6 +108,20 @@ class DataConfig(Section):
     def build_reader(self) -> Reader:
         """The reader with its options."""
         return READERS[self.reader.name](**self.reader.model_dump(exclude={"name"}))
+
+    def build_corpus(self) -> Corpus:
+        """The corpus that the settings describe."""
+        files = {"train": self.train, "validation": self.validation, "test": self.test}
+        return Corpus(
+            reader=self.build_reader(),
+            files={split: Path(file) for split, file in files.items() if file},
+            cuts=(self.split.train, self.split.validation) if self.split else None,
+            sentence_end=self.sentence_end,
+            lowercase=self.lowercase,
+            normalize=self.normalize,
+            min_count=self.min_count,
+            vectors=Path(self.vectors) if self.vectors else None,
+        )
 
     def option(self, name: str) -> Any:
         """An option of the reader; None where it has no such option."""

@@ -38,6 +38,9 @@ def load_here(path: Path, words: Sequence[str], reads_data: bool) -> Config:
         BadInput: the file is bad, or names a file outside this project; or other settings were given.
     """
     typed = _typed(words, "--config", ("tracking", *FILES))
+    if "defaults" in read(path):
+        raise BadInput(f"{path} is a part of conf/, not the resolved settings of a run; leave out --config and name "
+                       f"the experiment, as in experiment={path.stem} arch=lstm.")  # fmt: skip
     run, files = load(path), _files(typed)
     if files:
         run = check({**run.model_dump(), "data": {**run.data.model_dump(), **files}}, " ".join(words))
@@ -58,9 +61,21 @@ def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
         BadInput: as :func:`load_here`.
     """
     typed = _typed(words, "--data", FILES)
+    _refuse_unresolved(path)
     data = check_section(DataConfig, {**load_data(path).model_dump(), **_files(typed)}, " ".join(words))
     check_files(data, path, [], typed)
     return data
+
+
+def _refuse_unresolved(path: Path) -> None:
+    """Refuse a file of ``conf/``, which leaves settings to the defaults, with the command that reads it."""
+    content, known = read(path), set(DataConfig.model_fields)
+    if known <= set(content) or (set(content) - known and "defaults" not in content):
+        return  # all are there, or one is misspelt, which is said where they are checked
+    name = "NAME" if "defaults" in content else path.stem
+    raise BadInput(f"{path} leaves settings to the defaults, and --data takes files that have all of them (data.yaml, "
+                   "which unroll config --course conf/course.yaml writes for each experiment); leave out --data: "
+                   f"unroll prepare experiment=EXPERIMENT data={name} --out FOLDER.")  # fmt: skip
 
 
 def load_study_here(path: Path, words: Sequence[str], reads_data: bool) -> StudySettings:

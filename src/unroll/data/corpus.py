@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,30 @@ class Corpus:
     def fields(self) -> Mapping[str, Field]:
         """What every record has."""
         return self.reader.fields
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What the numbers of train and validation depend on, under the names of settings.
+
+        Of a file its name and that of its folder count, since a corpus may lie elsewhere on another machine. An option
+        that has its default is left out, so that a reader may get further ones.
+        """
+        reader = {field.name: getattr(self.reader, field.name) for field in fields(self.reader)  # type: ignore[arg-type]  # all are dataclasses
+                  if getattr(self.reader, field.name) != field.default}  # fmt: skip
+        paths = {"train": self.files["train"], "validation": self.files.get("validation"), "vectors": self.vectors}
+        cuts = dict(zip(("split.train", "split.validation"), self.cuts or (), strict=False))
+        plain = {"sentence_end": self.sentence_end, "lowercase": self.lowercase, "normalize": self.normalize,
+                 "min_count": self.min_count}  # fmt: skip
+        return {
+            "data.reader.name": self.reader.name,
+            **{f"data.reader.{name}": str(value) for name, value in reader.items()},
+            **{f"data.{name}": "/".join(path.parts[-2:]) for name, path in paths.items() if path},
+            **{f"data.{name}": str(value) for name, value in (cuts | plain).items()},
+        }
+
+    def file(self, split: str) -> Path:
+        """The file that has a split."""
+        return self.files.get(split, self.files["train"])
 
     @property
     def _text(self) -> str | None:

@@ -38,11 +38,13 @@ class Labels:
     Args:
         of: the other field.
         scheme: ``bio`` if labels mark spans, as ``O``, ``B-…`` and ``I-…``; else None.
+        column: where in a line of the file they are, in words; empty where lines have no columns.
     """
 
     kind: ClassVar[str] = "labels"
     of: str
     scheme: str | None = None
+    column: str = ""
 
 
 @dataclass(frozen=True)

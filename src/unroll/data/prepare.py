@@ -47,7 +47,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
         aligned = {name: getattr(field, "of", None) for name, field in corpus.fields.items()} | {"spelling": words}
         kinds = {name: {"kind": part.kind, "of": aligned[name]} for name, part in vocabularies.items()}
         for part in ("fit", "test"):
-            seal(folder / part, kinds)
+            seal(folder / part, kinds, corpus.origin)
 
 
 def _vocabularies(corpus: Corpus, surveys: dict[str, FieldSurvey], fit: Path) -> Vocabularies:

@@ -6,7 +6,8 @@ per step of another field, whose offsets it shares (labels, probes, spelling); o
 ``contrasts.npy`` beside the groups. Words with labels are spelled: ``spelling/values.npy`` numbers the distinct forms
 of a split, as they are written, in the order in which they first come, and ``characters.npy`` with
 ``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/`` has ``vectors.npy``, a row per symbol,
-and ``coverage.json``. ``spec.json`` of both parts has the kinds of the fields and the digest of every file.
+and ``coverage.json``. ``spec.json`` of both parts has the kinds of the fields, the settings that they
+were prepared with, and the digest of every file.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,12 +33,10 @@ from unroll.errors import BadInput
 
 
 class FieldSurvey(ABC):
-    """What the first pass learns of one field, and from which splits: no vocabulary knows the test split."""
-
-    learns_from: ClassVar[tuple[str, ...]] = ("train",)
+    """What the first pass learns of one field; no vocabulary knows the test split."""
 
     def learn(self, value: Any) -> None:  # noqa: B027  # of some fields there is nothing to learn
-        """Look at one value of the splits that are learned from."""
+        """Look at one value of train."""
 
     def fault(self, value: Any) -> str:  # noqa: ARG002  # most kinds of value are right by themselves
         """What is wrong with one value of any split; empty if nothing is."""
@@ -116,19 +115,27 @@ class CategorySurvey(FieldSurvey):
 
 
 class ProbeSurvey(FieldSurvey):
-    """Collects groups of probed steps."""
-
-    learns_from = ("train", "validation")
+    """Collects groups of probed steps, split by split: those of train and of validation are known."""
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
+        self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
 
-    def learn(self, value: Sequence[tuple[int, str, str]]) -> None:
-        self.names.update(group for _, group, _ in value)
+    def note(self, split: str, value: Sequence[tuple[int, str, str]]) -> None:
+        """Look at one value of any split."""
+        self.groups[split].update(group for _, group, _ in value)
+
+    @property
+    def known(self) -> set[str]:
+        """The groups that are measured apart."""
+        return self.groups["train"] | self.groups["validation"]
 
     def vocabulary(self) -> ProbeVocabulary:
-        names = sorted(self.names, key=lambda group: (int(group) if group.isdigit() else 0, group))
-        return ProbeVocabulary(tuple(names))
+        return ProbeVocabulary(tuple(_in_order(self.known)))
+
+
+def _in_order(groups: set[str]) -> list[str]:
+    """Numbers by their size, then names by the alphabet."""
+    return sorted(groups, key=lambda group: (int(group) if group.isdigit() else 0, group))
 
 
 class FrameSurvey(FieldSurvey):
@@ -198,21 +205,41 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
     """Read a corpus once, and refuse what cannot be prepared.
 
     Raises:
-        BadInput: a value is bad, or a split is empty.
+        BadInput: a value is bad, a split is empty, or no step is marked for a probe.
     """
+    corpus.reader.check(list(corpus.files.values()))
     found = {name: survey_of(corpus, field) for name, field in corpus.fields.items()}
     records = dict.fromkeys(SPLITS, 0)
     for split, record in corpus.records():
         records[split] += 1
         for name, part in found.items():
             if reason := part.fault(record[name]):
-                path = corpus.files.get(split, corpus.files["train"])
-                raise BadInput(f"{path}, {split} sequence {records[split]}: {reason}; correct the line.")
-            if split in part.learns_from:
+                raise BadInput(f"{corpus.file(split)}, {split} sequence {records[split]}: {reason}; correct the line.")
+            if split == "train":
                 part.learn(record[name])
+            if isinstance(part, ProbeSurvey):
+                part.note(split, record[name])
     for split in SPLITS:
         named = split in corpus.files or (corpus.cuts is not None and (split != "test" or sum(corpus.cuts) != 1))
         if named and not records[split]:
-            path = corpus.files.get(split, corpus.files["train"])
-            raise BadInput(f"The {split} split is empty: {path} has nothing for it; correct the file or data.split.")
+            raise BadInput(f"The {split} split is empty: {corpus.file(split)} has nothing for it; correct the file or "
+                           "data.split.")  # fmt: skip
+    for part in found.values():
+        if isinstance(part, ProbeSurvey):
+            _check_probe(corpus, part, [split for split in SPLITS if records[split]])
     return found
+
+
+def _check_probe(corpus: Corpus, part: ProbeSurvey, splits: Sequence[str]) -> None:
+    """Refuse marks that the test split alone has, and say where the held-out splits will have no figures of them."""
+    if not part.known:
+        raise BadInput(f"{corpus.file('train')}: neither train nor validation marks a step to be measured apart, and "
+                       "groups that the test split alone has are not known; mark steps there too, or take the probe "
+                       "away with ~data.reader.probe.")  # fmt: skip
+    for split in splits:
+        if split != "train" and not part.groups[split]:
+            print(f"unroll: the {split} split ({corpus.file(split)}) marks no step to be measured apart; it will have "
+                  "no figures of groups.", file=sys.stderr)  # fmt: skip
+    if lost := part.groups["test"] - part.known:
+        print(f"unroll: the groups {', '.join(_in_order(lost))} are in the test split ({corpus.file('test')}) alone; "
+              "they are not measured apart.", file=sys.stderr)  # fmt: skip

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from unroll.config import Config
 from unroll.data.batch import DataSpec
+from unroll.data.fields import Labels
 from unroll.data.prepared import Split, open_split, open_vocabularies
 from unroll.data.roles import ROLES, fill
+from unroll.data.seal import origin_of
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 
@@ -21,12 +24,33 @@ class PreparedData:
         folder: with ``fit/``.
 
     Raises:
-        BadInput: the folder is not a prepared corpus, or not one of the run's corpus.
+        BadInput: the folder is not a prepared corpus or has other fields than the run's, or all labels are the same.
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.folder, self.vocabularies = folder, open_vocabularies(folder)
         self.roles = roles_of(config, self.vocabularies)
+        _refuse_one_label(config, self.vocabulary.spec)
+
+    @classmethod
+    def to_train(cls, config: Config, folder: Path) -> PreparedData:
+        """Data that a run is to be trained on, which must have been prepared with its settings, such as its files.
+
+        A finished run is judged on whatever has its vocabulary, train and validation data, wherever they were read.
+
+        Raises:
+            BadInput: with every setting that differs.
+        """
+        data, here = cls(config, folder), config.data.build_corpus().origin
+        there = origin_of(folder / "fit")
+        keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
+        if keys:
+            differing = "; ".join(f"{_given(key, there)} there, {_given(key, here)} here" for key in keys)
+            raise BadInput(
+                f"{folder} was not prepared from data={config.data.name} as this run reads it ({differing}); "
+                "leave out --prepared, or name a folder that unroll prepare wrote with these settings."
+            )
+        return data
 
     @cached_property
     def vocabulary(self) -> Vocabularies:
@@ -45,6 +69,22 @@ class PreparedData:
             BadInput: it is not there, or was changed.
         """
         return open_split(self.folder / ("test" if name == "test" else "fit") / name).under(self.roles)
+
+
+def _given(key: str, origin: Mapping[str, str]) -> str:
+    return f"{key}={origin[key]}" if key in origin else f"no {key}"
+
+
+def _refuse_one_label(config: Config, spec: DataSpec) -> None:
+    """Refuse labels that are all the same, from which nothing can be learned."""
+    if "labels" not in spec or len(spec["labels"].names) > 1:
+        return
+    (name,) = spec["labels"].names
+    fields = config.data.build_reader().fields.values()
+    column = next((field.column for field in fields if isinstance(field, Labels)), "")
+    raise BadInput(f"task={config.task.name} on data={config.data.name}: every label of {config.data.train} is {name!r}"
+                   f"{f' ({column})' if column else ''}, so that there is nothing to learn; give tokens their labels, "
+                   "or choose another column or task.")  # fmt: skip
 
 
 def roles_of(config: Config, vocabularies: Vocabularies) -> dict[str, str]:

@@ -160,7 +160,7 @@ class _Job:
         self.config, self.group, self.trial = config, group, trial
         self.clock = Clock()
         seed_everything(config.seed, verbose=False)
-        data = PreparedData(config, prepared)
+        data = PreparedData.to_train(config, prepared)
         self.vocabularies, self.spec = data.vocabularies, data.spec
         refuse_unsolvable(config, self.spec)
         self.fit_folder = prepared / "fit"

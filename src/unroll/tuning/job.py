@@ -86,7 +86,7 @@ class Job:
     def _data_of(self, config: Config) -> PreparedData:
         from unroll.experiment.prepared_data import PreparedData  # which brings lightning, and few studies ask for it
 
-        return PreparedData(config, self.prepared_for(config))
+        return PreparedData.to_train(config, self.prepared_for(config))
 
     @property
     def folder(self) -> Path:
@@ -117,7 +117,7 @@ def full_name(job: Job) -> str:
     """
     settings = job.settings
     if job.prepared is not None:
-        job.spec_of(job.first)  # which tells of a folder that is no prepared corpus
+        job.spec_of(job.first)  # which refuses a folder that is not of this corpus
     runs = [job.first]
     if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
         runs = [settings.run(corner) for corner in job.space.corners()]

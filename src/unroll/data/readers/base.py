@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +31,13 @@ class Reader(ABC):
 
         Raises:
             BadInput: the file is missing, or a line of it is bad.
+        """
+
+    def check(self, files: Collection[Path]) -> None:  # noqa: B027  # most formats have no option that asks for content
+        """Refuse options that ask for what none of a corpus's files has.
+
+        Raises:
+            BadInput: with what there is instead.
         """
 
 

@@ -35,7 +35,8 @@ class Columns(Reader):
 
     @property
     def fields(self) -> Mapping[str, Field]:
-        return {"tokens": Symbols("words"), "labels": Labels("tokens", self.scheme), "document": DocumentStart()}
+        labels = Labels("tokens", self.scheme, f"data.reader.label_column={self.label_column}")
+        return {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
 
     def read(self, path: Path) -> Iterator[Record]:
         tokens: list[str] = []

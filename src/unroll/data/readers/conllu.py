@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,7 +12,7 @@ from pydantic import Field as Option
 
 from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
 from unroll.data.readers.base import Reader, numbered_lines
-from unroll.errors import BadInput
+from unroll.errors import BadInput, nearest
 
 FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
 
@@ -29,11 +29,15 @@ class Conllu(Reader):
     probe: Annotated[str | None, Option(description="MISC key whose value groups tokens measured apart.")] = None
     contrast: Annotated[str | None, Option(description="MISC key of the token that a probed one must beat.")] = None
 
+    def __post_init__(self) -> None:
+        if self.contrast and not self.probe:
+            raise ValueError(f"data.reader.contrast={self.contrast} is what a probed token must beat, and goes with "
+                             "data.reader.probe; give both, or take it away with ~data.reader.contrast")  # fmt: skip
+
     @property
     def fields(self) -> Mapping[str, Field]:
-        found: dict[str, Field] = {
-            "tokens": Symbols("words"), "labels": Labels("tokens"), "document": DocumentStart(),
-        }  # fmt: skip
+        labels = Labels("tokens", column="UPOS, the fourth column")
+        found: dict[str, Field] = {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
         return found | {"probe": Probe("tokens")} if self.probe else found
 
     def read(self, path: Path) -> Iterator[Record]:
@@ -52,6 +56,24 @@ class Conllu(Reader):
         if words:
             yield self._record(words, is_first)
 
+    def check(self, files: Collection[Path]) -> None:
+        if not self.probe:
+            return
+        everywhere: set[str] = set()  # keys of any token
+        beside: set[str] = set()  # keys of probed tokens
+        for path in files:
+            for misc in _miscs(path):
+                found = _pairs(misc).keys()
+                everywhere |= found
+                if self.probe in found:
+                    beside |= found
+        place = ", ".join(map(str, files))
+        if self.probe not in everywhere:
+            raise BadInput(_no_key("probe", self.probe, f"no token of {place}", everywhere))
+        if self.contrast and self.contrast not in beside:
+            tokens = f"no token with {self.probe} of {place}"
+            raise BadInput(_no_key("contrast", self.contrast, tokens, beside - {self.probe}))
+
     def _record(self, words: list[tuple[str, str, str]], is_first: bool) -> Record:
         record: dict[str, object] = {
             "tokens": [form for form, _, _ in words], "labels": [tag for _, tag, _ in words], "document": is_first,
@@ -63,9 +85,30 @@ class Conllu(Reader):
     def _probes(self, miscs: list[str]) -> Iterator[tuple[int, str, str]]:
         for at, misc in enumerate(miscs):
             if f"{self.probe}=" in misc:
-                pairs = dict(pair.partition("=")[::2] for pair in misc.split("|"))
+                pairs = _pairs(misc)
                 if self.probe in pairs:
                     yield at, pairs[self.probe], pairs.get(self.contrast or "", "")
+
+
+def _pairs(misc: str) -> dict[str, str]:
+    """The keys of MISC with their values; what is not ``key=value`` is not one of them."""
+    return dict(pair.split("=", maxsplit=1) for pair in misc.split("|") if "=" in pair)
+
+
+def _miscs(path: Path) -> Iterator[str]:
+    """MISC of every word that has one."""
+    for number, line in numbered_lines(path):
+        if line and not line.startswith("#"):
+            cells = _cells(line, f"{path}, line {number}")
+            if cells is not None and cells[MISC] != "_":
+                yield cells[MISC]
+
+
+def _no_key(option: str, key: str, tokens: str, known: set[str]) -> str:
+    """What is wrong with a MISC key that no token has."""
+    there = f"choose one of {', '.join(sorted(known))}, or" if known else "there is no other key either, so"
+    return (f"data.reader.{option}={key}: {tokens} has this key in its last column, MISC{nearest(key, sorted(known))}; "
+            f"{there} take the setting away with ~data.reader.{option}.")  # fmt: skip
 
 
 def _cells(line: str, place: str) -> list[str] | None:
