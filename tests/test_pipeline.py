@@ -64,7 +64,8 @@ def own_corpus(folder: Path, content: str) -> None:
 
 
 CONTENT = "".join(
-    f"1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_\n2\t{noun}\t_\tNOUN\t_\t_\t_\t_\t_\t_\n3\t{verb}\t_\tVERB\t_\t_\t_\t_\t_\t_\n\n"
+    f"1\tthe\t_\tDET\t_\t_\t_\t_\t_\t_\n2\t{noun}\t_\tNOUN\t_\t_\t_\t_\t_\t_\n3\t{verb}\t_\tVERB\t_\t_\t_\t_\t_\t"
+    "Context=left|Attractors=0|Contrast=the\n\n"
     for noun in ("dog", "cat", "bird") for verb in ("runs", "sleeps") for _ in range(8)
 )  # fmt: skip
 
