@@ -87,8 +87,8 @@ def small(project: Path) -> Callable[..., Config]:
     def compose_small(experiment: str, arch: str, *overrides: str) -> Config:
         suffix = "series" if experiment == "adding" else "conllu"
         files = [f"data.{split}=data/small/{split}.{suffix}" for split in ("train", "validation", "test")]
-        common = ["data.generator=null", "tracking=none", "training.tokens=2000", "training.batch_size=4",
-                  "training.validations=2"]  # fmt: skip
+        common = ["data.generator=null", "judged_by=null", "tracking=none", "training.tokens=2000",
+                  "training.batch_size=4", "training.validations=2"]  # fmt: skip
         if experiment == "grammar" and "task=cloze" not in overrides:
             common.append("training.truncation_length=7")
         size = [] if arch == "ngram" else ["recurrent.hidden_size=8", "recurrent.embedding_size=6"]

@@ -45,7 +45,8 @@ def test_every_file_of_a_group_composes(group: str) -> None:
             continue
         experiment = fits.get(path.stem, "grammar" if path.stem in plain or group != "data" else "tagging")
         options = {"grammar": ["probe", "contrast"], "tagging": ["probe"]} if group == "data" else {}
-        extra = [f"~data.reader.{option}" for option in options.get(experiment, [])]
+        names = options.get(experiment, [])
+        extra = [*(f"~data.reader.{option}" for option in names), *(["judged_by=null"] if names else [])]
         assert compose([f"experiment={experiment}", f"{group}={path.stem}", *extra], CONF)
 
 

@@ -126,3 +126,37 @@ def test_a_group_that_the_data_does_not_have_is_refused_before_training(
     assert len(error.strip().splitlines()) == 1
     assert not (project / "run").exists()
     assert main(["train", "--config", "run.yaml", "--out", "run"]) == 2  # nothing was left to go on with
+
+
+def test_the_figure_that_answers_the_question_is_declared_too(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, other = (compose(["experiment=recall", f"judged_by={name}"]) for name in ("null", "accuracy/12"))
+    assert (plain.judged_by, other.judged_by) == (None, "accuracy/12")
+    assert plain.digest() == other.digest()
+    for name, message in (("accurcy/12", "choose one of"), ("f1", "choose one of")):
+        assert main(["config", "experiment=recall", f"judged_by={name}"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "judged_by" in error
+    assert main(["config", "experiment=recall", "judged_by=accuracy/8", "data.reader={name: text}"]) == 2
+    assert "data.reader.probe" in capsys.readouterr().err
+    config = small("grammar", "rnn", "judged_by=accuracy/99")
+    (project / "run.yaml").write_text(config.dump(), encoding="utf-8")
+    assert main(["train", "--config", str(project / "run.yaml"), "--out", str(project / "run")]) == 2
+    assert "judged_by='accuracy/99'" in capsys.readouterr().err
+
+
+def test_evaluate_writes_it_and_a_verdict_on_runs_goes_by_it(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [small("grammar", arch, f"seed={seed}", "training.tokens=100", "judged_by=loss")
+            for arch in ("gru", "rnn") for seed in (0, 1)]  # fmt: skip
+    prepared = preparation.prepared(runs[0].data)
+    folders = [project / "runs" / f"{run.arch.name}-{run.seed}" for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        experiment.train(run, prepared, folder)
+    written = experiment.evaluate(folders, prepared, None, None)
+    assert {result["judged_by"] for result in written.values()} == {"loss"}
+    assert main(["verdict", str(project / "runs" / "gru-*"), str(project / "runs" / "rnn-*")]) == 0
+    assert "validation loss" in capsys.readouterr().out

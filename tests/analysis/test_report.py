@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,61 @@ def test_a_certificate_that_was_damaged_is_bad_input(key: str, value: object, ou
     assert str(path) in str(caught.value)
     path.write_text(json.dumps(certificate))
     write_report(grid, ABOUT, outputs, outputs / "report.html")
+
+
+def judged_by_probe(outputs: Path) -> list[dict[str, Any]]:
+    """Rows of a comparison whose experiment declares that accuracy over 8 words answers its question."""
+    path = outputs / "metrics" / "words.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))
+    for run in runs.values():
+        run |= {"judged_by": "accuracy/8", "items": {"accuracy/8": 400, "accuracy/20": 400}}
+        run["test"]["accuracy/8"] = 0.99 if run["arch"] == "lstm" else 0.5 + 0.05 * run["seed"]
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    files = [outputs / "metrics" / f"{name}.json" for name in ABOUT]
+    comparison.compare_all(files, outputs / "costs", outputs / "comparison", None)
+    rows = json.loads((outputs / "comparison" / "comparison.json").read_text(encoding="utf-8"))
+    return [row for row in rows if row["experiment"] == "words"]
+
+
+def test_a_chapter_is_judged_by_the_figure_that_its_experiment_declares(outputs: Path) -> None:
+    rows = judged_by_probe(outputs)
+    assert [row["arch"] for row in rows] == ["lstm", "gru"]  # by perplexity it is the other way round
+    assert rows[0]["metric"] == "accuracy/8"
+    assert rows[0]["scale"] == "log-odds"
+    assert rows[1]["verdict"].startswith("lstm is better than gru: accuracy/8 is 0.99")
+    assert rows[0]["headline"] == "perplexity"
+    assert rows[0]["headline_mean"] == pytest.approx(10.0996, abs=1e-3)
+    section = page(outputs).split('id="words"')[1].split("</section>")[0]
+    assert "<th>test accuracy/8</th>" in section
+    assert "<th>perplexity</th>" in section  # the headline stays in the table
+    assert "test accuracy/8, every seed" in section
+    assert "Judged by accuracy/8, the accuracy where the distance in words is 8" in section
+    other = page(outputs).split('id="tags"')[1].split("</section>")[0]
+    assert "Judged by" not in other
+
+
+def test_runs_that_declare_unlike_figures_are_not_compared(outputs: Path) -> None:
+    path = outputs / "metrics" / "words.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))
+    runs["gru-3"]["judged_by"] = "accuracy/8"
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    with pytest.raises(BadInput, match="their metric is perplexity and accuracy/8"):
+        comparison.compare("words", comparison.load_results(path))
+
+
+def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unroll.analysis import plots
+
+    judged_by_probe(outputs)
+    drawn = []
+    monkeypatch.setattr(plots, "as_svg", drawn.append)
+    results = comparison.load_results(outputs / "metrics" / "words.json")
+    plots.by_group(results, {"lstm": "#000000", "gru": "#ff0000"}, "distance")
+    (axes,) = drawn[0].axes
+    assert axes.get_yscale() == "logit"
+    lines = [line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 2]
+    counts = [400 * (0.5 + 0.05 * seed) for seed in range(5)]
+    mean = sum(math.log((count + 0.5) / (400 - count + 0.5)) for count in counts) / 5
+    expected = (401 / (1 + math.exp(-mean)) - 0.5) / 400
+    assert any(value == pytest.approx(expected, abs=1e-9) for value in lines)
+    assert len(axes.containers) == 4  # an interval of each architecture and group

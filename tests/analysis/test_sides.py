@@ -374,7 +374,7 @@ def test_runs_of_every_task_are_judged_by_its_headline(
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         (folder / "run.json").write_text(json.dumps(facts | {"best": best}), encoding="utf-8")
     side = read_side("a")
-    assert side.basis.headline == headline
+    assert side.basis.metric == headline
     assert side.metric(headline).scale == scale
 
 

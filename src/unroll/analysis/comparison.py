@@ -16,7 +16,7 @@ from typing import Any
 from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
 from unroll.analysis.item_level import over_items
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
-from unroll.analysis.samples import declared, measured, sample, task_by
+from unroll.analysis.samples import declared, figure_of, measured, sample, task_by
 from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import Interval, Judgement, Sample, figure, interval, judge_against, reported, sentence
@@ -66,7 +66,7 @@ def _check_kinds(run: dict[str, Any]) -> None:
         raise TypeError
     if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "evaluation")):
         raise TypeError
-    if not all(isinstance(run.get(name, ""), str | None) for name in ("task", "vocabulary", "solved")):
+    if not all(isinstance(run.get(name, ""), str | None) for name in ("task", "vocabulary", "solved", "judged_by")):
         raise TypeError
     if not all(type(run[name]) is int and 0 <= run[name] < 2**63 for name in ("seed", "parameters", "tokens")):
         raise ValueError
@@ -80,7 +80,7 @@ def _check_kinds(run: dict[str, Any]) -> None:
         columns = [table[name] for name in ("numbers", "sums", "counts")]
         if len({len(column) for column in columns}) != 1 or not all(map(_are_numbers, columns)):
             raise ValueError
-    if run["mode"] not in ("min", "max") or run["headline"] not in run["test"]:
+    if run["mode"] not in ("min", "max") or not {run["headline"], figure_of(run)} <= run["test"].keys():
         raise ValueError
 
 
@@ -114,7 +114,7 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     groups = by_arch(results)
     conditions = bases(experiment, groups)
     first = next(iter(results.values()))
-    metric = measured(first, first["headline"])
+    metric, headline = (measured(first, name) for name in (figure_of(first), first["headline"]))
     solved = declared(experiment, (run.get("solved") for run in results.values()), task_by(first))
     samples = {
         arch: sample(f"{experiment}/{arch}", [run["test"] for run in runs], metric.name, solved,
@@ -131,6 +131,7 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
             "experiment": experiment, "arch": arch, "split": first["split"], "metric": metric.name,
             "scale": metric.scale, "seeds": len(samples[arch].values), "deterministic": samples[arch].is_constant,
             "mean": span.mean, "low": span.low, "high": span.high, "solved": samples[arch].solved,
+            "headline": headline.name, "headline_mean": _mean(groups[arch], headline),
             "parameters": groups[arch][0]["parameters"], "tokens": round(fmean(run["tokens"] for run in groups[arch])),
             "method": judged and judged.method, **_difference(judged),
             "effect_size": judged and judged.effect and judged.effect.size,
@@ -142,6 +143,12 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
             "caveat": "; ".join(filter(None, (_caveat(best, arch, conditions), _end(samples[arch], metric)))) or None,
         })  # fmt: skip
     return rows
+
+
+def _mean(runs: Sequence[dict[str, Any]], metric: Metric) -> float | None:
+    """Mean over seeds; None where a run has no such figure."""
+    mean = metric.mean([run["test"][metric.name] for run in runs])
+    return mean if math.isfinite(mean) else None
 
 
 def _difference(judged: Judgement | None) -> dict[str, float | None]:
@@ -251,6 +258,8 @@ def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, 
     text = figure(span, row["scale"], digits(row["mean"]))
     if row["solved"] is not None:
         text += f", solved by {row['solved']} of {row['seeds']}"
+    if row["headline"] != row["metric"] and row["headline_mean"] is not None:
+        text += f", {row['headline']} {row['headline_mean']:.{digits(row['headline_mean'])}f}"
     speed = "" if cost is None else f"{figure(Interval(*(cost[key] for key in SPEEDS)), 'ratio', 0)} tokens/s"
     return row["arch"], text, f"{row['parameters']:,} parameters", speed
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from unroll.analysis.samples import figure_of
 from unroll.errors import BadInput
 
 LAST_STEP = 1.01  # by which factor tokens may differ at one budget, since a run ends with the step that spends it
@@ -24,7 +25,7 @@ class Basis:
     Args:
         task: what was learned; empty where it was not recorded.
         split: on which the figure was measured.
-        headline: the metric that architectures are compared by.
+        metric: that architectures are compared by.
         vocabulary: its digest; None where it was not recorded.
         data: digest of each split; one that was not recorded is missing.
         evaluation: settings with which the split was read, by their keys; None where they were not recorded.
@@ -35,7 +36,7 @@ class Basis:
 
     task: str
     split: str
-    headline: str
+    metric: str
     vocabulary: str | None
     data: dict[str, str]
     evaluation: dict[str, Any] | None
@@ -44,17 +45,17 @@ class Basis:
     parameters: float
 
 
-def basis_of(runs: Sequence[Mapping[str, Any]], split: str, headline: str) -> Basis:
+def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basis:
     """The basis of runs of one architecture, which differ in their seeds alone.
 
     Args:
         runs: what ``train`` or ``evaluate`` wrote of each.
         split: on which they are judged.
-        headline: the metric that they are compared by.
+        metric: that they are compared by.
     """
     first = runs[0]
     return Basis(
-        task=first.get("task") or first["order"].get("task", ""), split=split, headline=headline,
+        task=first.get("task") or first["order"].get("task", ""), split=split, metric=metric,
         vocabulary=first.get("vocabulary"),
         data={name: digest for name, digest in first.get("data", {}).items() if digest},
         evaluation=first.get("evaluation"), order=dict(first["order"]),
@@ -72,13 +73,13 @@ def bases(where: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
     Raises:
         BadInput: two runs do not measure one thing, or two seeds of an architecture did not learn from the same data.
     """
-    every = [(f"{run['arch']}-{run['seed']}", basis_of([run], run["split"], run["headline"]))
+    every = [(f"{run['arch']}-{run['seed']}", basis_of([run], run["split"], figure_of(run)))
              for runs in groups.values() for run in runs]  # fmt: skip
     for name, basis in every[1:]:
         refuse_unlike((f"{where}: {every[0][0]}", name), every[0][1], basis)
     for runs in groups.values():
         refuse_other_data(where, [run.get("data", {}) for run in runs])
-    return {arch: basis_of(runs, runs[0]["split"], runs[0]["headline"]) for arch, runs in groups.items()}
+    return {arch: basis_of(runs, runs[0]["split"], figure_of(runs[0])) for arch, runs in groups.items()}
 
 
 def refuse_other_data(where: str, data: Sequence[Mapping[str, str]]) -> None:
@@ -109,7 +110,7 @@ def refuse_unlike(names: Names, a: Basis, b: Basis) -> None:
     """
     start = f"{names[0]} and {names[1]} cannot be compared:"
     for label, one, other in (("task", a.task, b.task), ("split", a.split, b.split),
-                              ("metric", a.headline, b.headline)):  # fmt: skip
+                              ("metric", a.metric, b.metric)):  # fmt: skip
         if one and other and one != other:
             raise BadInput(f"{start} their {label} is {one} and {other}; name two sides of one.")
     if a.vocabulary and b.vocabulary and a.vocabulary != b.vocabulary:

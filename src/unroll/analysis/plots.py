@@ -21,10 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unroll.analysis.comparison import Results, by_arch
-from unroll.analysis.samples import measured
+from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.verdict import Interval, interval
 from unroll.errors import BadInput
-from unroll.metrics import Metric
+from unroll.metrics import BY_GROUP, Metric
 from unroll.outputs import MISREAD
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
@@ -78,9 +78,9 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
 
 
 def seeds(results: Results, palette: dict[str, str]) -> str:
-    """Test figure of every seed, with mean and t interval."""
+    """Figure that runs are judged by, of every seed, with mean and t interval."""
     first = next(iter(results.values()))
-    metric, split = first["headline"], first["split"]
+    metric, split = figure_of(first), first["split"]
     scale, groups = measured(first, metric), by_arch(results)
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     order = [arch for arch in palette if arch in groups]
@@ -124,29 +124,31 @@ def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[fl
 
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
-    """Accuracy at the probed tokens of each group: every seed a point, their mean a line."""
+    """Accuracy at the probed tokens of each group: every seed a point, means with their t intervals on log-odds."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    groups = by_arch(results)
+    groups, first = by_arch(results), next(iter(results.values()))
+    scales = [measured(first, name) for name in first["test"] if name.startswith("accuracy/")]
+    names = [scale.name.partition("/")[2] for scale in scales]
+    every: list[float] = []
     for number, (arch, runs) in enumerate(groups.items()):
-        names = [name.partition("/")[2] for name in runs[0]["test"] if name.startswith("accuracy/")]
-        lines = [[run["test"][f"accuracy/{name}"] for name in names] for run in runs]
-        # names without an order are no axis along which a line could run: architectures stand side by side there
-        ordered = names[0].isdigit()
-        shift = 0.0 if ordered else 0.7 * ((number + 0.5) / len(groups) - 0.5)
-        # where lines are one, those below are broader
-        style = (
-            {"linewidth": 1.6 + 1.1 * (len(groups) - 1 - number)}
-            if ordered
-            else {"linestyle": "", "marker": "_", "markersize": 60 / len(groups)}
-        )
-        places = [place + shift for place in range(len(names))]
-        for values in lines:
-            axes.scatter(places, values, s=18, color=palette[arch], alpha=0.6, linewidths=0)
-        means = [sum(column) / len(column) for column in zip(*lines, strict=True)]
-        axes.plot(places, means, color=palette[arch], label=arch, **style)
-        axes.set_xticks(range(len(names)), names)
-    axes.set_ylim(-0.03, 1.03)
-    axes.margins(x=0.15)
+        shift = 0.7 * ((number + 0.5) / len(groups) - 0.5)  # side by side, so that equal ones are seen
+        means = []
+        for place, scale in enumerate(scales):
+            values = [run["test"][scale.name] for run in runs]
+            drawn = [_inside(value, scale) for value in values]
+            every += drawn
+            axes.scatter([place + shift] * len(values), drawn, s=14, color=palette[arch], alpha=0.5, linewidths=0,
+                         label=arch)  # fmt: skip
+            mean, error = _mean_and_error(interval(values, scale), scale)
+            means.append(mean)
+            axes.errorbar(place + shift, mean, error, color=palette[arch], fmt="_", markersize=9, capsize=2.5,
+                          linewidth=1.2)  # fmt: skip
+        # names without an order are no axis along which a line could run
+        if names[0].isdigit():
+            axes.plot([place + shift for place in range(len(names))], means, color=palette[arch], linewidth=1.0)
+    axes.set_xticks(range(len(names)), names)
+    by_scale(axes, BY_GROUP, every)
+    axes.margins(x=0.05)
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
     label_below(figure, axes)
     return as_svg(figure)

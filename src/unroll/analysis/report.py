@@ -9,7 +9,7 @@ from unroll.analysis.comparison import Results, by_arch, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import bases
 from unroll.analysis.page import write_page
-from unroll.analysis.samples import measured
+from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
 from unroll.analysis.written import load_certificate, load_rows, load_targets
@@ -117,12 +117,25 @@ def _section(
         figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
+        "judged": _judged_by(results, about["probe"]),
         "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [found for row in mine if any(found := (row["verdict"], _notes(row)))],
         "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
         "further": _further(results, mine), "study": study,
         "commands": _commands(name, results, outputs, is_study=study is not None),
     }  # fmt: skip
+
+
+def _judged_by(results: Results, probe: str | None) -> str:
+    """What the chapter is judged by, where its experiment declared another figure than the headline of its task."""
+    run = next(iter(results.values()))
+    name, headline = figure_of(run), run["headline"]
+    if name == headline:
+        return ""
+    kind, slash, group = name.partition("/")
+    meaning = f", the {kind} where the {_spoken(probe)} is {group}" if slash else ""
+    return (f"Judged by {name}{meaning}, as the experiment declares before training. The learning curves show the "
+            f"{headline}.")  # fmt: skip
 
 
 def _notes(row: dict[str, Any]) -> list[str]:
@@ -156,12 +169,14 @@ def _spoken(probe: str | None) -> str:
 
 
 def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means of the other test figures, group accuracies aside, for the small table."""
+    """Means of the other test figures, the headline first and group accuracies left out, for the table."""
     metric = rows[0]["metric"]
     figures = [run["test"] for run in results.values()]
+    headline = next(iter(results.values()))["headline"]
     names = [key for key in figures[0] if "/" not in key and key not in (metric, "loss_known")]
     # where no word is unknown, the figure without unknown words is the same once more
-    names = [key for key in names if any(run[key] != run[metric] for run in figures)]
+    names = [key for key in names if key == headline or any(run[key] != run[headline] for run in figures)]
+    names.sort(key=lambda name: name != headline)
     groups = by_arch(results)
     return [
         {"name": name.replace("_", " "),

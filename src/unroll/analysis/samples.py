@@ -20,6 +20,11 @@ def task_by(run: Mapping[str, Any]) -> str:
     return str(run.get("task") or run["order"].get("task") or task_of(run["headline"]))
 
 
+def figure_of(run: Mapping[str, Any]) -> str:
+    """The metric that a run is judged by: what its experiment declared, or the headline of its task."""
+    return str(run.get("judged_by") or run["headline"])
+
+
 def measured(run: Mapping[str, Any], name: str) -> Metric:
     """A metric of the split on which ``evaluate`` judged a run, with the number of items that it was measured over.
 

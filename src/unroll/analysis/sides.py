@@ -14,7 +14,7 @@ import yaml
 from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.item_level import Runs
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
-from unroll.analysis.samples import sample
+from unroll.analysis.samples import figure_of, sample
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
 from unroll.metrics import HEADLINES, Metric, Solved, metric_of, task_of
@@ -54,7 +54,7 @@ class Side:
     @property
     def task(self) -> str:
         """What the runs learned."""
-        return self.basis.task or task_of(self.basis.headline)
+        return self.basis.task or task_of(self.basis.metric)
 
     def metric(self, name: str) -> Metric:
         """A metric of the runs.
@@ -102,7 +102,7 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     bases(str(file), {arch: runs})  # refuses seeds that were not measured alike
     first = runs[0]
     return Side(
-        name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], first["headline"]),
+        name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], figure_of(first)),
         solved=first.get("solved"), is_constant=bool(first.get("deterministic")), items=first.get("items", {}),
         is_file=True, runs=runs,
         figures={run["seed"]: run["test"] for run in runs},
@@ -129,11 +129,12 @@ def _of_runs(text: str) -> Side:
         figures[other["seed"]] = found["best"]
     task = config["task"]["name"]
     headline = next((name for name in HEADLINES.get(task, ()) if name in facts["best"]), "loss")
-    every = [basis_of([found], "validation", headline) for _, found in runs]
+    metric = config.get("judged_by") or headline
+    every = [basis_of([found], "validation", metric) for _, found in runs]
     refuse_other_data(text, [basis.data for basis in every])
     for folder, other_basis in zip(folders[1:], every[1:], strict=True):
         refuse_unlike((str(folders[0]), str(folder)), every[0], other_basis)
-    basis = basis_of([found for _, found in runs], "validation", headline)
+    basis = basis_of([found for _, found in runs], "validation", metric)
     return Side(
         name=text, arch=archs[0], experiment=config["experiment"], basis=basis, solved=config.get("solved"),
         is_constant=bool(facts.get("deterministic")), items=facts.get("items", {}), is_file=False,
@@ -164,6 +165,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         facts["best"] = restored(facts["best"])
         if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
+            raise TypeError
+        if not isinstance(config.get("judged_by"), str | None):
             raise TypeError
         _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
         _ = basis_of([facts], "validation", "loss"), _but_for_the_seed(config)

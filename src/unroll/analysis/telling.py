@@ -40,7 +40,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
 
     Args:
         a, b: see :func:`~unroll.analysis.sides.read_side`.
-        metric: by which; None for the headline metric.
+        metric: by which; None for that by which the experiment is judged.
         margin: by which the means may differ and still be called equivalent: in units of the metric where its scale is
             ``difference``, and otherwise a factor, of odds where it is ``log-odds``; None for none.
         test: ``paired`` pairs runs of the same seed that read the same data in the same order.
@@ -53,7 +53,7 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
         BadInput: the sides cannot be compared, or not so.
     """
     sides = read_side(a), read_side(b)
-    name = metric or sides[0].basis.headline
+    name = metric or sides[0].basis.metric
     _refuse_unlike(*sides, test)
     measure = sides[0].metric(name)
     sides[1].metric(name)
@@ -101,7 +101,7 @@ def _solved(sides: tuple[Side, Side], name: str) -> Solved | None:
     """
     origin = f"{sides[0].name} or {sides[1].name}"
     solved = declared(origin, (side.solved for side in sides), sides[0].task)
-    return solved if solved and name in (sides[0].basis.headline, solved.metric.name) else None
+    return solved if solved and name in (sides[0].basis.metric, solved.metric.name) else None
 
 
 def _refuse_unlike(a: Side, b: Side, test: Test) -> None:

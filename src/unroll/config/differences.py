@@ -23,6 +23,7 @@ EQUAL = {  # what all architectures of an experiment must have in common, and wh
     "experiment": "it is the question",
     "question": "it is the question",
     "solved": "what counts as solved is declared for all",
+    "judged_by": "architectures are compared by one figure",
     "seed": "architectures are compared over the same seeds",
     "data": "architectures are compared on the same data",
     "task": "architectures are compared in the same task",

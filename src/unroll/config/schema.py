@@ -12,10 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from unroll.config.architectures import Arch, ConvolutionalConfig, FeedforwardConfig, NgramConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
+from unroll.config.declarations import check_figures, declared
 from unroll.config.section import Name, Section
 from unroll.data.roles import ROLES, fill
 from unroll.errors import BadInput
-from unroll.metrics import parse_solved
 
 
 class LanguageModelConfig(Section):
@@ -164,6 +164,11 @@ class Config(Section):
         description="What counts as a solution, declared before training, such as loss <= 0.01; null where runs do not "
         "either solve the problem or fail.",
     )
+    judged_by: str | None = Field(
+        None,
+        description="The test figure that answers the question, declared before training, such as accuracy/36 of a "
+        "probe; null for the headline figure of the task.",
+    )
     seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
     data: DataConfig = Field(description="Which corpus, and how it is read.")
     task: Task = Field(description="What is learned.")
@@ -177,7 +182,6 @@ class Config(Section):
         if data.reader.name == "vectors":
             raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
         self._possible_network()
-        self._possible_solution()
         self._possible_windows()
         self._possible_penalties()
         if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
@@ -192,6 +196,7 @@ class Config(Section):
         if isinstance(arch, ConvolutionalConfig) and task not in ("tagger", "regressor"):
             raise ValueError(f"arch={arch.name} reads what comes after a word and cannot do task={task}")
         self.fill_roles({name: field.kind for name, field in data.build_reader().fields.items()})
+        check_figures(self.declared(), data)
         if task == "tagger" and data.sentence_end:
             raise ValueError("data.sentence_end goes with language models only; a tagger has no label for [EOS]")
         return self
@@ -211,17 +216,9 @@ class Config(Section):
         except BadInput as error:
             raise ValueError(str(error).rstrip(".")) from None
 
-    def _possible_solution(self) -> None:
-        """Refuse to declare a solution by a figure that the runs do not have."""
-        if self.solved is None:
-            return
-        name = parse_solved(self.solved, self.task.name).metric.name
-        needs = {"f1": "scheme", "precision": "scheme", "recall": "scheme", "accuracy/": "probe"}
-        for kind, option in needs.items():
-            if name.startswith(kind) and self.data.option(option) is None:
-                raise ValueError(f"solved={self.solved!r} needs data.reader.{option}, without which there is no {name}")
-        if name == "bits_per_character" and "characters" not in self.data.units:
-            raise ValueError(f"solved={self.solved!r} needs characters: data.reader={{name: text, unit: characters}}")
+    def declared(self) -> dict[str, str]:
+        """See :func:`unroll.config.declarations.declared`."""
+        return declared(self.solved, self.judged_by, self.task.name)
 
     def _possible_windows(self) -> None:
         """Refuse windows of what must be read whole."""
@@ -293,7 +290,8 @@ class Config(Section):
 
     def digest(self) -> str:
         """SHA-256 of what decides the result: not how it is tracked or judged, nor how a stopped run may continue."""
+        settings = {"devices", "checkpoint_seconds"}
         content = self.model_dump(
-            mode="json", exclude={"solved": True, "tracking": True, "training": {"devices", "checkpoint_seconds"}}
+            mode="json", exclude={"solved": True, "judged_by": True, "tracking": True, "training": settings}
         )
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

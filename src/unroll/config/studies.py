@@ -23,6 +23,7 @@ from unroll.config.study import ChoiceConfig, StudyConfig, Value
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, nearest, no_such
 
+NEUTRAL = ("solved", "judged_by", "training.devices", "training.checkpoint_seconds")  # change no result
 SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # of several settings each
 
 
@@ -85,7 +86,7 @@ class StudySettings(NamedTuple):
 
 def _is_neutral(key: str) -> bool:
     """Whether a setting changes no result."""
-    return key.partition(".")[0] == "tracking" or key in ("solved", "training.devices", "training.checkpoint_seconds")
+    return key.partition(".")[0] == "tracking" or key in NEUTRAL
 
 
 def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,7 +27,6 @@ from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
 from unroll.data.streams import Streams
 from unroll.errors import BadInput, is_lack_of_memory, no_such
-from unroll.metrics import parse_solved
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_from
@@ -78,17 +77,17 @@ def build_without_numbers(config: Config, spec: DataSpec) -> Task:
         return build_task(config, spec)
 
 
-def refuse_unsolvable(config: Config, spec: DataSpec) -> None:
-    """Refuse, before anything is trained, a solution by the accuracy of a group that the data does not have.
+def refuse_undecidable(config: Config, spec: DataSpec) -> None:
+    """Refuse, before anything is trained, to solve or be judged by the accuracy of a group that the data does not have.
 
     Raises:
         BadInput: it does not have it.
     """
-    metric = parse_solved(config.solved, config.task.name).metric.name if config.solved else ""
-    _, slash, group = metric.partition("/")
     groups = spec["probe"].names if "probe" in spec else ()
-    if slash and group not in groups:
-        raise no_such(f"group of data={config.data.name} for solved={config.solved!r},", group, groups)
+    for text, metric in config.declared().items():
+        _, slash, group = metric.partition("/")
+        if slash and group not in groups:
+            raise no_such(f"group of data={config.data.name} for {text},", group, groups)
 
 
 def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:

@@ -134,7 +134,8 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
         "vocabulary": run.vocabularies.digest, "data": digests, "evaluation": evaluation_settings(run.config),
         "test": figures, **found, "sequences": tally.few(found["items"]),
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
-        "task": run.config.task.name, "solved": run.config.solved, "deterministic": not run.task.is_random,
+        "task": run.config.task.name, "solved": run.config.solved, "judged_by": run.config.judged_by,
+        "deterministic": not run.task.is_random,
     }  # fmt: skip
 
 
@@ -161,10 +162,12 @@ def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path
     other = next(iter(seen.values()))
     if config.experiment != other.experiment:
         raise BadInput(f"{folder} is a run of {config.experiment}, not of {other.experiment}; judge them apart.")
-    if config.solved != other.solved:
-        raise BadInput(f"{folder} was trained with solved={config.solved or 'null'}, and the first run with "
-                       f"solved={other.solved or 'null'}; what counts as solved is declared before training, alike for "
-                       "all runs: train the others again with one declaration.")  # fmt: skip
+    for key in ("solved", "judged_by"):
+        mine, first_one = getattr(config, key), getattr(other, key)
+        if mine != first_one:
+            raise BadInput(f"{folder} was trained with {key}={mine or 'null'}, and the first run with {key}="
+                           f"{first_one or 'null'}; this is declared before training, alike for all runs: train the "
+                           "others again with one declaration.")  # fmt: skip
     how, others = evaluation_settings(config), evaluation_settings(other)
     for key in how:
         if key != WINDOW and how[key] != others.get(key):

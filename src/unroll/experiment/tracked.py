@@ -25,6 +25,7 @@ NOT_COMPARED: dict[str, Any] = {
     "data": {"title": True, "sources": True, "licence": True, "citation": True, "generator": True, "train": True,
              "validation": True, "test": True, "reader": {"name", "unit", "token_column", "label_column"}},
     "training": {"checkpoint_seconds"}, "tracking": True, "experiment": True, "seed": True, "solved": True,
+    "judged_by": True,
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_vectors, open_vocabularies
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, places, refuse_unsolvable
+from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, places, refuse_undecidable
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
@@ -162,7 +162,7 @@ class _Job:
         seed_everything(config.seed, verbose=False)
         data = PreparedData.to_train(config, prepared)
         self.vocabularies, self.spec = data.vocabularies, data.spec
-        refuse_unsolvable(config, self.spec)
+        refuse_undecidable(config, self.spec)
         self.fit_folder = prepared / "fit"
         self.splits = {name: data.split(name) for name in ("train", "validation")}
         vectors = open_vectors(prepared) if self.spec["inputs"].vector_size else None
