@@ -13,7 +13,7 @@ import pytest
 from browsing import browsed
 
 from unroll.analysis import comparison
-from unroll.analysis.page import number
+from unroll.analysis.page import gap, number
 from unroll.analysis.report import write_report
 from unroll.config import course
 from unroll.errors import BadInput
@@ -90,7 +90,7 @@ def test_one_seed_has_no_columns_for_spread_and_test(outputs: Path) -> None:
     html = page(outputs)
     assert html.count("<th>95 % interval</th>") == html.count("<th>p (Holm)</th>") == 1
     rows = html.split('id="tags"')[1].split("</table>")[0].split("<tr")[1:]
-    assert {row.count("<td>") + row.count("<th>") for row in rows} == {rows[0].count("<th>")}
+    assert {row.count("<td") + row.count("<th>") for row in rows} == {rows[0].count("<th>")}
 
 
 def test_speeds_stand_in_the_table_and_their_verdicts_beside_those_of_quality(outputs: Path) -> None:
@@ -299,3 +299,14 @@ def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pyt
     expected = (401 / (1 + math.exp(-mean)) - 0.5) / 400
     assert any(value == pytest.approx(expected, abs=1e-9) for value in lines)
     assert len(axes.containers) == 4  # an interval of each architecture and group
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "text"),
+    [(0.00147, "log-odds", "odds 680 times smaller"), (0.25, "ratio", "4.00 times smaller"),
+     (4.486, "ratio", "4.49 times larger"), (1.0, "log-odds", "same odds"), (1.001, "ratio", "same"),
+     (4683.2, "ratio", "4,683 times larger"), (1e-14, "log-odds", "odds 1e+14 times smaller"),
+     (0.0, "ratio", "–"), (math.inf, "ratio", "–"), (-0.5, "difference", "-0.5000"), (None, "ratio", "")],
+)  # fmt: skip
+def test_a_factor_is_written_in_words_and_never_as_a_small_number(value: float, scale: str, text: str) -> None:
+    assert gap(value, scale, 0.5) == text

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from unroll.analysis.verdict import Sample, judge_against, sentence
 from unroll.cli import main
+from unroll.metrics import NATS
 
 Runs = dict[str, dict[str, Any]]
 Said = Callable[..., tuple[int, str]]
@@ -190,3 +193,15 @@ def test_a_p_beside_the_level_shows_on_which_side_it_is() -> None:
 
     assert (p_value(0.04996), p_value(0.0504), p_value(0.0494), p_value(0.0506)) == (
         "0.04996", "0.05040", "0.049", "0.051")  # fmt: skip
+
+
+def test_a_corrected_p_beside_an_interval_that_excludes_no_difference_says_which_p_fits_it() -> None:
+    values = {"lstm": [2.0, 2.1, 1.9], "gru": [2.2, 2.3, 2.25], "rnn": [2.0, 2.3, 1.8], "irnn": [2.1, 2.2, 1.9]}
+    samples = {name: Sample(figures) for name, figures in values.items()}
+    found = judge_against("lstm", samples, NATS)
+    assert found["gru"].difference.p < 0.05 <= found["gru"].p
+    text = sentence("lstm", "gru", found["gru"], 2)
+    assert re.search(r"No evidence of a difference .* ± .*\(p = 0\.\d{3} corrected for 6 comparisons; like the "
+                     r"interval, p = 0\.\d{3} for this pair alone\)", text)  # fmt: skip
+    other = sentence("lstm", "rnn", found["rnn"], 2)
+    assert "corrected" not in other

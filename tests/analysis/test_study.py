@@ -233,7 +233,7 @@ def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:
     told["best"]["gru"]["values"][TRUNCATION] = 48
     (folder / "study.json").write_text(json.dumps(told), encoding="utf-8")
     found = study_part(load_study(folder), dict.fromkeys(ARCHS, "#000000"))["found"]
-    assert f"differs in {TRUNCATION} (gru 48, lstm 6)" in found
+    assert f"differ in {TRUNCATION} (gru 48, lstm 6)" in found
 
 
 @pytest.mark.parametrize("count", some_slow([1, 2], 1))
@@ -241,7 +241,7 @@ def test_a_study_of_a_trial_or_two_can_be_drawn(tmp_path: Path, count: int) -> N
     rows = [row(n, "lstm", 6, 0.5 + n, front_time=1, front_parameters=1) for n in range(count)]
     rest = {"importances", "expected-best"} if count == 1 else {"importances"}
     assert drawn(write(tmp_path / "small", rows, importances={})).keys() == FIGURES - rest
-    assert "too few runs to tell whether there is a cliff" in page(tmp_path / "small")
+    assert "too few runs to test for a cliff" in page(tmp_path / "small")
 
 
 def test_where_more_is_better_the_best_is_the_greatest(tmp_path: Path) -> None:
@@ -333,9 +333,10 @@ def test_a_cliff_is_told_with_its_size_over_every_distance(tmp_path: Path) -> No
     assert kinds(falls(found), "lstm") == dict.fromkeys(DISTANCES, "cliff")
     first, second = sentences(found)
     assert re.fullmatch(
-        r"lstm: a cliff: with k below the distance accuracy falls by 0\.\d\d ± 0\.\d\d over 8 words "
-        r"\(p < 0\.001, from 0\.\d\d\), 0\.\d\d ± 0\.\d\d over 12 \(p < 0\.001, from 0\.\d\d\), .* "
-        r"and 0\.\d\d ± 0\.\d\d over 36 \(p < 0\.001, from 0\.\d\d\)\.",
+        r"lstm: a cliff: accuracy drops in one step where k falls below the distance, "
+        r"by 0\.\d\d ± 0\.\d\d over 8 words "
+        r"\(p < 0\.001; 0\.\d\d with larger k\), 0\.\d\d ± 0\.\d\d over 12 \(p < 0\.001; 0\.\d\d with larger k\), .* "
+        r"and 0\.\d\d ± 0\.\d\d over 36 \(p < 0\.001; 0\.\d\d with larger k\)\.",
         first,
     )
     assert second.startswith("gru: a cliff: ")
@@ -344,40 +345,45 @@ def test_a_cliff_is_told_with_its_size_over_every_distance(tmp_path: Path) -> No
 def test_an_even_slope_is_no_cliff(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(slope))
     assert set(kinds(falls(found), "gru").values()) == {"slope"}
-    assert re.match(r"gru: no evidence of a cliff: accuracy falls with k, but no single step takes more than half "
-                    r"of it for sure: 0\.\d\d ± 0\.\d\d over 8 words", sentences(found)[1])  # fmt: skip
+    assert re.match(r"gru: no evidence of a cliff: accuracy falls as k shrinks, but no single step of k clearly "
+                    r"makes up more than half of the fall: 0\.\d\d ± 0\.\d\d over 8 ", sentences(found)[1])  # fmt: skip
 
 
 def test_without_a_fall_there_is_no_cliff(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(flat))
     assert set(kinds(falls(found), "lstm").values()) == {"none"}
-    assert sentences(found)[0].startswith("lstm: no evidence of a cliff: no evidence that accuracy falls with k b")
+    assert sentences(found)[0].startswith(
+        "lstm: no evidence of a cliff: accuracy with k below the distance is not clearly lower"
+    )
 
 
 @pytest.mark.slow
 def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(elsewhere))
     assert kinds(falls(found), "lstm") == dict.fromkeys((8, 12, 18), "elsewhere") | dict.fromkeys((26, 36), "cliff")
-    assert "accuracy falls at another k, by 0." in sentences(found)[0]
+    assert "accuracy drops in one step, but at another k, by 0." in sentences(found)[0]
     assert "between k = 24 and 36)" in sentences(found)[0]
 
 
 def test_a_fall_at_one_k_below_every_greater_distance_is_none_at_the_distance(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(lambda k, distance: 0.9 if k > 20 else 0.2))
     assert kinds(falls(found), "lstm") == dict.fromkeys(DISTANCES, "elsewhere")
-    assert sentences(found)[0].startswith("lstm: a cliff, but not at the distance: accuracy falls at another k, by 0.")
+    assert sentences(found)[0].startswith(
+        "lstm: a cliff, but not at the distance: accuracy drops in one step, but at another k, by 0."
+    )
 
 
 def test_a_rise_is_told_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(lambda k, distance: 1 - cliff(k, distance)))
     assert set(kinds(falls(found), "lstm").values()) == {"rise"}
-    assert "no evidence of a cliff: with k below the distance accuracy rises by 0." in sentences(found)[0]
+    assert "no evidence of a cliff: accuracy is higher with k below the distance, by 0." in sentences(found)[0]
 
 
 def test_runs_that_do_not_vary_need_no_test(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(cliff, noise=0.0))
     assert (
-        "a cliff: with k below the distance accuracy falls by 0.70 ± 0.00 over 8 words (on every" in sentences(found)[0]
+        "a cliff: accuracy drops in one step where k falls below the distance, by 0.70 ± 0.00 over 8 words (on every"
+        in sentences(found)[0]
     )
     assert set(kinds(falls(study(tmp_path / "flat", grid(flat, noise=0.0))), "lstm").values()) == {"none"}
 
@@ -385,11 +391,11 @@ def test_runs_that_do_not_vary_need_no_test(tmp_path: Path) -> None:
 def test_too_few_runs_tell_nothing(tmp_path: Path) -> None:
     rows = [trial for trial in grid(cliff, seeds=1) if trial[TRUNCATION] in (6, 48)]
     told = sentences(study(tmp_path / "reach", rows))
-    assert [sentence.split(": ")[1] for sentence in told] == ["too few runs to tell whether there is a cliff"] * 2
+    assert [sentence.split(": ")[1] for sentence in told] == ["too few runs to test for a cliff"] * 2
     rows = [trial for trial in grid(cliff, seeds=3) if trial[TRUNCATION] < 30]
     found = study(tmp_path / "reach", rows)
     assert kinds(falls(found), "lstm")[36] == "untold"
-    assert sentences(found)[0].endswith("; too few runs tell over 26 and 36 words.")
+    assert sentences(found)[0].endswith("; too few runs to test 26 and 36 words.")
 
 
 @pytest.mark.slow

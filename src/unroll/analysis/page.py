@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.analysis.comparison import digits
-from unroll.analysis.verdict import p_value
+from unroll.analysis.verdict import p_value, plain
 from unroll.outputs import write_text
 
 
@@ -35,7 +35,12 @@ def number(value: float | None, like: float | None = None) -> str:
 
 
 def gap(value: float | None, scale: str, like: float) -> str:
-    """How far a figure is from the best: a difference, or a factor where the scale of the metric asks for one."""
+    """How far a figure is from the best: a difference, or in words a factor where the scale of the metric is one."""
     if value is None or scale == "difference":
         return number(value, like)
-    return f"× {value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if 0 < value < math.inf else "–"
+    if not 0 < value < math.inf:
+        return "–"
+    size, way = (value, "larger") if value >= 1 else (1 / value, "smaller")  # of a small factor the reciprocal
+    text = plain(size, max(0, 2 - math.floor(math.log10(size))))
+    what = "odds " if scale == "log-odds" else ""
+    return f"same {what}".rstrip() if text == "1.00" else f"{what}{text} times {way}"

@@ -22,12 +22,12 @@ FEWEST_K = 3  # values of k: with two, every fall is a cliff
 SHARE = 0.5  # of what the greatest k has over the smallest; a cliff takes more than this in a single step of k
 HEADS: dict[Kind, str] = {"cliff": "a cliff", "elsewhere": "a cliff, but not at the distance"}
 CLAUSES: dict[Kind, str] = {
-    "cliff": "with k below the distance accuracy falls by",
-    "elsewhere": "accuracy falls at another k, by",
-    "slope": "accuracy falls with k, but no single step takes more than half of it for sure:",
-    "rise": "with k below the distance accuracy rises by",
-    "none": "no evidence that accuracy falls with k below the distance:",
-    "untold": "too few runs tell over",
+    "cliff": "accuracy drops in one step where k falls below the distance, by",
+    "elsewhere": "accuracy drops in one step, but at another k, by",
+    "slope": "accuracy falls as k shrinks, but no single step of k clearly makes up more than half of the fall:",
+    "rise": "accuracy is higher with k below the distance, by",
+    "none": "accuracy with k below the distance is not clearly lower:",
+    "untold": "too few runs to test",
 }
 UNITS = {"Distance": "words"}  # probes that are distances in tokens, which k can fall short of
 
@@ -93,7 +93,8 @@ class Fall:
         size = -self.fall.mean if self.kind == "rise" else self.fall.mean
         test = "on every run alike" if self.p is None else f"p {_equal(p_value(self.p))}"
         place = f", between k = {_k(self.step.below)} and {_k(self.step.above)}" if self.kind == "elsewhere" else ""
-        return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({test}, from {self.enough:.2f}{place})"
+        note = f"{test}; {self.enough:.2f} with larger k{place}"
+        return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({note})"
 
 
 def distances(study: Study) -> list[int]:
@@ -180,8 +181,8 @@ def _sentence(arch: str, found: Sequence[Fall], unit: str) -> str:
     for fall in found:
         of.setdefault(fall.kind, []).append(fall)
     if of.keys() == {"untold"}:
-        return (f"{arch}: too few runs to tell whether there is a cliff: {FEWEST_K} values of k are needed, and of a "
-                f"distance {FEWEST['welch']} runs with k below it and {FEWEST['welch']} without.")  # fmt: skip
+        return (f"{arch}: too few runs to test for a cliff: this needs {FEWEST_K} values of k and, for each distance, "
+                f"at least {FEWEST['welch']} runs with k below it and {FEWEST['welch']} without.")  # fmt: skip
     head = next((HEADS[kind] for kind in HEADS if kind in of), "no evidence of a cliff")
     return f"{arch}: {head}: {'; '.join(_clause(kind, of[kind], unit) for kind in CLAUSES if kind in of)}."
 

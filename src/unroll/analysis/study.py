@@ -1,4 +1,4 @@
-"""A study told: what was searched, the best of it, its figures, and whether there is a cliff."""
+"""A study on a page: what was searched, the best of it, its figures, and whether there is a cliff."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draw_study(folder: Path) -> None:
 
 
 def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
-    """What a page tells of a study, for ``study.html.j2``.
+    """What a page shows of a study, for ``study.html.j2``.
 
     Args:
         study: see :func:`~unroll.analysis.trials.load_study`.
@@ -154,7 +154,7 @@ def _caveats(study: Study) -> list[str]:
     others = [key for key in study.told["space"] if key not in ("arch", "seed", TRUNCATION)]
     told = [f"Trials differ in {' and in '.join(others)}, too, as the sampler chose"] if others else []
     if study.told["states"].get("PRUNED"):
-        told.append("Trials that were ended early are left out, and may have been so for their k")
+        told.append("Trials that were ended early are left out, and their k may be the reason that they were")
     return told if distances(study) else []
 
 
@@ -165,7 +165,11 @@ def _found(study: Study) -> str:
             and len({_plain(values.get(key, "")) for values in best.values()}) > 1]  # fmt: skip
     told = [f"{key} ({', '.join(f'{arch} {_plain(values[key])}' for arch, values in best.items() if key in values)})"
             for key in keys]  # fmt: skip
-    return f"Each is at what was found best for it, which differs in {'; '.join(told)}." if told else ""
+    return (
+        f"Each architecture has the settings that the study found best for it; they differ in {'; '.join(told)}."
+        if told
+        else ""
+    )
 
 
 def _ends(study: Study) -> list[str]:

@@ -1,4 +1,4 @@
-"""Figures of a study: what was tried, what came of it, and at what cost."""
+"""Figures of a study: what was tried, the results, and their cost."""
 
 from __future__ import annotations
 

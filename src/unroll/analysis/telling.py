@@ -172,7 +172,7 @@ def _no_margin(judged: Judgement) -> str:
         return "counts of seeds that solve the problem are compared, and no means"
     if any(judged.missing):
         fewest = f"{FEWEST['paired']} pairs" if judged.method == "paired" else f"{CLAIM} seeds of each"
-        return f"below {fewest} none are called equivalent"
+        return f"below {fewest} no two sides are called equivalent"
     return "no seed varies, or a figure is not a number"
 
 

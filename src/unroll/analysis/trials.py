@@ -1,4 +1,4 @@
-"""What ``unroll tune`` wrote of a study, read again: its trials, and what is told of all of them."""
+"""What ``unroll tune`` wrote of a study, read again: its trials, and what is known of all of them."""
 
 from __future__ import annotations
 

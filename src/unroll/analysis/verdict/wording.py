@@ -45,7 +45,7 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         return obstacle
     if judged.p is None:
         return f"{_full(names, judged, digits, words)}{_untested(names, judged, words)}."
-    size, p = _size(names, judged, digits, words, "they"), _p(judged.p)
+    size, p = _size(names, judged, digits, words, "they"), _corrected(judged, judged.p)
     if judged.better is not None:
         winner, loser = names[judged.better], names[1 - judged.better]
         by = size.removeprefix("they differ") if size.startswith("they differ") else f": {size}"
@@ -244,6 +244,15 @@ def _needed(judged: Judgement, words: Words) -> str:
     )
     by = " by Welch's test" if judged.method == "permutation" else ""
     return f"{count} {what} would be needed{by}"
+
+
+def _corrected(judged: Judgement, p: float) -> str:
+    """A corrected p; where the interval, which is not, excludes no difference all the same, the p that fits it too."""
+    alone = judged.difference.p
+    if alone is None or not alone < LEVEL <= p:
+        return _p(p)
+    both = "like the interval, " if judged.difference.half_width else ""
+    return f"{_p(p)} corrected for {judged.comparisons} comparisons; {both}{_p(alone)} for this pair alone"
 
 
 def _p(p: float) -> str:
