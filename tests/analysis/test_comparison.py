@@ -34,6 +34,7 @@ def results(figures: dict[str, list[float]], metric: str = "loss", **more: Any) 
     return {
         f"{arch}-{seed}": {
             "arch": arch, "seed": seed, "split": "test", "parameters": 100 * len(arch), "tokens": 1000 + seed,
+            "fingerprint": f"{arch}-{seed}",
             "test": {metric: figure, "recall": figure / 10}, "validation": {metric: 0.0}, "order": {},
             "headline": metric, "mode": "min" if metric in ("loss", "perplexity") else "max", "task": TASKS[metric],
         } | {key: value(arch) if callable(value) else value for key, value in more.items()}
@@ -357,13 +358,13 @@ def test_speeds_go_beside_the_outs_and_never_into_them(tmp_path: Path) -> None:
 
 
 def costs(**speeds: list[float]) -> dict[str, dict[str, Any]]:
-    """What ``evaluate --costs`` writes."""
-    return {arch: {"tokens_per_second": values} for arch, values in speeds.items()}
+    """What ``evaluate --costs`` writes of the first seed of each architecture."""
+    return {arch: {"run": f"{arch}-0", "tokens_per_second": values} for arch, values in speeds.items()}
 
 
 def test_speeds_too_few_or_alike_have_words_of_their_own(tmp_path: Path) -> None:
     (once,) = stored(tmp_path, a=costs(lstm=[2000.0], gru=[1000.0]))
-    lstm, gru = compare_speeds("a", load_costs(once))
+    lstm, gru = compare_speeds("a", load_costs(once, [*results({"lstm": [1.0], "gru": [1.0]}).values()]).speeds)
     assert lstm["low"] is lstm["verdict"] is gru["p_holm"] is None
     assert gru["verdict"].startswith("The speed of lstm is 2.00 times that of gru; below 3 measurements of each")
     speeds = {"lstm": [10.0, 30.0, 20.0, 22.0, 19.0], "gru": [11.0, 28.0, 20.0, 21.0, 18.0]}
@@ -380,7 +381,7 @@ def test_speeds_too_few_or_alike_have_words_of_their_own(tmp_path: Path) -> None
 def test_costs_of_another_form_are_named(content: Any, tmp_path: Path) -> None:
     (path,) = stored(tmp_path, a=content)
     with pytest.raises(BadInput, match="remove it, and measure again") as caught:
-        load_costs(path)
+        load_costs(path, [])
     assert str(path) in str(caught.value)
 
 

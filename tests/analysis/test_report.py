@@ -44,6 +44,7 @@ def outputs(tmp_path: Path) -> Path:
                     figures |= {"accuracy/8": 0.5 + 0.1 * seed, "accuracy/20": 0.25}
                 runs[f"{arch}-{seed}"] = {
                     "arch": arch, "seed": seed, "split": "test", "parameters": 1234, "tokens": 99, "test": figures,
+                    "fingerprint": f"{name}/{arch}-{seed}",
                     "validation": {}, "order": {}, "headline": metric, "mode": mode,
                 }  # fmt: skip
                 folder = tmp_path / "runs" / name / f"{arch}-{seed}"
@@ -97,8 +98,8 @@ def test_speeds_stand_in_the_table_and_their_verdicts_beside_those_of_quality(ou
     assert '<ul class="verdicts speed">' not in page(outputs)
     (outputs / "costs").mkdir()
     around = [0.99, 0.995, 1.0, 1.005, 1.01]
-    speeds = {arch: {"tokens_per_second": [speed * part for part in around]} for arch, speed in
-              (("lstm", 5000), ("gru", 2500))}  # fmt: skip
+    speeds = {arch: {"run": f"tags/{arch}-0", "tokens_per_second": [speed * part for part in around]}
+              for arch, speed in (("lstm", 5000), ("gru", 2500))}  # fmt: skip
     (outputs / "costs" / "tags.json").write_text(json.dumps(speeds), encoding="utf-8")
     html = page(outputs)
     assert html.count('<ul class="verdicts speed">') == 1
@@ -108,6 +109,15 @@ def test_speeds_stand_in_the_table_and_their_verdicts_beside_those_of_quality(ou
         "<li>lstm is faster than gru: the speed of lstm is 2.00 times (1.98 to 2.02) that of gru (p &lt; 0.001).</li>"
         in section
     )
+
+
+def test_speeds_of_other_runs_are_left_out_with_the_reason(outputs: Path) -> None:
+    (outputs / "costs").mkdir()
+    speeds = {"lstm": {"run": "another", "tokens_per_second": [5000.0] * 5}}
+    (outputs / "costs" / "tags.json").write_text(json.dumps(speeds), encoding="utf-8")
+    html = page(outputs)
+    assert "<td>5,000</td>" not in html
+    assert "costs/tags.json was measured on other runs" in html
 
 
 def test_effect_size_and_probability_stand_beside_p(outputs: Path) -> None:

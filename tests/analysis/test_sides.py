@@ -34,7 +34,7 @@ def judged_file(name: str = "recall", **changes: Any) -> Path:
     runs = {
         f"{arch}-{seed}": {
             "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": ORDER,
-            "headline": "perplexity",
+            "fingerprint": f"{arch}-{seed}", "headline": "perplexity",
             "mode": "min", "test": {"loss": figure, "perplexity": 10 * figure, "accuracy/8": figure / 3},
             "validation": {"loss": figure, "perplexity": figure},
         } | FACTS | changes
@@ -249,18 +249,21 @@ def test_what_does_not_change_the_order_does_not_keep_from_pairing() -> None:
 def test_speeds_are_judged_apart() -> None:
     judged_file()
     Path("costs").mkdir()
-    speeds = {"lstm": {"tokens_per_second": [2000.0, 2010, 1990, 2005, 1995]},
-              "gru": {"tokens_per_second": [1000.0, 1010, 990, 1005, 995]}}  # fmt: skip
+    speeds = {"lstm": {"run": "lstm-0", "tokens_per_second": [2000.0, 2010, 1990, 2005, 1995]},
+              "gru": {"run": "gru-0", "tokens_per_second": [1000.0, 1010, 990, 1005, 995]}}  # fmt: skip
     Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
     text = verdict("recall.json:gru", "recall.json:lstm", costs=Path("costs"))
     assert table_of(text)["tokens/s of lstm"] == "2,000 (1,990 to 2,010) over 5 measurements"
     quality, speed = text.splitlines()[-2:]
     assert quality.startswith("gru is better than lstm")
     assert speed == "lstm is faster than gru: the speed of lstm is 2.00 times (1.98 to 2.02) that of gru (p < 0.001)."
+    sides = "recall.json:gru", "recall.json:lstm"
+    speeds["gru"]["run"] = "a GRU of another budget"
+    Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
+    assert "costs/recall.json was measured on other runs" in refused(*sides, costs=Path("costs"))
     del speeds["gru"]
     Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
-    sides = "recall.json:gru", "recall.json:lstm"
-    assert "no speed in costs/recall.json of 'gru'" in refused(*sides, costs=Path("costs"))
+    assert "costs/recall.json has no speed of gru" in refused(*sides, costs=Path("costs"))
     assert "none/recall.json does not exist" in refused(*sides, costs=Path("none"))
     run("a", 0, 1.0)
     run("b", 0, 1.1)

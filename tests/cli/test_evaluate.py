@@ -50,7 +50,10 @@ def test_costs_are_measured_several_times_each_in_turn(
     options = ["--prepared", str(prepared), "--out", "t.json", "--costs", "costs"]
     assert main(["evaluate", str(tagger.parent), *options]) == 0
     costs = json.loads(Path("costs/t.json").read_text(encoding="utf-8"))
-    assert list(costs) == ["bilstm", "lstm"]
+    figures = json.loads(Path("t.json").read_text(encoding="utf-8"))
+    assert {arch: cost["run"] for arch, cost in costs.items()} == {
+        arch: figures[f"{arch}-0"]["fingerprint"] for arch in ("bilstm", "lstm")
+    }
     assert all(len(cost["tokens_per_second"]) == evaluation.ROUNDS >= 5 for cost in costs.values())
     assert all(speed > 0 for cost in costs.values() for speed in cost["tokens_per_second"])
     assert order == ["bilstm", "lstm"] * evaluation.ROUNDS

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import NoneType
@@ -210,7 +210,8 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
         results[path.stem] = load_results(path)
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
-    cost_rows = [row for name in results for row in compare_speeds(name, load_costs(costs / f"{name}.json"))]
+    measured_costs = {name: load_costs(costs / f"{name}.json", [*runs.values()]) for name, runs in results.items()}
+    cost_rows = [row for name, found in measured_costs.items() for row in compare_speeds(name, found.speeds)]
     with whole(out, replaces=("comparison.json", "comparison.csv", "targets.json", "summary")) as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
@@ -220,7 +221,8 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
             (folder / "targets.json").write_text(to_json(checks), encoding="utf-8")
     if cost_rows:
         write_text(costs / "comparison.csv", _csv(cost_rows))
-    return _table(rows, cost_rows, checks)
+    notes = {name: found.note for name, found in measured_costs.items()}
+    return _table(rows, cost_rows, notes, checks)
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
@@ -231,7 +233,12 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: list[dict[str, Any]]) -> str:
+def _table(
+    rows: list[dict[str, Any]],
+    cost_rows: list[dict[str, Any]],
+    cost_notes: Mapping[str, str | None],
+    checks: list[dict[str, Any]],
+) -> str:
     costs = {(row["experiment"], row["arch"]): row for row in cost_rows}
     lines = []
     for name in dict.fromkeys(row["experiment"] for row in rows):
@@ -241,6 +248,7 @@ def _table(rows: list[dict[str, Any]], cost_rows: list[dict[str, Any]], checks: 
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines += [line for row, texts in zip(mine, cells, strict=True) for line in _lines(row, texts, widths)]
         lines += [f"    {row['verdict']}" for row in cost_rows if row["experiment"] == name and row["verdict"]]
+        lines += [f"    {note}" for note in [cost_notes[name]] if note]
     lines += map(_target_line, checks)
     return "\n".join(lines).lstrip("\n")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,52 @@ SPEEDS = ("tokens_per_second", "low", "high")
 Speeds = dict[str, list[float]]  # architecture → tokens per second, measurement by measurement
 
 
-def load_costs(path: Path) -> Speeds:
-    """Measured tokens per second of each architecture; empty where nothing was measured.
+@dataclass(frozen=True)
+class Costs:
+    """What was measured of the speed of runs.
+
+    Args:
+        speeds: of the architectures whose own runs were measured.
+        others: architectures with a measurement of another run, which says nothing of these.
+        path: the file.
+    """
+
+    speeds: Speeds
+    others: list[str]
+    path: Path
+
+    @property
+    def note(self) -> str | None:
+        """Why speeds are left out; None where none are."""
+        if not self.others:
+            return None
+        return (f"No speed of {', '.join(self.others)}: {self.path} was measured on other runs; run unroll evaluate "
+                f"with --costs {self.path.parent}.")  # fmt: skip
+
+
+def load_costs(path: Path, runs: Collection[Mapping[str, Any]]) -> Costs:
+    """Measured tokens per second of these runs, by architecture; empty where nothing was measured.
+
+    Args:
+        path: what ``evaluate --costs`` wrote.
+        runs: what ``evaluate`` wrote of each run.
 
     Raises:
         BadInput: the file is something else.
     """
     if not path.exists():
-        return {}
+        return Costs({}, [], path)
     try:
         costs = json.loads(path.read_text(encoding="utf-8"))
         speeds = {arch: [float(value) for value in cost["tokens_per_second"]] for arch, cost in costs.items()}
         if not all(values and all(0 < value < math.inf for value in values) for values in speeds.values()):
             raise ValueError
+        measured = {(arch, cost.get("run")) for arch, cost in costs.items()}
     except (OSError, *MISREAD):
         raise BadInput(f"{path} was not written by unroll evaluate --costs; remove it, and measure again.") from None
-    return speeds
+    ours = {run["arch"] for run in runs}
+    own = {run["arch"] for run in runs if "fingerprint" in run and (run["arch"], run["fingerprint"]) in measured}
+    return Costs({arch: speeds[arch] for arch in speeds if arch in own}, sorted(ours & speeds.keys() - own), path)
 
 
 def compare_speeds(experiment: str, speeds: Speeds) -> list[dict[str, Any]]:

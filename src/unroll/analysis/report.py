@@ -111,7 +111,8 @@ def _section(
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
-    costs = {row["arch"]: row for row in compare_speeds(name, load_costs(outputs / "costs" / f"{name}.json"))}
+    measured_costs = load_costs(outputs / "costs" / f"{name}.json", [*results.values()])
+    costs = {row["arch"]: row for row in compare_speeds(name, measured_costs.speeds)}
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
         figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
@@ -120,7 +121,7 @@ def _section(
         "judged": _judged_by(results, about["probe"]),
         "colours": palette, "costs": costs, "figures": figures,
         "verdicts": [found for row in mine if any(found := (row["verdict"], _notes(row)))],
-        "speed_verdicts": [row["verdict"] for row in costs.values() if row["verdict"]],
+        "speed_verdicts": [*filter(None, (*(row["verdict"] for row in costs.values()), measured_costs.note))],
         "further": _further(results, mine), "study": study,
         "commands": _commands(name, results, outputs, is_study=study is not None),
     }  # fmt: skip

@@ -29,7 +29,7 @@ from unroll.analysis.verdict import (
     plain,
     sentence,
 )
-from unroll.errors import BadInput, no_such
+from unroll.errors import BadInput
 from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved
 
 Rows = Iterator[tuple[str, str]]
@@ -245,9 +245,11 @@ def _speeds(side: Side, costs: Path) -> Sample:
     if not side.is_file:  # runs may have other settings than those that were measured
         raise BadInput(f"--costs goes with FILE:ARCH, whose speed was measured, and not with runs such as {side.name}.")
     path = costs / f"{side.experiment}.json"
-    speeds = load_costs(path)
-    if not speeds:
+    if not path.exists():
         raise BadInput(f"{path} does not exist; run unroll evaluate with --costs {costs}.")
-    if side.arch not in speeds:
-        raise no_such(f"speed in {path} of", side.arch, speeds)
-    return Sample(speeds[side.arch])
+    measured = load_costs(path, side.runs)
+    if measured.note:
+        raise BadInput(measured.note)
+    if side.arch not in measured.speeds:
+        raise BadInput(f"{path} has no speed of {side.arch}; run unroll evaluate with --costs {costs}.")
+    return Sample(measured.speeds[side.arch])

@@ -9,12 +9,13 @@ from pathlib import Path
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput
 
+COSTS = Path("outputs/costs")
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
     parser.add_argument("--course", type=Path, metavar="FILE", help="the experiments of this course, from one folder")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
-    parser.add_argument("--costs", type=Path, metavar="FOLDER", default=Path("outputs/costs"), help="measured speeds")
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", help=f"speeds measured on these runs ({COSTS})")
     parser.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
 
 
@@ -22,7 +23,10 @@ def run(options: Namespace) -> None:
     from unroll.analysis.comparison import compare_all
 
     files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
-    print(compare_all(files, options.costs, options.out, options.targets))
+    if options.costs and not options.costs.is_dir():
+        raise BadInput(f"--costs {options.costs} is not a folder; name one that unroll evaluate --costs wrote, or leave "
+                       "it out.")  # fmt: skip
+    print(compare_all(files, options.costs or COSTS, options.out, options.targets))
 
 
 def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:

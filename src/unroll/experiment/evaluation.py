@@ -40,7 +40,8 @@ def evaluate(
         runs: their folders.
         prepared: folder with ``fit/`` and ``test/``.
         out: JSON file with the figures of each run; None to write none.
-        costs: JSON file with what varies from time to time, tokens per second by architecture; None not to measure it.
+        costs: JSON file with what varies from time to time: by architecture, tokens per second and the fingerprint of
+            the run that was measured; None not to measure it.
         tracking: settings of tracking that differ from those of the project, which are the ones used.
 
     Raises:
@@ -49,7 +50,7 @@ def evaluate(
     data = _Prepared(prepared)
     settings: dict[str, Config] = {}
     results: dict[str, Any] = {}
-    firsts: dict[str, Trained] = {}
+    firsts: dict[str, tuple[str, Trained]] = {}  # by architecture, since seeds cost the same
     marks: dict[str, str] = {}
     for folder in runs:
         run = Trained.load(folder)
@@ -58,10 +59,12 @@ def evaluate(
         facts = read_facts(folder)
         marks[folder.name] = facts["fingerprint"]
         results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
-        firsts.setdefault(run.config.arch.name, run)  # seeds cost the same
+        firsts.setdefault(run.config.arch.name, (folder.name, run))
     if costs:
-        speeds = measure(firsts, PreparedData(next(iter(settings.values())), prepared).split("train"))
-        write_text(costs, to_json({arch: {"tokens_per_second": speeds[arch]} for arch in speeds}))
+        train = PreparedData(next(iter(settings.values())), prepared).split("train")
+        speeds = measure({arch: run for arch, (_, run) in firsts.items()}, train)
+        measured = {arch: marks[folder] for arch, (folder, _) in firsts.items()}
+        write_text(costs, to_json({arch: {"run": measured[arch], "tokens_per_second": speeds[arch]} for arch in speeds}))
     if out:
         write_text(out, to_json(results))
     tracker = tracking_here(next(iter(settings.values())), runs[0] / "config.yaml", tracking)
@@ -129,7 +132,8 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
     figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
     found = counts(run.task, figures)
     return {
-        "arch": run.config.arch.name, "seed": run.config.seed, "split": prepared.judged,
+        "arch": run.config.arch.name, "seed": run.config.seed, "fingerprint": facts["fingerprint"],
+        "split": prepared.judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
         "vocabulary": run.vocabularies.digest, "data": digests, "evaluation": evaluation_settings(run.config),
         "test": figures, **found, "sequences": tally.few(found["items"]),
