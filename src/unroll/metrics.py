@@ -26,6 +26,7 @@ from unroll.errors import BadInput, no_such
 
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
+DECIMALS = 12  # more than these are written as an exponent
 FEW_ITEMS = 2000  # scored items below which the test set is a source of doubt that seeds do not show
 
 
@@ -101,6 +102,19 @@ class Metric:
 def mean_place(places: Sequence[float]) -> float:
     """Mean of places on a scale; NaN where both of its ends are among them."""
     return math.nan if {math.inf, -math.inf} <= set(places) else fmean(places)
+
+
+def digits(value: float) -> int:
+    """Decimals with which a figure of this size is written: three digits that mean something of a small one."""
+    if 0 < abs(value) < 0.01:
+        return 2 - math.floor(math.log10(abs(value)))
+    return 4 if abs(value) < 1.5 else 2 if abs(value) < 100 else 1
+
+
+def shown(value: float) -> str:
+    """A figure on its own: four decimals, more where these would be zeros, an exponent where there were too many."""
+    places = max(4, digits(value))
+    return f"{value:.{places}f}" if places <= DECIMALS else f"{value:.3g}"
 
 
 def exp(place: float) -> float:

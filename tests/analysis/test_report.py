@@ -211,7 +211,11 @@ def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
 
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
-    assert number(-0.00001, 0.99) == "0.0000"
+    assert gap(-0.00001, "difference", 0.99) == "0.0000"
+
+
+def test_a_figure_that_is_small_beside_others_is_not_written_as_zero() -> None:
+    assert number(0.00003, 0.99) == "0.000030"
 
 
 DAMAGES: dict[str, bytes] = {

@@ -134,7 +134,7 @@ def test_another_metric_has_its_own_direction() -> None:
     last = verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8").splitlines()[-1]
     assert last.startswith("lstm is better than gru")
     assert "gru is better than lstm" in verdict("recall.json:lstm", "recall.json:gru", metric="loss")
-    assert "in odds" in verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8")
+    assert "times the odds (" in verdict("recall.json:lstm", "recall.json:gru", metric="accuracy/8")
 
 
 @pytest.mark.parametrize("form", ["folder", "pattern"])

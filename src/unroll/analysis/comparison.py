@@ -21,7 +21,7 @@ from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import Interval, Judgement, Sample, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
-from unroll.metrics import Metric
+from unroll.metrics import Metric, digits, shown
 from unroll.outputs import MISREAD, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
@@ -178,13 +178,6 @@ def _end(mine: Sample, metric: Metric) -> str | None:
             "scale, whatever the other seeds have; its place among the others says nothing of them")  # fmt: skip
 
 
-def digits(value: float) -> int:
-    """Decimals with which a figure of this size is written: three digits that mean something of a small one."""
-    if 0 < abs(value) < 0.01:
-        return 2 - math.floor(math.log10(abs(value)))
-    return 4 if abs(value) < 1.5 else 2 if abs(value) < 100 else 1
-
-
 def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
     """Compare every experiment; write ``comparison.csv`` and ``.json``, and the costs beside the measured speeds.
 
@@ -254,7 +247,7 @@ def _table(
 
 
 def _target_line(check: dict[str, Any]) -> str:
-    figure, bound = ("not known" if check[key] is None else f"{check[key]:.4f}" for key in ("figure", "bound"))
+    figure, bound = ("not known" if check[key] is None else shown(check[key]) for key in ("figure", "bound"))
     note = f"; {check['note']}" if check["note"] else ""
     return (f"\n{check['result']}  {check['experiment']} {check['metric']}: {check['arch'] or 'no architecture'} "
             f"{figure}, {check['direction']} {bound} ({check['source']}){note}")  # fmt: skip

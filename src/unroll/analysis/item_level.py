@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unroll.analysis.verdict import Judgement, decimals
+from unroll.analysis.verdict import Judgement, decimals, plain, significant
 from unroll.metrics import FEW_ITEMS, Metric, exp
 
 FEWEST = 10  # sequences below which a bootstrap says nothing
@@ -123,7 +123,7 @@ def limits(found: ItemInterval, places: int) -> str:
         places: decimals of a figure.
     """
     places = decimals(places, found.high - found.low)
-    return f"{found.low:,.{places}f} to {found.high:,.{places}f}"
+    return " to ".join(plain(end, significant(end, places)) for end in (found.low, found.high))
 
 
 def gap(found: ItemInterval, metric: Metric, places: int) -> str:

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.comparison import digits
-from unroll.analysis.verdict import p_value, plain
+from unroll.analysis.verdict import p_value, plain, significant
+from unroll.metrics import digits
 from unroll.outputs import write_text
 
 
@@ -28,16 +28,19 @@ def write_page(template: str, out: Path, **content: Any) -> Path:
 
 
 def number(value: float | None, like: float | None = None) -> str:
-    """A number with as many decimals as its size, or that of ``like``, asks for; a dash for what is not a number."""
+    """A figure with the decimals of its size, or those of ``like`` unless they would be zeros; a dash for no number."""
     if value is None:
         return ""
-    return f"{value:z.{digits(value if like is None else like)}f}" if math.isfinite(value) else "–"
+    places = significant(value, digits(value if like is None else like))
+    return f"{value:z.{places}f}" if math.isfinite(value) else "–"
 
 
 def gap(value: float | None, scale: str, like: float) -> str:
     """How far a figure is from the best: a difference, or in words a factor where the scale of the metric is one."""
-    if value is None or scale == "difference":
-        return number(value, like)
+    if value is None:
+        return ""
+    if scale == "difference":  # one that is nothing beside the figures is written as 0
+        return f"{value:z.{digits(like)}f}" if math.isfinite(value) else "–"
     if not 0 < value < math.inf:
         return "–"
     size, way = (value, "larger") if value >= 1 else (1 / value, "smaller")  # of a small factor the reciprocal

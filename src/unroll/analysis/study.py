@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.comparison import digits
 from unroll.analysis.page import write_page
 from unroll.analysis.reach import distances, sentences
 from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.verdict import significant
+from unroll.metrics import digits
 from unroll.outputs import write_text
 
 SAMPLERS = {
@@ -125,9 +126,9 @@ def _rows(study: Study) -> list[dict[str, Any]]:
         sizes = {trial.number: trial.hidden_size for trial in study.trials}
         rows.append({"key": "hidden size, matched", "best": [_plain(sizes[trial["trial"]]) for trial in best.values()]})
     rows.append({"key": "parameters", "best": [f"{trial['parameters']:,}" for trial in best.values()]})
-    decimals = digits(next(iter(best.values()))["value"])
+    values = [trial["value"] for trial in best.values()]
     rows.append({"key": f"validation {study.metric}", "is_result": True,
-                 "best": [f"{trial['value']:.{decimals}f}" for trial in best.values()]})  # fmt: skip
+                 "best": [f"{value:.{significant(value, digits(values[0]))}f}" for value in values]})  # fmt: skip
     return rows
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from unroll.analysis.comparison import digits
 from unroll.analysis.costs import load_costs
 from unroll.analysis.item_level import doubt, gap, item_difference, item_interval, limits
 from unroll.analysis.likeness import caveats, refuse_unlike, unknown
@@ -28,9 +27,11 @@ from unroll.analysis.verdict import (
     p_value,
     plain,
     sentence,
+    share,
+    significant,
 )
 from unroll.errors import BadInput
-from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved
+from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved, digits
 
 Rows = Iterator[tuple[str, str]]
 
@@ -147,10 +148,10 @@ def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement
     if judged.method != "boschloo" and math.isfinite(judged.difference.mean):
         yield _gap(names, judged, places)
     if judged.effect:
-        yield ("effect size", f"g = {judged.effect.size:.2f} ({judged.effect.low:.2f} to {judged.effect.high:.2f}), "
+        yield ("effect size", f"g = {judged.effect.size:z.2f} ({judged.effect.low:z.2f} to {judged.effect.high:z.2f}), "
                f"positive where {names[0]} leads")  # fmt: skip
     if judged.improvement is not None:
-        yield "improvement", f"P = {judged.improvement:.2f} that a run of {names[0]} is ahead of one of {names[1]}"
+        yield "improvement", f"P = {share(judged.improvement)} that a run of {names[0]} is ahead of one of {names[1]}"
     if judged.p is not None:
         yield "p", f"{p_value(judged.p)} ({_test(names, judged)})"
     if judged.equivalence is not None:
@@ -210,8 +211,7 @@ def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, s
     """The row of the difference: a factor where the scale of the metric is one."""
     mean, half_width = judged.difference.mean, judged.difference.half_width
     if judged.metric.scale != "difference":
-        odds = ", in odds" if judged.metric.scale == "log-odds" else ""
-        return f"{names[0]} to {names[1]}", f"{factor(mean, half_width)}{odds}"
+        return f"{names[0]} to {names[1]}", factor(mean, half_width, "the odds" * (judged.metric.scale == "log-odds"))
     limits = (None, None) if half_width is None else (mean - half_width, mean + half_width)
     return f"{names[0]} less {names[1]}", figure(Interval(mean, *limits), "difference", places)
 
@@ -229,9 +229,9 @@ def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, plac
     curves = [expected_best(side, metric.lower) for side in on_scale]
     count = 2
     while count <= min(map(len, curves)):
-        figures = (
-            f"{name} {plain(metric.back(curve[count - 1]), places)}" for name, curve in zip(names, curves, strict=True)
-        )
+        found = [metric.back(curve[count - 1]) for curve in curves]
+        figures = (f"{name} {plain(value, significant(value, places))}"
+                   for name, value in zip(names, found, strict=True))  # fmt: skip
         yield f"best of {count}", f"{', '.join(figures)} expected on validation"
         count *= 2
 

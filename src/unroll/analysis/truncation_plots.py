@@ -13,11 +13,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from unroll.analysis.comparison import digits
 from unroll.analysis.plots import INK, as_svg
 from unroll.analysis.reach import UNITS, Samples, distances, samples
 from unroll.analysis.study_plots import SIZE, Palette
 from unroll.analysis.trials import TRUNCATION, Study
+from unroll.metrics import digits
 
 SHADE = "#f3efe6"
 SHADES = LinearSegmentedColormap.from_list("ink", (SHADE, "#44403c"))
@@ -57,7 +57,8 @@ def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
 
 def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: str) -> None:
     """A cell's figure, and below it how many trials it is of."""
-    text = f"{value:.{min(digits(value), 3)}f}" if trials else "–"
+    figure = f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.{min(digits(value), 3)}f}"
+    text = figure if trials else "–"
     axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=8.5)
     if trials:
         axes.annotate(f"{trials} trial{'s' * (trials > 1)}", (x, y), xytext=(0, -10), textcoords="offset points",

@@ -11,6 +11,7 @@ from unroll.errors import BadInput
 
 COSTS = Path("outputs/costs")
 
+
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
     parser.add_argument("--course", type=Path, metavar="FILE", help="the experiments of this course, from one folder")
@@ -24,8 +25,8 @@ def run(options: Namespace) -> None:
 
     files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
     if options.costs and not options.costs.is_dir():
-        raise BadInput(f"--costs {options.costs} is not a folder; name one that unroll evaluate --costs wrote, or leave "
-                       "it out.")  # fmt: skip
+        raise BadInput(f"--costs {options.costs} is not a folder; name one that unroll evaluate --costs wrote, or "
+                       "leave it out.")  # fmt: skip
     print(compare_all(files, options.costs or COSTS, options.out, options.targets))
 
 

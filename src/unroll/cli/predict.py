@@ -8,6 +8,7 @@ from typing import Any
 
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
+from unroll.metrics import shown
 from unroll.outputs import to_json_line
 
 
@@ -31,4 +32,4 @@ def _plain(answer: dict[str, Any]) -> str:
     if "labels" in answer:
         pairs = zip(answer["tokens"], answer["labels"], strict=True)
         return " ".join(f"{token}/{label}" for token, label in pairs)
-    return f"{answer['prediction']:.4f}"
+    return shown(answer["prediction"])

@@ -63,8 +63,9 @@ def evaluate(
     if costs:
         train = PreparedData(next(iter(settings.values())), prepared).split("train")
         speeds = measure({arch: run for arch, (_, run) in firsts.items()}, train)
-        measured = {arch: marks[folder] for arch, (folder, _) in firsts.items()}
-        write_text(costs, to_json({arch: {"run": measured[arch], "tokens_per_second": speeds[arch]} for arch in speeds}))
+        fingerprints = {arch: marks[folder] for arch, (folder, _) in firsts.items()}
+        found = {arch: {"run": fingerprints[arch], "tokens_per_second": speeds[arch]} for arch in speeds}
+        write_text(costs, to_json(found))
     if out:
         write_text(out, to_json(results))
     tracker = tracking_here(next(iter(settings.values())), runs[0] / "config.yaml", tracking)

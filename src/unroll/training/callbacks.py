@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from unroll.history import HistoryFile
 from unroll.interruption import Interruption
+from unroll.metrics import shown
 from unroll.training.gradients import Gradients
 from unroll.training.trainable import Trainable, trainable
 
@@ -195,7 +196,7 @@ class Lines(Callback):
         module = trainable(pl_module)
         seconds = time.perf_counter() - self.start
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") == 1}
-        text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name.startswith("val/"))
+        text = "  ".join(f"{name} {shown(value)}" for name, value in figures.items() if name.startswith("val/"))
         rate = (module.tokens_seen - self.begin) / seconds
         print(f"{self.name}  {module.tokens_seen:,} tokens  {text}  {rate:,.0f} tokens/s", file=sys.stderr)
 
@@ -209,8 +210,8 @@ class TokenBar(RichProgressBar):
         rate = (module.tokens_seen - self.started[1]) / max(now - self.started[0], 1e-9)
         monitored = trainer.callback_metrics.get(module.monitor)
         share = min(1.0, module.tokens_seen / module.budget)
-        shown: dict[str, Any] = {"budget": f"{share:.0%}", "tokens/s": f"{rate:,.0f}"}
-        return shown | ({} if monitored is None else {module.monitor: f"{float(monitored):.4f}"})
+        bar: dict[str, Any] = {"budget": f"{share:.0%}", "tokens/s": f"{rate:,.0f}"}
+        return bar | ({} if monitored is None else {module.monitor: shown(float(monitored))})
 
     def _get_train_description(self, current_epoch: int) -> str:
         # Lightning would show the epoch of −2: the budget is in tokens, and how many epochs it takes is not set

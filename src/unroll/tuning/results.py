@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.errors import BadInput
+from unroll.metrics import shown
 from unroll.outputs import read_json, to_json, whole
 from unroll.tuning.job import Job, judged
 from unroll.tuning.slots import ERROR, EXCESS, Slot
@@ -51,7 +52,8 @@ class Result:
         lines = [f"{self.name}: {', '.join(ends)}", *self.spent()]
         for arch, slot in self.best.items():
             values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
-            lines.append(f"  {arch:10} validation {self.metric} {slot.value:.4f}  trial {slot.number}: {values}")
+            figure = f"{self.metric} {shown(slot.value or 0.0)}"
+            lines.append(f"  {arch:10} validation {figure}  trial {slot.number}: {values}")
         return "\n".join(lines)
 
     def spent(self) -> list[str]:

@@ -16,6 +16,7 @@ from unroll.config import StudySettings
 from unroll.errors import BadInput, ProcessLost
 from unroll.interruption import Interruption
 from unroll.launching import place
+from unroll.metrics import shown
 from unroll.outputs import refuse_others
 from unroll.tuning.job import JOB, Job, full_name, judged
 from unroll.tuning.results import ENDS, FILES, Result, is_written, results_of, states, write_results
@@ -255,7 +256,8 @@ class Progress:
         if not complete:
             return ""
         best = (max if self.study.maximize else min)(complete, key=lambda slot: slot.value or 0.0)
-        return f"best {self.metric} {best.value:.4f} ({' '.join(_short(*item) for item in best.values.items())})"
+        values = " ".join(_short(*item) for item in best.values.items())
+        return f"best {self.metric} {shown(best.value or 0.0)} ({values})"
 
 
 def _short(key: str, value: object) -> str:

@@ -34,6 +34,8 @@ from unroll.analysis.verdict.wording import (
     plain,
     reported,
     sentence,
+    share,
+    significant,
 )
 
 __all__ = [
@@ -71,6 +73,8 @@ __all__ = [
     "reported",
     "seeds_needed",
     "sentence",
+    "share",
+    "significant",
     "smallest_p",
     "welch",
 ]  # fmt: skip

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from unroll.analysis.verdict.difference import CLAIM, FEWEST, Interval, boschloo, smallest_p
 from unroll.analysis.verdict.effect import MOST
 from unroll.analysis.verdict.judgement import LEVEL, Judgement, Sample
-from unroll.metrics import Metric, Scale, exp
+from unroll.metrics import DECIMALS, Metric, Scale, exp
 
 Names = tuple[str, str]
 NOWHERE: dict[Scale, str] = {  # why a figure at the end of its range has no place
     "ratio": "which has no logarithm (solved: in the experiment's file compares counts instead)",
     "log-odds": "which has no odds without the number of items (run unroll evaluate again, which writes it)",
 }
-HUGE, DECIMALS = 1e9, 12  # from where on a number is written with an exponent
+HUGE = 1e9  # from where on a number is written with an exponent
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def figure(span: Interval, scale: Scale, digits: int) -> str:
 
 
 def significant(value: float, digits: int) -> int:
-    """Decimals of a figure above 0 that may be far smaller than those beside it: enough for two digits of it."""
-    return max(digits, 1 - math.floor(math.log10(value))) if 0 < value < 1 else digits
+    """Decimals of a figure that may be far smaller than those beside it: enough for two digits of it."""
+    return max(digits, 1 - math.floor(math.log10(abs(value)))) if 0 < abs(value) < 1 else digits
 
 
 def plain(value: float, digits: int) -> str:
@@ -104,14 +104,27 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.5f}" if text == f"{LEVEL:.3f}" else text  # on which side it is must show
 
 
-def factor(mean: float, half_width: float | None) -> str:
-    """A factor with its interval, from places: 3.10 times (2.20 to 4.40)."""
+def factor(mean: float, half_width: float | None, of: str = "") -> str:
+    """A factor with its interval, from places: 3.10 times (2.20 to 4.40).
+
+    Args:
+        mean: its logarithm.
+        half_width: of the interval of that; None or 0 for no interval.
+        of: what is multiplied, where that does not follow: 3.10 times the odds.
+    """
     middle, low, high = (exp(mean + end) for end in (0, -(half_width or 0), half_width or 0))
-    if math.isinf(middle):  # beyond what a number can be
-        return f"10 to the power of {mean / math.log(10):,.0f} times"
+    times = f"times {of}".rstrip()
+    if math.isinf(middle) or not middle:  # beyond what a number can be
+        return f"10 to the power of {mean / math.log(10):,.0f} {times}"
     places = decimals(2 if middle < 10 else 1 if middle < 100 else 0, max(high - middle, middle - low))
+    places = significant(middle, places)
     limits = f" ({plain(low, significant(low, places))} to {plain(high, places)})" if half_width else ""
-    return f"{plain(middle, places)} times{limits}"
+    return f"{plain(middle, places)} {times}{limits}"
+
+
+def share(value: float) -> str:
+    """A probability: two decimals, and as many more as keep it from being written as a certain 0 or 1."""
+    return f"{value:.{max(2, *(significant(end, 2) - 1 for end in (value, 1 - value)))}f}"
 
 
 def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) -> str:
@@ -131,7 +144,8 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
     times = factor(abs(difference.mean), difference.half_width)
     if metric.scale == "ratio":
         return f"the {compared} of {names[more]} is {times} that of {names[less]}{alike}"
-    means = [f"{side.mean:.{digits}f} for {name}" for side, name in zip((judged.a, judged.b), names, strict=True)]
+    means = [f"{plain(side.mean, significant(side.mean, digits))} for {name}"
+             for side, name in zip((judged.a, judged.b), names, strict=True)]  # fmt: skip
     return f"{compared} is {means[more]} and {means[less]}, odds {times} as high{alike}"
 
 
