@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from unroll.cli import main
+
+Refused = Callable[..., str]
 
 
 def test_config_shows_and_explains(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,3 +18,59 @@ def test_config_shows_and_explains(project: Path, capsys: pytest.CaptureFixture[
     assert "cell: lstm" in capsys.readouterr().out
     assert main(["config", "--explain"]) == 0
     assert "training.tokens (int): Budget" in capsys.readouterr().out
+
+
+def explained(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Lines of an explanation."""
+    capsys.readouterr()
+    assert main(["config", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("section", "lines"),
+    [
+        ("training", ["training.tokens (int): ", "training.optimizer.learning_rate (float): "]),
+        ("training.optimizer", ["training.optimizer.learning_rate (float): "]),
+        ("recurrent", ["recurrent.hidden_size (int): "]),
+        ("data", ["data.min_count (int): ", "data.split.train (float): "]),
+        ("archs", ["archs.NAME.KEY: "]),
+        ("study", ["trials (int | None): "]),
+        ("pruner", ["pruner.reduction (int): "]),
+        ("space", ["space.KEY.choices "]),
+    ],
+)
+def test_a_section_is_explained_alone(
+    section: str, lines: list[str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = explained(capsys, "--explain", section)
+    assert set(shown) < set(explained(capsys, "--explain"))
+    keys = [line.strip() for line in shown if line.startswith("  ")]
+    assert [line for line in lines if not any(key.startswith(line) for key in keys)] == []
+    below = "" if section == "study" else section  # whose settings have no section before their names
+    assert all(key.startswith(below) for key in keys)
+
+
+def test_a_section_is_explained_with_its_defaults(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = "\n".join(explained(capsys, "--explain"))
+    for key, default in {
+        "training.tokens": "500000", "training.optimizer.name": "adamw", "training.batch_tokens": "null",
+        "recurrent.hidden_size": "128", "data.roles": "{}", "tracking.name": "mlflow", "arch.cell": "lstm", "seed": "0",
+        "judged_by": "null", "pruner.startup_trials": "4", "storage": "sqlite:///studies/optuna.db",
+    }.items():  # fmt: skip
+        assert re.search(rf"^  {re.escape(key)} \(.*\): .* Default: {re.escape(default)}\.$", shown, re.MULTILINE), key
+    for key in ("experiment", "data.train", "task.name", "arch.order", "arch.kernel_width", "question"):
+        lines = [line for line in shown.splitlines() if line.startswith(f"  {key} (")]
+        assert lines
+        assert not any("Default:" in line for line in lines)
+
+
+def test_an_unknown_section_is_refused_with_those_that_there_are(project: Path, refused: Refused) -> None:
+    message = refused("config", "--explain", "trainin")
+    assert "'trainin' (did you mean training?)" in message
+    assert "training.optimizer" in message
+    assert "sampler" in message
+
+
+def test_settings_are_not_explained(project: Path, refused: Refused) -> None:
+    assert "no settings" in refused("config", "--explain", "training", "experiment=tagging")

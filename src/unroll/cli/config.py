@@ -11,7 +11,9 @@ from unroll.errors import BadInput
 
 def add_arguments(parser: Parser) -> None:
     add_settings(parser)
-    parser.add_argument("--explain", action="store_true", help="explain every setting")
+    parser.add_argument(
+        "--explain", nargs="?", const="", metavar="SECTION", help="explain every setting, or those of one section"
+    )
     parser.add_argument("--course", type=Path, metavar="FILE", help="resolve every run of a course")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --course writes (outputs/configs)")
 
@@ -21,10 +23,10 @@ def run(options: Namespace) -> None:
 
     if (options.out and not options.course) or (options.course and options.settings):
         raise BadInput("--out goes with --course, and settings do not.")
-    if options.explain:
-        print(config.explain())
-        print("\nA study, in conf/study/NAME.yaml:\n")
-        print(config.explain(config.StudyConfig))
+    if options.explain is not None:
+        if options.settings or options.course:
+            raise BadInput("--explain takes one SECTION, such as training, and no settings.")
+        print(config.explain(options.explain or None))
     elif options.course:
         config.resolve(options.course, options.out or Path("outputs/configs"))
     else:

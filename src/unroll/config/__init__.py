@@ -18,9 +18,10 @@ from unroll.config.compose import (
 )
 from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
-from unroll.config.explanation import explain, sections
+from unroll.config.explanation import sections
 from unroll.config.file import read
 from unroll.config.places import check_files, load_data_here, load_here, load_study_here
+from unroll.config.reference import explain
 from unroll.config.schema import Config, TrackingConfig
 from unroll.config.studies import StudySettings, compose_study, compose_study_from, load_study, studies
 from unroll.config.study import StudyConfig

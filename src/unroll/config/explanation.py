@@ -1,38 +1,14 @@
-"""Every setting by its dotted name, and all of them in words."""
+"""Every setting by its dotted name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import reduce
-from operator import or_
-from types import UnionType
-from typing import Any, Union, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from unroll.config.architectures import SharedConfig
 from unroll.config.schema import Config
-
-ARCHS = (
-    "archs.NAME.KEY: What arch=NAME has in place of the experiment's own KEY, such as archs: {irnn: {training: "
-    "{clip_norm: 0.1}}}; training and recurrent settings, but for those that must be equal in a comparison."
-)
-
-
-def explain(kind: type[BaseModel] = Config) -> str:
-    """Every field with its type and its sentence, a line each."""
-    lines = []
-    shared: list[tuple[str, type[BaseModel]]] = [("recurrent", SharedConfig)] if kind is Config else []
-    for name, model in [*sections(kind, ""), *shared]:
-        lines.append(f"{name or 'top level'}: {(model.__doc__ or '').strip().splitlines()[0]}")
-        for key, field in fields(name, model):
-            shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(_plain(field.annotation)))
-            if "Config" not in shape:
-                lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}")
-    if kind is Config:
-        lines += ["archs: Settings of one architecture, in the file of an experiment alone.", f"  {ARCHS}"]
-    return "\n".join(lines)
 
 
 def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
@@ -56,16 +32,6 @@ def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[Base
         inner = f"{key}.KEY" if getattr(field.annotation, "__origin__", None) is dict else key
         for part in _models(field.annotation):
             yield from sections(part, f"{name}.{inner}".lstrip("."))
-
-
-def _plain(annotation: Any) -> Any:
-    """A type without its bounds, which pydantic keeps within it."""
-    inner = getattr(annotation, "__args__", ())
-    if hasattr(annotation, "__metadata__"):
-        return _plain(annotation.__origin__)
-    if get_origin(annotation) in (Union, UnionType):
-        return reduce(or_, map(_plain, inner))
-    return list[_plain(inner[0])] if getattr(annotation, "__origin__", None) is list else annotation  # type: ignore[misc]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
