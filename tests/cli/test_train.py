@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from unroll import preparation
 from unroll.cli import main
@@ -184,3 +187,59 @@ def test_a_column_of_nothing_but_one_label_is_named(project: Path, refused: Refu
     assert main(["data", "add", "mine.conll"]) == 0
     message = refused("train", "experiment=tagging", "data=mine", "~data.reader.probe", "tracking=none")
     assert "is 'O' (data.reader.label_column=-1)" in message
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """What a folder has."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_finished_run_of_other_settings_is_not_replaced(small: Small, project: Path, refused: Refused) -> None:
+    Path("lstm.yaml").write_text(small("tagging", "lstm").dump(), encoding="utf-8")
+    assert main(["train", "--config", "lstm.yaml", "--out", "runs/a"]) == 0
+    before = written(Path("runs/a"))
+    others = {
+        "tagging/lstm-0; name": small("tagging", "gru"),
+        "tagging/lstm-0 with training.tokens=2000, not 3000": small("tagging", "lstm", "training.tokens=3000"),
+    }
+    for told, other in others.items():
+        Path("other.yaml").write_text(other.dump(), encoding="utf-8")
+        message = refused("train", "--config", "other.yaml", "--out", "runs/a")
+        assert "runs/a is the finished run" in message
+        assert told in message
+        assert "--out" in message
+        assert written(Path("runs/a")) == before
+    assert main(["train", "--config", "lstm.yaml", "--out", "runs/a"]) == 0  # the same run again, as ever
+    assert written(Path("runs/a")) == before
+    shutil.rmtree("runs/a")  # as DVC does before it runs a stage again
+    assert main(["train", "--config", "other.yaml", "--out", "runs/a"]) == 0
+    assert written(Path("runs/a")) != before
+
+
+def test_a_run_whose_settings_are_lost_can_be_trained_again(small: Small, project: Path) -> None:
+    Path("lstm.yaml").write_text(small("tagging", "lstm").dump(), encoding="utf-8")
+    assert main(["train", "--config", "lstm.yaml", "--out", "a"]) == 0
+    before = written(Path("a"))
+    Path("a/config.yaml").write_text("", encoding="utf-8")
+    assert main(["train", "--config", "lstm.yaml", "--out", "a"]) == 0
+    assert written(Path("a")) == before
+
+
+def test_settings_that_change_no_result_make_no_other_run(small: Small, project: Path) -> None:
+    for seconds in (5, 6):
+        more = (f"training.checkpoint_seconds={seconds}", "training.precision=auto")
+        Path("lstm.yaml").write_text(small("tagging", "lstm", *more).dump(), encoding="utf-8")
+        assert main(["train", "--config", "lstm.yaml", "--out", "a"]) == 0
+
+
+def test_a_stage_of_dvc_may_be_run_with_other_settings(small: Small, project: Path) -> None:
+    """DVC removes what a stage has written before it runs the stage again."""
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+    stage = {"cmd": "python -m unroll.cli train --config run.yaml --out a", "deps": ["run.yaml"], "outs": ["a"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}), encoding="utf-8")
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], env=environment, check=True)
+    for arch in ("lstm", "gru"):
+        Path("run.yaml").write_text(small("tagging", arch).dump(), encoding="utf-8")
+        done = subprocess.run(["dvc", "repro"], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert yaml.safe_load(Path("a/config.yaml").read_text(encoding="utf-8"))["arch"]["name"] == arch

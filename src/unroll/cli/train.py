@@ -39,6 +39,7 @@ def run(options: Namespace) -> None:
     from unroll.experiment.trained import read_facts
 
     out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(settings, prepared)
+    experiment.refuse_another(experiment.with_precision(settings), out)
     with _no_folder_left(out.parent):
         figures = experiment.train(settings, prepared, out, options.accept_code_change)
     if place().rank == 0:

@@ -288,10 +288,13 @@ class Config(Section):
         """Plain YAML from which the same settings are read again."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
-    def digest(self) -> str:
-        """SHA-256 of what decides the result: not how it is tracked or judged, nor how a stopped run may continue."""
-        settings = {"devices", "checkpoint_seconds"}
-        content = self.model_dump(
-            mode="json", exclude={"solved": True, "judged_by": True, "tracking": True, "training": settings}
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result: not how it is tracked or judged, nor how a stopped run may continue."""
+        free = {"devices", "checkpoint_seconds"}
+        return self.model_dump(
+            mode="json", exclude={"solved": True, "judged_by": True, "tracking": True, "training": free}
         )
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the result."""
+        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()

@@ -3,11 +3,11 @@
 from unroll.experiment.building import build_task, evaluation_loader, loaders
 from unroll.experiment.evaluation import evaluate, evaluate_task
 from unroll.experiment.tracked import Pruned, sync
-from unroll.experiment.trained import Trained, tensors
-from unroll.experiment.training import adhoc_name, finished, train
+from unroll.experiment.trained import Trained, refuse_another, tensors
+from unroll.experiment.training import adhoc_name, finished, train, with_precision
 from unroll.experiment.working import Busy
 
 __all__ = [
     "Busy", "Pruned", "Trained", "adhoc_name", "build_task", "evaluate", "evaluate_task", "evaluation_loader",
-    "finished", "loaders", "sync", "tensors", "train",
+    "finished", "loaders", "refuse_another", "sync", "tensors", "train", "with_precision",
 ]  # fmt: skip

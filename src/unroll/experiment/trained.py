@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from unroll.config import Config, load
+from unroll.config.section import plain
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_task
@@ -128,6 +130,42 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except MISREAD:
         raise BadInput(f"{path} is damaged, or of another version of unroll; {remedy}.") from None
     return facts
+
+
+def refuse_another(config: Config, out: Path) -> None:
+    """Refuse to train where a finished run of other settings stands, which would be lost.
+
+    DVC removes the outputs of a stage before it runs it, so that a stage finds none.
+
+    Args:
+        config: settings of the run that is to be trained, with the precision of this machine.
+        out: its folder.
+
+    Raises:
+        BadInput: there is such a run.
+    """
+    try:
+        there, _ = load(out / "config.yaml"), read_facts(out)
+    except BadInput:  # nothing, or nothing that can be used
+        return
+    if there.digest() == config.digest():
+        return
+    what = there.name
+    if what == config.name:
+        key, before, now = next(_different(there.decisive(), config.decisive()))
+        what = f"{what} with {key}={plain(before)}, not {plain(now)}"
+    raise BadInput(f"{out} is the finished run {what}; name another folder with --out, or delete this one first, if "
+                   f"{config.name} is to stand in its place.")  # fmt: skip
+
+
+def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Settings that differ: their dotted names with the value of each side."""
+    for key in a | b:
+        before, now, name = a.get(key), b.get(key), f"{prefix}{key}"
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _different(before, now, f"{name}.")
+        elif before != now:
+            yield name, before, now
 
 
 def tensors(task: Task) -> dict[str, Tensor]:

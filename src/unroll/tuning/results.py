@@ -136,6 +136,21 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         draw(folder)
 
 
+def refuse_another(job: Job, out: Path) -> None:
+    """Refuse to write where another study stands.
+
+    Raises:
+        BadInput: there is one.
+    """
+    try:
+        there = str(read_json(out / "study.json", "")["name"]).rpartition("-")[0]  # without its digest
+    except (BadInput, KeyError):  # nothing, or nothing that can be used
+        return
+    if there != job.settings.study.name:
+        raise BadInput(f"{out} is the study {there}; name another folder with --out, or delete this one first, if "
+                       f"{job.settings.study.name} is to stand in its place.")  # fmt: skip
+
+
 def is_written(job: Job, out: Path) -> bool:
     """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
     path, seeds = out / "study.json", job.settings.study.retrain.seeds

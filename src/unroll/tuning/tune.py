@@ -19,7 +19,7 @@ from unroll.launching import place
 from unroll.metrics import shown
 from unroll.outputs import refuse_others
 from unroll.tuning.job import JOB, Job, full_name, judged
-from unroll.tuning.results import ENDS, FILES, Result, is_written, results_of, states, write_results
+from unroll.tuning.results import ENDS, FILES, Result, is_written, refuse_another, results_of, states, write_results
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
@@ -54,6 +54,7 @@ def tune(
     job = _job(settings, prepared)
     out = out or Path("outputs/adhoc") / job.name
     refuse_others(out, FILES)
+    refuse_another(job, out)
     if not is_written(job, out):
         job.space.check()  # before there is a study of it
     study = job.open()
