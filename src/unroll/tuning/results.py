@@ -142,13 +142,18 @@ def refuse_another(job: Job, out: Path) -> None:
     Raises:
         BadInput: there is one.
     """
-    try:
-        there = str(read_json(out / "study.json", "")["name"]).rpartition("-")[0]  # without its digest
-    except (BadInput, KeyError):  # nothing, or nothing that can be used
-        return
-    if there != job.settings.study.name:
+    there = written_name(out).rpartition("-")[0]  # without its digest
+    if there not in ("", job.settings.study.name):
         raise BadInput(f"{out} is the study {there}; name another folder with --out, or delete this one first, if "
                        f"{job.settings.study.name} is to stand in its place.")  # fmt: skip
+
+
+def written_name(out: Path) -> str:
+    """Name, with its digest, of the study that a folder has the results of; empty where it has none to be read."""
+    try:
+        return str(read_json(out / "study.json", "unroll tune writes it again")["name"])
+    except (BadInput, KeyError):
+        return ""
 
 
 def is_written(job: Job, out: Path) -> bool:

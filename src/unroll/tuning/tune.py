@@ -19,7 +19,17 @@ from unroll.launching import place
 from unroll.metrics import shown
 from unroll.outputs import refuse_others
 from unroll.tuning.job import JOB, Job, full_name, judged
-from unroll.tuning.results import ENDS, FILES, Result, is_written, refuse_another, results_of, states, write_results
+from unroll.tuning.results import (
+    ENDS,
+    FILES,
+    Result,
+    is_written,
+    refuse_another,
+    results_of,
+    states,
+    write_results,
+    written_name,
+)
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
@@ -60,7 +70,9 @@ def tune(
     study = job.open()
     begun = study.left()
     if begun:
-        _tell_of_others(job, study)
+        if not study.slots():
+            _check_beginning(job, out)
+            _tell_of_others(job, study)
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
@@ -83,10 +95,23 @@ def _job(settings: StudySettings, prepared: Path | None) -> Job:
     return replace(unnamed, name=full_name(unnamed))
 
 
+def _check_beginning(job: Job, out: Path) -> None:
+    """Look for what stands of a study of which the database has nothing, since it was lost or is another one.
+
+    Raises:
+        BadInput: there are finished trials, which others would replace.
+    """
+    lost = f"Optuna's database {job.settings.study.storage} has no trials of {job.name}"
+    if count := len(list(job.folder.glob("*/run.json"))):
+        raise BadInput(f"{lost}, but {job.folder} has {count} finished ones, which others would replace; put the "
+                       f"database back, or delete {job.folder} to start from the first trial.")  # fmt: skip
+    if written_name(out) == job.name:
+        print(f"unroll: {lost}, whose results are in {out}; it starts again from its first trial, and its results will "
+              "replace those.", file=sys.stderr)  # fmt: skip
+
+
 def _tell_of_others(job: Job, study: Study) -> None:
     """Say so where the study was another one before, whose trials are none of this one's."""
-    if study.slots():
-        return
     if others := study.others():
         what = "is of another space" if len(others) == 1 else "are of other spaces"
         print(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
