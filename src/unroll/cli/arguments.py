@@ -26,7 +26,9 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
     parser = _parser(verbs, words)
     options, rest = parser.parse_known_args(words)
     # argparse takes settings on one side of an option only; those on the other side are left over
-    if any(word.startswith("-") or "=" not in word for word in rest) or (rest and "settings" not in options):
+    if any(word.startswith("-") or not ("=" in word or word.startswith("~")) for word in rest) or (
+        rest and "settings" not in options
+    ):
         hint = f"; {options.hint}" if "hint" in options else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,14 +13,14 @@ from pydantic import BaseModel, ValidationError
 from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
-from unroll.config.explanation import keys
 from unroll.config.file import read, with_sections
-from unroll.config.messages import GROUPS, explain_error, first_sentence, line_of, no_setting
-from unroll.config.overrides import for_hydra
+from unroll.config.hydra import composed
+from unroll.config.messages import GROUPS, explain_error
+from unroll.config.origin import Origin, Source
+from unroll.config.overrides import apply, choices, for_hydra, split
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
-from unroll.errors import BadInput, no_such
-from unroll.names import fault
+from unroll.errors import BadInput
 
 CONF = Path("conf")
 S = TypeVar("S", bound=BaseModel)
@@ -38,10 +37,8 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         BadInput: an unknown key or choice, an impossible value or pair.
     """
     settings = unfinished(overrides, conf)
-    path, own = conf / "experiment" / f"{settings['experiment']}.yaml", ["archs", str(settings["arch"].get("name"))]
-    has_own = own[1] in read(path).get("archs", {})
-    origin = [*overrides, f"{path}, line {line_of(path, own)}"] if has_own else overrides
-    run = finished(settings, " ".join(origin))
+    given = {split(word)[0] for word in overrides}.difference(GROUPS)  # a group is chosen, and given no setting
+    run = finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
         raise BadInput(
@@ -61,66 +58,41 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
         BadInput: an unknown key or choice.
     """
     check_root(conf)
-    chosen = _choices(overrides, conf)
+    chosen = choices(overrides, conf)
     path = conf / "experiment" / f"{chosen['experiment']}.yaml"
     question(chosen["experiment"], conf)
-    settings = _composed(overrides, conf)
+    project_defaults(conf)  # of this file Hydra's own errors name neither the place nor a remedy
+    files, words = sources(chosen, conf), [*overrides]
+    settings = composed(for_hydra(words), files, conf)
     differing = differences(settings.get("archs", {}), path, conf).get(chosen.get("arch", settings["arch"]["name"]))
     if differing:  # composed again, so that the command line, which comes last, has the last word
-        settings = _composed([f"{key}={json.dumps(value)}" for key, value in differing.items()] + [*overrides], conf)
+        words = [f"{key}={json.dumps(value)}" for key, value in differing.items()] + words
+        settings = composed(for_hydra(words), files, conf)
+    apply(settings, words, " ".join(overrides))
     settings.pop("archs", None)
     settings["experiment"] = chosen["experiment"]
     settings.pop("question")  # asked by the experiment; a run is the same whatever the words
-    return settings
+    public_settings: dict[str, Any] = in_settings(settings, public)
+    return public_settings
 
 
-def _composed(overrides: Sequence[str], conf: Path) -> dict[str, Any]:
-    """What Hydra makes of the files and the overrides, the later of which win."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
+    """Files that a run is composed of, those that count first.
 
-    project_defaults(conf)  # of this file Hydra's own errors name neither the place nor a remedy
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            composed = hydra_compose("config", [_readable(text) for text in for_hydra(overrides)])
-            content = OmegaConf.to_container(composed, resolve=True)
-    except yaml.MarkedYAMLError as error:
-        raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(first_sentence(str(error), overrides)) from None
-    assert isinstance(content, dict)
-    settings: dict[str, Any] = in_settings({str(key): value for key, value in content.items()}, public)
-    return settings
+    Args:
+        chosen: choice of each group on the command line, the experiment among them.
+        conf: folder of the YAML files.
+    """
+    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
+    defaults = [*project_defaults(conf)["defaults"], *(read(path).get("defaults") or [])]
+    pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
+    files = {str(key).rpartition("/")[2]: str(name) for key, name in pairs} | dict(chosen)
+    inner = [Source(conf / group / f"{files[group]}.yaml", section=group) for group in GROUPS[1:] if group in files]
+    own = [Source(path, ("archs", files.get("arch", "")), is_own=True), Source(path, is_own=True)]
+    return [*own, *(source for source in inner if source.path.is_file()), Source(conf / "config.yaml")]
 
 
-def _readable(override: str) -> str:
-    """An override as Hydra reads it: a text with characters that its grammar lacks, as ~, # or ü, is quoted."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    key, _, value = override.partition("=")
-    if value.startswith(("'", '"', "[", "{")):
-        return override
-    try:
-        OverridesParser.create().parse_override(override)
-    except HydraException:
-        escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), value)
-        return f"{key}='{escaped}'"
-    return override
-
-
-def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
-    """File and line of what is not YAML."""
-    mark = error.problem_mark
-    return f"{conf / Path(mark.name).relative_to(conf.resolve())}, line {mark.line + 1}" if mark else str(conf)
-
-
-def finished(settings: dict[str, Any], origin: str) -> Config:
+def finished(settings: dict[str, Any], origin: str | Origin) -> Config:
     """Check composed settings.
 
     Args:
@@ -134,7 +106,7 @@ def finished(settings: dict[str, Any], origin: str) -> Config:
     return check({**{key: value for key, value in settings.items() if key != "recurrent"}, "arch": arch}, origin)
 
 
-def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str) -> dict[str, Any]:
+def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str | Origin) -> dict[str, Any]:
     """Settings of an architecture: what its kind of network shares with others, unless its own file differs.
 
     Raises:
@@ -234,7 +206,7 @@ def load_data(path: Path) -> DataConfig:
     return check_section(DataConfig, read(path), path)
 
 
-def check(content: dict[str, Any], origin: str | Path) -> Config:
+def check(content: dict[str, Any], origin: str | Path | Origin) -> Config:
     """Check plain settings.
 
     Args:
@@ -247,7 +219,7 @@ def check(content: dict[str, Any], origin: str | Path) -> Config:
     return check_section(Config, content, origin)
 
 
-def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
+def check_section(kind: type[S], content: Any, origin: str | Path | Origin) -> S:
     """Check plain settings of one kind.
 
     Args:
@@ -262,35 +234,3 @@ def check_section(kind: type[S], content: Any, origin: str | Path) -> S:
         return kind.model_validate(in_settings(content, without_secrets))
     except ValidationError as error:
         raise BadInput(explain_error(error, origin, kind)) from None
-
-
-def _choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
-    """Choice of each group that is overridden.
-
-    Raises:
-        BadInput: an override is not ``key=value``, a key is unknown, a file is missing, or no experiment is named.
-    """
-    chosen: dict[str, str] = {}
-    known = sorted(keys())
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals and not key.startswith("~"):
-            raise BadInput(f"{override!r} is not a setting; write key=value, such as arch=lstm.")
-        key = key.lstrip("+~")
-        if key in GROUPS:
-            files = sorted(path.stem for path in (conf / key).glob("*.yaml"))
-            if value not in files:
-                raise no_such(key, value, files)
-            if reason := fault(value):
-                raise BadInput(f"{conf / key / value}.yaml cannot be chosen by its name: {reason}.")
-            chosen[key] = value
-        elif key.startswith("arch.") and key.removeprefix("arch.") in SharedConfig.model_fields:
-            raise BadInput(f"{key} is shared by architectures; write recurrent.{key.removeprefix('arch.')}=….")
-        elif key.rpartition(".")[0] in ("arch.cell_arguments", "data.reader", "data.roles"):
-            continue  # of a cell, a reader or a task, which are known once all is composed
-        elif key not in known and key not in {name.rpartition(".")[0] for name in known}:
-            raise BadInput(f"{no_setting(key, known)}; see unroll config --explain.")
-    if "experiment" not in chosen:
-        files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
-        raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
-    return chosen

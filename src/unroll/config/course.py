@@ -8,7 +8,7 @@ from typing import Any
 
 from unroll.config.compose import CONF, check, compose, dump_data, question
 from unroll.config.file import read
-from unroll.config.messages import line_of
+from unroll.config.origin import line_of
 from unroll.config.schema import Config
 from unroll.config.section import plain
 from unroll.config.studies import compose_study, studies

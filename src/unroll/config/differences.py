@@ -14,7 +14,8 @@ from pydantic import ValidationError, create_model
 from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig, cell_arguments
 from unroll.config.explanation import keys, sections
 from unroll.config.file import read
-from unroll.config.messages import explain_error, line_of
+from unroll.config.messages import explain_error
+from unroll.config.origin import line_of
 from unroll.config.schema import Config
 from unroll.config.section import Section
 from unroll.errors import BadInput, nearest

@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
+from unroll.config.origin import Origin, Source, line_of
 from unroll.config.section import plain
 from unroll.data.readers import READERS
-from unroll.errors import nearest, no_such
+from unroll.errors import BadInput, nearest, no_such
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -43,20 +43,40 @@ def first_sentence(message: str, overrides: Sequence[str]) -> str:
     return f"{line}; correct the settings ({' '.join(overrides)})."
 
 
-def explain_error(error: ValidationError, origin: str | Path, kind: type[BaseModel], prefix: str = "") -> str:
-    """One sentence for the first error; an unknown key comes before the missing one that was probably meant."""
+def explain_error(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str = "") -> str:
+    """One sentence for the first error; an unknown key comes before the missing one that was probably meant.
+
+    Args:
+        error: what is wrong.
+        origin: where the settings come from.
+        kind: of the section that was checked.
+        prefix: of its keys.
+    """
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = _place(first)
+    if isinstance(origin, Origin):
+        return origin.located(_sentence(error, origin, kind, prefix), prefix + ".".join(_place(first)))
+    return _sentence(error, origin, kind, prefix)
+
+
+def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str) -> str:
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    place, source = _place(first), origin
     if isinstance(origin, Path):
         origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)
-    key = prefix + ".".join(place)
+    elif isinstance(origin, Origin):
+        origin = origin.text
+    key = (prefix + ".".join(place)).rstrip(".")
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
         if len(place) == 3 and place[:2] == ["data", "reader"]:
-            return _no_option(str(first["loc"][2]), place[2], str(origin))
+            return _no_option(str(first["loc"][2]), place[2], origin, source)
+        if key in siblings:
+            section = key.rpartition(".")[0]
+            name = first["loc"][-2]
+            return f"{key} is a setting of another {section}, not of {section}={name}; leave it out ({origin})."
         return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
-    if place[-1:] == ["reader"] and isinstance(first["input"], str):
-        return f"{key}={first['input']}: a reader has a name and options; write {{name: {first['input']}}} ({origin})."
+    if place[-1:] == ["reader"] and isinstance(first["input"], str | list):
+        return f"{no_reader(key, first['input'])} ({origin})."
     if first["type"] == "union_tag_not_found":
         choices = f", one of {', '.join(READERS)}" if place == ["data", "reader"] else ""
         return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}{choices}."
@@ -92,25 +112,43 @@ def no_setting(key: str, known: Iterable[str]) -> str:
     return f"There is no setting {key!r}{nearest(key, list(known))}"
 
 
-def _no_option(reader: str, option: str, origin: str) -> str:
-    """What is wrong with an option of another reader, perhaps of the one that the experiment's own corpus has."""
+def refuse_one_for_several(sources: Iterable[Source]) -> None:
+    """Refuse one value, or a list, where a file must have a section.
+
+    Raises:
+        BadInput: with the first such value, and its place.
+    """
+    inner = {key.rpartition(".")[0]: key for key in keys() if "." in key}  # a section, and a key in it
+    for source in sources:
+        for section, key in inner.items():
+            value = source.value_of(section)
+            if value is None or isinstance(value, dict):
+                continue
+            place = source.place_of(section) or source.path
+            if section == "data.reader":
+                raise BadInput(f"{no_reader(section, value)} ({place}).")
+            raise BadInput(f"{no_section(section, plain(value), key)} ({place}).")
+
+
+def no_section(section: str, value: str, key: str) -> str:
+    """What is wrong with one value where there are several settings, such as ``key``."""
+    return f"{section}={value}: {{key: value}} is due, such as {{{key.rpartition('.')[2]}: …}}"
+
+
+def no_reader(key: str, value: object) -> str:
+    """What is wrong with a value that is no reader: its name alone, perhaps in a list."""
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    name = only if isinstance(only, str) else "…"
+    return f"{key}={plain(value)}: a reader has a name and options; write {{name: {name}}}"
+
+
+def _no_option(reader: str, option: str, origin: str, source: str | Path | Origin) -> str:
+    """What is wrong with an option that a reader lacks: a mistake, or left over from the experiment's own corpus."""
     options = [field.name for field in fields(READERS[reader])] if reader in READERS else []  # type: ignore[arg-type]  # all are dataclasses
-    return (f"data.reader.name={reader} has no option {option!r}{nearest(option, options)} ({origin}); take it away "
-            f"with ~data.reader.{option}.")  # fmt: skip
-
-
-def line_of(path: Path, place: Sequence[str]) -> int:
-    """Line of a setting in its file, or of the section that should have it."""
-    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
-    for part in place:
-        if isinstance(node, yaml.SequenceNode):
-            node = node.value[int(part)]
-        elif isinstance(node, yaml.MappingNode):
-            pairs = {key.value: (key, value) for key, value in node.value}
-            if part not in pairs:
-                break
-            line, node = pairs[part][0].start_mark.line + 1, pairs[part][1]
-    return line
+    key = f"data.reader.{option}"
+    is_left_over = isinstance(source, Origin) and not source.gives(key)
+    remedy = f"take it away with ~{key}" if is_left_over else f"it has {', '.join(options) or 'none'}"
+    return f"data.reader.name={reader} has no option {option!r}{nearest(option, options)} ({origin}); {remedy}."
 
 
 def _place(error: ErrorDetails) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from unroll.config.compose import CONF, check, check_section, load, load_data
 from unroll.config.corpus import DataConfig
 from unroll.config.file import Pairs, parsed, read
-from unroll.config.messages import line_of
+from unroll.config.origin import line_of
 from unroll.config.schema import Config
 from unroll.config.studies import StudySettings, load_study, study_defaults
 from unroll.config.study import ChoiceConfig, StudyConfig

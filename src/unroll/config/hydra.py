@@ -1,0 +1,84 @@
+"""The one door to Hydra: files composed, and values of the command line read by its grammar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from unroll.config.messages import first_sentence, refuse_one_for_several
+from unroll.config.origin import Source
+from unroll.errors import BadInput
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Override
+
+
+def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> dict[str, Any]:
+    """What Hydra makes of files and overrides, the later of which win.
+
+    Args:
+        words: overrides, as Hydra reads them.
+        sources: the files, for messages.
+        conf: their folder.
+
+    Raises:
+        BadInput: a file is bad, or does not go with another.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            content = OmegaConf.to_container(compose("config", [*words]), resolve=True)
+    except yaml.MarkedYAMLError as error:
+        raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
+    except InterpolationResolutionError as error:
+        raise BadInput(f"{error.full_key}: ${{…}} refers to what is not there; write the value itself "
+                       f"({' '.join(words)}).") from None  # fmt: skip
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+        refuse_one_for_several(sources)
+        raise BadInput(first_sentence(str(error), words)) from None
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
+    """File and line of what is not YAML."""
+    mark = error.problem_mark
+    return f"{conf / Path(mark.name).relative_to(conf.resolve())}, line {mark.line + 1}" if mark else str(conf)
+
+
+def readable(key: str, value: str) -> str:
+    """An override as Hydra reads it: a text with characters that its grammar lacks, as ~, # or ü, is quoted."""
+    word = f"{key}={value}"
+    if value.startswith(("'", '"', "[", "{")) or parsed(word) is not None:
+        return word
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), value)
+    return f"{key}='{escaped}'"
+
+
+def parsed(word: str) -> Override | None:
+    """An override; None if it is not one by Hydra's grammar."""
+    from hydra.errors import HydraException
+
+    try:
+        return _parser().parse_override(word)
+    except HydraException:
+        return None
+
+
+@cache
+def _parser() -> OverridesParser:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()

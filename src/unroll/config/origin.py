@@ -1,0 +1,103 @@
+"""Where a setting stands, for messages: a word of the command line, or a line of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.config.file import read
+
+KEY = re.compile(r"(?<![\w.])[a-z]\w*(?:\.\w+)+")  # a setting in a sentence
+HINT = re.compile(r"\(did you mean [^)]*\?\)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that has settings of a run.
+
+    Args:
+        path: the file.
+        above: names above them in the file.
+        section: what they are settings of: ``data`` for a file of ``conf/data``, which does not say so itself.
+        is_own: whether it is the experiment's, and so may set a key that a message names beside the one at fault.
+    """
+
+    path: Path
+    above: tuple[str, ...] = ()
+    section: str = ""
+    is_own: bool = False
+
+    def place_of(self, key: str) -> str | None:
+        """File and line of a setting; None if it does not stand there, or is a section of several."""
+        value = self.value_of(key)
+        if value is None or isinstance(value, dict):
+            return None
+        return f"{self.path}, line {line_of(self.path, self._names(key))}"
+
+    def value_of(self, key: str) -> Any:
+        """The value of a setting; None if it does not stand there."""
+        if self.section and not key.startswith(f"{self.section}."):
+            return None
+        content: Any = read(self.path)
+        for name in self._names(key):
+            content = content.get(name) if isinstance(content, dict) else None
+        return content
+
+    def _names(self, key: str) -> list[str]:
+        return [*self.above, *key.removeprefix(f"{self.section}.").split(".")]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where composed settings come from.
+
+    Args:
+        text: what a person gave.
+        given: keys of the settings in it.
+        sources: files that have other settings, those that count first.
+    """
+
+    text: str
+    given: Collection[str]
+    sources: Sequence[Source] = ()
+
+    def gives(self, key: str) -> bool:
+        """Whether a person gave a setting, or a section with it."""
+        return any(f"{key}.".startswith(f"{own}.") for own in self.given)
+
+    def located(self, sentence: str, key: str) -> str:
+        """A sentence that has the text in parentheses, with the places of what it is about and nobody typed.
+
+        Args:
+            sentence: the message.
+            key: the setting at fault; empty if there is no single one.
+        """
+        own = [source for source in self.sources if source.is_own]
+        found = [self._place(key, self.sources)] if key else []
+        found += [self._place(name, own) for name in KEY.findall(HINT.sub("", sentence))]
+        places = "; ".join(dict.fromkeys(filter(None, found)))
+        return sentence.replace(f"({self.text})", f"({self.text}; {places})", 1) if places else sentence
+
+    def _place(self, key: str, sources: Sequence[Source]) -> str | None:
+        """Where a setting stands that nobody typed."""
+        found = (source.place_of(key) for source in sources)
+        return None if self.gives(key) else next(filter(None, found), None)
+
+
+def line_of(path: Path, place: Sequence[str]) -> int:
+    """Line of a setting in its file, or of the section that should have it."""
+    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
+    for part in place:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[int(part)]
+        elif isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                break
+            line, node = pairs[part][0].start_mark.line + 1, pairs[part][1]
+    return line

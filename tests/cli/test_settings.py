@@ -1,0 +1,195 @@
+"""Settings on the command line: what may be written, and one sentence in our own words for what may not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unroll.cli import main
+
+Refused = Callable[..., str]
+HYDRA = re.compile("[Cc]ould not|No match|defaults list|merging|multirun|viable|extraneous|Interpolation|append")
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """The settings that words of the command line make."""
+
+    def show(*words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["config", *words]) == 0
+        content: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+        return content
+
+    return show
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("~data.reader.prob", ["~data.reader.prob", "did you mean probe?", "data.reader.probe"]),
+        ("~data.roles.labels", ["~data.roles.labels", "data.roles", "empty"]),
+        ("~arch.cell_arguments.forgt_bias", ["~arch.cell_arguments.forgt_bias", "arch.cell_arguments"]),
+        ("~data", ["~data", "data=NAME"]),
+        ("~training", ["~training", "training=NAME"]),
+        ("~arch", ["~arch", "arch=NAME"]),
+        ("~arch=lstm", ["~arch=lstm", "write ~arch"]),
+        ("~seed", ["~seed", "seed=…"]),
+        ("~training.tokens", ["~training.tokens", "training.tokens=…"]),
+        ("~training.tokns", ["training.tokns", "did you mean training.tokens?"]),
+        ("~training.optimizer", ["~training.optimizer", "training.optimizer=…"]),
+        ("~recurrent", ["~recurrent", "recurrent=…"]),
+        ("~data.reader", ["~data.reader", "data.reader={name: …}"]),
+        ("~data.reader.probe=Context", ["~data.reader.probe=Context", "write ~data.reader.probe alone"]),
+        ("~", ["'~'", "key=value"]),
+        ("+x=1", ["'x'"]),
+        ("++x=1", ["'x'"]),
+        ("+trainin.tokens=1", ["did you mean training.tokens?"]),
+        ("+=x", ["'+=x'", "key=value"]),
+        ("=x", ["'=x'", "key=value"]),
+        ("a.b.c=", ["'a.b.c'"]),
+        ("training.tokens=", ["training.tokens=", "a whole number"]),
+        ("training.tokens=[1,2", ["training.tokens=[1,2", "close it"]),
+        ("training.tokens=1,2", ["training.tokens=1,2", "give one", "unroll tune"]),
+        ("data.title=a, b", ["""data.title='"a, b"'"""]),
+        ("seed=choice(1,2)", ["seed=choice(1,2)", "give one"]),
+        ("training=fast", ["training", "'fast'", "choose one of default"]),
+        ("training={tokens: 5}", ["training={tokens: 5}", "training.tokens=…"]),
+        ("training.optimizer=adam", ["training.optimizer=adam", "{key: value}", "training.optimizer.name=…"]),
+        ("training.optimizer=[adamw]", ["training.optimizer=[adamw]", "{key: value}", "training.optimizer.name=…"]),
+        ("recurrent=5", ["recurrent=5:", "{key: value}", "recurrent."]),
+        ("data.roles=tokens", ["data.roles=tokens", "{key: value}"]),
+        ("data.reader=conllu", ["data.reader=conllu", "{name: conllu}"]),
+        ("data.reader=[conllu]", ["data.reader=", "{name: conllu}"]),
+        ("data.reader=[]", ["data.reader=[]", "{name: …}"]),
+        ("data.train=${x}", ["data.train", "write the value itself"]),
+        ("task.tied=true", ["task.tied", "task=tagger"]),
+        ("arch.order=3", ["arch.order", "arch=recurrent"]),
+    ],
+)
+def test_a_bad_word_is_refused_in_our_own_words(word: str, told: list[str], project: Path, refused: Refused) -> None:
+    message = refused("config", "experiment=tagging", word)
+    assert [part for part in told if part not in message] == []
+    assert not HYDRA.search(message), message
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["data.roles={inputs: tokens}", "data.roles={inputs:tokens}", "data.roles.inputs=tokens",
+     "++data.roles.inputs=tokens"],
+)  # fmt: skip
+def test_roles_may_be_given_in_every_form_that_messages_recommend(
+    word: str, project: Path, shown: Callable[..., dict[str, Any]], refused: Refused
+) -> None:
+    assert "data.roles=tokens: {key: value} is due" in refused("config", "experiment=tagging", "data.roles=tokens")
+    assert shown("experiment=tagging", word)["data"]["roles"] == {"inputs": "tokens"}
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "expected"),
+    [
+        (["recurrent={hidden_size: 5}"], ["arch", "hidden_size"], 5),
+        (["training.optimizer={learning_rate: 0.5}"], ["training", "optimizer", "learning_rate"], 0.5),
+        (["arch.cell_arguments={forget_bias: 2.0}"], ["arch", "cell_arguments"], {"forget_bias": 2.0}),
+        (["arch.output={name: crf}"], ["arch", "output"], {"name": "crf"}),
+        (["+training.tokens=5"], ["training", "tokens"], 5),
+        (["++training.tokens=5"], ["training", "tokens"], 5),
+        (["data.reader={name: columns}", "data.reader.label_column=2", "judged_by=null"],
+         ["data", "reader", "label_column"], 2),
+        (["~data.reader.probe", "judged_by=null"], ["data", "reader", "probe"], None),
+        (["data.reader.probe=A", "~data.reader.probe", "data.reader.probe=B", "judged_by=null"],
+         ["data", "reader", "probe"], "B"),
+        (["~data.roles"], ["data", "roles"], {}),
+        (["data.title='a, b'"], ["data", "title"], "a, b"),
+    ],
+)  # fmt: skip
+def test_a_word_sets_what_it_says(
+    words: list[str], place: list[str], expected: Any, project: Path, shown: Callable[..., dict[str, Any]]
+) -> None:
+    found: Any = shown("experiment=tagging", *words)
+    for name in place:
+        found = found[name]
+    assert found == expected
+
+
+def test_settings_are_taken_away_on_both_sides_of_an_option(project: Path, refused: Refused) -> None:
+    words = ["train", "--out", "a", "experiment=tagging", "~data.reader.probe", "arch=lstmm", "--prepared", "b"]
+    assert "lstmm" in refused(*words)
+    assert "lstmm" in refused("train", "experiment=tagging", "--out", "a", "~data.reader.probe", "arch=lstmm")
+
+
+@pytest.mark.parametrize("option", ["prob=Context", "prob=null"])
+def test_a_mistake_of_ones_own_is_corrected_and_not_taken_away(option: str, project: Path, refused: Refused) -> None:
+    message = refused("config", "experiment=tagging", f"data.reader.{option}")
+    assert "did you mean probe?" in message
+    assert "~" not in message
+    message = refused("config", "experiment=tagging", "data.reader={name: conllu, prob: x}")
+    assert "did you mean probe?" in message
+    assert "~" not in message
+
+
+def test_what_the_experiment_sets_can_be_taken_away_as_the_message_says(project: Path, refused: Refused) -> None:
+    words = ["experiment=tagging", "data=brown", "judged_by=null"]
+    message = refused("config", *words)
+    (advice,) = re.findall(r"take it away with (~[\w.]*\w)", message)
+    assert "probe" not in refused("config", *words, advice)  # Brown has no labels, which comes next
+    assert "conf/experiment/tagging.yaml, line " in message
+
+
+@pytest.mark.parametrize(
+    ("words", "is_named"),
+    [
+        (["training.tokens=abc"], False),
+        (["data.reader.prob=x"], False),
+        (["recurrent.dropout=2"], False),
+        (["data.title=${x}"], False),
+        (["training.optimizer.momentum=0.5"], False),
+        (["training.clip_value=1.0"], True),  # beside which the architecture has a clip_norm of its own
+    ],
+)
+def test_settings_of_the_architecture_are_named_where_they_are_at_fault(
+    words: list[str], is_named: bool, project: Path, refused: Refused
+) -> None:
+    path = Path("conf/experiment/adding.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["archs"] = {"irnn": {"training": {"clip_norm": 0.5}}}
+    path.write_text(f"# @package _global_\n{yaml.safe_dump(content, sort_keys=False)}", encoding="utf-8")
+    message = refused("config", "experiment=adding", "arch=irnn", *words)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    own = lines.index("      clip_norm: 0.5") + 1
+    assert (f"{path}, line {own}" in message) == is_named
+    assert is_named or str(path) not in message
+    assert "experiment=adding arch=irnn" in message
+
+
+@pytest.mark.parametrize("value", ["[conllu]", "conllu", "[{name: conllu}]"])
+@pytest.mark.parametrize("file", ["data/grammar", "experiment/tagging"])
+def test_a_file_with_a_value_in_place_of_a_section_is_named(
+    file: str, value: str, project: Path, refused: Refused
+) -> None:
+    path = Path("conf", f"{file}.yaml")
+    text = path.read_text(encoding="utf-8")
+    if file == "data/grammar":
+        lines = [f"reader: {value}" if line.startswith("reader:") else line for line in text.splitlines()]
+    else:
+        lines = [line for line in text.splitlines() if not line.startswith("data:")] + [f"data: {{reader: {value}}}"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    message = refused("config", "experiment=tagging")
+    line = next(number for number, text in enumerate(lines, start=1) if "reader: " in text)
+    assert f"{path}, line {line}" in message
+    assert "{name: " in message
+    assert not HYDRA.search(message), message
+
+
+def test_an_unknown_key_of_a_file_is_named_with_its_place(project: Path, refused: Refused) -> None:
+    path = Path("conf/experiment/tagging.yaml")
+    text = path.read_text(encoding="utf-8") + "tracking: {ury: x}\n"
+    path.write_text(text, encoding="utf-8")
+    message = refused("config", "experiment=tagging", "arch=gru")
+    assert "'tracking.ury' (did you mean tracking.uri?)" in message
+    assert f"{path}, line {len(text.splitlines())}" in message
