@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_what_a_run_learns_does_not_depend_on_it_and_older_settings_load_without
 
 def test_nor_does_what_a_study_finds(project: Path) -> None:
     plain = compose_study("reach")
-    other = plain._replace(bases={key: base | {"solved": "loss <= 1"} for key, base in plain.bases.items()})
+    other = replace(plain, bases={key: base | {"solved": "loss <= 1"} for key, base in plain.bases.items()})
     assert other.first().solved == "loss <= 1"
     assert other.digest("data", "code") == plain.digest("data", "code")
 

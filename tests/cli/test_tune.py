@@ -6,8 +6,10 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from studying import write_study
 
 from unroll.cli import main
@@ -58,3 +60,77 @@ def test_another_study_is_not_replaced(done: Path, refused: Refused) -> None:
     assert "out is the study tiny" in message
     assert "--out" in message
     assert written(done) == before
+
+
+@pytest.mark.parametrize("key", ["data.probe", "data.token_column", "data.unit"])
+@pytest.mark.parametrize("section", ["settings", "space"])
+def test_a_key_that_was_renamed_is_named_with_its_new_name(
+    key: str, section: str, project: Path, refused: Refused
+) -> None:
+    name = key.partition(".")[2]
+    write = {"settings": {"settings": {key: None}, "space": RATES}, "space": {"space": {key: ["a", "b"], **RATES}}}
+    write_file({**write[section], "sampler": {"name": "grid"}})
+    message = refused("tune", "study=tiny")
+    assert f"'{key}' was renamed to data.reader.{name}" in message
+    assert "conf/study/tiny.yaml" in message
+
+
+def write_file(content: dict[str, Any]) -> None:
+    """Write a study of words by their classes, unchecked."""
+    whole = {"question": "Does it work?", "experiment": "tagging", **content}
+    Path("conf/study/tiny.yaml").write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "told"),
+    [
+        ({"training.tokns": 5}, [], "did you mean training.tokens?"),
+        ({"data.reader.prob": "x"}, [], "did you mean data.reader.probe?"),
+        ({"arch": "lstmm"}, [], "did you mean lstm?"),
+        ({"data": "brown", "judged_by": None}, [], "take it away with ~data.reader.probe"),
+        ({"task": "regressor"}, [], "regressor"),
+        ({}, ["training.tokns=5"], "did you mean training.tokens?"),
+        ({}, ["~data.reader.prob"], "did you mean probe?"),
+        ({}, ["~seed"], "every run has seed"),
+        ({}, ["~trials"], "trials"),
+        ({}, ["~data"], "takes away all of data"),
+        ({}, ["~data.reader.probe=x"], "write ~data.reader.probe alone"),
+        ({"~data.reader.probe": "x"}, [], "give it null"),
+    ],
+)
+def test_a_fault_of_a_study_names_its_file(
+    settings: dict[str, Any], words: list[str], told: str, project: Path, refused: Refused
+) -> None:
+    write_file({"settings": settings, "space": RATES, "sampler": {"name": "grid"}})
+    message = refused("tune", "study=tiny", *words)
+    assert told in message
+    if "=" not in "".join(words):
+        assert "conf/study/tiny.yaml" in message
+
+
+def judged_settings() -> dict[str, Any]:
+    """Settings of every trial of a small study of tagging."""
+    files = {f"data.{split}": f"data/small/{split}.conllu" for split in ("train", "validation", "test")}
+    return {**files, "data.generator": None, "judged_by": None, "training.tokens": 800, "training.batch_size": 4,
+            "training.validations": 1, "tracking": "none", "recurrent.hidden_size": 4}  # fmt: skip
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_study_takes_a_setting_away(by_file: bool, small: Small, project: Path) -> None:
+    small("tagging", "lstm")
+    away = {"~data.reader.probe": None} if by_file else {}
+    write_file({"settings": {**judged_settings(), **away}, "space": RATES, "sampler": {"name": "grid"}})
+    words = [] if by_file else ["~data.reader.probe"]
+    assert main(["tune", "study=tiny", *words, "--out", "out"]) == 0
+    best = yaml.safe_load(Path("out/best-lstm.yaml").read_text(encoding="utf-8"))
+    assert best["data"]["reader"]["probe"] is None
+    assert main(["config", "experiment=tagging"]) == 0
+
+
+def test_a_study_takes_away_what_it_sets_itself(small: Small, project: Path) -> None:
+    small("tagging", "lstm")
+    settings = {**judged_settings(), "recurrent.dropout": 0.5}
+    write_file({"settings": settings, "space": RATES, "sampler": {"name": "grid"}})
+    assert main(["tune", "study=tiny", "~recurrent.dropout", "--out", "out"]) == 0
+    best = yaml.safe_load(Path("out/best-lstm.yaml").read_text(encoding="utf-8"))
+    assert best["arch"]["dropout"] == 0.0

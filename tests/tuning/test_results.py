@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_the_name_of_a_study_that_searches_its_data_depends_on_all_of_it(
 ) -> None:
     settings = unmatched()
     space = {**settings.study.space, "data.min_count": settings.study.space["training.truncation_length"]}
-    searching = settings._replace(study=settings.study.model_copy(update={"space": space}))
+    searching = replace(settings, study=settings.study.model_copy(update={"space": space}))
 
     def prepared(data: DataConfig) -> Path:
         return tmp_path / str(data.min_count)

@@ -211,7 +211,8 @@ def test_what_changes_what_the_figure_is_measured_on_cannot_be_searched(
         "reader: {probe: Attractors, contrast: Contrast}", ""
     )
     Path("conf/experiment/cloze.yaml").write_text(cloze, encoding="utf-8")
-    study = {**TINY, "experiment": experiment, "settings": {"training.tokens": 800}, "space": {key: CORPUS[key]}}
+    study = {**TINY, "experiment": experiment, "space": {key: CORPUS[key]}}
+    study["settings"] = {"training.tokens": 800, "judged_by": None}
     Path("conf/study/tiny.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     if experiment == "tagging" and key in list(CORPUS)[:4]:
         assert compose_study("tiny").study.space.keys() == {key}
@@ -404,7 +405,7 @@ def test_a_resolved_study_reads_back_equal_and_tells_what_it_lacks() -> None:
     content = yaml.safe_load(study.dump())
     content["study"]["space"]["arch"]["choices"].append("rnn")
     Path("study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    with pytest.raises(BadInput, match=r"There are no settings of arch=rnn.*study=tiny arch=rnn.*again"):
+    with pytest.raises(BadInput, match=r"There are no settings of arch=rnn.*study\.yaml arch=rnn.*again"):
         load_study(Path("study.yaml")).run({"arch": "rnn"})
 
 

@@ -101,7 +101,7 @@ def load_study_here(path: Path, words: Sequence[str], reads_data: bool) -> Study
         for key in [key for key in given if key.startswith("tracking.")]:
             del given[key]
     bases = {chosen: {**base, "tracking": tracking} for chosen, base in settings.bases.items()}
-    return StudySettings(check_section(StudyConfig, content, path), bases)
+    return StudySettings(check_section(StudyConfig, content, path), bases, str(path))
 
 
 def _storage(study: StudyConfig, path: Path, typed: str | None) -> Any:

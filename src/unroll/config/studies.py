@@ -7,37 +7,43 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from unroll.config.compose import CONF, check_root, check_section, finished, unfinished
-from unroll.config.explanation import keys
 from unroll.config.file import parsed, read, with_sections
 from unroll.config.messages import GROUPS
+from unroll.config.origin import Origin
+from unroll.config.overrides import split
 from unroll.config.schema import Config
 from unroll.config.searchable import refused
 from unroll.config.section import plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value
+from unroll.config.study_keys import AWAY, check_keys, check_sections, refuse_misplaced
 from unroll.credentials import in_settings, public, without_secrets
-from unroll.errors import BadInput, nearest, no_such
+from unroll.errors import BadInput, no_such
 
 NEUTRAL = ("solved", "judged_by", "training.devices", "training.checkpoint_seconds")  # change no result
 SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # of several settings each
 
 
-class StudySettings(NamedTuple):
+@dataclass(frozen=True)
+class StudySettings:
     """A study with all that its trials are made of, so that it needs no other file.
 
     Args:
         study: its settings.
         bases: composed settings by what is chosen of the groups, such as ``arch=lstm``: a trial's other values are set
             in them.
+        origin: where they come from, for messages; empty in a worker, which was given them whole.
     """
 
     study: StudyConfig
     bases: dict[str, dict[str, Any]]
+    origin: str = field(default="", compare=False)
 
     def run(self, values: dict[str, Value], anew: bool = False) -> Config:
         """Settings of the run of a trial.
@@ -50,16 +56,16 @@ class StudySettings(NamedTuple):
             BadInput: an impossible value or pair.
         """
         given = {**self.study.settings, **values, **(self.study.retrain.settings if anew else {})}
-        origin = f"study={self.study.name} {told(values)}".strip()
+        origin = f"{self.origin or f'study={self.study.name}'} {told(values)}".strip()
         if _groups(given) not in self.bases:
             raise BadInput(f"There are no settings of {_groups(given)} ({origin}); resolve the study again: "
                            "unroll config --course.")  # fmt: skip
         settings = copy.deepcopy(self.bases[_groups(given)])
         for key, value in given.items():
-            if key not in GROUPS:
+            if key not in GROUPS and not key.startswith(AWAY):
                 _set(settings, key, value, origin)
         settings["experiment"] = self.study.name  # by which runs are grouped and named
-        return finished(settings, origin)
+        return finished(settings, Origin(origin, set(given).difference(GROUPS)))
 
     def first(self) -> Config:
         """A run of the study: what all of them have in common is as in this one."""
@@ -116,8 +122,8 @@ def load_study(path: Path) -> StudySettings:
         or not all(isinstance(base, dict) and _has_arch(base) for base in bases.values())
     ):
         raise BadInput(f"{path} is not a resolved study; unroll config --course writes them.")
-    settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"])
-    _check_keys(settings.study, str(path))
+    settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"], str(path))
+    check_keys(settings.study.model_dump(), str(path))
     _check_trials(settings, str(path))
     return settings
 
@@ -159,8 +165,11 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     path = conf / "study" / f"{name}.yaml"
     defaults, own = study_defaults(conf), read(path)
     content = in_settings(_merged(defaults, own), public)
-    _check_sections(content, defaults, str(path))
+    check_sections(content, defaults, str(path))
     for key, value in overrides.items():
+        if key.startswith(AWAY) and key[1:] in content["settings"]:  # the study's own setting
+            content["settings"] = {own: kept for own, kept in content["settings"].items() if own != key[1:]}
+            continue
         section, _, rest = key.partition(".")
         if section not in StudyConfig.model_fields.keys() - {"name"}:  # that is its file's
             content["settings"] = {**content["settings"], key: value}
@@ -170,20 +179,24 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
             content[section] = {**content[section], rest: value}
         else:
             raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
-    given = [f"{key}={without_secrets(plain(value))}" for key, value in overrides.items()]
+    given = [key if key.startswith(AWAY) else f"{key}={without_secrets(plain(value))}"
+             for key, value in overrides.items()]  # fmt: skip
     origin = " ".join([str(path), *(["with", *given] if given else [])])
-    _check_sections(content, defaults, origin)
-    _refuse_misplaced(content, origin)
+    check_sections(content, defaults, origin)
+    refuse_misplaced(content, origin)
+    check_keys(content, origin)
     if "balanced" not in {**own, **overrides} and not _can_balance(content):
         content["balanced"] = None
     study = check_section(StudyConfig, {**content, "name": name}, origin)
-    _check_keys(study, origin)
     bases = {}
     for choice in _group_choices(study):
         chosen = {**study.settings, **choice}
         words = [f"experiment={study.experiment}", *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
-        bases[_groups(chosen)] = unfinished(words, conf)
-    settings = StudySettings(study, bases)
+        try:
+            bases[_groups(chosen)] = unfinished([*words, *(key for key in chosen if key.startswith(AWAY))], conf)
+        except BadInput as error:
+            raise BadInput(f"{str(error).rstrip('.')} ({origin}).") from None
+    settings = StudySettings(study, bases, origin)
     _check_trials(settings, origin)
     return settings
 
@@ -194,47 +207,12 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     Raises:
         BadInput: no study is named, a word is not a setting, or a setting is wrong.
     """
-    given = dict(parsed(words, "trials=20"))
+    taken = [f"{AWAY}{split(word)[0]}" for word in words if word.startswith(AWAY)]
+    given = dict(parsed([word for word in words if not word.startswith(AWAY)], "trials=20")) | dict.fromkeys(taken)
     check_root(conf)
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")
     return compose_study(str(given.pop("study")), given, conf)
-
-
-def _check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: str) -> None:
-    """Refuse one value where there are several settings."""
-    for section, default in {**defaults, "space": {"arch": None}}.items():
-        if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
-            raise BadInput(f"{section}={plain(content[section])} is not a setting: it is several, such as {section}."
-                           f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
-
-
-def _refuse_misplaced(content: dict[str, Any], origin: str) -> None:
-    """Refuse what is written of a study in a place that is not its own."""
-    if "name" in content:
-        raise BadInput(f"name={plain(content['name'])}: a study is named by its file; leave name out ({origin}).")
-    for key in content.keys() - StudyConfig.model_fields.keys():
-        if key in {*keys(), *GROUPS}:
-            raise BadInput(f"{key} is a setting of trials; write it below settings, or below space to have it searched "
-                           f"({origin}).")  # fmt: skip
-    for key, value in content["settings"].items():
-        if isinstance(value, dict) and value:
-            raise BadInput(f"settings.{key} is several settings; write each with its dots, such as "
-                           f"{key}.{next(iter(value))} ({origin}).")  # fmt: skip
-
-
-def _check_keys(study: StudyConfig, origin: str) -> None:
-    known = [*keys(), *GROUPS]
-    for key in study.retrain.settings:
-        if key in GROUPS:
-            raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
-    for key in [*study.space, *study.settings, *study.retrain.settings]:
-        if key in StudyConfig.model_fields and key not in (*known, "name"):
-            raise BadInput(f"{key} is a setting of the study itself, not of its trials; write it without a section "
-                           f"above it ({origin}).")  # fmt: skip
-        if key not in known and not key.startswith("arch.cell_arguments."):
-            near = nearest(key, known)
-            raise BadInput(f"There is no setting {key!r}{near}, which {origin} names; see unroll config --explain.")
 
 
 def _can_balance(content: dict[str, Any]) -> bool:
@@ -253,7 +231,7 @@ def _check_trials(settings: StudySettings, origin: str) -> None:
 def _check_seeds(settings: StudySettings, origin: str) -> None:
     """Refuse to train again on a seed that chose what is trained again: the best of many is better there by luck."""
     for seed in settings.study.retrain.seeds:
-        if _is_tried(seed, *settings):
+        if _is_tried(seed, settings.study, settings.bases):
             raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; name others, which the study "
                            "has not seen.")  # fmt: skip
 
