@@ -131,6 +131,6 @@ def test_a_study_takes_away_what_it_sets_itself(small: Small, project: Path) -> 
     small("tagging", "lstm")
     settings = {**judged_settings(), "recurrent.dropout": 0.5}
     write_file({"settings": settings, "space": RATES, "sampler": {"name": "grid"}})
-    assert main(["tune", "study=tiny", "~recurrent.dropout", "--out", "out"]) == 0
+    assert main(["tune", "study=tiny", "~recurrent.dropout", "++recurrent.embedding_size=5", "--out", "out"]) == 0
     best = yaml.safe_load(Path("out/best-lstm.yaml").read_text(encoding="utf-8"))
-    assert best["arch"]["dropout"] == 0.0
+    assert (best["arch"]["dropout"], best["arch"]["embedding_size"]) == (0.0, 5)

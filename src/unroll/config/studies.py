@@ -208,7 +208,9 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
         BadInput: no study is named, a word is not a setting, or a setting is wrong.
     """
     taken = [f"{AWAY}{split(word)[0]}" for word in words if word.startswith(AWAY)]
-    given = dict(parsed([word for word in words if not word.startswith(AWAY)], "trials=20")) | dict.fromkeys(taken)
+    given = dict(
+        parsed([word.lstrip("+") for word in words if not word.startswith(AWAY)], "trials=20")
+    ) | dict.fromkeys(taken)
     check_root(conf)
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")
