@@ -134,7 +134,7 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made(
 
 @pytest.mark.parametrize("settings", [
     ["arch=bilstm-crf"],
-    ["arch=lstm", "data.reader.probe=null", "data.vectors=glove.txt", "recurrent.inputs=vectors"],
+    ["arch=lstm", "data.reader.probe=null", "judged_by=null", "data.vectors=glove.txt", "recurrent.inputs=vectors"],
 ], ids=str)  # fmt: skip
 def test_labels_of_spans_and_pretrained_vectors_do_not_hide_the_size_of_a_network(
     settings: list[str], monkeypatch: pytest.MonkeyPatch

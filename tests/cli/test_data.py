@@ -48,7 +48,19 @@ def test_data_add_makes_a_corpus_of_ones_own(
 ) -> None:
     Path("mine.txt").write_text("one two three\n" * 50, encoding="utf-8")
     assert main(["data", "add", "mine.txt"]) == 0
-    assert main(["prepare", "experiment=grammar", "data=mine", "~data.reader.probe", "~data.reader.contrast"]) == 0
+    assert (
+        main(
+            [
+                "prepare",
+                "experiment=grammar",
+                "data=mine",
+                "~data.reader.probe",
+                "~data.reader.contrast",
+                "judged_by=null",
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     message = refused("train", "experiment=grammar", "--prepared", "data/mine")
     assert "data/mine/fit/vocabulary.json is missing: that is no prepared corpus" in message

@@ -17,7 +17,9 @@ Small = Callable[..., Config]
 
 
 def test_a_public_corpus_that_is_not_here_names_the_command(project: Path, refused: Refused) -> None:
-    message = refused("prepare", "experiment=grammar", "data=brown", "~data.reader.probe", "~data.reader.contrast")
+    message = refused(
+        "prepare", "experiment=grammar", "data=brown", "~data.reader.probe", "~data.reader.contrast", "judged_by=null"
+    )
     assert "unroll data fetch brown" in message
 
 
