@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from unroll import preparation
 from unroll.config import Config, compose
 from unroll.data.loader import Endless
-from unroll.experiment.building import build_task, loaders
+from unroll.experiment.building import build_task
+from unroll.experiment.loading import loaders
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.training import POINTS
 from unroll.history import HistoryFile

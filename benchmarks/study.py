@@ -34,7 +34,7 @@ from typing import Any
 import yaml
 
 from unroll.analysis.verdict import Sample, judge, sentence
-from unroll.metrics import metric_of
+from unroll.tasks.registry import metric_of
 
 ROOT = Path(__file__).parent.parent
 STUDY: dict[str, Any] = {

@@ -22,7 +22,7 @@ from unroll.errors import BadInput
 from unroll.networks import readout, recurrent
 from unroll.networks.crf import LinearChainCRF
 from unroll.networks.encoder import SequenceEncoder
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
 
 Small = Callable[..., Config]

@@ -128,7 +128,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.optimizer.momentum=0.9"], ["momentum", "sgd"]),
         (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
         (["experiment=grammar", "data=glove-6b-50d-subset", "data.reader={name: vectors}"],
-         ["no corpus", "data.vectors="]),
+         ["is not a corpus", "data.vectors="]),
         (["experiment=tagging", "arch.hidden_size=9"], ["arch.hidden_size", "write recurrent.hidden_size=…"]),
         (["experiment=tagging", "recurrent.inputs=vectors"], ["recurrent.inputs=vectors", "needs data.vectors"]),
         (["experiment=adding", "arch=lstm", "arch.cell_arguments.forgt_bias=2"],

@@ -6,17 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from unroll import experiment, preparation
 from unroll.config import Config
-from unroll.config.schema import Task
 from unroll.errors import BadInput
-from unroll.experiment.building import build_task, evaluation_loader
+from unroll.experiment.building import build_task
+from unroll.experiment.loading import evaluation_loader
 from unroll.experiment.prepared_data import PreparedData
-from unroll.metrics import HEADLINES, TASKS, Metric, metric_of, task_of
+from unroll.metrics import Metric
+from unroll.tasks.description import Description
+from unroll.tasks.registry import descriptions, metric_of
 
 RATIO, DIFFERENCE = Metric("y", "ratio", lower=True), Metric("y", "difference", lower=True)
 ODDS = Metric("y", "log-odds", lower=False, top=1)
@@ -52,13 +53,14 @@ def test_every_figure_that_a_task_reports_has_a_scale_and_its_headline_a_directi
     for figure in figures:
         assert metric_of(config.task.name, figure).name == figure
     assert metric_of(config.task.name, task.headline).lower == (task.mode == "min")
-    assert task_of(task.headline) == config.task.name
-    assert task.headline in HEADLINES[config.task.name]
+    assert task.headline in config.task.description.headlines
 
 
-def test_every_task_of_the_settings_is_in_the_table() -> None:
-    kinds = get_args(get_args(Task)[0])
-    assert {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds} == TASKS.keys() == HEADLINES.keys()
+@pytest.mark.parametrize("task", descriptions().values(), ids=lambda task: task.name)
+def test_what_a_task_is_judged_and_monitored_by_it_reports(task: Description) -> None:
+    for name in (*task.headlines, *task.monitors, *task.needs):
+        assert task.metric(name).name == name
+    assert all(task.need(names[-1]) is None for names in (task.headlines, task.monitors))  # any corpus has the last
 
 
 def test_the_loss_of_a_regressor_is_a_ratio_and_that_of_a_language_model_is_in_nats() -> None:
@@ -118,8 +120,3 @@ def test_groups_come_best_first_on_the_scale_and_those_without_a_mean_last() -> 
 def test_a_metric_that_no_task_reports_is_named(task: str, name: str) -> None:
     with pytest.raises(BadInput, match=task if task == "parser" else name):
         metric_of(task, name)
-
-
-def test_a_headline_of_no_task_is_named() -> None:
-    with pytest.raises(BadInput, match="mine"):
-        task_of("mine")

@@ -15,7 +15,7 @@ from unroll.cli import main
 from unroll.config import Config, compose, load
 from unroll.config.studies import compose_study
 from unroll.errors import BadInput
-from unroll.metrics import parse_solved
+from unroll.tasks.registry import description_of
 
 Small = Callable[..., Config]
 
@@ -31,7 +31,7 @@ def declared(project: Path, text: object, name: str = "adding") -> Path:
 def test_a_declaration_is_read_shown_and_saved(text: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declared(project, text)
     run = compose(["experiment=adding"])
-    found = parse_solved(str(run.solved), "regressor")
+    found = description_of("regressor").solved(str(run.solved))
     assert (found.metric.name, found.bound) == ("loss", 0.02)
     assert [found.is_met(value) for value in (0.01, 0.02, 0.03, float("nan"), float("inf"))] == [True] * 2 + [False] * 3
     assert main(["config", "experiment=adding"]) == 0
@@ -42,7 +42,7 @@ def test_a_declaration_is_read_shown_and_saved(text: str, project: Path, capsys:
 
 
 def test_where_more_is_better_a_solution_is_at_least_the_bound() -> None:
-    found = parse_solved("accuracy/8 >= 0.95", "tagger")
+    found = description_of("tagger").solved("accuracy/8 >= 0.95")
     assert [found.is_met(value) for value in (0.94, 0.95, 1.0)] == [False, True, True]
     assert str(found) == "accuracy/8 ≥ 0.95"
 
@@ -161,3 +161,14 @@ def test_evaluate_writes_it_and_a_verdict_on_runs_goes_by_it(
     assert {result["judged_by"] for result in written.values()} == {"loss"}
     assert main(["verdict", str(project / "runs" / "gru-*"), str(project / "runs" / "rnn-*")]) == 0
     assert "validation loss" in capsys.readouterr().out
+
+
+def test_with_other_data_an_experiment_is_judged_by_the_headline_of_its_task(small: Small, project: Path) -> None:
+    assert compose(["experiment=tagging"]).judged_by == "accuracy/right"
+    assert compose(["experiment=tagging", "~data.reader.probe"]).judged_by is None
+    assert (
+        compose(["experiment=grammar", "data=brown", "~data.reader.probe", "~data.reader.contrast"]).judged_by is None
+    )
+    assert compose(["experiment=grammar", "task=cloze"]).judged_by == "accuracy/2"
+    with pytest.raises(BadInput, match=r"judged_by='accuracy/right' needs data\.reader\.probe"):
+        compose(["experiment=tagging", "~data.reader.probe", "judged_by=accuracy/right"])

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from unroll.errors import BadInput, no_such
+from unroll.errors import BadInput
 
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
@@ -129,56 +129,8 @@ def _log(value: float) -> float:
 NATS = Metric("loss", "difference", lower=True)
 KNOWN = Metric("loss_known", "difference", lower=True)
 ACCURACY = Metric("accuracy", "log-odds", lower=False, top=1)
-BY_GROUP = replace(ACCURACY, name="accuracy/")  # and the name of the group
+ACCURACY_BY_GROUP = replace(ACCURACY, name="accuracy/")  # and the name of the group
 TOKENS_PER_SECOND = Metric("tokens/s", "ratio", lower=False)
-
-
-def _by_name(*metrics: Metric) -> dict[str, Metric]:
-    return {metric.name: metric for metric in metrics}
-
-
-TASKS: Mapping[str, Mapping[str, Metric]] = {
-    "language_model": _by_name(
-        Metric("perplexity", "ratio", lower=True), Metric("perplexity_known", "ratio", lower=True), NATS, KNOWN,
-        Metric("bits_per_character", "difference", lower=True), BY_GROUP,
-    ),
-    "cloze": _by_name(Metric("pseudo_perplexity", "ratio", lower=True), NATS, ACCURACY, BY_GROUP),
-    "tagger": _by_name(
-        *(Metric(name, "difference", lower=False, top=1) for name in ("f1", "precision", "recall")), ACCURACY, BY_GROUP,
-        NATS,
-    ),
-    "regressor": _by_name(Metric("loss", "ratio", lower=True)),
-}  # fmt: skip
-HEADLINES: Mapping[str, Sequence[str]] = {
-    "language_model": ("perplexity",), "cloze": ("pseudo_perplexity",), "tagger": ("f1", "accuracy"),
-    "regressor": ("loss",),
-}  # fmt: skip
-
-
-def metric_of(task: str, name: str) -> Metric:
-    """The metric of a name that a task reports, that of one group of probed tokens too, such as ``accuracy/8``.
-
-    Raises:
-        BadInput: there is no such task, or it reports no such metric.
-    """
-    if task not in TASKS:
-        raise no_such("task", task, TASKS)
-    kind, slash, _ = name.partition("/")
-    if kind + slash not in TASKS[task]:
-        raise no_such(f"metric of task={task},", name, sorted(TASKS[task]))
-    return replace(TASKS[task][kind + slash], name=name)
-
-
-def task_of(headline: str) -> str:
-    """The task whose runs are compared by a metric, for figures that were written before they named their task.
-
-    Raises:
-        BadInput: no task's are.
-    """
-    for task, headlines in HEADLINES.items():
-        if headline in headlines:
-            return task
-    raise BadInput(f"The scale of {headline!r} is not known: no task's runs are compared by it.")
 
 
 @dataclass(frozen=True)
@@ -201,8 +153,13 @@ class Solved:
         return f"{self.metric.name} {'≤' if self.metric.lower else '≥'} {self.bound:g}"
 
 
-def parse_solved(text: str, task: str) -> Solved:
+def parse_solved(text: str, metric_named: Callable[[str], Metric], headline: str) -> Solved:
     """Read a declaration such as ``loss <= 0.01``.
+
+    Args:
+        text: the declaration.
+        metric_named: gives a metric of the task, or refuses it.
+        headline: metric of the task, for an example.
 
     Raises:
         BadInput: it is not of that form, of no metric of the task, of the wrong direction, or out of reach.
@@ -210,11 +167,11 @@ def parse_solved(text: str, task: str) -> Solved:
     found = re.fullmatch(r"\s*(\S.*?)\s*([<>]=|[≤≥])\s*(\S+)\s*", text)
     bound = _number(found[3]) if found else math.nan
     if found is None or not math.isfinite(bound):
-        example = f"{HEADLINES[task][0]} {_sign(metric_of(task, HEADLINES[task][0]))} 0.5"
+        example = f"{headline} {_sign(metric_named(headline))} 0.5"
         raise BadInput(f"solved={text!r} is not of the form METRIC <= NUMBER, or >= where more is better; write for "
                        f"example solved: {example}")  # fmt: skip
     try:
-        metric = metric_of(task, found[1])
+        metric = metric_named(found[1])
     except BadInput as error:
         raise BadInput(f"solved={text!r}: {str(error).rstrip('.')}") from None
     if (found[2] in ("<=", "≤")) != metric.lower:

@@ -16,7 +16,8 @@ from unroll.analysis.comparison import compare, compare_all, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.verdict import Sample, boschloo, holm, interval, judge, welch
 from unroll.errors import BadInput
-from unroll.metrics import TOKENS_PER_SECOND, Metric, digits, metric_of
+from unroll.metrics import TOKENS_PER_SECOND, Metric, digits
+from unroll.tasks.registry import metric_of
 
 FIGURES = {"rnn": [0.3, 0.32, 0.31, 0.315, 0.305], "lstm": [0.2, 0.21, 0.205, 0.202, 0.208],
            "gru": [0.21, 0.22, 0.2, 0.212, 0.208]}  # fmt: skip

@@ -18,7 +18,8 @@ from unroll.cli import main
 from unroll.config import Config
 from unroll.experiment import tally
 from unroll.experiment.prepared_data import PreparedData
-from unroll.metrics import FEW_ITEMS, metric_of
+from unroll.metrics import FEW_ITEMS
+from unroll.tasks.registry import metric_of
 
 Small = Callable[..., Config]
 SPANS = ["data.reader={name: columns, scheme: bio}"] + [

@@ -16,6 +16,8 @@ from torch import Tensor
 from unroll import experiment, preparation
 from unroll.cli import main
 from unroll.config import Config
+from unroll.tasks.language_model.answers import Continuation
+from unroll.tasks.regressor.answers import Prediction
 
 Small = Callable[..., Config]
 Plant = Callable[[Path, dict[str, Tensor]], None]
@@ -98,13 +100,13 @@ def test_an_answer_that_is_not_a_number_is_json(
     monkeypatch.setattr(
         experiment.Trained,
         verb,
-        lambda *_: [{"prompt": "the", "continuation": "dog", "prediction": math.nan, "scores": [-math.inf]}],
+        lambda *_: [Prediction(math.nan) if verb == "predict" else Continuation("the", "dog", -math.inf, "words")],
     )
     capsys.readouterr()
     given = ["the dog"] if verb == "predict" else ["--prompt", "the dog"]
     assert main([verb, "run", *given, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert (answer["prediction"], answer["scores"]) == (None, [None])
+    assert answer["prediction" if verb == "predict" else "mean_log_probability"] is None
 
 
 def test_a_certificate_with_a_deviation_that_is_not_a_number_is_json(

@@ -599,8 +599,9 @@ def test_a_constant_has_no_share_of_seeds_to_compare() -> None:
 
 def test_no_evidence_is_a_result_and_goes_by_the_corrected_p() -> None:
     # 0.03 alone would pass; corrected for the other comparisons it does not.
-    found = replace(judged(FAR, NEAR), difference=Difference(-0.1, 0.09, 0.03), p=0.06, needed=1234)
-    start = "No evidence of a difference between gru and lstm: they differ by 0.10 ± 0.09 (p = 0.060); "
+    found = replace(judged(FAR, NEAR), difference=Difference(-0.1, 0.09, 0.03), p=0.06, needed=1234, comparisons=2)
+    start = "No evidence of a difference between gru and lstm: they differ by 0.10 ± 0.09 (p = 0.060 corrected for 2 "
+    start += "comparisons; like the interval, p = 0.030 for this pair alone); "
     assert sentence("gru", "lstm", found, 2) == start + "about 1,234 seeds of each would be needed."
     assert sentence("gru", "lstm", replace(found, needed=None), 2) == (
         start + "more than 10,000 seeds of each would be needed.")  # fmt: skip

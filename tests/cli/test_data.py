@@ -56,7 +56,6 @@ def test_data_add_makes_a_corpus_of_ones_own(
                 "data=mine",
                 "~data.reader.probe",
                 "~data.reader.contrast",
-                "judged_by=null",
             ]
         )
         == 0

@@ -68,7 +68,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
         ("data.reader=[conllu]", ["data.reader=", "{name: conllu}"]),
         ("data.reader=[]", ["data.reader=[]", "{name: …}"]),
         ("data.train=${x}", ["data.train", "write the value itself"]),
-        ("task.tied=true", ["task.tied", "task=tagger"]),
+        ("task.tied=true", ["'tied'", "task.name=tagger"]),
         ("arch.order=3", ["arch.order", "arch=recurrent"]),
     ],
 )

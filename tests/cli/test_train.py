@@ -185,9 +185,7 @@ def test_labels_that_are_all_the_same_are_refused(label: str, small: Small, refu
 def test_a_column_of_nothing_but_one_label_is_named(project: Path, refused: Refused) -> None:
     Path("mine.conll").write_text("dog O\nbarks O\n\n" * 50, encoding="utf-8")
     assert main(["data", "add", "mine.conll"]) == 0
-    message = refused(
-        "train", "experiment=tagging", "data=mine", "~data.reader.probe", "judged_by=null", "tracking=none"
-    )
+    message = refused("train", "experiment=tagging", "data=mine", "~data.reader.probe", "tracking=none")
     assert "is 'O' (data.reader.label_column=-1)" in message
 
 

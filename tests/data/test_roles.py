@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from unroll.data.roles import ROLES, Role, fill
+from unroll.data.roles import Role, fill
 from unroll.errors import BadInput
+from unroll.tasks.registry import description_of
 
-TAGGER = ROLES["tagger"]
+TAGGER = description_of("tagger").roles
 PLACE = "task=tagger on data=mine"
 
 

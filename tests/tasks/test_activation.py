@@ -14,8 +14,8 @@ from unroll.config import Config
 from unroll.data.batch import Batch
 from unroll.errors import BadInput
 from unroll.experiment.prepared_data import PreparedData
-from unroll.tasks import Task
 from unroll.tasks.activation import ActivationPenalty
+from unroll.tasks.base import Task
 
 Small = Callable[..., Config]
 ALPHA, BETA = 0.3, 0.7

@@ -23,8 +23,11 @@ from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import SoftmaxOutput
 from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent
-from unroll.tasks import LanguageModel, Regressor, Tagger, Task
+from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
+from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.regressor.module import Regressor
+from unroll.tasks.tagger.module import Tagger
 
 V, STREAMS = 7, 3
 EXACT = {"rtol": 0.0, "atol": 1e-10}

@@ -21,7 +21,7 @@ from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.language import ClozeNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent
-from unroll.tasks import Cloze
+from unroll.tasks.cloze.module import Cloze
 
 WORDS = (PADDING, UNKNOWN, END, "a", "b", "c", "d", "e")
 WIDTH, HIDDEN = 3, 4
@@ -104,16 +104,16 @@ def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_but_by_words_alone()
         task.network.output.decoder.bias[[0, 1]] = 50.0  # padding and the unknown word, the likeliest everywhere
     lines = ["a b c d", "", "e", "d e nobody a"]
     answers = task.predict_lines(lines, Vocabularies({"inputs": words}))
-    assert [answer["tokens"] for answer in answers] == [line.split() for line in lines]
+    assert [answer.tokens for answer in answers] == [line.split() for line in lines]
     for answer in answers:
-        if not answer["tokens"]:
-            assert answer["labels"] == []
+        if not answer.tokens:
+            assert answer.labels == []
             continue
-        inputs = torch.from_numpy(words.encode(answer["tokens"])).long()[None]
+        inputs = torch.from_numpy(words.encode(answer.tokens)).long()[None]
         logits = task.network(inputs, torch.tensor([inputs.shape[1]]))[0]
         assert (logits.argmax(dim=1) < 2).all()
-        assert answer["labels"] == [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()]
-    assert len({label for answer in answers for label in answer["labels"]}) > 1
+        assert answer.labels == [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()]
+    assert len({label for answer in answers for label in answer.labels}) > 1
 
 
 def test_two_directions_in_two_layers_are_refused_and_one_direction_is_not(small: Callable[..., Config]) -> None:

@@ -17,7 +17,7 @@ from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.readout import READOUTS, maximum
 from unroll.networks.recurrent import Recurrent
-from unroll.tasks import Regressor
+from unroll.tasks.regressor.module import Regressor
 
 INPUT, HIDDEN = 2, 4
 SPEC = {"inputs": FieldSpec(INPUT), "target": FieldSpec(1)}
@@ -96,7 +96,7 @@ def test_a_line_typed_is_told_as_it_is_in_a_batch(network: str) -> None:
     vocabulary = Vocabularies({"inputs": FrameVocabulary(INPUT), "target": NumberVocabulary()})
     steps = [batch.sequence("inputs").values[0].tolist() for batch in ALONE]
     lines = [" ".join(",".join(map(repr, step)) for step in sequence) for sequence in steps]
-    answers = [answer["prediction"] for answer in task.predict_lines(lines, vocabulary)]
+    answers = [answer.prediction for answer in task.predict_lines(lines, vocabulary)]
     inputs, lengths = batch_of(EVERYONE, 9, 1e3).sequence("inputs")
     vectors = task.encoder.summary(inputs.float(), lengths)
     assert answers == pytest.approx(task.head(vectors)[:, 0].tolist(), abs=1e-5)

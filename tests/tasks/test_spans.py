@@ -13,7 +13,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from torch import Tensor
 
 from unroll.errors import BadInput
-from unroll.tasks.spans import SpanF1
+from unroll.tasks.tagger.spans import SpanF1
 
 LABELS = ["B-LOC", "I-PER", "O", "B-creative-work", "B-PER", "I-LOC", "I-creative-work"]
 OUTSIDE = LABELS.index("O")

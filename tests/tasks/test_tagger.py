@@ -25,8 +25,9 @@ from unroll.networks.embedding import WordEmbedding, embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.recurrent import Recurrent
-from unroll.tasks import Tagger
-from unroll.tasks.spans import SpanF1
+from unroll.tasks.answer import Labelled
+from unroll.tasks.tagger.module import Tagger
+from unroll.tasks.tagger.spans import SpanF1
 
 VOCABULARY, WIDTH, HIDDEN = 9, 3, 4
 LABELS = ("O", "B-X", "I-X")
@@ -320,11 +321,11 @@ def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_words_never_seen_inc
     experiment.evaluate_task(task, experiment.evaluation_loader(config, vocabulary.spec, split))
     evaluated, heard[:] = heard[:], []
     answers, labels = task.predict_lines([*lines, ""], vocabulary), vocabulary.spec["labels"].names
-    assert answers.pop() == {"tokens": [], "labels": []}
+    assert answers.pop() == Labelled([], [])
     for line, answer, typed, expected in zip(lines, answers, heard, evaluated, strict=True):
         torch.testing.assert_close(typed[0], expected[0], **EXACT)
-        assert answer == {"tokens": line.split(), "labels": [labels[n] for n in expected[1].tolist()]}
-    assert len({label for answer in answers for label in answer["labels"]}) > 1
+        assert answer == Labelled(line.split(), [labels[n] for n in expected[1].tolist()])
+    assert len({label for answer in answers for label in answer.labels}) > 1
 
 
 @each_spelled

@@ -17,7 +17,7 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
-from unroll.tasks import Tagger
+from unroll.tasks.tagger.module import Tagger
 from unroll.tracking import serve
 
 Small = Callable[..., Config]

@@ -21,7 +21,7 @@ from processes import free_port
 
 from unroll import experiment, preparation
 from unroll.config import Config, compose
-from unroll.experiment.tracked import headline_of, params_of
+from unroll.experiment.tracked import params_of
 
 Small = Callable[..., Config]
 UNTRACKED = ("tracking.system_metrics=false",)
@@ -69,7 +69,8 @@ def test_settings_of_another_project_are_compared_whole(project: Path) -> None:
     [("tagging", "accuracy"), ("wnut17", "f1"), ("grammar", "perplexity"), ("adding", "loss")],
 )
 def test_the_headline_is_that_of_the_task(name: str, headline: str, project: Path) -> None:
-    assert headline_of(compose([f"experiment={name}", "arch=lstm"])) == headline
+    config = compose([f"experiment={name}", "arch=lstm"])
+    assert config.task.description.headline(config.role_fields).name == headline
 
 
 def test_the_first_page_sets_the_look_of_every_experiment() -> None:

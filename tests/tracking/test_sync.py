@@ -26,7 +26,7 @@ from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.experiment.working import locked
 from unroll.history import HistoryFile
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.tracking import serve
 
 if TYPE_CHECKING:

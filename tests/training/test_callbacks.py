@@ -17,7 +17,7 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.batch import Batch
-from unroll.tasks import Tagger
+from unroll.tasks.tagger.module import Tagger
 
 Small = Callable[..., Config]
 

@@ -21,7 +21,7 @@ from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.experiment.working import Working, has_checkpoint, locked
 from unroll.outputs import move
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training import checkpoint
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume

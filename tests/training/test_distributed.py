@@ -23,7 +23,7 @@ from unroll.config import Config
 from unroll.data.loader import Share
 from unroll.errors import ProcessLost
 from unroll.experiment.prepared_data import PreparedData
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.training.distributed import joined
 
 Small = Callable[..., Config]

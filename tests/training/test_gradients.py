@@ -23,7 +23,11 @@ from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import CRFOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.language import RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent, recurrent_matrices
-from unroll.tasks import LanguageModel, Regressor, Tagger, Task
+from unroll.tasks.base import Task
+from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.registry import description_of
+from unroll.tasks.regressor.module import Regressor
+from unroll.tasks.tagger.module import Tagger
 from unroll.training.gradients import Clipping, Gradients, clip, total_norm
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step`")  # there is nothing to validate on
@@ -247,7 +251,7 @@ def test_under_16_mixed_the_unscaled_gradient_is_clipped() -> None:
 class Broken(Task):
     """A loss that is not finite in the steps that it is told."""
 
-    monitor, mode, headline = "val/loss", "min", "loss"
+    description = description_of("language_model")
 
     def __init__(self, steps: set[int], through: str) -> None:
         super().__init__(WORDS, lambda parameters, _: {"optimizer": torch.optim.AdamW(parameters, 0.1)}, 10**9)

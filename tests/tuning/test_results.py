@@ -18,7 +18,7 @@ from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput
 from unroll.experiment import build_task
 from unroll.tuning import job as jobs
-from unroll.tuning.job import Job, full_name, judged
+from unroll.tuning.job import Job, full_name, monitored
 from unroll.tuning.results import Result, front, is_written, results_of, write_results
 from unroll.tuning.slots import Slot
 
@@ -53,7 +53,8 @@ def test_a_study_judges_by_what_its_task_monitors(words: list[str]) -> None:
     frames = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
     task = build_task(config, frames if config.task.name == "regressor" else {
         "inputs": FieldSpec(7, unit="words"), "labels": labels})  # fmt: skip
-    metric, maximize = judged(config)
+    judged_by = monitored(config)
+    metric, maximize = judged_by.name, not judged_by.lower
     assert (f"val/{metric}", "max" if maximize else "min") == (task.monitor, task.mode)
 
 

@@ -207,9 +207,8 @@ def test_what_changes_what_the_figure_is_measured_on_cannot_be_searched(
     key: str, experiment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("conf/experiment/grammar.yaml").read_text(encoding="utf-8")
-    cloze = text.replace("/task: language_model", "/task: cloze").replace(
-        "reader: {probe: Attractors, contrast: Contrast}", ""
-    )
+    probe = "reader: {probe: Attractors, contrast: Contrast}"
+    cloze = text.replace("/task: language_model", "/task: cloze").replace(probe, "").replace("judged_by:", "# judged:")
     Path("conf/experiment/cloze.yaml").write_text(cloze, encoding="utf-8")
     study = {**TINY, "experiment": experiment, "space": {key: CORPUS[key]}}
     study["settings"] = {"training.tokens": 800, "judged_by": None}

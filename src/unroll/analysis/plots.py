@@ -24,7 +24,7 @@ from unroll.analysis.comparison import Results, by_arch
 from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.verdict import Interval, interval
 from unroll.errors import BadInput
-from unroll.metrics import BY_GROUP, Metric
+from unroll.metrics import ACCURACY_BY_GROUP, Metric
 from unroll.outputs import MISREAD
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
@@ -147,7 +147,7 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
         if names[0].isdigit():
             axes.plot([place + shift for place in range(len(names))], means, color=palette[arch], linewidth=1.0)
     axes.set_xticks(range(len(names)), names)
-    by_scale(axes, BY_GROUP, every)
+    by_scale(axes, ACCURACY_BY_GROUP, every)
     axes.margins(x=0.05)
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
     label_below(figure, axes)

@@ -8,7 +8,8 @@ from typing import Any
 
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput
-from unroll.metrics import Metric, Solved, metric_of, parse_solved, task_of
+from unroll.metrics import Metric, Solved
+from unroll.tasks.registry import description_of, metric_of, task_of
 
 
 def task_by(run: Mapping[str, Any]) -> str:
@@ -45,7 +46,7 @@ def declared(origin: str, texts: Iterable[str | None], task: str) -> Solved | No
         raise BadInput(f"{origin} has runs that declare solved={first or 'null'} and solved={others[0] or 'null'}; "
                        "what counts as solved is declared before training, for all alike; train again.")  # fmt: skip
     try:
-        return parse_solved(first, task) if first else None
+        return description_of(task).solved(first) if first else None
     except BadInput as error:
         raise BadInput(f"{origin}: {error}.") from None
 

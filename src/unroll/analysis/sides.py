@@ -17,8 +17,9 @@ from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, 
 from unroll.analysis.samples import figure_of, sample
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
-from unroll.metrics import HEADLINES, Metric, Solved, metric_of, task_of
+from unroll.metrics import Metric, Solved
 from unroll.outputs import MISREAD, restored
+from unroll.tasks.registry import description_of, metric_of, task_of
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _of_runs(text: str) -> Side:
             raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
         figures[other["seed"]] = found["best"]
     task = config["task"]["name"]
-    headline = next((name for name in HEADLINES.get(task, ()) if name in facts["best"]), "loss")
+    headline = next((name for name in description_of(task).headlines if name in facts["best"]), "loss")
     metric = config.get("judged_by") or headline
     every = [basis_of([found], "validation", metric) for _, found in runs]
     refuse_other_data(text, [basis.data for basis in every])

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from unroll.errors import BadInput
-from unroll.metrics import Metric, metric_of
+from unroll.metrics import Metric
 from unroll.outputs import MISREAD
+from unroll.tasks.registry import metric_of
 
 TRUNCATION = "training.truncation_length"
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unroll.data.batch import Batch
 from unroll.networks.recurrent import LockedDropout, WeightDropout
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
 from unroll.training.precision import as_precise
 

@@ -13,7 +13,7 @@ from unroll.config import Config
 from unroll.data.batch import Batch, DataSpec, Padded, Part, Probed, Spelled, Window
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Column, ProbeColumn, SpellingColumn, Split
-from unroll.experiment import evaluation_loader, loaders
+from unroll.experiment.loading import evaluation_loader, loaders, reads_streams
 
 SEQUENCES, STREAMS = 11, 5  # neither two processes nor three can share them evenly
 STEPS = 100  # of a sequence, and about as many of a stream, so that a certificate takes seconds
@@ -30,7 +30,7 @@ class Sample:
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
-        self.config, self.spec, self.is_text = config, spec, config.task.name == "language_model"
+        self.config, self.spec, self.is_text = config, spec, reads_streams(config)
         self.split = beginning(split, STREAMS * STEPS + 3) if self.is_text else some(split, SEQUENCES, STEPS)
         inputs = self.split["inputs"]
         self.count = max(1, min(STREAMS, inputs.steps - 1)) if self.is_text else len(inputs.lengths)

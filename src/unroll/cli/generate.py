@@ -38,6 +38,4 @@ def run(options: Namespace) -> None:
     model = Trained.load(options.run)
     prompts = lines(options.prompt, options.file)
     for answer in model.generate(prompts, options.length, options.temperature, options.seed):
-        between = " " if model.vocabulary.spec["inputs"].unit == "words" and answer["prompt"] else ""
-        plain = f"{answer['prompt']}{between}{answer['continuation']}"
-        print(to_json_line(answer) if options.json else plain)
+        print(to_json_line(answer.content()) if options.json else answer)

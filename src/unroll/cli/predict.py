@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
-from unroll.metrics import shown
 from unroll.outputs import to_json_line
 
 
@@ -24,12 +22,4 @@ def run(options: Namespace) -> None:
     from unroll.experiment import Trained
 
     for answer in Trained.load(options.run).predict(lines(options.text, options.file)):
-        print(to_json_line(answer) if options.json else _plain(answer))
-
-
-def _plain(answer: dict[str, Any]) -> str:
-    """Tokens with their labels, or a number."""
-    if "labels" in answer:
-        pairs = zip(answer["tokens"], answer["labels"], strict=True)
-        return " ".join(f"{token}/{label}" for token, label in pairs)
-    return shown(answer["prediction"])
+        print(to_json_line(answer.content()) if options.json else answer)

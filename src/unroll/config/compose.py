@@ -21,6 +21,7 @@ from unroll.config.overrides import apply, choices, for_hydra, split
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
+from unroll.tasks.registry import description_of
 
 CONF = Path("conf")
 S = TypeVar("S", bound=BaseModel)
@@ -71,9 +72,28 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
     apply(settings, words, " ".join(overrides))
     settings.pop("archs", None)
     settings["experiment"] = chosen["experiment"]
+    if not _can_be_judged(settings, overrides):
+        settings["judged_by"] = None
     settings.pop("question")  # asked by the experiment; a run is the same whatever the words
     public_settings: dict[str, Any] = in_settings(settings, public)
     return public_settings
+
+
+def _can_be_judged(settings: dict[str, Any], overrides: Sequence[str]) -> bool:
+    """Whether there can be the figure that the experiment is judged by, where other data or another task were chosen.
+
+    An experiment declares that figure for its own question. With other data, which have no probe, it is only a
+    template: its runs are compared by the headline figure, as those of an experiment that declares nothing.
+    """
+    keys = {split(word)[0].partition(".")[0] for word in overrides}
+    if settings["judged_by"] is None or "judged_by" in keys or not keys & {"data", "task"}:
+        return True
+    try:
+        task = description_of(str(settings["task"]["name"]))
+        fields = DataConfig.model_validate(settings["data"]).role_fields(task)
+    except (ValueError, KeyError, TypeError):  # what is wrong is reported where all is checked
+        return True
+    return task.has(str(settings["judged_by"]), fields)
 
 
 def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:

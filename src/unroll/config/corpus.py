@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import reduce
-from operator import or_
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from unroll.config.section import FileBelow, FilePath, Name, Section
+from unroll.config.section import FileBelow, FilePath, Name, Named, Section, section_of
 from unroll.data.corpus import Corpus
+from unroll.data.fields import Field as FieldKind
 from unroll.data.fields import Symbols
 from unroll.data.readers import READERS, Reader
+from unroll.data.roles import fill
+from unroll.tasks.description import Description
 
 
 class SourceFile(Section):
@@ -31,32 +33,24 @@ class Cuts(Section):
     validation: float = Field(gt=0, description="The same for validation; what is left is the test split.")
 
 
-class ReaderSection(Section):
+class ReaderConfig(Named):
     """How files are read."""
 
-    name: str
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Named]]:
+        return {**{name: _section(kind) for name, kind in READERS.items()}, "vectors": VectorsConfig}
 
 
-class VectorsConfig(ReaderSection):
+class VectorsConfig(ReaderConfig):
     """Not a corpus, but a file of pretrained vectors for data.vectors."""
 
     name: Literal["vectors"] = Field(description="Format of the files.")
 
 
-def _section(kind: type[Reader]) -> type[ReaderSection]:
+@cache
+def _section(kind: type[Reader]) -> type[Named]:
     """The settings of a reader: its name and its options."""
-    hints = get_type_hints(kind, include_extras=True)
-    options: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(kind)}  # type: ignore[arg-type]  # all are dataclasses
-    options["name"] = (Literal[kind.name], Field(description="Format of the files."))
-    return create_model(f"{kind.__name__}Config", __base__=ReaderSection, __doc__=kind.__doc__, **options)
-
-
-if TYPE_CHECKING:
-    ReaderConfig = ReaderSection
-else:
-    ReaderConfig = Annotated[
-        reduce(or_, [*map(_section, READERS.values()), VectorsConfig]), Field(discriminator="name")
-    ]
+    return section_of(kind, ReaderConfig, kind.name, "Format of the files.")
 
 
 class DataConfig(Section):
@@ -68,7 +62,7 @@ class DataConfig(Section):
     sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
     licence: str | None = Field(description="Licence, shown when it is fetched.")
     citation: str | None = Field(description="What to cite when it is used.")
-    reader: ReaderConfig = Field(description="How the files are read.")
+    reader: SerializeAsAny[ReaderConfig] = Field(description="How the files are read.")
     roles: dict[str, str] = Field(description="Which field fills which role of a task, where names do not say it.")
     train: FilePath = Field(description="Training file; the only one if split is given.")
     validation: FilePath | None = Field(description="Validation file.")
@@ -122,6 +116,28 @@ class DataConfig(Section):
             min_count=self.min_count,
             vectors=Path(self.vectors) if self.vectors else None,
         )
+
+    def role_fields(self, task: Description) -> dict[str, FieldKind]:
+        """The field that fills each role of a task.
+
+        Raises:
+            BadInput: a role cannot be filled.
+        """
+        declared = self.build_reader().fields
+        roles = self.fill_roles(task, {name: field.kind for name, field in declared.items()})
+        return {role: declared[name] for role, name in roles.items()}
+
+    def fill_roles(self, task: Description, kinds: Mapping[str, str]) -> dict[str, str]:
+        """The name of the field that fills each role of a task.
+
+        Args:
+            task: whose roles they are.
+            kinds: field → kind, of the corpus.
+
+        Raises:
+            BadInput: a role cannot be filled.
+        """
+        return fill(task.roles, kinds, self.roles, f"task={task.name} on data={self.name}")
 
     def option(self, name: str) -> Any:
         """An option of the reader; None where it has no such option."""

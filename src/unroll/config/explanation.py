@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from unroll.config.architectures import SharedConfig
 from unroll.config.schema import Config
+from unroll.config.section import Named
 
 
 def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
@@ -35,6 +36,8 @@ def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[Base
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, Named):
+        return list(annotation.kinds().values())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

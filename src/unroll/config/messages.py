@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
 from unroll.config.origin import Origin, Source, line_of
 from unroll.config.section import plain
-from unroll.data.readers import READERS
 from unroll.errors import BadInput, nearest, no_such
 
 if TYPE_CHECKING:
@@ -22,13 +20,12 @@ if TYPE_CHECKING:
 SHOWN = 60  # characters of a wrong value that an error repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
 TAGS = {  # by which pydantic names a choice of sections
-    "language_model", "cloze", "tagger", "regressor", "recurrent", "convolutional", "feedforward", "ngram",
+    "recurrent", "convolutional", "feedforward", "ngram",
     "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
     "int", "float", "str", "bool",
 }  # fmt: skip
 # what pydantic calls an error about a value of another kind
 OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
-FORMATS = {"vectors", *READERS}  # the same of readers, whose names other settings have too
 MOVED = ("probe", "contrast", "token_column", "label_column", "scheme", "unit")  # from data to data.reader
 RENAMED = {f"data.{key}": f"data.reader.{key}" for key in MOVED}
 DUE = {  # what pydantic's errors miss, by the beginnings of their names
@@ -68,8 +65,6 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
     key = (prefix + ".".join(place)).rstrip(".")
     if first["type"] == "extra_forbidden":
         siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        if len(place) == 3 and place[:2] == ["data", "reader"]:
-            return _no_option(str(first["loc"][2]), place[2], origin, source)
         if key in siblings:
             section = key.rpartition(".")[0]
             name = first["loc"][-2]
@@ -77,9 +72,14 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
         return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
     if place[-1:] == ["reader"] and isinstance(first["input"], str | list):
         return f"{no_reader(key, first['input'])} ({origin})."
-    if first["type"] == "union_tag_not_found":
-        choices = f", one of {', '.join(READERS)}" if place == ["data", "reader"] else ""
+    if first["type"] in ("union_tag_not_found", "no_name"):
+        names = first.get("ctx", {}).get("names", [])
+        choices = f", one of {', '.join(names)}" if names else ""
         return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}{choices}."
+    if first["type"] == "no_such_name":
+        return f"{key}.name={plain(first['input']['name'])}: {first['msg'].rstrip('.')} ({origin})."
+    if first["type"] == "no_option":
+        return _no_option(key, first["ctx"], str(origin), source)
     if first["type"] == "union_tag_invalid":
         name, names = str(first["ctx"]["tag"]), re.findall("'([^']+)'", first["ctx"]["expected_tags"])
         return f"{key}={plain(first['input'])}: {str(no_such('choice', name, names)).rstrip('.')} ({origin})."
@@ -142,22 +142,17 @@ def no_reader(key: str, value: object) -> str:
     return f"{key}={plain(value)}: a reader has a name and options; write {{name: {name}}}"
 
 
-def _no_option(reader: str, option: str, origin: str, source: str | Path | Origin) -> str:
-    """What is wrong with an option that a reader lacks: a mistake, or left over from the experiment's own corpus."""
-    options = [field.name for field in fields(READERS[reader])] if reader in READERS else []  # type: ignore[arg-type]  # all are dataclasses
-    key = f"data.reader.{option}"
+def _no_option(section: str, found: Mapping[str, Any], origin: str, source: str | Path | Origin) -> str:
+    """What is wrong with an option that a choice lacks: a mistake, or left over from what the experiment chooses."""
+    option, known = found["key"], found["known"]
+    key = f"{section}.{option}"
     is_left_over = isinstance(source, Origin) and not source.gives(key)
-    remedy = f"take it away with ~{key}" if is_left_over else f"it has {', '.join(options) or 'none'}"
-    return f"data.reader.name={reader} has no option {option!r}{nearest(option, options)} ({origin}); {remedy}."
+    remedy = f"take it away with ~{key}" if is_left_over else f"it has {', '.join(known) or 'none'}"
+    return f"{section}.name={found['name']} has no option {option!r}{nearest(option, known)} ({origin}); {remedy}."
 
 
 def _place(error: ErrorDetails) -> list[str]:
-    place = error["loc"]
-    return [str(part) for before, part in zip(("", *place), place, strict=False) if not _is_tag(part, before)]
-
-
-def _is_tag(part: str | int, before: str | int) -> bool:
-    return isinstance(part, str) and (part.lower() in TAGS or (before == "reader" and part in FORMATS))
+    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
 
 
 def _due(errors: list[str]) -> str:

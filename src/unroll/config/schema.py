@@ -5,47 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from functools import cache
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from unroll.config.architectures import Arch, ConvolutionalConfig, FeedforwardConfig, NgramConfig, RecurrentConfig
+from unroll.config.architectures import Arch
 from unroll.config.corpus import DataConfig
-from unroll.config.declarations import check_figures, declared
-from unroll.config.section import Name, Section
-from unroll.data.roles import ROLES, fill
+from unroll.config.pairs import check_pairs
+from unroll.config.section import Name, Named, Section, section_of
+from unroll.data.fields import Field as FieldKind
 from unroll.errors import BadInput
+from unroll.tasks.description import Description
+from unroll.tasks.registry import description_of, descriptions
 
 
-class LanguageModelConfig(Section):
-    """Predict each next token; training starts at the frequencies of the tokens."""
+class TaskConfig(Named):
+    """What is learned."""
 
-    predicts_inputs: ClassVar[bool] = True
-    name: Literal["language_model"] = Field(description="The task.")
-    tied: bool = Field(description="Whether the output matrix is the embedding.")
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Named]]:
+        return {name: _section(name) for name in descriptions()}
 
+    @property
+    def description(self) -> Description:
+        """What the task reads and reports, and which networks go with it."""
+        return description_of(self.name)
 
-class TaggerConfig(Section):
-    """Predict the label of each token."""
-
-    predicts_inputs: ClassVar[bool] = False
-    name: Literal["tagger"] = Field(description="The task.")
-
-
-class ClozeConfig(Section):
-    """Predict each token from all others of its sequence; training starts at the frequencies of the tokens."""
-
-    predicts_inputs: ClassVar[bool] = True
-    name: Literal["cloze"] = Field(description="The task.")
-    tied: bool = Field(description="Whether the output matrix is the embedding.")
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings beside the name."""
+        return self.model_dump(exclude={"name"})
 
 
-class RegressorConfig(Section):
-    """Predict one number for each sequence."""
-
-    predicts_inputs: ClassVar[bool] = False
-    name: Literal["regressor"] = Field(description="The task.")
+@cache
+def _section(name: str) -> type[Named]:
+    return section_of(description_of(name).options, TaskConfig, name, "The task.")
 
 
 class OptimizerConfig(Section):
@@ -152,9 +148,6 @@ class TrackingConfig(Section):
         return self
 
 
-Task = Annotated[LanguageModelConfig | ClozeConfig | TaggerConfig | RegressorConfig, Field(discriminator="name")]
-
-
 class Config(Section):
     """All settings of one run."""
 
@@ -171,113 +164,51 @@ class Config(Section):
     )
     seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
     data: DataConfig = Field(description="Which corpus, and how it is read.")
-    task: Task = Field(description="What is learned.")
+    task: SerializeAsAny[TaskConfig] = Field(description="What is learned.")
     arch: Arch = Field(description="What learns it.")
     training: TrainingConfig = Field(description="How it is trained.")
     tracking: TrackingConfig = Field(description="Where runs are logged.")
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
-        task, arch, data = self.task.name, self.arch, self.data
-        if data.reader.name == "vectors":
-            raise ValueError(f"data={data.name} is no corpus; give its file as data.vectors={data.train}")
-        self._possible_network()
-        self._possible_windows()
-        self._possible_penalties()
-        if task == "language_model" and isinstance(arch, RecurrentConfig) and arch.bidirectional:
-            raise ValueError(
-                f"arch={arch.name} reads the word that a language model is to predict; choose an arch of one "
-                "direction, or task=cloze"
-            )
-        if isinstance(arch, NgramConfig) and self.training.devices > 1:
-            raise ValueError(f"arch={arch.name} is counted in one process; set training.devices=1")
-        if isinstance(arch, NgramConfig | FeedforwardConfig) and task != "language_model":
-            raise ValueError(f"arch={arch.name} is a language model and cannot do task={task}")
-        if isinstance(arch, ConvolutionalConfig) and task not in ("tagger", "regressor"):
-            raise ValueError(f"arch={arch.name} reads what comes after a word and cannot do task={task}")
-        self.fill_roles({name: field.kind for name, field in data.build_reader().fields.items()})
-        check_figures(self.declared(), data)
-        if task == "tagger" and data.sentence_end:
-            raise ValueError("data.sentence_end goes with language models only; a tagger has no label for [EOS]")
+        check_pairs(self)
         return self
 
+    @property
+    def role_fields(self) -> dict[str, FieldKind]:
+        """The field of the corpus that fills each role of the task.
+
+        Raises:
+            BadInput: a role cannot be filled.
+        """
+        return self.data.role_fields(self.task.description)
+
     def fill_roles(self, kinds: Mapping[str, str]) -> dict[str, str]:
-        """The field that fills each role of the task.
+        """The name of the field that fills each role of the task.
 
         Args:
             kinds: field → kind, of the corpus.
 
         Raises:
-            ValueError: a role cannot be filled.
+            BadInput: a role cannot be filled.
         """
-        place = f"task={self.task.name} on data={self.data.name}"
-        try:
-            return fill(ROLES[self.task.name], kinds, self.data.roles, place)
-        except BadInput as error:
-            raise ValueError(str(error).rstrip(".")) from None
+        return self.data.fill_roles(self.task.description, kinds)
 
     def declared(self) -> dict[str, str]:
-        """See :func:`unroll.config.declarations.declared`."""
-        return declared(self.solved, self.judged_by, self.task.name)
+        """The metric of each declaration that is made before training, by the declaration as it is written.
 
-    def _possible_windows(self) -> None:
-        """Refuse windows of what must be read whole."""
-        task, arch, settings = self.task.name, self.arch, self.training
-        if task == "language_model":
-            if settings.batch_tokens is not None:
-                raise ValueError("training.batch_tokens goes with sequences in batches, not with the parallel streams "
-                                 "of task=language_model; set it to null")  # fmt: skip
-            return
-        if settings.state_reset != "epoch":
-            raise ValueError("training.state_reset goes with task=language_model only; in other tasks every sequence "
-                             "begins with a state of its own")  # fmt: skip
-        if settings.truncation_length is None:
-            return
-        reads_on = isinstance(arch, RecurrentConfig) and not arch.bidirectional and arch.output.name == "softmax"
-        if not reads_on or task == "cloze" or self.data.option("scheme"):
-            raise ValueError(f"training.truncation_length cuts sequences into windows, but arch={arch.name} with "
-                             f"task={task} must read them whole; set it to null")  # fmt: skip
-        assert isinstance(arch, RecurrentConfig)
-        if task == "regressor" and arch.readout not in ("final", "last"):
-            raise ValueError(f"recurrent.readout={arch.readout} needs the whole sequence; set "
-                             "training.truncation_length to null, or choose final")  # fmt: skip
-
-    def _possible_penalties(self) -> None:
-        """Refuse penalties on what is not there, or not seen whole."""
-        settings, recurrent = self.training, isinstance(self.arch, RecurrentConfig)
-        if (settings.recurrent_l1 or settings.recurrent_l2) and not recurrent:
-            raise ValueError(f"training.recurrent_l1 and recurrent_l2 need a recurrent network; arch={self.arch.name} "
-                             "is not one; set them to 0")  # fmt: skip
-        if not (settings.activation_regularization or settings.temporal_activation_regularization):
-            return
-        if not recurrent or self.task.name == "cloze":
-            raise ValueError(f"training.activation_regularization and its temporal kind do not go with "
-                             f"arch={self.arch.name} and task={self.task.name}; set them to 0")  # fmt: skip
-        if self.task.name == "regressor" and settings.truncation_length is not None:
-            raise ValueError("training.activation_regularization of task=regressor is a mean over whole sequences; set "
-                             "training.truncation_length to null")  # fmt: skip
-
-    def _possible_network(self) -> None:
-        """Refuse parts of a network that do not go with the task, the data or each other."""
-        task, arch, data = self.task, self.arch, self.data
-        if isinstance(arch, NgramConfig):
-            return
-        if arch.inputs in ("vectors", "frozen_vectors") and not data.vectors:
-            raise ValueError(f"recurrent.inputs={arch.inputs} needs data.vectors, a file in GloVe's format")
-        if arch.inputs == "one_hot" and (isinstance(arch, FeedforwardConfig) or getattr(task, "tied", False)):
-            raise ValueError("recurrent.inputs=one_hot leaves no embedding to share; set task.tied=false, and "
-                             "choose no feed-forward network")  # fmt: skip
-        if not isinstance(arch, RecurrentConfig):
-            return
-        if arch.characters and (task.name != "tagger" or "words" not in data.units):
-            raise ValueError(f"arch={arch.name} spells words, which goes with task=tagger only")
-        if arch.output.name != "softmax" and task.name != "tagger":
-            raise ValueError(f"arch={arch.name} predicts labels, which goes with task=tagger only")
-        if arch.readout == "last" and arch.bidirectional and task.name == "regressor":
-            raise ValueError("recurrent.readout=last sees one step of the direction from the end; choose final")
-        if task.name == "cloze" and arch.bidirectional and arch.layers > 1:
-            raise ValueError("task=cloze in two directions needs recurrent.layers=1: a second layer would read, "
-                             "through the first, the word that is to be predicted")  # fmt: skip
+        Raises:
+            BadInput: the task does not report the metric, or a solution is not of the form METRIC <= NUMBER.
+        """
+        task, named = self.task.description, {}
+        if self.solved is not None:
+            named[f"solved={self.solved!r}"] = task.solved(self.solved).metric.name
+        if self.judged_by is not None:
+            try:
+                named[f"judged_by={self.judged_by!r}"] = task.metric(self.judged_by).name
+            except BadInput as error:
+                raise BadInput(f"judged_by={self.judged_by!r}: {str(error).rstrip('.')}") from None
+        return named
 
     @property
     def name(self) -> str:

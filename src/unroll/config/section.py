@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from unroll.errors import no_such
 from unroll.names import fault, fault_of_file
 
 
@@ -46,3 +57,53 @@ class Section(BaseModel):
             if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
                 raise ValueError(f"{key}={str(value).lower()}: this is not a number or a text")
         return content
+
+
+class Named(Section):
+    """A section whose name chooses the kind of what it configures, and so its other settings.
+
+    The class that chooses has ``kinds``; those that it chooses from are made by :func:`section_of`.
+    """
+
+    name: str
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Named]]:
+        """The section of each name."""
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_its_kind(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
+        if "kinds" not in vars(cls) or isinstance(content, cls):
+            return handler(content)
+        kinds = cls.kinds()
+        if not isinstance(content, Mapping) or "name" not in content:
+            raise PydanticCustomError("no_name", "it has no name", {"names": list(kinds)})
+        name = content["name"]
+        if not isinstance(name, str) or name not in kinds:
+            raise PydanticCustomError("no_such_name", "{reason}", {"reason": str(no_such("choice", name, kinds))})
+        known = kinds[name].model_fields
+        for key in content:
+            if key not in known:
+                context = {"name": name, "key": str(key), "known": [each for each in known if each != "name"]}
+                raise PydanticCustomError("no_option", "it has no such option", context)
+        return kinds[name].model_validate(content)
+
+
+def section_of(options: type, base: type[Named], name: str, description: str) -> type[Named]:
+    """The section of one name, whose other settings are the fields of a dataclass of options.
+
+    Args:
+        options: the dataclass.
+        base: the section that chooses.
+        name: the choice.
+        description: of the name.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    given: dict[str, Any] = {
+        option.name: (hints[option.name], ... if option.default is MISSING else option.default)
+        for option in fields(options)
+    }
+    given["name"] = (Literal[name], Field(description=description))
+    return create_model(f"{options.__name__}Config", __base__=base, __doc__=options.__doc__, **given)

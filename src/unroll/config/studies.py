@@ -226,7 +226,7 @@ def _check_trials(settings: StudySettings, origin: str) -> None:
     """Refuse what depends on both the study and its experiment."""
     _check_seeds(settings, origin)
     data = [key for key in settings.study.space if key.startswith("data.")]
-    if data and (reason := refused(data, settings.first().task.predicts_inputs)):
+    if data and (reason := refused(data, settings.first().task.description.predicts_inputs)):
         raise BadInput(f"{reason} ({origin}); set it below settings, where all trials have the same value.")
 
 

@@ -117,6 +117,12 @@ class Split:
         return self.fields[field]
 
     @property
+    def count(self) -> int:
+        """Number of records."""
+        first = next(iter(self.fields.values()))
+        return len(first.values) if first.offsets is None else len(first.lengths)
+
+    @property
     def probe(self) -> ProbeColumn | None:
         """Steps measured apart; None where the corpus has no probe."""
         found = self.fields.get("probe")

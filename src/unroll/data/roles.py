@@ -78,15 +78,4 @@ def _remedy(name: str, fitting: Sequence[str]) -> str:
     return "choose another task or other data"
 
 
-PROBE = {"probe": Role(("probe",), is_needed=False)}
-ROLES: Mapping[str, Mapping[str, Role]] = {
-    "language_model": {
-        "inputs": Role(("symbols",)), **PROBE, "document": Role(("document_start",), is_needed=False),
-    },
-    "cloze": {"inputs": Role(("symbols",)), **PROBE},
-    "tagger": {
-        "inputs": Role(("symbols",)), "labels": Role(("labels",)), **PROBE,
-        "spelling": Role(("spelling",), is_needed=False),
-    },
-    "regressor": {"inputs": Role(("frames",)), "target": Role(("number",))},
-}  # fmt: skip
+PROBE: Mapping[str, Role] = {"probe": Role(("probe",), is_needed=False)}

@@ -1,7 +1,8 @@
 """The only place that joins the parts: conf → data → network → task → trainer → tracking."""
 
-from unroll.experiment.building import build_task, evaluation_loader, loaders
+from unroll.experiment.building import build_task
 from unroll.experiment.evaluation import evaluate, evaluate_task
+from unroll.experiment.loading import evaluation_loader, loaders
 from unroll.experiment.tracked import Pruned, sync
 from unroll.experiment.trained import Trained, refuse_another, tensors
 from unroll.experiment.training import adhoc_name, finished, train, with_precision

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +14,15 @@ from unroll.config import Config
 from unroll.config.architectures import (
     CharacterCNNConfig,
     ConvolutionalConfig,
-    FeedbackConfig,
+    CRFConfig,
     FeedforwardConfig,
     LearnedConfig,
     NgramConfig,
     RecurrentConfig,
+    SoftmaxConfig,
 )
 from unroll.data.batch import DataSpec, FieldSpec
-from unroll.data.buckets import Buckets
-from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
-from unroll.data.streams import Streams
 from unroll.errors import BadInput, is_lack_of_memory, no_such
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
@@ -33,19 +30,14 @@ from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_fr
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
-from unroll.networks.language import ClozeNetwork, LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.ngram import KneserNey
 from unroll.networks.probe import KNOWN, failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
-from unroll.tasks import Cloze, LanguageModel, Regressor, Tagger, Task
 from unroll.tasks.activation import ActivationPenalty
-from unroll.tasks.base import OptimizerFactory
+from unroll.tasks.base import Task
+from unroll.tasks.registry import module_of
 from unroll.training.optimizers import optimizer_factory
-
-EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
-LENGTHS = ("inputs",)  # roles by whose lengths records are put together
-WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
-Parts = tuple[DataSpec, OptimizerFactory, int]  # what every task takes beside its network
 
 
 def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None) -> Task:
@@ -91,18 +83,77 @@ def refuse_undecidable(config: Config, spec: DataSpec) -> None:
 
 
 def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:
-    settings, arch = config.training, config.arch
+    settings = config.training
     optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
-    parts: Parts = (spec, optimizer, settings.tokens)
-    if isinstance(arch, NgramConfig):
-        return LanguageModel(KneserNey(arch.order, spec["inputs"].size), *parts)
-    words = build_words(arch, spec["inputs"], vectors) if spec["inputs"].unit else None
-    if config.task.name in ("language_model", "cloze"):
-        return _build_language_task(config, words, parts)
-    if config.task.name == "regressor":
-        return Regressor(build_encoder(config, words, spec), *parts)
-    encoder = build_encoder(config, words, spec)
-    return Tagger(encoder, build_output(arch, encoder.output_size, spec["labels"]), *parts)
+    blocks = NetworkBlocks(config, spec, vectors)
+    task: Task = module_of(config.task.name).build(blocks, optimizer, settings.tokens, **config.task.options)
+    return task
+
+
+class NetworkBlocks:
+    """The blocks of a network, each built when a task asks for it.
+
+    Args:
+        config: settings of the run.
+        spec: sizes that the data decides, by role.
+        vectors: pretrained vectors to begin with, [V, E]; None where the weights come from a file.
+    """
+
+    def __init__(self, config: Config, spec: DataSpec, vectors: np.ndarray | None) -> None:
+        self.config, self.spec, self.vectors = config, spec, vectors
+
+    def encoder(self) -> SequenceEncoder | ConvolutionalEncoder:
+        """Network over words, over words and their spelling, or over real vectors.
+
+        Raises:
+            BadInput: words are to be spelled, and the data has no spelling.
+        """
+        config, arch, spec = self.config, self.config.arch, self.spec
+        assert isinstance(arch, ConvolutionalConfig | RecurrentConfig)  # checked with the settings
+        words = build_words(arch, spec["inputs"], self.vectors) if spec["inputs"].unit else None
+        inputs: nn.Module = nn.Identity() if words is None else words
+        width = spec["inputs"].size if words is None else words.embedding_dim
+        if isinstance(arch, ConvolutionalConfig):
+            return ConvolutionalEncoder(inputs, width, arch.hidden_size, arch.layers, arch.kernel_width, arch.dropout)
+        if arch.characters is not None:
+            if "spelling" not in spec or words is None:
+                raise BadInput(
+                    f"data={config.data.name} has no spelling, which arch={arch.name} reads; choose another."
+                )
+            inputs = WordEmbedding(words, build_characters(arch, spec["spelling"]))
+            width = inputs.output_size
+        recurrent = Recurrent(
+            cell_factory(arch), width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout,
+            arch.variational, arch.weight_dropout, arch.layer_norm, arch.learned_state,
+        )  # fmt: skip
+        dropout = LockedDropout(arch.dropout) if arch.variational else nn.Dropout(arch.dropout)
+        return SequenceEncoder(inputs, recurrent, dropout, arch.readout)
+
+    def labels(self, feature_size: int) -> LabelOutput:
+        """What predicts labels from features."""
+        arch, spec = self.config.arch, self.spec["labels"]
+        if not isinstance(arch, RecurrentConfig) or isinstance(arch.output, SoftmaxConfig):
+            return SoftmaxOutput(feature_size, spec.size)
+        if isinstance(arch.output, CRFConfig):
+            return CRFOutput(feature_size, spec.names, spec.scheme)
+        settings = arch.output
+        return FeedbackOutput(
+            feature_size, spec.size, settings.embedding_size, cell_factory(arch), arch.hidden_size, settings.beam
+        )
+
+    def language(self, tied: bool) -> LanguageNetwork:
+        """A network that predicts the next token; if tied, its output matrix is the embedding."""
+        arch, spec = self.config.arch, self.spec["inputs"]
+        if isinstance(arch, NgramConfig):
+            return KneserNey(arch.order, spec.size)
+        if isinstance(arch, FeedforwardConfig):
+            words = build_words(arch, spec, self.vectors)
+            assert isinstance(words, nn.Embedding)  # checked with the settings
+            return FeedforwardLanguageNetwork(words, arch.order, arch.hidden_size, arch.direct, tied, arch.dropout)
+        encoder = self.encoder()
+        assert isinstance(encoder, SequenceEncoder)  # checked with the settings
+        shared = encoder.inputs if tied and isinstance(encoder.inputs, nn.Embedding) else None
+        return RecurrentLanguageNetwork(encoder, TokenOutput(encoder.output_size, spec.size, shared))
 
 
 def begin(task: Task, train: Split) -> None:
@@ -124,33 +175,6 @@ def build_words(arch: LearnedConfig, spec: FieldSpec, vectors: np.ndarray | None
     embedding = embed(spec.size, spec.vector_size, spec.padding_index, 1.0)
     embedding.weight.requires_grad_(not frozen)
     return embedding
-
-
-def build_encoder(
-    config: Config, words: nn.Embedding | OneHot | None, spec: DataSpec
-) -> SequenceEncoder | ConvolutionalEncoder:
-    """Network over words, over words and their spelling, or over real vectors.
-
-    Raises:
-        BadInput: words are to be spelled, and the data has no spelling.
-    """
-    arch = config.arch
-    inputs: nn.Module = nn.Identity() if words is None else words
-    width = spec["inputs"].size if words is None else words.embedding_dim
-    if isinstance(arch, ConvolutionalConfig):
-        return ConvolutionalEncoder(inputs, width, arch.hidden_size, arch.layers, arch.kernel_width, arch.dropout)
-    assert isinstance(arch, RecurrentConfig)
-    if arch.characters is not None:
-        if "spelling" not in spec or words is None:
-            raise BadInput(f"data={config.data.name} has no spelling, which arch={arch.name} reads; choose another.")
-        inputs = WordEmbedding(words, build_characters(arch, spec["spelling"]))
-        width = inputs.output_size
-    recurrent = Recurrent(
-        cell_factory(arch), width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout, arch.variational,
-        arch.weight_dropout, arch.layer_norm, arch.learned_state,
-    )  # fmt: skip
-    dropout = LockedDropout(arch.dropout) if arch.variational else nn.Dropout(arch.dropout)
-    return SequenceEncoder(inputs, recurrent, dropout, arch.readout)
 
 
 def build_characters(arch: RecurrentConfig, spec: FieldSpec) -> CharacterEncoder:
@@ -191,86 +215,3 @@ def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_
     if arch.initializer == "orthogonal":
         initializers.orthogonal(cell.weight_recurrent)
     return cell
-
-
-def build_output(arch: Any, feature_size: int, spec: FieldSpec) -> LabelOutput:
-    """What tells labels from features."""
-    kind = arch.output.name if isinstance(arch, RecurrentConfig) else "softmax"
-    if kind == "crf":
-        return CRFOutput(feature_size, spec.names, spec.scheme)
-    if kind == "feedback":
-        assert isinstance(arch.output, FeedbackConfig)
-        return FeedbackOutput(feature_size, spec.size, arch.output.embedding_size, cell_factory(arch),
-                              arch.hidden_size, arch.output.beam)  # fmt: skip
-    return SoftmaxOutput(feature_size, spec.size)
-
-
-def _build_language_task(config: Config, words: nn.Embedding | OneHot | None, parts: Parts) -> Task:
-    spec, arch = parts[0], config.arch
-    tied = config.task.tied if config.task.name in ("language_model", "cloze") else False
-    if isinstance(arch, FeedforwardConfig):
-        assert isinstance(words, nn.Embedding)
-        feedforward: LanguageNetwork = FeedforwardLanguageNetwork(
-            words, arch.order, arch.hidden_size, arch.direct, tied, arch.dropout
-        )
-        return LanguageModel(feedforward, *parts)
-    encoder = build_encoder(config, words, spec)
-    assert isinstance(encoder, SequenceEncoder)
-    shared = words if tied and isinstance(words, nn.Embedding) else None
-    output = TokenOutput(encoder.output_size, spec["inputs"].size, shared)
-    if config.task.name == "cloze":
-        return Cloze(ClozeNetwork(encoder, output), *parts)
-    return LanguageModel(RecurrentLanguageNetwork(encoder, output), *parts)
-
-
-def loaders(
-    config: Config, spec: DataSpec, splits: dict[str, Split], share: Share = ALL
-) -> tuple[Streams | Buckets, Streams | Buckets]:
-    """Batches for training, and for validation: of each, the rows of one process."""
-    settings, train_split = config.training, splits["train"]
-    loader: Streams | Buckets
-    if config.task.name == "language_model":
-        loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
-                         settings.state_reset, share)  # fmt: skip
-    else:
-        loader = Buckets(_read(config, train_split), spec, LENGTHS, settings.batch_size, config.seed,
-                         settings.truncation_length, settings.truncation_stride, share,
-                         settings.batch_tokens)  # fmt: skip
-    return loader, evaluation_loader(config, spec, splits["validation"], share)
-
-
-def places(config: Config, loader: Streams | Buckets, split: Split) -> int:
-    """Places that the loss counts in an epoch of training: steps, or records that have one number each."""
-    return len(split["target"].values) if config.task.name == "regressor" else loader.tokens
-
-
-def evaluation_settings(config: Config) -> dict[str, Any]:
-    """How validation and test are read: what a figure depends on beside the network and the split, by keys of settings.
-
-    The batch size is not among it, since a sequence has the same figures beside others as alone.
-    """
-    settings = config.training
-    if config.task.name != "language_model":
-        return {WINDOW: settings.truncation_length}
-    return {
-        WINDOW: settings.truncation_length or EVALUATION_WINDOW,
-        "training.evaluation_streams": settings.evaluation_streams,
-        # every evaluation begins with a fresh state: its figures must not depend on the one before it
-        "training.state_reset": "document" if settings.state_reset == "document" else "epoch",
-    }
-
-
-def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share = ALL) -> Streams | Buckets:
-    """Batches for validation and test: every token once, in one fixed order."""
-    how = evaluation_settings(config)
-    if config.task.name == "language_model":
-        return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
-                       share=share)  # fmt: skip
-    return Buckets(_read(config, split), spec, LENGTHS, config.training.batch_size, None, how[WINDOW],
-                   share=share)  # fmt: skip
-
-
-def _read(config: Config, split: Split) -> Split:
-    """A split without the spelling that the network does not read."""
-    spells = isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
-    return split if spells else split.without("spelling")

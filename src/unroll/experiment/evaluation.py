@@ -16,14 +16,15 @@ from unroll.data.loader import Endless
 from unroll.data.prepared import Split, open_vocabularies
 from unroll.data.seal import check
 from unroll.errors import BadInput
-from unroll.experiment.building import WINDOW, build_task, evaluation_loader, evaluation_settings, loaders
+from unroll.experiment.building import build_task
+from unroll.experiment.loading import WINDOW, evaluation_loader, evaluation_settings, loaders
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained, read_facts
 from unroll.networks.ngram import KneserNey
 from unroll.outputs import restored, to_json, write_text
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 from unroll.tracking.provenance import short_digest
 from unroll.training.precision import as_precise
 from unroll.training.threads import use_threads

@@ -16,7 +16,7 @@ from unroll.config import Config, NgramConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 from unroll.experiment.building import build_without_numbers
-from unroll.tasks import Task
+from unroll.tasks.base import Task
 
 GROUPS, FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"

@@ -10,7 +10,6 @@ from unroll.config import Config
 from unroll.data.batch import DataSpec
 from unroll.data.fields import Labels
 from unroll.data.prepared import Split, open_split, open_vocabularies
-from unroll.data.roles import ROLES, fill
 from unroll.data.seal import origin_of
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
@@ -101,9 +100,7 @@ def roles_of(config: Config, vocabularies: Vocabularies) -> dict[str, str]:
     if found != declared:
         raise BadInput(f"The prepared data have {_listed(found)}, and data={config.data.name} has {_listed(declared)}; "
                        "name the folder that unroll prepare wrote of this corpus.")  # fmt: skip
-    return fill(
-        ROLES[config.task.name], kinds, config.data.roles, f"task={config.task.name} on data={config.data.name}"
-    )
+    return config.fill_roles(kinds)
 
 
 def _listed(fields: dict[str, tuple[str, str]]) -> str:

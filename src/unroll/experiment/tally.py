@@ -13,7 +13,7 @@ from torch import Tensor
 from unroll.config import Config
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.prepared import ProbeColumn, Split
-from unroll.experiment.building import evaluation_loader
+from unroll.experiment.loading import evaluation_loader
 from unroll.metrics import FEW_ITEMS
 
 

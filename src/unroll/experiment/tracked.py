@@ -15,7 +15,6 @@ import yaml
 from unroll.config import CONF, Config, SharedConfig, asked, is_same_store, load, project_tracker, read
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
-from unroll.metrics import HEADLINES
 from unroll.outputs import read_json, write_text
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import FIGURES, MEMORY, NullTracker, RunRecord, Tracker
@@ -136,7 +135,7 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
         environment=yaml.safe_dump(environment() | working.identity.arithmetic, sort_keys=False),
         data_name=config.data.name, data_digest=data, data_source=config.data.train, question=asked(config.experiment),
-        headline=headline_of(config),
+        headline=config.task.description.headline(config.role_fields).name,
     )  # fmt: skip
 
 
@@ -147,14 +146,6 @@ def _origin(working: Working, trial: Trial | None) -> str:
     if "DVC_STAGE" not in os.environ:
         return "ad hoc"
     return "paper" if Path(working.out).resolve().is_relative_to(Path("paper").resolve()) else "course"
-
-
-def headline_of(config: Config) -> str:
-    """The figure by which runs of an experiment are compared."""
-    names = HEADLINES[config.task.name]
-    return (
-        names[0] if len(names) == 1 or config.data.option("scheme") else names[1]
-    )  # accuracy where no spans are marked
 
 
 def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,
@@ -169,7 +160,7 @@ def note_figures(folder: Path, config: Config, best: dict[str, float], parameter
         tokens: that it was trained on.
         clock: that ran while it was trained: of a run that went on, since then.
     """
-    headline = headline_of(config)
+    headline = config.task.description.headline(config.role_fields).name
     found = {f"validation_{headline}": best[headline], "parameters": float(parameters)}
     if clock.tokens:
         speed = clock.tokens / clock.seconds

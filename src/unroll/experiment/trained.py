@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import roles_of
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
-from unroll.tasks import LanguageModel, Task
+from unroll.tasks.answer import Answer
+from unroll.tasks.base import Task
+from unroll.tasks.language_model.answers import Continuation
+from unroll.tasks.language_model.module import LanguageModel
 
 WEIGHTS = "weights.safetensors"
 RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
@@ -80,36 +83,32 @@ class Trained:
         task.eval()
         return cls(config, vocabularies, vocabulary, task)
 
-    def answer(
-        self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0
-    ) -> list[dict[str, Any]]:
+    def answer(self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0) -> Sequence[Answer]:
         """What the model makes of each line: labels, a number, or a continuation."""
-        if isinstance(self.task, LanguageModel):
+        if self.config.task.description.continues:
             return self.generate(lines, length, temperature, seed)
         return self.predict(lines)
 
-    def predict(self, lines: list[str]) -> list[dict[str, Any]]:
+    def predict(self, lines: list[str]) -> Sequence[Answer]:
         """Labels, or a number, for each line.
 
         Raises:
             BadInput: the run is a language model, or a line cannot be read.
         """
-        answers: list[dict[str, Any]] = self.task.predict_lines(lines, self.vocabulary)
-        return answers
+        return self.task.predict_lines(lines, self.vocabulary)
 
-    def generate(self, prompts: list[str], length: int, temperature: float, seed: int) -> list[dict[str, Any]]:
+    def generate(self, prompts: list[str], length: int, temperature: float, seed: int) -> list[Continuation]:
         """A continuation of each prompt.
 
         Raises:
-            BadInput: the run is no language model.
+            BadInput: the run is not a language model.
         """
         if not isinstance(self.task, LanguageModel):
-            raise BadInput(f"{self.config.name} is no language model; use unroll predict.")
-        answers = []
-        for number, prompt in enumerate(prompts):
-            text, score = self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
-            answers.append({"prompt": prompt, "continuation": text, "mean_log_probability": score})
-        return answers
+            raise BadInput(f"{self.config.name} is not a language model; use unroll predict.")
+        return [
+            self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
+            for number, prompt in enumerate(prompts)
+        ]
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_vectors, open_vocabularies
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import begin, build_task, evaluation_settings, loaders, places, refuse_undecidable
+from unroll.experiment.building import begin, build_task, refuse_undecidable
 from unroll.experiment.evaluation import counts, evaluate_task
+from unroll.experiment.loading import evaluation_settings, loaders, places
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
@@ -31,7 +32,7 @@ from unroll.interruption import Interruption
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import to_json, whole
-from unroll.tasks import LanguageModel
+from unroll.tasks.language_model.module import LanguageModel
 from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, Clock, History, Interruptible, Watched

@@ -1,9 +1,5 @@
-"""Tasks: what is learned, one LightningModule per file."""
+"""Tasks: what is learned, one folder per task.
 
-from unroll.tasks.base import Task
-from unroll.tasks.cloze import Cloze
-from unroll.tasks.language_model import LanguageModel
-from unroll.tasks.regressor import Regressor
-from unroll.tasks.tagger import Tagger
-
-__all__ = ["Cloze", "LanguageModel", "Regressor", "Tagger", "Task"]
+``description.py`` says, without torch, what a task reads and reports and which networks it goes with; ``answers.py``
+what its predictions are; ``module.py`` has the LightningModule, and builds it from the blocks of a network.
+"""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,10 +13,36 @@ from torch import Tensor, nn
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabularies import Vocabularies
 from unroll.tasks.activation import ActivationPenalty
+from unroll.tasks.answer import Answer
 from unroll.tasks.carried import CarriedState
+from unroll.tasks.description import Description
 from unroll.tasks.metrics import GroupedMean, TokenMean
 
+if TYPE_CHECKING:
+    from unroll.networks.convolutional import ConvolutionalEncoder
+    from unroll.networks.encoder import SequenceEncoder
+    from unroll.networks.labels import LabelOutput
+    from unroll.networks.language import LanguageNetwork
+
 OptimizerFactory = Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[str, Any]]
+
+
+class Blocks(Protocol):
+    """The blocks of a network as the settings have them, each built when a task asks for it.
+
+    ``spec`` are the sizes that the data decides, by role.
+    """
+
+    spec: DataSpec
+
+    def encoder(self) -> SequenceEncoder | ConvolutionalEncoder:
+        """Features of every step."""
+
+    def labels(self, feature_size: int) -> LabelOutput:
+        """What predicts labels from features of a width."""
+
+    def language(self, tied: bool) -> LanguageNetwork:
+        """A network that predicts the next token; if tied, its output matrix is the embedding."""
 
 
 class Scores(NamedTuple):
@@ -47,15 +73,17 @@ class Task(LightningModule, ABC):
 
     ``activation`` is a penalty that is added to the loss of training, None for none.
     ``nominal`` is about how many places the loss of one batch counts; it keeps the size of a loss near that of a mean.
+    The best checkpoint is chosen by ``monitor``, as its ``mode`` says, and architectures are compared by ``headline``.
     """
 
-    monitor: ClassVar[str]  # metric by which the best checkpoint is chosen
-    mode: ClassVar[str]  # whether the best one is its "min" or its "max"
-    headline: ClassVar[str]  # figure by which architectures are compared
+    description: ClassVar[Description]
     derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it follows from
 
     def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
+        monitored = self.description.monitor(spec)
+        self.monitor, self.mode = f"val/{monitored.name}", "min" if monitored.lower else "max"
+        self.headline = self.description.headline(spec).name
         self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
@@ -79,7 +107,7 @@ class Task(LightningModule, ABC):
         """Losses of a batch, and in evaluation the other measures."""
 
     @abstractmethod
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> Sequence[Answer]:
         """Answer for each line of raw text.
 
         Raises:

@@ -64,7 +64,7 @@ class RunModel:
         """A JSON line for each line of text."""
         given = params or {}
         settings = {name: kind(given[name]) for name, kind in SETTINGS.items() if name in given}
-        return [to_json_line(answer) for answer in self.run.answer(list(model_input), **settings)]
+        return [to_json_line(answer.content()) for answer in self.run.answer(list(model_input), **settings)]
 
 
 def _load_pyfunc(path: str) -> RunModel:

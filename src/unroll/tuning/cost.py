@@ -24,6 +24,7 @@ from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled,
 from unroll.errors import BadInput
 from unroll.experiment import build_task
 from unroll.experiment.building import build_without_numbers
+from unroll.experiment.loading import reads_streams
 from unroll.experiment.memory import moments
 
 CHARACTERS = 3  # read for each token: of UD English EWT 2.8, as a batch of 32 sentences spells each form once
@@ -118,7 +119,6 @@ class _Network:
 
     def batch(self, rows: int, steps: int) -> Batch:
         """A batch without numbers or padding, each token a form of its own."""
-        task = self.config.task.name
         tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
         lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
         real = torch.float64 if self.config.training.precision == "64" else torch.float32
@@ -129,7 +129,7 @@ class _Network:
             "targets": Padded(tokens, lengths), "labels": Padded(tokens, lengths),
             "target": tokens.new_empty(rows, dtype=real),
         }  # fmt: skip
-        window = Window(True, steps, rows, lengths, None) if task == "language_model" else None
+        window = Window(True, steps, rows, lengths, None) if reads_streams(self.config) else None
         return Batch(fields, tokens.bool(), window, rows * steps)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unroll import preparation
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.data.batch import DataSpec
+from unroll.metrics import Metric
 from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.choosing import Budget
 from unroll.tuning.space import Space
@@ -96,14 +97,13 @@ class Job:
     def open(self) -> Study:
         """The study in its database."""
         budget = Budget(self.first.training.tokens, self.first.training.validations)
-        return Study(self.settings.study, self.name, judged(self.first)[1], self.space.slots(), budget)
+        is_higher_better = not monitored(self.first).lower
+        return Study(self.settings.study, self.name, is_higher_better, self.space.slots(), budget)
 
 
-def judged(config: Config) -> tuple[str, bool]:
-    """Figure by which validations of a run are judged, and whether a greater one is better: its task's."""
-    if config.task.name == "tagger":
-        return ("f1" if config.data.option("scheme") else "accuracy"), True
-    return "loss", False
+def monitored(config: Config) -> Metric:
+    """The metric by which validations of a run are judged."""
+    return config.task.description.monitor(config.role_fields)
 
 
 def full_name(job: Job) -> str:

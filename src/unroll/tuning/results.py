@@ -12,7 +12,7 @@ from typing import Any
 from unroll.errors import BadInput
 from unroll.metrics import shown
 from unroll.outputs import read_json, to_json, whole
-from unroll.tuning.job import Job, judged
+from unroll.tuning.job import Job, monitored
 from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
 
@@ -26,7 +26,7 @@ class Result:
 
     Args:
         name: with its digest.
-        metric: figure by which trials are judged, of their best validations.
+        metric: figure by which trials are monitored, of their best validations.
         maximize: whether a greater one is better.
         slots: every trial.
         best: the best trial of each arch.
@@ -77,12 +77,12 @@ class Result:
 
 def results_of(job: Job, study: Study) -> Result:
     """Read what came of a study."""
-    metric, maximize = judged(job.first)
+    metric = monitored(job.first)
     slots = study.slots()
     best: dict[str, Slot] = {}
-    for slot in sorted(complete(slots), key=lambda slot: (-1 if maximize else 1) * (slot.value or 0.0)):
+    for slot in sorted(complete(slots), key=lambda slot: (1 if metric.lower else -1) * (slot.value or 0.0)):
         best.setdefault(job.settings.run(slot.values).arch.name, slot)
-    return Result(job.name, metric, maximize, slots, best, study.importances())
+    return Result(job.name, metric.name, not metric.lower, slots, best, study.importances())
 
 
 def states(slots: Sequence[Slot]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from unroll.interruption import Interruption
 from unroll.launching import place
 from unroll.metrics import shown
 from unroll.outputs import refuse_others
-from unroll.tuning.job import JOB, Job, full_name, judged
+from unroll.tuning.job import JOB, Job, full_name, monitored
 from unroll.tuning.results import (
     ENDS,
     FILES,
@@ -164,7 +164,7 @@ def _work(job: Job, study: Study, workers: int) -> None:
         ProcessLost: all workers have ended before that.
         BadInput: a worker has said what is wrong.
     """
-    progress = Progress(study, judged(job.first)[0])
+    progress = Progress(study, monitored(job.first).name)
     with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
             interruption.heed()
@@ -231,7 +231,7 @@ class Progress:
 
     Args:
         study: that is shown.
-        metric: by which it is judged.
+        metric: by which it is monitored.
     """
 
     def __init__(self, study: Study, metric: str) -> None:

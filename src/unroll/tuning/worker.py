@@ -27,7 +27,7 @@ from unroll.launching import end_with_the_launcher, launch, place
 from unroll.tracking.tracker import PARENT
 from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.cost import flops, parameters
-from unroll.tuning.job import JOB, Job, judged
+from unroll.tuning.job import JOB, Job, monitored
 from unroll.tuning.space import Values
 
 # by which status the processes of a trial tell the worker what it is to do
@@ -144,7 +144,7 @@ def _train_and_tell(job: Job, claim: Claim, config: Config) -> None:
 
 
 def _tell(job: Job, claim: Claim, figures: dict[str, float]) -> None:
-    metric, _ = judged(job.first)
+    metric = monitored(job.first).name
     claim.note(figures=figures)
     if not math.isfinite(figures[metric]):
         raise BadInput(f"the best validation {metric} is {figures[metric]}")

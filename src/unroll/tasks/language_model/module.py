@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,8 +11,12 @@ from torch import Tensor
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
+from unroll.metrics import exp
 from unroll.networks.language import LanguageNetwork
-from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.answer import Answer
+from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
+from unroll.tasks.language_model.answers import Continuation
+from unroll.tasks.language_model.description import DESCRIPTION
 
 
 class LanguageModel(Task):
@@ -30,8 +34,7 @@ class LanguageModel(Task):
         batch: ``inputs``, ``targets``, mask: [B, T]
     """
 
-    monitor, mode = "val/loss", "min"
-    headline = "perplexity"
+    description = DESCRIPTION
     derived_from: ClassVar[dict[str, str]] = {
         "perplexity": "loss", "perplexity_known": "loss_known", "bits_per_character": "loss",
     }  # fmt: skip
@@ -74,13 +77,13 @@ class LanguageModel(Task):
         beats[probed] = logits.gather(1, target).squeeze(1) > rival
         return beats
 
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Answer]:
         raise BadInput("This run is a language model, which continues a text; use unroll generate.")
 
     @torch.inference_mode()
     def generate(
         self, prompt: str, vocabulary: Vocabularies, length: int, temperature: float, seed: int
-    ) -> tuple[str, float]:
+    ) -> Continuation:
         """Continue a text.
 
         Args:
@@ -89,9 +92,6 @@ class LanguageModel(Task):
             length: tokens to add.
             temperature: divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest.
             seed: of the draws.
-
-        Returns:
-            The continuation alone, and the mean log-probability of its tokens.
         """
         draw = torch.Generator().manual_seed(seed)
         symbols = vocabulary.symbols("inputs")
@@ -108,9 +108,9 @@ class LanguageModel(Task):
             total += float(torch.log_softmax(logits, 0)[token])
             added.append(token)
             inputs = torch.tensor([[token]])
-        return symbols.join(added), total / max(length, 1)
+        return Continuation(prompt, symbols.join(added), total / max(length, 1), symbols.unit)
 
 
-def exp(value: float) -> float:
-    """e to the power of a loss, or infinity where that is too large."""
-    return math.exp(value) if value < 700 else math.inf
+def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int, tied: bool) -> LanguageModel:
+    """The task and its network."""
+    return LanguageModel(blocks.language(tied), blocks.spec, optimizer, budget)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabularies import Vocabularies
-from unroll.networks.language import ClozeNetwork
-from unroll.tasks.base import OptimizerFactory, Scores, Task
-from unroll.tasks.language_model import exp
+from unroll.metrics import exp
+from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.language import ClozeNetwork, TokenOutput
+from unroll.tasks.answer import Labelled
+from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
+from unroll.tasks.cloze.description import DESCRIPTION
 
 
 class Cloze(Task):
@@ -31,8 +35,7 @@ class Cloze(Task):
     What is told from both sides is no perplexity of a text: its probabilities do not multiply to one over all texts.
     """
 
-    monitor, mode = "val/loss", "min"
-    headline = "pseudo_perplexity"
+    description = DESCRIPTION
     derived_from: ClassVar[dict[str, str]] = {"pseudo_perplexity": "loss"}
 
     def __init__(self, network: ClozeNetwork, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
@@ -56,7 +59,7 @@ class Cloze(Task):
         return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right, told)
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Labelled]:
         """Tokens of each line, each with the one that the others make likeliest in its place."""
         answers, symbols = [], vocabulary.symbols("inputs")
         for line in lines:
@@ -67,5 +70,14 @@ class Cloze(Task):
                 logits = self.network(inputs, torch.tensor([len(tokens)]))[0]  # [T, V]
                 logits[:, [self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -torch.inf
                 likeliest = [symbols.symbols[n] for n in logits.argmax(dim=-1).tolist()]
-            answers.append({"tokens": tokens, "labels": likeliest})
+            answers.append(Labelled(tokens, likeliest))
         return answers
+
+
+def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int, tied: bool) -> Cloze:
+    """The task and its network."""
+    encoder, spec = blocks.encoder(), blocks.spec
+    assert isinstance(encoder, SequenceEncoder)  # checked with the settings
+    shared = encoder.inputs if tied and isinstance(encoder.inputs, nn.Embedding) else None
+    output = TokenOutput(encoder.output_size, spec["inputs"].size, shared)
+    return Cloze(ClozeNetwork(encoder, output), spec, optimizer, budget)

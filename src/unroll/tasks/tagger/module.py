@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,8 +14,10 @@ from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import LabelOutput
-from unroll.tasks.base import OptimizerFactory, Scores, Task
-from unroll.tasks.spans import SpanF1
+from unroll.tasks.answer import Labelled
+from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
+from unroll.tasks.tagger.description import DESCRIPTION
+from unroll.tasks.tagger.spans import SpanF1
 
 
 class Tagger(Task):
@@ -34,8 +34,7 @@ class Tagger(Task):
         batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 where padded or never seen in training
     """
 
-    monitor, mode = "val/accuracy", "max"
-    headline = "accuracy"
+    description = DESCRIPTION
 
     def __init__(
         self,
@@ -49,8 +48,6 @@ class Tagger(Task):
         self.encoder, self.output = encoder, output
         self.spans = SpanF1(spec["labels"].names) if spec["labels"].scheme else None
         self.spelled: tuple[Tensor, Tensor] | None = None  # in one evaluation: a split's characters, their features
-        if self.spans is not None:
-            self.monitor, self.headline = "val/f1", "f1"  # type: ignore[misc]  # most tokens are no part of a span
 
     def measure_names(self) -> tuple[str, ...]:
         return ("accuracy",)
@@ -114,7 +111,7 @@ class Tagger(Task):
         return super().items() | {"precision": int(self.spans.predicted), "recall": gold, "f1": gold}
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Labelled]:
         """Tokens of each line with their labels; words stand between blanks."""
         answers, names = [], self.spec["labels"].names
         for line in lines:
@@ -124,7 +121,7 @@ class Tagger(Task):
                 features = self.encoder.outputs(self._spelled(tokens, vocabulary), torch.tensor([len(tokens)]))
                 told = self.output.best(features, torch.tensor([len(tokens)]))
                 labels = [names[n] for n in told[0].tolist()]
-            answers.append({"tokens": tokens, "labels": labels})
+            answers.append(Labelled(tokens, labels))
         return answers
 
     def _spelled(self, tokens: list[str], vocabulary: Vocabularies) -> Tensor | Words:
@@ -139,3 +136,9 @@ class Tagger(Task):
         characters, lengths = spelling.rows(every, self.spec["spelling"].padding_index)
         forms = torch.from_numpy(spelling.values)[None]  # [1, T]
         return Words(inputs, forms, torch.from_numpy(characters), torch.from_numpy(lengths))
+
+
+def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int) -> Tagger:
+    """The task and its network."""
+    encoder = blocks.encoder()
+    return Tagger(encoder, blocks.labels(encoder.output_size), blocks.spec, optimizer, budget)

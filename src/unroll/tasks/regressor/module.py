@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +11,9 @@ from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
-from unroll.tasks.base import OptimizerFactory, Scores, Task
+from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
+from unroll.tasks.regressor.answers import Prediction
+from unroll.tasks.regressor.description import DESCRIPTION
 
 
 class Regressor(Task):
@@ -31,8 +31,7 @@ class Regressor(Task):
         batch: ``inputs``: [B, T, I], ``target``: [B]
     """
 
-    monitor, mode = "val/loss", "min"
-    headline = "loss"
+    description = DESCRIPTION
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class Regressor(Task):
         return Scores((told - batch.single("target")) ** 2, ends, {}, None, told)
 
     @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Any]:
+    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Prediction]:
         """Number told for each line of steps, such as ``0.5,1 0.25,0``."""
         answers, width = [], self.spec["inputs"].size
         for line in lines:
@@ -73,7 +72,11 @@ class Regressor(Task):
             if steps.shape[2] != width:
                 raise BadInput(f"{line[:40]!r} is no series; write steps of {width} numbers, "
                                "such as 0.5,1 0.25,0.")  # fmt: skip
-            answers.append(
-                {"prediction": float(self._predict(self.encoder.summary(steps, torch.tensor([steps.shape[1]]))))}
-            )
+            summary = self.encoder.summary(steps, torch.tensor([steps.shape[1]]))
+            answers.append(Prediction(float(self._predict(summary))))
         return answers
+
+
+def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int) -> Regressor:
+    """The task and its network."""
+    return Regressor(blocks.encoder(), blocks.spec, optimizer, budget)

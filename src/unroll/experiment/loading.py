@@ -1,0 +1,74 @@
+"""The batches of a run, as its task reads them: parallel streams of a text, or buckets of records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unroll.config import Config
+from unroll.config.architectures import RecurrentConfig
+from unroll.data.batch import DataSpec
+from unroll.data.buckets import Buckets
+from unroll.data.loader import ALL, Share
+from unroll.data.prepared import Split
+from unroll.data.streams import Streams
+
+EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
+WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
+
+
+def reads_streams(config: Config) -> bool:
+    """Whether the task reads parallel streams of a text."""
+    return config.task.description.reads == "streams"
+
+
+def loaders(
+    config: Config, spec: DataSpec, splits: dict[str, Split], share: Share = ALL
+) -> tuple[Streams | Buckets, Streams | Buckets]:
+    """Batches for training, and for validation: of each, the rows of one process."""
+    settings, train_split = config.training, splits["train"]
+    loader: Streams | Buckets
+    if reads_streams(config):
+        loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
+                         settings.state_reset, share)  # fmt: skip
+    else:
+        loader = Buckets(_read(config, train_split), spec, config.task.description.lengths, settings.batch_size,
+                         config.seed, settings.truncation_length, settings.truncation_stride, share,
+                         settings.batch_tokens)  # fmt: skip
+    return loader, evaluation_loader(config, spec, splits["validation"], share)
+
+
+def places(config: Config, loader: Streams | Buckets, split: Split) -> int:
+    """Places that the loss counts in an epoch of training: steps or records."""
+    return split.count if config.task.description.loss_over == "records" else loader.tokens
+
+
+def evaluation_settings(config: Config) -> dict[str, Any]:
+    """How validation and test are read: what a figure depends on beside the network and the split, by keys of settings.
+
+    The batch size is not among it, since a sequence has the same figures beside others as alone.
+    """
+    settings = config.training
+    if not reads_streams(config):
+        return {WINDOW: settings.truncation_length}
+    return {
+        WINDOW: settings.truncation_length or EVALUATION_WINDOW,
+        "training.evaluation_streams": settings.evaluation_streams,
+        # every evaluation begins with a fresh state: its figures must not depend on the one before it
+        "training.state_reset": "document" if settings.state_reset == "document" else "epoch",
+    }
+
+
+def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share = ALL) -> Streams | Buckets:
+    """Batches for validation and test: every token once, in one fixed order."""
+    how = evaluation_settings(config)
+    if reads_streams(config):
+        return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
+                       share=share)  # fmt: skip
+    return Buckets(_read(config, split), spec, config.task.description.lengths, config.training.batch_size, None,
+                   how[WINDOW], share=share)  # fmt: skip
+
+
+def _read(config: Config, split: Split) -> Split:
+    """A split without the spelling that the network does not read."""
+    spells = isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
+    return split if spells else split.without("spelling")

@@ -1,0 +1,31 @@
+"""What prediction returns: one answer for each record, which prints as text or as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer; ``str`` of it is what a person reads."""
+
+    def content(self) -> dict[str, Any]:
+        """What JSON has of it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Labelled(Answer):
+    """Tokens, each with a label.
+
+    Args:
+        tokens: of the sequence.
+        labels: as many.
+    """
+
+    tokens: list[str]
+    labels: list[str]
+
+    def __str__(self) -> str:
+        return " ".join(f"{token}/{label}" for token, label in zip(self.tokens, self.labels, strict=True))

@@ -1,0 +1,1 @@
+"""Cloze: predict each token from all others of its sequence."""

@@ -1,0 +1,1 @@
+"""Language modelling: predict each next token."""

@@ -1,0 +1,1 @@
+"""Regression: predict one number for each sequence."""

@@ -1,0 +1,1 @@
+"""Tagging: predict the label of each token."""

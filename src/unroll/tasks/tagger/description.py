@@ -1,0 +1,42 @@
+"""What a tagger is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unroll.data.roles import PROBE, Role
+from unroll.metrics import ACCURACY, ACCURACY_BY_GROUP, NATS, Metric
+from unroll.tasks.description import Description, Need, Options
+
+SPANS = Need("labels", "data.reader.scheme", "scheme")
+
+
+@dataclass(frozen=True)
+class TaggerOptions(Options):
+    """Predict the label of each token."""
+
+
+DESCRIPTION = Description(
+    summary="predict the label of each token",
+    roles={
+        "inputs": Role(("symbols",)),
+        "labels": Role(("labels",)),
+        **PROBE,
+        "spelling": Role(("spelling",), is_needed=False),
+    },
+    metrics=(
+        Metric("f1", "difference", lower=False, top=1),
+        Metric("precision", "difference", lower=False, top=1),
+        Metric("recall", "difference", lower=False, top=1),
+        ACCURACY,
+        ACCURACY_BY_GROUP,
+        NATS,
+    ),
+    headlines=("f1", "accuracy"),
+    monitors=("f1", "accuracy"),  # where spans are marked, most tokens are no part of one
+    networks=("recurrent", "convolutional"),
+    blocks=frozenset({"spelling", "labels"}),
+    needs={"f1": SPANS, "precision": SPANS, "recall": SPANS, "accuracy/": Need("probe", "data.reader.probe")},
+    whole=SPANS,
+    options=TaggerOptions,
+)
