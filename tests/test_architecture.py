@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 
 # may be imported by all, and import nothing but each other
-LEAVES = {"errors", "outputs", "history", "interruption", "launching", "metrics", "names", "locks", "credentials"}
+LEAVES = {
+    "errors",
+    "plugins",
+    "outputs",
+    "history",
+    "interruption",
+    "launching",
+    "metrics",
+    "names",
+    "locks",
+    "credentials",
+}
 MAY_IMPORT = {
     "errors": set(),
     "outputs": {"errors"},
@@ -23,6 +34,7 @@ MAY_IMPORT = {
     "interruption": set(),
     "launching": {"errors"},
     "metrics": {"errors"},
+    "plugins": {"errors"},
     "cells": {"errors"},
     "networks": {"cells"},
     "data": set(),

@@ -10,9 +10,10 @@ import yaml
 
 from unroll import cells, config
 from unroll.cli import main
-from unroll.config import Config, architectures, compose
-from unroll.config.architectures import RecurrentConfig, cell_files
+from unroll.config import Config, compose
+from unroll.config.architectures import RecurrentConfig
 from unroll.errors import BadInput
+from unroll.plugins import VARIABLE, parts
 
 CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -73,8 +74,8 @@ def test_the_command_line_gives_arguments_to_a_cell(arch: str, argument: str) ->
 
 def test_the_cells_to_choose_from_are_those_that_there_are() -> None:
     files = {path.stem for path in Path(cells.__file__).parent.glob("*.py")} - {"__init__", "base", "initializers"}
-    assert set(cell_files()) == files
-    assert {cells.cell_named(name).__module__ for name in cell_files()} == {f"unroll.cells.{name}" for name in files}
+    assert set(parts("cells")) == files
+    assert {cells.cell_named(name).__module__ for name in parts("cells")} == {f"unroll.cells.{name}" for name in files}
 
 
 def test_resolved_settings_read_back_equal(tmp_path: Path) -> None:
@@ -236,10 +237,14 @@ def test_an_experiment_without_its_first_line_is_told_so(tmp_path: Path) -> None
 
 
 def test_a_cell_that_is_no_python_is_told_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(architectures, "CELLS", tmp_path)
-    (tmp_path / "lstm.py").write_text("class LSTMCell(:\n", encoding="utf-8")
-    with pytest.raises(BadInput, match=r"lstm\.py, line 1: .*correct the cell"):
-        compose(["experiment=tagging", "arch=lstm"], CONF)
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "unparsable.py").write_text("class LSTMCell(:\n", encoding="utf-8")
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    text = (conf / "arch" / "lstm.yaml").read_text(encoding="utf-8")
+    (conf / "arch" / "lstm.yaml").write_text(text.replace("cell: lstm", "cell: unparsable"), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"unparsable\.py, line 1: .*correct the cell"):
+        compose(["experiment=tagging", "arch=lstm"], conf)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from documents import readme_block
 
 from unroll.cli import main
 from unroll.config import Config
+from unroll.plugins import VARIABLE
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "your-own-cell.md").read_text(encoding="utf-8")
@@ -122,14 +123,10 @@ class OwnCell(Cell):
 
 
 def plant(name: str, arguments: dict[str, Any], code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a file of cells as if it lay beside the others, and the settings that name it."""
-    import unroll.cells
-
-    shutil.copytree(ROOT / "src" / "unroll" / "cells", folder / "cells")
+    """Make a plug-in with a cell, and the settings that name it."""
+    (folder / "cells").mkdir()
     (folder / "cells" / f"own_{name}.py").write_text(HEAD + code, encoding="utf-8")
-    monkeypatch.setattr("unroll.config.architectures.CELLS", folder / "cells")
-    monkeypatch.setattr(unroll.cells, "__file__", str(folder / "cells" / "__init__.py"))
-    monkeypatch.setattr(unroll.cells, "__path__", [*unroll.cells.__path__, str(folder / "cells")])
+    monkeypatch.setenv(VARIABLE, str(folder))
     settings = {"name": "own", "network": "recurrent", "cell": f"own_{name}", "cell_arguments": arguments,
                 "bidirectional": False, "characters": None, "output": {"name": "softmax"}}  # fmt: skip
     Path("conf/arch/own.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

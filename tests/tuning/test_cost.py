@@ -20,12 +20,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unroll.cells import Cell, HiddenState
 from unroll.config import Config, compose
-from unroll.config.architectures import RecurrentConfig, cell_files
+from unroll.config.architectures import RecurrentConfig
 from unroll.config.compose import check
 from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task, building
 from unroll.networks import scan
+from unroll.plugins import parts
 from unroll.tuning import cost
 from unroll.tuning.cost import CHARACTERS, flops, memory, parameters
 
@@ -115,7 +116,7 @@ def test_every_arch_every_task_and_every_cell_is_tried(runs: dict[tuple[str, str
     assert {task for task, _ in runs} == {path.stem for path in (CONF / "task").glob("*.yaml")}
     assert {run.arch.network for run in runs.values()} == set(SETTINGS)
     cells = {run.arch.cell for run in runs.values() if isinstance(run.arch, RecurrentConfig)}
-    assert cells == set(cell_files())
+    assert cells == set(parts("cells"))
     for network, changes in SETTINGS.items():  # a setting that goes with nothing would try nothing
         for change in changes:
             tried = [varied(run, **change, **tied) for run in runs.values() if run.arch.network == network

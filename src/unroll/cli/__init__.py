@@ -11,7 +11,9 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from unroll import plugins
 from unroll.cli import arguments, failures  # a verb that is imported becomes a name in here, such as report
 
 VERBS = {
@@ -39,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _set_up_process()
     try:
         options = arguments.parse(VERBS, sys.argv[1:] if words is None else words)
+        plugins.use([*plugins.of_project(Path("conf/config.yaml")), *options.plugins])
         options.verb(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from unroll import __version__
 from unroll.cli.parser import Parser
@@ -42,6 +43,10 @@ def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:
     """The parser of the command; of verbs that were not typed it knows the sentence alone."""
     parser = Parser(prog="unroll", description="Experiments with recurrent networks: train, track, compare, report.")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--plugins", action="append", type=Path, default=[], metavar="FOLDER",
+        help="a folder with cells/, readers/ or tasks/ of one's own; its code is run",
+    )  # fmt: skip
     choices = parser.add_subparsers(metavar="VERB", required=True)
     for name, sentence in verbs.items():
         choice = choices.add_parser(name, description=sentence, help=sentence)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from unroll.config.section import Name, Section, plain
+from unroll.plugins import ROOT, parts
 
 # what an argument of a cell may be, by its annotation; true is 1 to Python, and no number to a person
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -99,8 +99,8 @@ class RecurrentConfig(SharedConfig):
 
     @model_validator(mode="after")
     def _known_cell(self) -> RecurrentConfig:
-        if self.cell not in cell_files():
-            raise ValueError(f"there is no arch.cell={self.cell}; choose one of {', '.join(cell_files())}")
+        if self.cell not in parts("cells"):
+            raise ValueError(f"there is no arch.cell={self.cell}; choose one of {', '.join(sorted(parts('cells')))}")
         allowed = cell_arguments(self.cell)
         for name, value in self.cell_arguments.items():
             if name not in allowed:
@@ -155,13 +155,6 @@ NETWORKS: dict[str, type[Section]] = {
     "ngram": NgramConfig,
 }  # fmt: skip
 
-CELLS = Path(__file__).parent.parent / "cells"  # read as text: importing a cell would import torch
-
-
-def cell_files() -> list[str]:
-    """Names of the cells: those of the files that define one."""
-    return sorted(path.stem for path in CELLS.glob("*.py") if path.stem not in ("__init__", "base", "initializers"))
-
 
 def cell_arguments(cell: str) -> dict[str, str]:
     """Arguments that the cell of a file takes beside its two widths, its own and those that it passes on.
@@ -179,7 +172,8 @@ def cell_arguments(cell: str) -> dict[str, str]:
 
 
 def _parsed(cell: str) -> ast.Module:
-    path = CELLS / f"{cell}.py"
+    """A file of cells as text: importing it would import torch."""
+    path = parts("cells").get(cell) or ROOT / "unroll" / "cells" / f"{cell}.py"
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
@@ -219,4 +213,4 @@ def _found(module: str, name: str) -> dict[str, str]:
     if module == "unroll.cells":
         return _inherited("__init__", name)
     file = module.removeprefix("unroll.cells.")
-    return _inherited(file, name) if file in cell_files() else {}
+    return _inherited(file, name) if file in parts("cells") else {}

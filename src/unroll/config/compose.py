@@ -71,6 +71,7 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
         settings = composed(for_hydra(words), files, conf)
     apply(settings, words, " ".join(overrides))
     settings.pop("archs", None)
+    settings.pop("plugins", None)  # folders of this machine, which a run is none of
     settings["experiment"] = chosen["experiment"]
     if not _can_be_judged(settings, overrides):
         settings["judged_by"] = None

@@ -13,7 +13,7 @@ from unroll.config.section import FileBelow, FilePath, Name, Named, Section, sec
 from unroll.data.corpus import Corpus
 from unroll.data.fields import Field as FieldKind
 from unroll.data.fields import Symbols
-from unroll.data.readers import READERS, Reader
+from unroll.data.readers import Reader, reader_named, readers
 from unroll.data.roles import fill
 from unroll.tasks.description import Description
 
@@ -38,7 +38,7 @@ class ReaderConfig(Named):
 
     @classmethod
     def kinds(cls) -> Mapping[str, type[Named]]:
-        return {**{name: _section(kind) for name, kind in READERS.items()}, "vectors": VectorsConfig}
+        return {**{name: _section(kind) for name, kind in readers().items()}, "vectors": VectorsConfig}
 
 
 class VectorsConfig(ReaderConfig):
@@ -101,7 +101,7 @@ class DataConfig(Section):
 
     def build_reader(self) -> Reader:
         """The reader with its options."""
-        return READERS[self.reader.name](**self.reader.model_dump(exclude={"name"}))
+        return reader_named(self.reader.name)(**self.reader.model_dump(exclude={"name"}))
 
     def build_corpus(self) -> Corpus:
         """The corpus that the settings describe."""

@@ -126,7 +126,7 @@ def _windows(config: Config) -> None:
         return
     reads_on = isinstance(arch, RecurrentConfig) and not arch.bidirectional and arch.output.name == "softmax"
     is_whole = task.whole is not None and task.whole.is_met(config.role_fields)
-    if not reads_on or task.sees == "others" or is_whole:
+    if not (reads_on and task.reads_windows) or is_whole:
         raise ValueError(
             f"training.truncation_length cuts sequences into windows, but arch={arch.name} with task={task.name} must "
             "read them whole; set it to null"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from unroll.config.architectures import Arch
+from unroll.config.architectures import Arch, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.pairs import check_pairs
 from unroll.config.section import Name, Named, Section, section_of
@@ -193,6 +193,12 @@ class Config(Section):
             BadInput: a role cannot be filled.
         """
         return self.data.fill_roles(self.task.description, kinds)
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """What a plug-in may have brought: room and name."""
+        cells = [("cells", self.arch.cell)] if isinstance(self.arch, RecurrentConfig) else []
+        return [("tasks", self.task.name), ("readers", self.data.reader.name), *cells]
 
     def declared(self) -> dict[str, str]:
         """The metric of each declaration that is made before training, by the declaration as it is written.

@@ -122,7 +122,9 @@ class Buckets(Loader):
         """One field of some records: padded where it is a sequence, cut where sequences are read in windows."""
         column = self.split[role]
         if column.offsets is None:
-            return torch.from_numpy(column.values[rows])
+            values = column.values[rows]
+            # what an index is to torch; bytes of pictures stay bytes
+            return torch.from_numpy(values.astype(np.int64) if values.dtype == np.int32 else values)
         lengths = np.zeros(1, np.int64) if is_empty else column.lengths[rows]
         is_cut = column.offsets is self.split[self.by[0]].offsets
         begin, end = (part.begin, part.end) if is_cut else (0, int(lengths.max()))

@@ -21,6 +21,7 @@ from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import roles_of
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
+from unroll.plugins import refuse_other
 from unroll.tasks.answer import Answer
 from unroll.tasks.base import Task
 from unroll.tasks.language_model.answers import Continuation
@@ -58,8 +59,9 @@ class Trained:
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
         vocabularies = Vocabularies.load(folder / "vocabulary.json")  # first, since it shows a run of another version
-        config = load(folder / "config.yaml")
         facts = read_facts(folder)
+        refuse_other(facts.get("plugins", {}), str(folder))
+        config = load(folder / "config.yaml")
         try:
             if facts["vocabulary"] != vocabularies.digest:
                 raise BadInput(
@@ -123,7 +125,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts["best"] = restored(facts["best"])
         fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary", "weights"))
         fits = fits and all(type(facts[name]) is int and facts[name] >= 0 for name in ("parameters", "tokens"))
-        fits = fits and all(isinstance(facts.get(name, {}), dict) for name in ("order", "data", "evaluation"))
+        fits = fits and all(
+            isinstance(facts.get(name, {}), dict) for name in ("order", "data", "evaluation", "plugins")
+        )
         if not fits or "order" not in facts:
             raise TypeError
     except MISREAD:

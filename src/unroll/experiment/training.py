@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
+from unroll import plugins
 from unroll.config import Config, NgramConfig
 from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
@@ -101,8 +102,14 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
 
 
 def _working(config: Config, prepared: Path, out: Path) -> Working:
-    identity = Identity(config.digest(), digest_of([prepared / "fit"]), code_digest(), arithmetic())
+    identity = Identity(config.digest(), digest_of([prepared / "fit"]), _code(config), arithmetic())
     return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
+
+
+def _code(config: Config) -> str:
+    """SHA-256 of the code that the run depends on: of the package, and of the plug-ins that it uses."""
+    own = plugins.digests(config.parts)
+    return hashlib.sha256(to_json([code_digest(), own]).encode()).hexdigest() if own else code_digest()
 
 
 def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
@@ -277,6 +284,8 @@ class _Job:
                   "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
         record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()
         record["weights"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        if own := plugins.digests(self.config.parts):
+            record["plugins"] = own
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(to_json(record), encoding="utf-8")
@@ -297,5 +306,5 @@ def adhoc_name(config: Config, prepared: Path) -> str:
         BadInput: there is no prepared data.
     """
     open_vocabularies(prepared)  # refuses what is not a prepared corpus
-    mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), code_digest())
+    mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), _code(config))
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

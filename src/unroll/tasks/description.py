@@ -62,7 +62,8 @@ class Description:
         predicts_inputs: whether its targets are the symbols that it reads, on which its figures then depend.
         continues: whether a trained run continues a text, by ``unroll generate``, instead of answering.
         needs: metric → what the corpus must have for it.
-        whole: where it is met, sequences cannot be cut into windows; None where they always can.
+        reads_windows: whether its module goes on from window to window of a sequence that was cut.
+        whole: where it is met, sequences cannot be cut even so; None for nowhere.
         options: settings beside the name.
         name: that of its folder.
     """
@@ -81,6 +82,7 @@ class Description:
     predicts_inputs: bool = False
     continues: bool = False
     needs: Mapping[str, Need] = field(default_factory=dict)
+    reads_windows: bool = False
     whole: Need | None = None
     options: type[Options] = Options
     name: str = ""

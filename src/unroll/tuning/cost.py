@@ -7,7 +7,7 @@ as in training. So whatever it is made of, a cell of one's own included, needs n
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -122,13 +122,17 @@ class _Network:
         tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
         lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
         real = torch.float64 if self.config.training.precision == "64" else torch.float32
-        known = self.spec["inputs"]
-        inputs = tokens if known.unit else tokens.new_empty(rows, steps, known.size, dtype=real)
-        fields: dict[str, Part] = {
-            "inputs": Padded(inputs, lengths), "spelling": Spelled(tokens, characters, characters[:, 0]),
-            "targets": Padded(tokens, lengths), "labels": Padded(tokens, lengths),
-            "target": tokens.new_empty(rows, dtype=real),
-        }  # fmt: skip
+        kinds: dict[str, Callable[[FieldSpec], Part]] = {
+            "symbols": lambda _: Padded(tokens, lengths),
+            "labels": lambda _: Padded(tokens, lengths),
+            "frames": lambda known: Padded(tokens.new_empty(rows, steps, known.size, dtype=real), lengths),
+            "category": lambda _: tokens[:, 0],
+            "number": lambda _: tokens.new_empty(rows, dtype=real),
+            "picture": lambda known: tokens.new_empty(rows, *known.shape, dtype=torch.uint8),
+        }
+        given = {role: field.kind for role, field in self.config.role_fields.items() if field.kind in kinds}
+        fields = {role: kinds[kind](self.spec[role]) for role, kind in given.items()}
+        fields |= {"targets": Padded(tokens, lengths), "spelling": Spelled(tokens, characters, characters[:, 0])}
         window = Window(True, steps, rows, lengths, None) if reads_streams(self.config) else None
         return Batch(fields, tokens.bool(), window, rows * steps)
 

@@ -12,6 +12,7 @@ from unroll import preparation
 from unroll.config import Config, StudyConfig, StudySettings
 from unroll.data.batch import DataSpec
 from unroll.metrics import Metric
+from unroll.plugins import loaded
 from unroll.tracking.provenance import code_digest, digest_of
 from unroll.tuning.choosing import Budget
 from unroll.tuning.space import Space
@@ -122,4 +123,5 @@ def full_name(job: Job) -> str:
     if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
         runs = [settings.run(corner) for corner in job.space.corners()]
     data = sorted({digest_of([job.prepared_for(run) / "fit"]) for run in runs})
-    return f"{settings.study.name}-{settings.digest(' '.join(data), code_digest('tuning'))[:12]}"
+    code = "".join([code_digest("tuning"), *loaded().values()])
+    return f"{settings.study.name}-{settings.digest(' '.join(data), code)[:12]}"

@@ -45,5 +45,6 @@ DESCRIPTION = Description(
         "bits_per_character": Need("inputs", "data.reader={name: text, unit: characters}", "unit", "characters"),
         "accuracy/": Need("probe", "data.reader.probe"),
     },
+    reads_windows=True,
     options=LanguageModelOptions,
 )

@@ -23,5 +23,6 @@ DESCRIPTION = Description(
     networks=("recurrent", "convolutional"),
     blocks=frozenset({"readout"}),
     loss_over="records",
+    reads_windows=True,
     options=RegressorOptions,
 )

@@ -38,5 +38,6 @@ DESCRIPTION = Description(
     blocks=frozenset({"spelling", "labels"}),
     needs={"f1": SPANS, "precision": SPANS, "recall": SPANS, "accuracy/": Need("probe", "data.reader.probe")},
     whole=SPANS,
+    reads_windows=True,
     options=TaggerOptions,
 )

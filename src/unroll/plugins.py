@@ -1,0 +1,173 @@
+"""Cells, readers and tasks from outside the package: folders that a person names, laid out as the package is.
+
+A folder has ``cells/NAME.py``, ``readers/NAME.py`` and ``tasks/NAME/``, as many of each as there are. It is named on
+the command line, by ``--plugins FOLDER``, or in the project's own ``conf/config.yaml``, by ``plugins:``. Nothing else
+names one: a run has the names and digests of its plug-ins, and is refused where they are not loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+
+from unroll.errors import BadInput
+
+VARIABLE = "UNROLL_PLUGINS"  # the folders, for processes that this one starts
+PACKAGES = {"cells": "unroll.cells", "readers": "unroll.data.readers", "tasks": "unroll.tasks"}
+SHARED = {"cells": {"base", "initializers"}, "readers": {"base"}, "tasks": set[str]()}  # files that define none
+ROOT = Path(__file__).parent.parent
+
+
+def use(folders: Iterable[Path]) -> None:
+    """Have this process, and those that it starts, find plug-ins in folders, beside those that it has.
+
+    Raises:
+        BadInput: a folder does not exist or has no plug-ins, or a name is defined twice.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise BadInput(f"{folder} is not a folder; name one that has cells/, readers/ or tasks/.")
+        if not any((folder / room).is_dir() for room in PACKAGES):
+            raise BadInput(f"{folder} has no cells/, readers/ or tasks/; name a folder of plug-ins.")
+    known = [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
+    added = [str(folder.resolve()) for folder in folders]
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *added]))
+    for room in PACKAGES:
+        parts(room)  # refuses a name that is defined twice
+
+
+def folders(room: str) -> list[Path]:
+    """Folders of plug-ins of one room."""
+    found = (Path(path) / room for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path)
+    return [folder for folder in found if folder.is_dir()]
+
+
+def parts(room: str) -> dict[str, Path]:
+    """Every cell, reader or task by its name: a file, or of a task its folder.
+
+    Args:
+        room: ``cells``, ``readers`` or ``tasks``.
+
+    Raises:
+        BadInput: a name is defined twice.
+    """
+    found: dict[str, Path] = {}
+    for folder in (ROOT.joinpath(*PACKAGES[room].split(".")), *folders(room)):
+        for path in sorted(folder.iterdir()):
+            is_part = path.is_dir() if room == "tasks" else path.suffix == ".py"
+            if not is_part or path.stem in SHARED[room] or path.name.startswith(("_", ".")):
+                continue
+            if path.stem in found:
+                raise BadInput(
+                    f"{path} and {found[path.stem]} define {path.stem} of {room} twice; rename one of them, or leave "
+                    "out its folder."
+                )
+            found[path.stem] = path
+    return found
+
+
+def load(room: str, name: str) -> ModuleType:
+    """Import a cell or a reader, or as ``NAME.PART`` a part of a task.
+
+    Args:
+        room: ``cells``, ``readers`` or ``tasks``.
+        name: one of :func:`parts`.
+
+    Raises:
+        BadInput: a line of it fails; with its place.
+    """
+    package = import_module(PACKAGES[room])
+    for folder in folders(room):
+        if str(folder) not in package.__path__:
+            package.__path__.append(str(folder))
+    path = parts(room)[name.partition(".")[0]]
+    try:
+        return import_module(f"{PACKAGES[room]}.{name}")
+    except BadInput:
+        raise
+    except Exception as error:  # whatever its lines do
+        raise BadInput(f"{_place(path, error)}: {type(error).__name__}: {error}; correct it.") from error
+
+
+def _place(path: Path, error: Exception) -> str:
+    """File and line of a part at which it failed."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(path)]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(path)
+
+
+def digests(used: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """SHA-256 of the code of each part from outside the package, by ``ROOM/NAME``.
+
+    Args:
+        used: room and name of parts, of the package too.
+    """
+    paths = {(room, name): parts(room)[name] for room, name in used}
+    return {f"{room}/{name}": _digest(path) for (room, name), path in paths.items() if not path.is_relative_to(ROOT)}
+
+
+def loaded() -> dict[str, str]:
+    """SHA-256 of the code of every part from outside the package."""
+    return digests((room, name) for room in PACKAGES for name in parts(room))
+
+
+def refuse_other(named: Mapping[str, str], user: str) -> None:
+    """Refuse to use what was made with other plug-ins than those that are loaded.
+
+    Args:
+        named: digests by ``ROOM/NAME``, as a run has them.
+        user: what was made with them, for the message.
+
+    Raises:
+        BadInput: one is not loaded, or has other code.
+    """
+    found = loaded() if named else {}
+    for part, digest in named.items():
+        if part not in found:
+            raise BadInput(
+                f"{user} uses the plug-in {part}, which is not loaded; if you have its code and trust it, name its "
+                "folder with --plugins."
+            )
+        if found[part] != digest:
+            raise BadInput(
+                f"{user} uses the plug-in {part}, and the one that is loaded has other code; name the folder that it "
+                "was made with, or train again."
+            )
+
+
+def of_project(settings: Path) -> list[Path]:
+    """The folders that a project's own ``conf/config.yaml`` names.
+
+    Args:
+        settings: the file; nothing is named where there is none.
+
+    Raises:
+        BadInput: ``plugins:`` is not a list of folders.
+    """
+    text = settings.read_text(encoding="utf-8", errors="replace") if settings.is_file() else ""
+    if not re.search(r"^plugins\s*:", text, flags=re.MULTILINE):
+        return []
+    import yaml  # which commands that need no settings do without
+
+    try:
+        named = yaml.safe_load(text)["plugins"]
+    except (yaml.YAMLError, TypeError, KeyError):
+        return []  # what is wrong with the file is said where its settings are read
+    if not isinstance(named, list) or not all(isinstance(folder, str) for folder in named):
+        raise BadInput(f"{settings}: plugins must be a list of folders, such as plugins: [my_plugins].")
+    return [Path(folder) for folder in named]
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        total.update(file.relative_to(path.parent).as_posix().encode())
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
