@@ -86,9 +86,9 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("irnn: {recurrent: {hidden_sise: 8}}", ["'recurrent.hidden_sise'", "did you mean recurrent.hidden_size?"]),
         ("irnn: {arch: {cell_arguments: {scal: 1.0}}}", ["cell_arguments.scal'", "did you mean arch.cell_arguments."]),
         ("irnn: {training: {optimizer: {learning_rate: -1}}}", ["learning_rate=-1", "greater than 0"]),
-        ("irnn: {training: {optimizer: {learning_rate: fast}}}", ["learning_rate=fast", "a number is due"]),
+        ("irnn: {training: {optimizer: {learning_rate: fast}}}", ["learning_rate=fast", "expected a number"]),
         ("irnn: {training: {schedule: linaer}}", ["training.schedule=linaer", "'linear'"]),
-        ("irnn: {recurrent: {hidden_size: true}}", ["hidden_size=true", "this is not a number"]),
+        ("irnn: {recurrent: {hidden_size: true}}", ["hidden_size=true", "expected a number or text"]),
         ("irnn: {recurrent: {layers: 1.5}}", ["recurrent.layers=1.5"]),
         ("irnn: {training: {tokens: 5}}", ["training.tokens must be the same", "equal budget"]),
         ("irnn: {training: {patience: 2}}", ["training.patience must be the same", "equal budget"]),
@@ -109,7 +109,7 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("irnn: {training: {optimizer: {}}}", ["training.optimizer has no settings"]),
         ("irnn: 3", ["archs.irnn has no settings"]),
         ("irnn:", ["archs.irnn has no settings"]),
-        ("irnn: {training: {clip_norm: 1.0, clip_norm: 2.0}}", ["clip_norm stands twice"]),
+        ("irnn: {training: {clip_norm: 1.0, clip_norm: 2.0}}", ["clip_norm is given twice"]),
     ],
 )
 def test_a_mistake_is_named_with_its_line_though_another_architecture_is_chosen(

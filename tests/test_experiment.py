@@ -363,8 +363,8 @@ def test_arguments_reach_the_cell(
         ("gru", {"reset": "middle"}, ["'middle'", "after, before"]),
         ("lstm", {"forget_bias": "much"}, ["arch.cell=lstm", "forget_bias", "much"]),
         ("irnn", {"scale": "wide"}, ["arch.cell=irnn", "scale", "wide"]),
-        ("lstm", {"forget_bais": 1.0}, ["forget_bais", "it takes forget_bias"]),
-        ("rnn", {"forget_bias": 1.0}, ["forget_bias", "it takes nonlinearity"]),
+        ("lstm", {"forget_bais": 1.0}, ["forget_bais", "it accepts forget_bias"]),
+        ("rnn", {"forget_bias": 1.0}, ["forget_bias", "it accepts nonlinearity"]),
     ],
 )
 def test_a_wrong_argument_of_a_cell_is_one_sentence_with_the_choices(

@@ -28,13 +28,13 @@ def write(content: Any) -> None:
 
 
 @pytest.mark.parametrize(("arch", "name", "value", "due"), [
-    ("lstm", "forget_bias", "much", "a number is due"), ("lstm", "forget_bias", True, "a number is due"),
+    ("lstm", "forget_bias", "much", "expects a number"), ("lstm", "forget_bias", True, "expects a number"),
     ("lstm", "forget_bias", [1.0], "number"), ("lstm", "forget_bias", None, "number"),
     ("lstm", "forget_bias", 10**400, "verflow"), ("lstm", "forget_bias", 1e39, "overflow"),
     ("lstm", "forget_bias", float("inf"), "finite number"),
-    ("peephole", "forget_bias", "1.0", "a number is due"), ("irnn", "scale", "wide", "a number is due"),
-    ("gru", "reset", 3, "text is due"), ("gru", "reset", "beside", "after, before"),
-    ("rnn", "nonlinearity", False, "text is due"), ("rnn", "nonlinearity", "", "tanh"),
+    ("peephole", "forget_bias", "1.0", "expects a number"), ("irnn", "scale", "wide", "expects a number"),
+    ("gru", "reset", 3, "expects text"), ("gru", "reset", "beside", "after, before"),
+    ("rnn", "nonlinearity", False, "expects text"), ("rnn", "nonlinearity", "", "tanh"),
 ])  # fmt: skip
 def test_an_argument_of_a_cell_of_the_wrong_kind_is_refused_by_its_key(
     arch: str, name: str, value: object, due: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]

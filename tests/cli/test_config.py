@@ -17,7 +17,7 @@ def test_config_shows_and_explains(project: Path, capsys: pytest.CaptureFixture[
     assert main(["config", "experiment=tagging"]) == 0
     assert "cell: lstm" in capsys.readouterr().out
     assert main(["config", "--explain"]) == 0
-    assert "training.tokens (int): Budget" in capsys.readouterr().out
+    assert "training.tokens (int): Training budget" in capsys.readouterr().out
 
 
 def explained(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:

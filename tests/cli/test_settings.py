@@ -45,7 +45,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
         ("~training.optimizer", ["~training.optimizer", "training.optimizer=…"]),
         ("~recurrent", ["~recurrent", "recurrent=…"]),
         ("~data.reader", ["~data.reader", "data.reader={name: …}"]),
-        ("~data.reader.probe=Context", ["~data.reader.probe=Context", "write ~data.reader.probe alone"]),
+        ("~data.reader.probe=Context", ["~data.reader.probe=Context", "write ~data.reader.probe without a value"]),
         ("~", ["'~'", "key=value"]),
         ("+x=1", ["'x'"]),
         ("++x=1", ["'x'"]),
@@ -86,7 +86,7 @@ def test_a_bad_word_is_refused_in_our_own_words(word: str, told: list[str], proj
 def test_roles_may_be_given_in_every_form_that_messages_recommend(
     word: str, project: Path, shown: Callable[..., dict[str, Any]], refused: Refused
 ) -> None:
-    assert "data.roles=tokens: {key: value} is due" in refused("config", "experiment=tagging", "data.roles=tokens")
+    assert "data.roles=tokens: expected {key: value}" in refused("config", "experiment=tagging", "data.roles=tokens")
     assert shown("experiment=tagging", word)["data"]["roles"] == {"inputs": "tokens"}
 
 
@@ -136,7 +136,7 @@ def test_a_mistake_of_ones_own_is_corrected_and_not_taken_away(option: str, proj
 def test_what_the_experiment_sets_can_be_taken_away_as_the_message_says(project: Path, refused: Refused) -> None:
     words = ["experiment=tagging", "data=brown", "judged_by=null"]
     message = refused("config", *words)
-    (advice,) = re.findall(r"take it away with (~[\w.]*\w)", message)
+    (advice,) = re.findall(r"remove it with (~[\w.]*\w)", message)
     assert "conf/experiment/tagging.yaml, line " in message
     assert main(["config", *words, advice]) == 0
 

@@ -105,8 +105,8 @@ def test_the_penalty_of_an_epoch_is_the_mean_over_what_the_loss_counts(name: str
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("grammar", "lstm", "task=cloze"), "do not go with arch=lstm and task=cloze"),
-        (("tagging", "cnn"), "do not go with arch=cnn"),
+        (("grammar", "lstm", "task=cloze"), "do not support arch=lstm with task=cloze"),
+        (("tagging", "cnn"), "do not support arch=cnn"),
         (("adding", "lstm", "training.truncation_length=5"), "mean over whole sequences"),
     ],
 )
@@ -116,5 +116,5 @@ def test_what_cannot_be_penalised_is_refused(overrides: tuple[str, ...], words: 
 
 
 def test_penalties_on_recurrent_matrices_need_some(small: Small) -> None:
-    with pytest.raises(BadInput, match="need a recurrent network; arch=cnn is not one"):
+    with pytest.raises(BadInput, match="need a recurrent network, which arch=cnn is not"):
         small("tagging", "cnn", "training.recurrent_l2=0.1")

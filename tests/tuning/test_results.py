@@ -248,6 +248,6 @@ def test_a_chapter_that_trains_anew_what_its_study_does_not_write_is_refused(
 ) -> None:
     path = tmp_path / "course.yaml"
     path.write_text(f"tuning: {{experiments: [lstm-vs-gru], archs: {archs}, seeds: {seeds}}}", encoding="utf-8")
-    with pytest.raises(BadInput, match=f"chapter 'tuning'.*{told}.*make them alike"):
+    with pytest.raises(BadInput, match=f"chapter 'tuning'.*{told}.*use the same in both"):
         resolve(path, tmp_path / "configs")
     assert not (tmp_path / "configs").exists()

@@ -132,10 +132,14 @@ def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["parameters", "flops"])
-def test_archs_that_are_trained_anew_are_matched_to_the_first_one_as_it_is_trained_anew(quantity: str) -> None:
+def test_archs_that_are_trained_retrained_are_matched_to_the_first_one_as_it_is_trained_retrained(
+    quantity: str,
+) -> None:
     space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, settings={**TINY["settings"], "recurrent.hidden_size": 32},
                      match=quantity, retrain={"settings": {"recurrent.layers": 3}})  # fmt: skip
-    cost = {arch: MEASURES[quantity](space.run({"arch": arch}, anew=True), SPEC) for arch in ("lstm", "gru", "rnn")}
+    cost = {
+        arch: MEASURES[quantity](space.run({"arch": arch}, retrained=True), SPEC) for arch in ("lstm", "gru", "rnn")
+    }
     assert cost["lstm"] > 3 * MEASURES[quantity](space.run({"arch": "lstm"}), SPEC)
     assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())
 
@@ -151,21 +155,23 @@ def test_a_corner_that_is_impossible_is_named() -> None:
         space_of(space={"recurrent.dropout": [0.1, 1.5]}).check()
 
 
-def test_a_corner_that_cannot_be_trained_anew_is_named_before_the_first_trial() -> None:
+def test_a_corner_that_cannot_be_trained_retrained_is_named_before_the_first_trial() -> None:
     space = {"recurrent.layers": [1, 2], "recurrent.dropout": [0.0]}
-    anew = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
+    retrained = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
     for seeds in ([1], []):  # settings that wait for seeds are checked too
         with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 again: .*than 1"):
-            space_of(space=space, retrain={**anew, "seeds": seeds}).check()
+            space_of(space=space, retrain={**retrained, "seeds": seeds}).check()
 
 
-def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_anew() -> None:
+def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_retrained() -> None:
     space = {"recurrent.hidden_size": {"choices": [4, 64]}, "arch": ["lstm"], "recurrent.dropout": [0.0]}
     settings = {key: value for key, value in TINY["settings"].items() if key != "recurrent.hidden_size"}
     asked: list[int] = []
     found = space_of(space=space, settings=settings, retrain={"seeds": [1]}, constraints={"parameters": 1_000})
     run = found.run
-    found.run = lambda values, anew=False: (anew and asked.append(values["recurrent.hidden_size"])) or run(values, anew)
+    found.run = lambda values, retrained=False: (
+        (retrained and asked.append(values["recurrent.hidden_size"])) or run(values, retrained)
+    )
     found.check()
     assert asked == [4]
 
@@ -179,12 +185,12 @@ def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_anew() -> No
         ({"space": {"seed": {"low": 3, "high": 9, "step": 3}}}, 6),
     ],
 )
-def test_a_seed_that_trials_have_is_none_to_train_anew_on(given: dict[str, Any], seed: int) -> None:
+def test_a_seed_that_trials_have_is_none_to_train_retrained_on(given: dict[str, Any], seed: int) -> None:
     study = write_study(**given, retrain={"seeds": [seed + 10]})
     text = study.dump().replace(f"- {seed + 10}", f"- {seed}")
     Path("study.yaml").write_text(text, encoding="utf-8")
     for read in (lambda: write_study(**given, retrain={"seeds": [11, seed]}), lambda: load_study(Path("study.yaml"))):
-        with pytest.raises(BadInput, match=rf"yaml: retrain\.seeds has {seed}, a seed of the trials; name others"):
+        with pytest.raises(BadInput, match=rf"yaml: retrain\.seeds has {seed}, a seed of the trials; choose seeds"):
             read()
 
 
@@ -255,7 +261,7 @@ def test_the_command_line_can_end_the_balance(capsys: pytest.CaptureFixture[str]
 
 RANGE = {"low": 0.0, "high": 0.5}
 MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
-    ({"space": {}}, ["space is empty", "name a key and its choices"]),
+    ({"space": {}}, ["space is empty", "add a key and its choices"]),
     ({"space": ["arch"]}, ['space=["arch"]', "such as space.arch"]),
     ({"space": {"training.lerning_rate": RATE}}, ["'training.lerning_rate'", "did you mean"]),
     ({"space": {"arch": []}}, ["space.arch=[]", "at least 1"]),
@@ -263,38 +269,38 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"arch": ["lstm", "lstmm"]}}, ["'lstmm'", "did you mean lstm"]),
     ({"space": {"training.warmup": {"low": 2, "high": 1}}}, ["space.training.warmup", "low=2 is above high=1"]),
     ({"space": {"training.warmup": {"low": 0, "high": 1, "log": True}}}, ["space.training.warmup", "positive low"]),
-    ({"space": {"training.warmup": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}}, ["step does not go with log"]),
-    ({"space": {"recurrent.layers": {"low": 1, "high": 10, "step": 4}}}, ["high=10 is not reached from low=1 by step"]),
+    ({"space": {"training.warmup": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}}, ["step cannot be combined"]),
+    ({"space": {"recurrent.layers": {"low": 1, "high": 10, "step": 4}}}, ["high=10 is not low=1 plus a multiple"]),
     ({"space": {"training.warmup": {"low": 0, "high": 1, "stp": 1}}}, ["space.training.warmup.stp"]),
     ({"space": {"training.warmup": {"low": 0}}}, ["space.training.warmup.high is missing"]),
     ({"space": {"training.tokens": [1, 2]}}, ["training.tokens cannot be searched", "equal budget"]),
     ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
-    ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in space and in settings"]),
+    ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in both space and settings"]),
     ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "of its choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"training.warmup": 0}}, "training.warmup": RANGE}},
      ["needs choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": {"choices": ["gru"], "when": {"seed": 0}}}},
-     ["arch and seed are searched when each other"]),
+     ["the conditions of arch and seed form a cycle"]),
     ({"space": {"arch": {"choices": ["lstm"], "when": {"seed": 0}}, "seed": [0, 1]}},
-     ["arch is searched under a condition", "drop its when"]),
-    ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs archs", "space.arch", "null"]),
-    ({"space": {"arch": RANGE}}, ["arch is searched over a range", "give it choices"]),
-    ({"settings": None}, ["settings=null is not a setting: it is several"]),
+     ["arch has a condition", "remove its when"]),
+    ({"match": "parameters", "space": {"seed": [0, 1]}}, ["match=parameters needs several", "space.arch", "null"]),
+    ({"space": {"arch": RANGE}}, ["arch selects one of several files", "needs choices"]),
+    ({"settings": None}, ["settings=null: expected a section"]),
     ({"trials": 0}, ["trials must be a number from 1 to 10,000"]),
     ({"trials": None}, ["trials must be a number from 1 to 10,000"]),
-    ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be shared out evenly among the 2 choices of arch"]),
-    ({"balanced": "seed"}, ["balanced=seed is not a key of the space"]),
+    ({"trials": 3, "balanced": "arch"}, ["trials=3 cannot be divided evenly among the 2 choices of arch"]),
+    ({"balanced": "seed"}, ["balanced=seed must be a key of the space"]),
     ({"balanced": "arch", "pruner": {"name": "hyperband"}}, ["pruner=hyperband", "balanced=arch"]),
-    ({"sampler": {"name": "grid"}}, ["sampler=grid needs choices, or ranges with a step"]),
-    ({"sampler": {"name": "grid"}, "space": {"seed": [0, 1]}}, ["sampler=grid tries every point once", "trials"]),
-    ({"sampler": "cma"}, ["sampler=cma is not a setting", "such as sampler.name"]),
-    ({"space": None}, ["space=null is not a setting", "such as space.arch"]),
+    ({"sampler": {"name": "grid"}}, ["sampler=grid needs choices or ranges with a step"]),
+    ({"sampler": {"name": "grid"}, "space": {"seed": [0, 1]}}, ["sampler=grid tries each point once", "trials"]),
+    ({"sampler": "cma"}, ["sampler=cma: expected a section", "such as sampler.name"]),
+    ({"space": None}, ["space=null: expected a section", "such as space.arch"]),
     ({"sampler": {"name": "tpee"}}, ["sampler.name=tpee", "'tpe', 'random', 'grid', 'gp' or 'qmc'"]),
     ({"pruner": {"name": "medan"}}, ["pruner.name=medan", "'median', 'hyperband' or 'none'"]),
     ({"match": "size"}, ["match=size", "'parameters' or 'flops'"]),
     ({"constraints": {"params": 3}}, ["constraints.params", "did you mean constraints.parameters"]),
-    ({"retrain": {"seeds": [7, 8, 7]}}, ["retrain.seeds=[7, 8, 7] has a seed twice"]),
+    ({"retrain": {"seeds": [7, 8, 7]}}, ["retrain.seeds=[7, 8, 7] contains a seed twice"]),
     ({"retrain": {"seeds": [0]}}, ["retrain.seeds has 0, a seed of the trials"]),
     ({"retrain": {"seeds": [-1]}}, ["retrain.seeds.0=-1", "greater than or equal to 0"]),
     ({"retrain": {"settings": {"seed": 1}}}, ["retrain.settings has seed", "retrain.seeds"]),
@@ -307,22 +313,22 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"storage": "postgresql://host/db"}, ["storage=postgresql://host/db", "postgresql+psycopg://"]),
     ({"space": {"arch.characters.size": [8, 9]}}, ["arch.characters.size", "characters is None"]),
     ({"storage": "sqlite:///:memory:"}, ["storage=sqlite:///:memory:", "sqlite:///FILE"]),
-    ({"space": {"seed": {"choices": [0], "when": {"arch": []}}, "arch": ["gru"]}}, ["arch is one of no values"]),
-    ({"space": {"seed": [1, 1.0]}}, ["space.seed", "a value is there twice"]),
+    ({"space": {"seed": {"choices": [0], "when": {"arch": []}}, "arch": ["gru"]}}, ["on arch has no values"]),
+    ({"space": {"seed": [1, 1.0]}}, ["space.seed", "a value occurs twice"]),
     ({"space": {"training": {"optimizer": {"name": ["sgd"]}}}}, ["neither choices nor low", "training.optimizer"]),
     ({"space": {"data": ["grammar", "recall"]}}, ["data cannot be searched", "compared"]),
     ({"space": {"task.name": ["tagger", "regressor"]}}, ["task.name cannot be searched", "compared"]),
     ({"space": {"arch.name": ["a", "b"]}}, ["arch.name cannot be searched", "search arch"]),
     ({"space": {"training.evaluation_streams": [8, 2000]}}, ["training.evaluation_streams cannot be searched"]),
-    ({"space": {"data.sentence_end": [True, False]}}, ["data.sentence_end cannot be searched", "measured on"]),
+    ({"space": {"data.sentence_end": [True, False]}}, ["data.sentence_end cannot be searched", "is measured"]),
     ({"space": {"seed": {"low": 0, "high": 99_999, "step": 1}}, "sampler": {"name": "grid"}, "trials": None,
       "balanced": None, "match": None}, ["study=tiny has a grid of more than 10,000 points"]),
     ({"trials": 1_000_000_000}, ["trials must be a number from 1 to 10,000"]),
     ({"constraints": {"parameters": -5}}, ["constraints.parameters=-5", "greater than or equal to 1"]),
-    ({"name": "other"}, ["name=other", "named by its file"]),
-    ({"arch": "lstm"}, ["arch is a setting of trials", "below settings, or below space"]),
+    ({"name": "other"}, ["name=other", "named after its file"]),
+    ({"arch": "lstm"}, ["arch is a setting of trials", "under settings, or under space"]),
     ({"settings": {"trials": 5}}, ["trials is a setting of the study itself"]),
-    ({"settings": {"training": {"tokens": 5}}}, ["settings.training is several settings", "training.tokens"]),
+    ({"settings": {"training": {"tokens": 5}}}, ["settings.training is a section", "training.tokens"]),
 ]  # fmt: skip
 
 
@@ -348,11 +354,11 @@ def test_a_mistake_in_a_study_ends_in_one_sentence_and_status_2(
     [
         (["trials=3"], "Which study? Add study=NAME, one of"),
         (["study=tny"], "There is no study 'tny'"),
-        (["study=tiny", "trials=x"], "trials=x: a whole number is due ("),
-        (["study=tiny", "space.arch=lstm"], "unroll: space.arch=lstm is one value; give it choices, such as [1, 2]"),
-        (["study=tiny", "space.seed={low: a, high: 3}"], "space.seed.low=a: a number is due ("),
-        (["study=tiny", "space.arch=[lstm, [3]]"], "space.arch.1=[3]: text or a number or true or false is due ("),
-        (["study=tiny", "space.seed={choices: [1], when: 3}"], "space.seed.when=3: {key: value} is due ("),
+        (["study=tiny", "trials=x"], "trials=x: expected a whole number ("),
+        (["study=tiny", "space.arch=lstm"], "unroll: space.arch=lstm is a single value; write choices, such as [1, 2]"),
+        (["study=tiny", "space.seed={low: a, high: 3}"], "space.seed.low=a: expected a number ("),
+        (["study=tiny", "space.arch=[lstm, [3]]"], "space.arch.1=[3]: expected text or a number or true or false ("),
+        (["study=tiny", "space.seed={choices: [1], when: 3}"], "space.seed.when=3: expected {key: value} ("),
         (["study=tiny", "pruner.name=null"], "pruner.name=null: it must be 'median', 'hyperband' or 'none' ("),
         (["study=tiny", "pruner.warmup=2"], "pruner.warmup=2: it must be less than 1 ("),
         (["study=tiny", "--prepared", "nope"], "nope/fit/vocabulary.json is missing: that is no prepared corpus"),
@@ -393,7 +399,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
 def test_a_mistake_in_a_file_is_told_with_settings_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     Path("conf/study/tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": None}), encoding="utf-8")
     assert main(["tune", "study=tiny", "training.tokens=800"]) == 2
-    assert capsys.readouterr().err == ("unroll: settings=null is not a setting: it is several, such as settings.seed "
+    assert capsys.readouterr().err == ("unroll: settings=null: expected a section with settings such as settings.seed "
                                        "(conf/study/tiny.yaml).\n")  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Settings: composed by Hydra from ``conf/``, checked by pydantic, resolved to one plain YAML per run.
 
-Defaults stand in YAML alone; every field has its sentence, which ``unroll config --explain`` prints.
+Defaults are defined in YAML only. Each field has a description, which ``unroll config --explain`` prints.
 """
 
 from unroll.config.architectures import NgramConfig, SharedConfig

@@ -1,4 +1,4 @@
-"""Settings of every kind of network."""
+"""Settings of each kind of network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from unroll.config.section import Name, Section, plain
 from unroll.plugins import ROOT, parts
 
-# what an argument of a cell may be, by its annotation; true is 1 to Python, and no number to a person
+# the values that an argument of a cell accepts, by its annotation; Python counts true as 1, a person does not
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "float": ((float, int), "a number"), "int": ((int,), "a whole number"), "str": ((str,), "text"),
     "bool": ((bool,), "true or false"),
@@ -18,68 +18,76 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 class LearnedConfig(Section):
-    """What every network that learns by gradient has."""
+    """Settings of all networks trained by gradient descent."""
 
-    hidden_size: int = Field(ge=1, le=10**6, description="Width H of each direction of a layer.")
-    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a token.")
+    hidden_size: int = Field(ge=1, le=10**6, description="Hidden size H of each direction of a layer.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Size of the token embeddings.")
     embedding_scale: float = Field(
-        gt=0, description="Standard deviation of the embedding's first values; small if it is tied and has many rows."
+        gt=0, description="Standard deviation of the initial embedding; small for a tied embedding with many rows."
     )
     inputs: Literal["embedding", "one_hot", "vectors", "frozen_vectors"] = Field(
-        description="What a token becomes: a learned embedding, one-hot, or data.vectors, tuned or frozen."
+        description="Token representation: a learned embedding, one-hot, or data.vectors, fine-tuned or frozen."
     )
-    dropout: float = Field(ge=0, lt=1, description="Probability that a unit is dropped, around and between layers.")
+    dropout: float = Field(
+        ge=0, lt=1, description="Dropout probability on the inputs and outputs of the layers and between them."
+    )
 
 
 class SharedConfig(LearnedConfig):
-    """What architectures of an experiment share, each as far as it has it, unless the file of one differs."""
+    """Settings shared by all architectures of an experiment, unless the file of an architecture overrides them."""
 
     layers: int = Field(ge=1, le=1000, description="Number of layers L.")
-    variational: bool = Field(description="Whether a sequence drops the same units at every step.")
-    weight_dropout: float = Field(ge=0, lt=1, description="Probability that an entry of W is dropped.")
-    layer_norm: bool = Field(description="Whether cells normalise their products (layer normalisation).")
-    initializer: Literal["cell", "orthogonal"] = Field(description="First values of W: its cell's own, or orthogonal.")
-    learned_state: bool = Field(description="Whether the state before the first step is learned instead of zero.")
-    readout: Literal["final", "last", "mean", "max"] = Field(description="What stands for a whole sequence.")
+    variational: bool = Field(description="Whether to use the same dropout mask at every step of a sequence.")
+    weight_dropout: float = Field(
+        ge=0, lt=1, description="Dropout probability on the entries of the recurrent matrices."
+    )
+    layer_norm: bool = Field(description="Whether to apply layer normalisation to the matrix products of a cell.")
+    initializer: Literal["cell", "orthogonal"] = Field(
+        description="Initialisation of the recurrent matrices: the default of the cell, or orthogonal."
+    )
+    learned_state: bool = Field(description="Whether to learn the initial state instead of starting from zero.")
+    readout: Literal["final", "last", "mean", "max"] = Field(
+        description="How to reduce the outputs of a sequence to one vector."
+    )
 
 
 class CharacterCNNConfig(Section):
-    """Spelling of each word by a convolution."""
+    """Character-level word vectors from a convolution."""
 
     name: Literal["cnn"] = Field(description="The network that spells.")
     embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a character.")
-    size: int = Field(ge=1, le=10**6, description="Width of the vector of a word.")
+    size: int = Field(ge=1, le=10**6, description="Size of the word vectors.")
 
 
 class CharacterBiLSTMConfig(Section):
-    """Spelling of each word by an LSTM from both ends."""
+    """Character-level word vectors from a bidirectional LSTM."""
 
     name: Literal["bilstm"] = Field(description="The network that spells.")
     embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of a character.")
-    size: int = Field(ge=1, le=10**6, description="Width H of each direction.")
+    size: int = Field(ge=1, le=10**6, description="Hidden size H of each direction.")
 
 
 class SoftmaxConfig(Section):
-    """Labels predicted one by one."""
+    """Independent prediction of each label."""
 
     name: Literal["softmax"] = Field(description="How labels are predicted.")
 
 
 class CRFConfig(Section):
-    """Labels predicted together, by a linear-chain conditional random field."""
+    """Joint prediction of all labels with a linear-chain conditional random field."""
 
     name: Literal["crf"] = Field(description="How labels are predicted.")
 
 
 class FeedbackConfig(Section):
-    """Labels predicted from the label before, which is fed back: output connections.
+    """Prediction of each label from the previous one, which is fed back (output connections).
 
-    The cell that reads them is that of the network, without its norms, dropout of weights and learned states.
+    Labels are read by a cell of the same kind as the network's, without norms, weight dropout and learned states.
     """
 
     name: Literal["feedback"] = Field(description="How labels are predicted.")
-    embedding_size: int = Field(ge=1, le=10**6, description="Width of the embedding of the label before.")
-    beam: int = Field(ge=1, le=10_000, description="Label sequences kept in prediction; 1 is greedy.")
+    embedding_size: int = Field(ge=1, le=10**6, description="Size of the embedding of the previous label.")
+    beam: int = Field(ge=1, le=10_000, description="Beam width in prediction; 1 for greedy search.")
 
 
 Characters = Annotated[CharacterCNNConfig | CharacterBiLSTMConfig, Field(discriminator="name")]
@@ -91,11 +99,15 @@ class RecurrentConfig(SharedConfig):
 
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["recurrent"] = Field(description="The kind of network.")
-    cell: Name = Field(description="The cell: a file of src/unroll/cells.")
-    cell_arguments: dict[str, bool | int | float | str] = Field(description="Arguments of the cell beside its widths.")
-    bidirectional: bool = Field(description="Whether a second set of cells reads from the end.")
-    characters: Characters | None = Field(description="How words are spelled to a tagger; null for not at all.")
-    output: Output = Field(description="How a tagger predicts labels.")
+    cell: Name = Field(description="The cell: a file in src/unroll/cells.")
+    cell_arguments: dict[str, bool | int | float | str] = Field(
+        description="Arguments of the cell other than its sizes."
+    )
+    bidirectional: bool = Field(
+        description="Whether to add a second direction that reads from the end of the sequence."
+    )
+    characters: Characters | None = Field(description="Character-level word vectors of a tagger; null for none.")
+    output: Output = Field(description="Output layer of a tagger.")
 
     @model_validator(mode="after")
     def _known_cell(self) -> RecurrentConfig:
@@ -104,27 +116,27 @@ class RecurrentConfig(SharedConfig):
         allowed = cell_arguments(self.cell)
         for name, value in self.cell_arguments.items():
             if name not in allowed:
-                choices = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+                choices = f"it accepts {', '.join(allowed)}" if allowed else "it accepts none"
                 raise ValueError(f"arch.cell={self.cell} has no argument {name!r}; {choices}")
-            kinds, due = KINDS.get(allowed[name], ((type(value),), ""))
+            kinds, expected = KINDS.get(allowed[name], ((type(value),), ""))
             if type(value) not in kinds:
-                raise ValueError(f"arch.cell_arguments.{name}={plain(value)}: {due} is due, by arch.cell={self.cell}")
+                raise ValueError(f"arch.cell_arguments.{name}={plain(value)}: arch.cell={self.cell} expects {expected}")
         return self
 
 
 class ConvolutionalConfig(LearnedConfig):
-    """A network of convolutions over time."""
+    """A convolutional network over time."""
 
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["convolutional"] = Field(description="The kind of network.")
     layers: int = Field(ge=1, le=1000, description="Number of layers L.")
-    kernel_width: int = Field(ge=1, le=10_001, description="Steps that a filter sees, an odd number.")
+    kernel_width: int = Field(ge=1, le=10_001, description="Kernel size in steps; an odd number.")
 
     @field_validator("kernel_width")
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
-            raise ValueError(f"arch.kernel_width={value}: a filter of an even number of steps has no middle")
+            raise ValueError(f"arch.kernel_width={value}: must be odd, since a kernel of even size has no centre")
         return value
 
 
@@ -134,9 +146,9 @@ class FeedforwardConfig(LearnedConfig):
     name: Name = Field(description="Name of the architecture: that of its file.")
     network: Literal["feedforward"] = Field(description="The kind of network.")
     order: int = Field(
-        ge=2, le=1000, description="Length n of its n-grams: it reads the n - 1 tokens before the next one."
+        ge=2, le=1000, description="Length n of the n-grams: the network reads n - 1 tokens to predict the next one."
     )
-    direct: bool = Field(description="Whether embeddings are connected with the output directly.")
+    direct: bool = Field(description="Whether to add direct connections from the embeddings to the output.")
 
 
 class NgramConfig(Section):
@@ -157,10 +169,10 @@ NETWORKS: dict[str, type[Section]] = {
 
 
 def cell_arguments(cell: str) -> dict[str, str]:
-    """Arguments that the cell of a file takes beside its two widths, its own and those that it passes on.
+    """Arguments of a cell other than its two sizes, including those that it passes to its parent.
 
-    Returns:
-        Their annotations by name; empty for an argument that has none.
+        Returns:
+    Annotation by name; empty for an argument without annotation.
     """
     tree = _parsed(cell)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -172,7 +184,7 @@ def cell_arguments(cell: str) -> dict[str, str]:
 
 
 def _parsed(cell: str) -> ast.Module:
-    """A file of cells as text: importing it would import torch."""
+    """Parse the source of a cell: importing the file would import torch."""
     path = parts("cells").get(cell) or ROOT / "unroll" / "cells" / f"{cell}.py"
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
@@ -181,14 +193,14 @@ def _parsed(cell: str) -> ast.Module:
 
 
 def _arguments(cell: str, kind: ast.ClassDef) -> dict[str, str]:
-    """Arguments of a class's ``__init__`` behind the two widths; its parents' where it has none or passes on."""
+    """Arguments of ``__init__`` after the two sizes; those of the parents if it has none or passes them on."""
     inherited: dict[str, str] = {}
     for base in reversed(kind.bases):
         if isinstance(base, ast.Name):
             inherited |= _inherited(cell, base.id)
     for method in kind.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            named = [*method.args.posonlyargs, *method.args.args][3:]  # not self and the widths
+            named = [*method.args.posonlyargs, *method.args.args][3:]  # without self and the two sizes
             own = {each.arg: ast.unparse(each.annotation) if each.annotation else ""
                    for each in (*named, *method.args.kwonlyargs)}  # fmt: skip
             return (inherited if method.args.kwarg else {}) | own
@@ -196,7 +208,7 @@ def _arguments(cell: str, kind: ast.ClassDef) -> dict[str, str]:
 
 
 def _inherited(cell: str, parent: str) -> dict[str, str]:
-    """Arguments of a parent that the same file or another one of cells defines."""
+    """Arguments of a parent class defined in the same file or in another file of cells."""
     tree = _parsed(cell)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == parent:
@@ -209,7 +221,7 @@ def _inherited(cell: str, parent: str) -> dict[str, str]:
 
 
 def _found(module: str, name: str) -> dict[str, str]:
-    """Arguments of a class that another module of cells has, or takes from one of its files."""
+    """Arguments of a class that another module of cells defines or imports from one of its files."""
     if module == "unroll.cells":
         return _inherited("__init__", name)
     file = module.removeprefix("unroll.cells.")

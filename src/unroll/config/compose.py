@@ -35,10 +35,10 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
         conf: folder of the YAML files.
 
     Raises:
-        BadInput: an unknown key or choice, an impossible value or pair.
+        BadInput: a key or a choice is unknown, or a value or a combination is invalid.
     """
     settings = unfinished(overrides, conf)
-    given = {split(word)[0] for word in overrides}.difference(GROUPS)  # a group is chosen, and given no setting
+    given = {split(word)[0] for word in overrides}.difference(GROUPS)  # choosing a group sets no key
     run = finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
     ignored = [override for override in overrides if override.startswith("recurrent.")]
     if ignored and isinstance(run.arch, NgramConfig):
@@ -49,7 +49,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
 
 
 def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
-    """Compose the settings of one run, in which others may be set before they are checked.
+    """Compose the settings of one run without checking them, so that further settings can be applied first.
 
     Args:
         overrides: Hydra overrides.
@@ -62,29 +62,29 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
     chosen = choices(overrides, conf)
     path = conf / "experiment" / f"{chosen['experiment']}.yaml"
     question(chosen["experiment"], conf)
-    project_defaults(conf)  # of this file Hydra's own errors name neither the place nor a remedy
+    project_defaults(conf)  # Hydra's own errors about this file give neither the line nor a remedy
     files, words = sources(chosen, conf), [*overrides]
     settings = composed(for_hydra(words), files, conf)
     differing = differences(settings.get("archs", {}), path, conf).get(chosen.get("arch", settings["arch"]["name"]))
-    if differing:  # composed again, so that the command line, which comes last, has the last word
+    if differing:  # composed again, since the command line takes precedence
         words = [f"{key}={json.dumps(value)}" for key, value in differing.items()] + words
         settings = composed(for_hydra(words), files, conf)
     apply(settings, words, " ".join(overrides))
     settings.pop("archs", None)
-    settings.pop("plugins", None)  # folders of this machine, which a run is none of
+    settings.pop("plugins", None)  # folders on this machine, which are not a setting of a run
     settings["experiment"] = chosen["experiment"]
     if not _can_be_judged(settings, overrides):
         settings["judged_by"] = None
-    settings.pop("question")  # asked by the experiment; a run is the same whatever the words
+    settings.pop("question")  # belongs to the experiment and does not affect a run
     public_settings: dict[str, Any] = in_settings(settings, public)
     return public_settings
 
 
 def _can_be_judged(settings: dict[str, Any], overrides: Sequence[str]) -> bool:
-    """Whether there can be the figure that the experiment is judged by, where other data or another task were chosen.
+    """Whether the runs have the figure that ``judged_by`` names, given that the data or the task may be overridden.
 
-    An experiment declares that figure for its own question. With other data, which have no probe, it is only a
-    template: its runs are compared by the headline figure, as those of an experiment that declares nothing.
+    An experiment declares the figure for its own question. With other data, which have no probe, the experiment only
+    serves as a template: its runs are compared by the headline figure of the task.
     """
     keys = {split(word)[0].partition(".")[0] for word in overrides}
     if settings["judged_by"] is None or "judged_by" in keys or not keys & {"data", "task"}:
@@ -92,16 +92,16 @@ def _can_be_judged(settings: dict[str, Any], overrides: Sequence[str]) -> bool:
     try:
         task = description_of(str(settings["task"]["name"]))
         fields = DataConfig.model_validate(settings["data"]).role_fields(task)
-    except (ValueError, KeyError, TypeError):  # what is wrong is reported where all is checked
+    except (ValueError, KeyError, TypeError):  # the full check reports the error
         return True
     return task.has(str(settings["judged_by"]), fields)
 
 
 def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
-    """Files that a run is composed of, those that count first.
+    """Files that a run is composed from, in order of precedence.
 
     Args:
-        chosen: choice of each group on the command line, the experiment among them.
+        chosen: the choice of each group on the command line, including the experiment.
         conf: folder of the YAML files.
     """
     path = conf / "experiment" / f"{chosen['experiment']}.yaml"
@@ -117,21 +117,21 @@ def finished(settings: dict[str, Any], origin: str | Origin) -> Config:
     """Check composed settings.
 
     Args:
-        settings: those of :func:`unfinished`.
+        settings: the result of :func:`unfinished`.
         origin: where they come from, for messages.
 
     Raises:
-        BadInput: an impossible value or pair.
+        BadInput: a value or a combination is invalid.
     """
     arch = _with_shared(settings["arch"], settings["recurrent"], origin)
     return check({**{key: value for key, value in settings.items() if key != "recurrent"}, "arch": arch}, origin)
 
 
 def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str | Origin) -> dict[str, Any]:
-    """Settings of an architecture: what its kind of network shares with others, unless its own file differs.
+    """Settings of an architecture: the shared settings that its kind of network has, overridden by its own file.
 
     Raises:
-        BadInput: a shared setting is wrong.
+        BadInput: a shared setting is invalid.
     """
     try:
         SharedConfig.model_validate(shared)
@@ -143,22 +143,24 @@ def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str | Ori
 
 
 def question(experiment: str, conf: Path = CONF) -> str:
-    """What an experiment asks, in words.
+    """The question of an experiment.
 
     Raises:
-        BadInput: its file asks nothing.
+        BadInput: its file has no question.
     """
     path = conf / "experiment" / f"{experiment}.yaml"
     asked = read(path).get("question")
     if path.read_text(encoding="utf-8").partition("\n")[0].strip() != "# @package _global_":
-        raise BadInput(f"{path}, line 1: it must be # @package _global_, by which Hydra knows where the rest belongs.")
+        raise BadInput(
+            f"{path}, line 1: must be # @package _global_, which makes Hydra merge the file at the top level."
+        )
     if not isinstance(asked, str) or not asked.strip():
-        raise BadInput(f'{path} asks nothing; add a line such as question: "Does a GRU match an LSTM here?"')
+        raise BadInput(f'{path} has no question; add a line such as question: "Does a GRU match an LSTM here?"')
     return asked
 
 
 def asked(name: str, conf: Path = CONF) -> str:
-    """What an experiment or a study asks; nothing where ``conf/`` has none of this name, as with another's settings."""
+    """The question of an experiment or a study; empty if ``conf/`` has no such file."""
     for path in (conf / "experiment" / f"{name}.yaml", conf / "study" / f"{name}.yaml"):
         if path.is_file():
             return str(read(path).get("question") or "")
@@ -166,20 +168,20 @@ def asked(name: str, conf: Path = CONF) -> str:
 
 
 def check_root(conf: Path = CONF) -> None:
-    """Refuse to work outside a project, where settings are not found and outputs would be scattered.
+    """Refuse to work outside a project, where there are no settings and outputs would be scattered.
 
     Raises:
-        BadInput: the folder of the YAML files is not here.
+        BadInput: the folder of the YAML files is not in the current folder.
     """
     if not (conf / "config.yaml").is_file():
         raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
 
 
 def project_defaults(conf: Path = CONF) -> dict[str, Any]:
-    """What ``config.yaml`` has of every setting, before any other file.
+    """The defaults in ``config.yaml``.
 
     Raises:
-        BadInput: a section is not there, or is something else.
+        BadInput: a section is missing or of another kind.
     """
     return with_sections(conf / "config.yaml", {"defaults": list, "data": dict, "recurrent": dict})
 
@@ -188,41 +190,41 @@ def load(path: Path) -> Config:
     """Read the resolved settings of a run.
 
     Raises:
-        BadInput: the file is missing, is not YAML, or holds what is not allowed.
+        BadInput: the file is missing, is not YAML, or has an invalid setting.
     """
     return check(read(path), path)
 
 
 def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
-    """Every corpus that has a file in ``conf/data``.
+    """All corpora with a file in ``conf/data``.
 
     Raises:
-        BadInput: a file is bad.
+        BadInput: a file is invalid.
     """
     check_root(conf)
     return {path.stem: complete_data(read(path), path, conf) for path in sorted((conf / "data").glob("*.yaml"))}
 
 
 def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF) -> DataConfig:
-    """Data settings of a file in ``conf/data``, with the defaults of ``config.yaml``.
+    """Data settings of a file in ``conf/data``, completed with the defaults in ``config.yaml``.
 
     Raises:
-        BadInput: with one sentence for the first thing that is wrong.
+        BadInput: a setting is invalid; the message describes the first error.
     """
     content = in_settings({**project_defaults(conf)["data"], **content}, public)
     return check_section(DataConfig, content, origin)
 
 
 def dump_data(data: DataConfig) -> str:
-    """Plain YAML of the data settings alone, on which preparing depends."""
+    """The data settings, on which preparation depends, as plain YAML."""
     return yaml.safe_dump(data.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
 
 def load_data(path: Path) -> DataConfig:
-    """Read what :func:`dump_data` wrote.
+    """Read data settings written by :func:`dump_data`.
 
     Raises:
-        BadInput: the file is missing or holds what is not allowed.
+        BadInput: the file is missing or has an invalid setting.
     """
     return check_section(DataConfig, read(path), path)
 
@@ -232,24 +234,24 @@ def check(content: dict[str, Any], origin: str | Path | Origin) -> Config:
 
     Args:
         content: the settings.
-        origin: the file that they are from, or what else is named in an error.
+        origin: their file, or another name of their source for messages.
 
     Raises:
-        BadInput: with one sentence for the first thing that is wrong.
+        BadInput: a setting is invalid; the message describes the first error.
     """
     return check_section(Config, content, origin)
 
 
 def check_section(kind: type[S], content: Any, origin: str | Path | Origin) -> S:
-    """Check plain settings of one kind.
+    """Check plain settings of one section.
 
     Args:
-        kind: of the section.
+        kind: model of the section.
         content: the settings.
-        origin: the file that they are from, or what else is named in an error.
+        origin: their file, or another name of their source for messages.
 
     Raises:
-        BadInput: with one sentence for the first thing that is wrong.
+        BadInput: a setting is invalid; the message describes the first error.
     """
     try:
         return kind.model_validate(in_settings(content, without_secrets))

@@ -21,20 +21,20 @@ from unroll.tasks.description import Description
 class SourceFile(Section):
     """One file of a public corpus."""
 
-    file: FileBelow = Field(description="Name of the file, below the corpus's folder.")
-    url: str = Field(description="Its origin, pinned to a revision.")
-    sha256: str = Field(description="SHA-256 of the unpacked file.", pattern="^[0-9a-f]{64}$")
+    file: FileBelow = Field(description="Path of the file relative to the folder of the corpus.")
+    url: str = Field(description="Download URL, pinned to a revision.")
+    sha256: str = Field(description="SHA-256 of the uncompressed file.", pattern="^[0-9a-f]{64}$")
 
 
 class Cuts(Section):
-    """Where one file is cut into splits."""
+    """Sizes of the splits of a single file."""
 
-    train: float = Field(gt=0, description="Share (at most 1) or number of tokens that goes to training.")
-    validation: float = Field(gt=0, description="The same for validation; what is left is the test split.")
+    train: float = Field(gt=0, description="Training split: a fraction (at most 1) or a number of tokens.")
+    validation: float = Field(gt=0, description="Validation split: likewise; the rest is the test split.")
 
 
 class ReaderConfig(Named):
-    """How files are read."""
+    """The file format and its options."""
 
     @classmethod
     def kinds(cls) -> Mapping[str, type[Named]]:
@@ -42,7 +42,7 @@ class ReaderConfig(Named):
 
 
 class VectorsConfig(ReaderConfig):
-    """Not a corpus, but a file of pretrained vectors for data.vectors."""
+    """A file of pretrained vectors for data.vectors instead of a corpus."""
 
     name: Literal["vectors"] = Field(description="Format of the files.")
 
@@ -54,39 +54,43 @@ def _section(kind: type[Reader]) -> type[Named]:
 
 
 class DataConfig(Section):
-    """Which corpus, and how it is read."""
+    """The corpus and how to read it."""
 
-    name: Name = Field(description="Name of the corpus, and of its folder.")
-    title: str = Field(description="What it is, in one sentence.")
-    generator: Name | None = Field(description="Generator that writes it, for an embedded corpus.")
-    sources: tuple[SourceFile, ...] = Field(description="Where a public corpus is fetched from.")
-    licence: str | None = Field(description="Licence, shown when it is fetched.")
-    citation: str | None = Field(description="What to cite when it is used.")
-    reader: SerializeAsAny[ReaderConfig] = Field(description="How the files are read.")
-    roles: dict[str, str] = Field(description="Which field fills which role of a task, where names do not say it.")
-    train: FilePath = Field(description="Training file; the only one if split is given.")
+    name: Name = Field(description="Name of the corpus and of its folder.")
+    title: str = Field(description="One-sentence description.")
+    generator: Name | None = Field(description="Generator of a synthetic corpus; null for any other corpus.")
+    sources: tuple[SourceFile, ...] = Field(description="Files to download for a public corpus.")
+    licence: str | None = Field(description="Licence, shown when the corpus is downloaded.")
+    citation: str | None = Field(description="Reference to cite.")
+    reader: SerializeAsAny[ReaderConfig] = Field(description="The file format and its options.")
+    roles: dict[str, str] = Field(
+        description="Mapping from roles of a task to fields of the corpus, where their names differ."
+    )
+    train: FilePath = Field(description="Training file; the only file if split is set.")
     validation: FilePath | None = Field(description="Validation file.")
-    test: FilePath | None = Field(description="Test file; null if the corpus has none.")
-    split: Cuts | None = Field(description="Where the training file is cut, if it is the only one.")
-    sentence_end: bool = Field(description="Whether [EOS] follows each sequence, for language models.")
-    lowercase: bool = Field(description="Whether words are folded to lower case.")
-    normalize: bool = Field(description="Whether numerals become [NUM], and URLs and e-mail addresses [URL].")
-    vectors: FilePath | None = Field(description="File of pretrained word vectors in GloVe's text format.")
-    min_count: int = Field(ge=1, description="How often train must have a token for it to be in the vocabulary.")
+    test: FilePath | None = Field(description="Test file; null if there is none.")
+    split: Cuts | None = Field(description="How to split the training file if it is the only file.")
+    sentence_end: bool = Field(description="Whether to append [EOS] to each sequence, for language models.")
+    lowercase: bool = Field(description="Whether to convert words to lower case.")
+    normalize: bool = Field(
+        description="Whether to replace numerals with [NUM], and URLs and e-mail addresses with [URL]."
+    )
+    vectors: FilePath | None = Field(description="File of pretrained word vectors in GloVe text format; null for none.")
+    min_count: int = Field(ge=1, description="Minimum count in the training split for a token to enter the vocabulary.")
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
         if isinstance(self.reader, VectorsConfig):
             return self
         if (self.split is None) == (self.validation is None):
-            raise ValueError("give either data.validation or data.split, not both and not neither")
+            raise ValueError("set exactly one of data.validation and data.split")
         if self.split and self.split.train <= 1 and self.split.train + self.split.validation > 1 + 1e-9:
             raise ValueError("data.split: the shares of train and validation exceed 1")
         if not self.units and (self.sentence_end or self.lowercase):
-            raise ValueError("data.sentence_end and data.lowercase go with words and characters alone, and "
-                             f"data.reader.name={self.reader.name} reads none")  # fmt: skip
+            raise ValueError("data.sentence_end and data.lowercase apply to words and characters only, and "
+                             f"data.reader.name={self.reader.name} reads neither")  # fmt: skip
         if "words" not in self.units and (self.normalize or self.vectors):
-            raise ValueError("data.normalize and data.vectors go with words only")
+            raise ValueError("data.normalize and data.vectors apply to words only")
         return self
 
     @property
@@ -96,15 +100,15 @@ class DataConfig(Section):
 
     @property
     def units(self) -> set[str]:
-        """What symbols are in the corpus: words, characters or neither."""
+        """Units of the symbols in the corpus: words, characters or none."""
         return {field.unit for field in self.build_reader().fields.values() if isinstance(field, Symbols)}
 
     def build_reader(self) -> Reader:
-        """The reader with its options."""
+        """Build the reader with its options."""
         return reader_named(self.reader.name)(**self.reader.model_dump(exclude={"name"}))
 
     def build_corpus(self) -> Corpus:
-        """The corpus that the settings describe."""
+        """Build the corpus that the settings describe."""
         files = {"train": self.train, "validation": self.validation, "test": self.test}
         return Corpus(
             reader=self.build_reader(),
@@ -131,8 +135,8 @@ class DataConfig(Section):
         """The name of the field that fills each role of a task.
 
         Args:
-            task: whose roles they are.
-            kinds: field → kind, of the corpus.
+            task: the task that has the roles.
+            kinds: kind of each field of the corpus.
 
         Raises:
             BadInput: a role cannot be filled.
@@ -140,5 +144,5 @@ class DataConfig(Section):
         return fill(task.roles, kinds, self.roles, f"task={task.name} on data={self.name}")
 
     def option(self, name: str) -> Any:
-        """An option of the reader; None where it has no such option."""
+        """An option of the reader; None if it has no such option."""
         return getattr(self.reader, name, None)

@@ -1,4 +1,4 @@
-"""The grid of a course: which experiments are run with which architectures and seeds."""
+"""The grid of a course: experiments, architectures and seeds."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Chapters = dict[str, dict[str, list[Any]]]
 
 
 def course(path: Path = CONF / "course.yaml") -> Chapters:
-    """Chapters of the course, each with its experiments, archs and seeds, and the runs that are certified, in order.
+    """Chapters of the course in order, each with its experiments, archs, seeds and certified runs.
 
     Raises:
-        BadInput: the file is missing or has another shape, or a run that is to be certified is not of the chapter.
+        BadInput: the file is missing or has another shape, or a certified run is not in its chapter.
     """
     content = read(path)
     for chapter, grid in content.items():
@@ -38,18 +38,22 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
         runs = [f"{arch}-{seed}" for arch in grid["archs"] for seed in grid["seeds"]]
         for run in grid["certified"]:
             if run not in runs:
-                raise no_such(f"run of chapter {chapter} to be certified,", run, runs)
+                raise no_such(f"run in chapter {chapter} to certify,", run, runs)
         if grid["experiments"] and not (grid["archs"] and grid["seeds"]):
-            raise BadInput(f"{path}: chapter {chapter!r} has experiments, but no archs or no seeds.")
+            raise BadInput(f"{path}: chapter {chapter!r} has experiments but no archs or no seeds.")
     chapters: Chapters = content
     return chapters
 
 
 def _check_names(grid: dict[str, list[Any]], place: str) -> None:
-    """Refuse what cannot be part of the path of a run."""
+    """Refuse names that cannot be part of the path of a run."""
     for key in ("experiments", "archs"):
         for name in grid[key]:
-            if reason := fault(name) if isinstance(name, str) else "YAML does not read this as text; choose another":
+            if (
+                reason := fault(name)
+                if isinstance(name, str)
+                else "YAML does not read this as text; choose another name"
+            ):
                 raise BadInput(f"{place} has {plain(name)} in {key}: {reason}.")
     for seed in grid["seeds"]:
         if type(seed) is not int or not 0 <= seed < 2**32:
@@ -57,18 +61,20 @@ def _check_names(grid: dict[str, list[Any]], place: str) -> None:
 
 
 def _check_study(study: StudyConfig, grid: dict[str, list[Any]], place: str) -> None:
-    """Refuse a chapter that trains again what its study does not write."""
+    """Refuse a chapter whose archs or seeds differ from those that its study writes."""
     searched = study.space.get("arch")
     archs = searched.choices if isinstance(searched, ChoiceConfig) else [study.settings.get("arch")]
     if set(grid["archs"]) != set(archs):
-        raise BadInput(f"{place} has archs {grid['archs']}, and study={study.name} searches {archs}; make them alike.")
+        raise BadInput(
+            f"{place} has archs {grid['archs']}, and study={study.name} searches {archs}; use the same in both."
+        )
     if grid["seeds"] != study.retrain.seeds:
         raise BadInput(f"{place} has seeds {grid['seeds']}, and study={study.name} retrain.seeds "
-                       f"{study.retrain.seeds}; make them alike.")  # fmt: skip
+                       f"{study.retrain.seeds}; use the same in both.")  # fmt: skip
 
 
 def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
-    """Every run of a course: experiment, arch and seed."""
+    """Yield the experiment, arch and seed of each run of a course."""
     for chapter in chapters.values():
         for experiment in chapter["experiments"]:
             for arch in chapter["archs"]:
@@ -76,13 +82,13 @@ def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
 
 
 def resolve(path: Path, out: Path) -> None:
-    """Write the settings of every run of a course, ``<experiment>/<arch>-<seed>.yaml``, and ``data.yaml`` of its data.
+    """Write the settings of each run of a course, ``<experiment>/<arch>-<seed>.yaml``, and of its data, ``data.yaml``.
 
-    Of a study, whose runs are not known yet, ``study.yaml`` is written instead.
+    For a study, whose runs are not known yet, write ``study.yaml`` instead.
 
     Args:
-        path: the course.
-        out: folder to write.
+        path: file of the course.
+        out: output folder.
     """
     composed: dict[tuple[str, str], Config] = {}
     with whole(out, replaces=("*/data.yaml",)) as folder:
@@ -98,7 +104,7 @@ def resolve(path: Path, out: Path) -> None:
         for experiment, arch, seed in grid(chapters):
             if experiment in studies():
                 continue
-            if (experiment, arch) not in composed:  # seeds differ in nothing else, and composing is the slow part
+            if (experiment, arch) not in composed:  # composing is slow, and only the seed differs
                 composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
             run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
             target = folder / experiment / f"{arch}-{seed}.yaml"
@@ -108,7 +114,7 @@ def resolve(path: Path, out: Path) -> None:
 
 
 def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
-    """Question, data and probe of every experiment of a course."""
+    """Question, data and probe of each experiment of a course."""
     found = {}
     for grid in chapters.values():
         for name in grid["experiments"]:

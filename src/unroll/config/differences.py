@@ -1,6 +1,6 @@
-"""The section ``archs`` of an experiment: settings in which an architecture differs from the others.
+"""The section ``archs`` of an experiment: settings that differ between architectures.
 
-A fair comparison gives each architecture the rate that suits it, and all of them the same data and the same budget.
+A fair comparison gives each architecture the learning rate that suits it, and all of them the same data and budget.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from unroll.config.schema import Config
 from unroll.config.section import Section
 from unroll.errors import BadInput, nearest
 
-EQUAL = {  # what all architectures of an experiment must have in common, and why
+EQUAL = {  # settings that must be equal for all architectures of an experiment, and why
     "experiment": "it is the question",
     "question": "it is the question",
-    "solved": "what counts as solved is declared for all",
-    "judged_by": "architectures are compared by one figure",
+    "solved": "the criterion is declared once for all architectures",
+    "judged_by": "architectures are compared by the same figure",
     "seed": "architectures are compared over the same seeds",
     "data": "architectures are compared on the same data",
-    "task": "architectures are compared in the same task",
+    "task": "architectures are compared on the same task",
     "tracking": "it changes no result",
     "training.tokens": "architectures are compared at an equal budget of tokens",
     "training.patience": "architectures are compared at an equal budget of tokens",
-    "training.validations": "the best of equally many validations is kept",
+    "training.validations": "the best of an equal number of validations is kept",
     "training.evaluation_streams": "it changes what is measured",
     "training.state_reset": "it changes what is measured",
     "training.precision": "it changes what is measured",
@@ -42,22 +42,23 @@ EQUAL = {  # what all architectures of an experiment must have in common, and wh
 
 
 def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]:
-    """Settings of each architecture that has some of its own, by their dotted keys.
+    """Dotted keys and values of the settings that each architecture overrides.
 
     Args:
-        archs: the section of the experiment.
+        archs: the section in the file of the experiment.
         path: file of the experiment, for messages.
         conf: folder of the YAML files.
 
     Raises:
-        BadInput: an architecture or a setting is unknown, has no effect or a wrong value, or must be equal for all.
+        BadInput: an architecture or a setting is unknown, or a setting has no effect, is invalid, or must be equal for
+            all architectures.
     """
 
     def place(*names: Any) -> str:
         return f"{path}, line {line_of(path, [str(name) for name in names])}"
 
     if not isinstance(archs, dict):
-        raise BadInput(f"{place('archs')}: archs has no settings; write them below the name of an architecture, such "
+        raise BadInput(f"{place('archs')}: archs has no settings; nest them under the name of an architecture, such "
                        "as archs: {lstm: {training: {clip_norm: 1.0}}}.")  # fmt: skip
     files = sorted(file.stem for file in (conf / "arch").glob("*.yaml"))
     found: dict[str, dict[str, Any]] = {}
@@ -66,8 +67,8 @@ def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]
             raise BadInput(f"{place('archs', arch)}: There is no arch {str(arch)!r}{nearest(str(arch), files)}; choose "
                            f"one of {', '.join(files)}.")  # fmt: skip
         if not isinstance(content, dict):
-            raise BadInput(f"{place('archs', arch)}: archs.{arch} has no settings; write some, such as "
-                           "{training: {clip_norm: 1.0}}, or leave it out.")  # fmt: skip
+            raise BadInput(f"{place('archs', arch)}: archs.{arch} has no settings; add some, such as "
+                           "{training: {clip_norm: 1.0}}, or remove it.")  # fmt: skip
         found[arch] = {".".join(names): value for names, value in _leaves(content)}
         for names, value in _leaves(content):
             _check(arch, ".".join(names), value, place("archs", arch, *names), conf)
@@ -75,7 +76,7 @@ def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]
 
 
 def _leaves(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every single setting of a section, with the names that lead to it."""
+    """Yield the path and value of each leaf of a nested section."""
     for key, value in content.items():
         if isinstance(value, dict) and value:
             yield from (((str(key), *names), inner) for names, inner in _leaves(value))
@@ -84,17 +85,17 @@ def _leaves(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
-    """Refuse one setting that is wrong."""
+    """Check one setting of one architecture."""
     content = read(conf / "arch" / f"{arch}.yaml")
     arguments = cell_arguments(content["cell"]) if "cell" in content else {}
     known = [f"arch.cell_arguments.{name}" for name in arguments]
     known += [name for name in keys() if name.startswith(("training.", "recurrent.")) and not _reason(name)]
     if reason := _reason(key):
-        raise BadInput(f"{place}: {key} must be the same for all architectures: {reason}; write it outside of archs.")
+        raise BadInput(f"{place}: {key} must be the same for all architectures: {reason}; move it out of archs.")
     if key.startswith("arch.") and not key.startswith("arch.cell_arguments."):
-        raise BadInput(f"{place}: {key} makes another architecture; write conf/arch/NAME.yaml for it.")
+        raise BadInput(f"{place}: {key} makes another architecture; create conf/arch/NAME.yaml for it.")
     if below := next((name for name in known if name.startswith(f"{key}.")), None):
-        raise BadInput(f"{place}: {key} has no settings; write some below it, such as {below}.")
+        raise BadInput(f"{place}: {key} has no settings; set a key below it, such as {below}.")
     if key not in known:
         raise BadInput(f"{place}: There is no setting {key!r}{nearest(key, known)}; see unroll config --explain.")
     _check_effect(arch, key, place, content)
@@ -102,25 +103,25 @@ def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
 
 
 def _reason(key: str) -> str | None:
-    """Why a setting must be equal for all architectures; None if it may differ."""
+    """The reason why a setting must be equal for all architectures; None if it may differ."""
     return next((reason for name, reason in EQUAL.items() if f"{key}.".startswith(f"{name}.")), None)
 
 
 def _check_effect(arch: str, key: str, place: str, content: dict[str, Any]) -> None:
-    """Refuse a setting that an architecture, whose file has this content, does not have."""
+    """Refuse a setting that the architecture does not use; ``content`` is the content of its file."""
     network, (section, _, name) = NETWORKS.get(str(content.get("network"))), key.partition(".")
     if section == "recurrent" and name in content:
         raise BadInput(
             f"{place}: {key} has no effect on arch={arch}, since its file sets {name}; change conf/arch/{arch}.yaml."
         )
     if network is NgramConfig or (section == "recurrent" and network and name not in network.model_fields):
-        raise BadInput(f"{place}: {key} has no effect on arch={arch}; leave it out.")
+        raise BadInput(f"{place}: {key} has no effect on arch={arch}; remove it.")
 
 
 def _check_value(key: str, value: Any, place: str) -> None:
     section, _, name = key.rpartition(".")
     if section == "arch.cell_arguments":
-        return  # which have no schema
+        return  # arguments of cells have no schema
     model = SharedConfig if section == "recurrent" else dict(sections(Config, ""))[section]
     field = model.model_fields[name]
     part = create_model("Part", __base__=Section, **{name: (field.annotation, field)})  # type: ignore[call-overload]

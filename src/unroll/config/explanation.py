@@ -1,4 +1,4 @@
-"""Every setting by its dotted name."""
+"""Dotted names of all settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unroll.config.section import Named
 
 
 def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
-    """Dotted name of every setting."""
+    """Yield the dotted name of each setting."""
     for name, model in sections(kind, ""):
         yield from (f"{name}.{key}".lstrip(".") for key, _ in fields(name, model))
     if kind is Config:
@@ -21,13 +21,13 @@ def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
 
 
 def fields(name: str, model: type[BaseModel]) -> list[tuple[str, Any]]:
-    """Settings of a section, but for those of an architecture that the section ``recurrent`` has for all of them."""
+    """Settings of a section, without those of ``arch`` that the section ``recurrent`` shares between architectures."""
     shared = SharedConfig.model_fields if name == "arch" else {}
     return [(key, field) for key, field in model.model_fields.items() if key not in shared]
 
 
 def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """A section and all below it, each with its dotted name."""
+    """Yield a section and all sections below it, each with its dotted name."""
     yield name, model
     for key, field in model.model_fields.items():
         inner = f"{key}.KEY" if getattr(field.annotation, "__origin__", None) is dict else key

@@ -1,4 +1,4 @@
-"""Settings as a person writes them: YAML files of one mapping, each key once, and words of the command line."""
+"""Settings as written by the user: YAML files with one mapping and unique keys, and words of the command line."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from unroll.errors import BadInput
 
 Pairs = list[tuple[str, Any]]
 SHAPES: dict[type, str] = {list: "[…]", dict: "{…}", str: "text"}
-MOST = 200_000  # values in one file; a few aliases of aliases would make billions of them
+MOST = 200_000  # values in one file; a few nested aliases can expand to billions
 
 
 class Loader(yaml.SafeLoader):
-    """A loader that refuses a key which stands twice, of which YAML's own takes the last."""
+    """A loader that refuses duplicate keys; PyYAML's own keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node."""
+        """Construct the mapping of a node."""
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} is given twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        BadInput: it is missing, is not YAML, or holds something else.
+        BadInput: the file is missing, is not YAML, or contains something else.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput(
-            f"{path} does not exist as a file; name another, or change to the root of the project."
+            f"The file {path} does not exist; check the path, or change to the root of the project."
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise BadInput(f"{place}: {error.problem or error.context}; correct the file.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}; correct it.") from None
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}; correct the file.") from None
     if not isinstance(content, dict):
-        raise BadInput(f"{path} holds no settings, which are lines of the form key: value.")
+        raise BadInput(f"{path} has no settings; write lines of the form key: value.")
     if _is_endless(content):
-        raise BadInput(f"{path}: its aliases (*name) make more than {MOST:,} values; write them out.")
+        raise BadInput(f"{path}: its aliases (*name) expand to more than {MOST:,} values; write the values out.")
     return content
 
 
 def with_sections(path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
-    """A file of the project that has these sections.
+    """Read a file of the project that must have these sections.
 
     Raises:
-        BadInput: one is not there, or is something else.
+        BadInput: a section is missing or of another kind.
     """
     content = read(path)
     for section, kind in sections.items():
@@ -68,7 +70,7 @@ def with_sections(path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _is_endless(content: Any) -> bool:
-    """Whether there are too many values to look at all, as where one contains itself."""
+    """Whether there are too many values to visit, for example because one contains itself."""
     left = [content]
     for _ in range(MOST):
         if not left:
@@ -83,8 +85,8 @@ def parsed(words: Sequence[str], example: str) -> Pairs:
     """Settings of the command line as keys and values.
 
     Args:
-        words: such as ``seed=1``.
-        example: of a setting, for messages.
+        words: settings such as ``seed=1``.
+        example: an example of a setting, for messages.
 
     Raises:
         BadInput: a word is not a setting.
@@ -97,5 +99,5 @@ def parsed(words: Sequence[str], example: str) -> Pairs:
         try:
             pairs.append((key, yaml.safe_load(value)))
         except (yaml.YAMLError, ValueError):  # a date that does not exist, such as 2003-99-99, is a ValueError
-            raise BadInput(f"{word!r}: what follows = is not a value; quote it.") from None
+            raise BadInput(f"{word!r}: the text after = is not a value; quote it.") from None
     return pairs

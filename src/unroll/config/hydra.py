@@ -1,4 +1,4 @@
-"""The one door to Hydra: files composed, and values of the command line read by its grammar."""
+"""The only module that imports Hydra: composes files and parses values of the command line with its grammar."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> dict[str, Any]:
-    """What Hydra makes of files and overrides, the later of which win.
+    """Compose files and overrides with Hydra; later overrides take precedence.
 
     Args:
-        words: overrides, as Hydra reads them.
+        words: overrides in Hydra's syntax.
         sources: the files, for messages.
         conf: their folder.
 
     Raises:
-        BadInput: a file is bad, or does not go with another.
+        BadInput: a file is invalid, or does not fit another one.
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -43,7 +43,7 @@ def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> dic
     except yaml.MarkedYAMLError as error:
         raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
     except InterpolationResolutionError as error:
-        raise BadInput(f"{error.full_key}: ${{…}} refers to what is not there; write the value itself "
+        raise BadInput(f"{error.full_key}: ${{…}} refers to a key that does not exist; write the value itself "
                        f"({' '.join(words)}).") from None  # fmt: skip
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         refuse_one_for_several(sources)
@@ -53,13 +53,13 @@ def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> dic
 
 
 def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:
-    """File and line of what is not YAML."""
+    """File and line of a YAML error."""
     mark = error.problem_mark
     return f"{conf / Path(mark.name).relative_to(conf.resolve())}, line {mark.line + 1}" if mark else str(conf)
 
 
 def readable(key: str, value: str) -> str:
-    """An override as Hydra reads it: a text with characters that its grammar lacks, as ~, # or ü, is quoted."""
+    """An override in Hydra's syntax: text with characters that its grammar lacks, such as ~, # or ü, is quoted."""
     word = f"{key}={value}"
     if value.startswith(("'", '"', "[", "{")) or parsed(word) is not None:
         return word
@@ -68,7 +68,7 @@ def readable(key: str, value: str) -> str:
 
 
 def parsed(word: str) -> Override | None:
-    """An override; None if it is not one by Hydra's grammar."""
+    """Parse an override; None if it does not match Hydra's grammar."""
     from hydra.errors import HydraException
 
     try:

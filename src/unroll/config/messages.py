@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one sentence."""
+"""One-sentence messages for invalid settings."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from unroll.errors import BadInput, nearest, no_such
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-SHOWN = 60  # characters of a wrong value that an error repeats
+SHOWN = 60  # characters of an invalid value that a message repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
-TAGS = {  # by which pydantic names a choice of sections
+TAGS = {  # names that pydantic gives to the members of a union of sections
     "recurrent", "convolutional", "feedforward", "ngram",
     "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
     "int", "float", "str", "bool",
 }  # fmt: skip
-# what pydantic calls an error about a value of another kind
+# pydantic's names of errors about the type of a value
 OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
 MOVED = ("probe", "contrast", "token_column", "label_column", "scheme", "unit")  # from data to data.reader
 RENAMED = {f"data.{key}": f"data.reader.{key}" for key in MOVED}
-DUE = {  # what pydantic's errors miss, by the beginnings of their names
+EXPECTED = {  # the expected values, by the prefix of the name of pydantic's error
     "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
     "dict": "{key: value}", "model": "{key: value}",
 }  # fmt: skip
 
 
 def first_sentence(message: str, overrides: Sequence[str]) -> str:
-    """The first line of another package's message, as a sentence with its place."""
+    """The first line of another package's message, as a sentence with its origin."""
     line = " ".join(message.split("\n")[0].split()).rstrip(".")
     return f"{line}; correct the settings ({' '.join(overrides)})."
 
 
 def explain_error(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str = "") -> str:
-    """One sentence for the first error; an unknown key comes before the missing one that was probably meant.
+    """One sentence for the first error; an unknown key takes precedence over a missing one, which was probably meant.
 
     Args:
-        error: what is wrong.
+        error: the error of pydantic.
         origin: where the settings come from.
-        kind: of the section that was checked.
-        prefix: of its keys.
+        kind: model of the section that was checked.
+        prefix: prefix of its keys.
     """
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     if isinstance(origin, Origin):
@@ -68,7 +68,7 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
         if key in siblings:
             section = key.rpartition(".")[0]
             name = first["loc"][-2]
-            return f"{key} is a setting of another {section}, not of {section}={name}; leave it out ({origin})."
+            return f"{key} is a setting of another {section}, not of {section}={name}; remove it ({origin})."
         return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
     if place[-1:] == ["reader"] and isinstance(first["input"], str | list):
         return f"{no_reader(key, first['input'])} ({origin})."
@@ -89,15 +89,18 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
     first = next((found for found in here if not OTHER_KIND.fullmatch(found["type"])), first)
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    if first["type"] == "value_error" and place[:1] == ["space"] and place[1:]:  # of a key that the part does not know
+    if (
+        first["type"] == "value_error" and place[:1] == ["space"] and place[1:]
+    ):  # the section does not know the name of its key
         return f"{key}: {reason} ({origin})."
     if not key or first["type"] == "value_error":
         word = reason.split()[0]
-        is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)  # which keeps its name
+        is_setting = (
+            "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)
+        )  # the name of a setting stays in lower case
         return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
-    due = _due([found["type"] for found in here])
-    if due:
-        reason = f"{due} is due"
+    if expected := _expected([found["type"] for found in here]):
+        reason = f"expected {expected}"
     reason = reason.replace("input should be", "it must be").replace(" after validation", "")
     value = plain(first["input"])
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
@@ -105,18 +108,18 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
 
 
 def no_setting(key: str, known: Iterable[str]) -> str:
-    """What is wrong with an unknown key: it was renamed, or is near one that there is."""
-    renamed = RENAMED.get(key) or RENAMED.get(f"data.{key}")  # a file of a corpus has the section data alone
+    """The message for an unknown key: it was renamed, or resembles a known one."""
+    renamed = RENAMED.get(key) or RENAMED.get(f"data.{key}")  # a file of a corpus has no prefix data
     if renamed and key not in known:
-        return f"The setting {key!r} was renamed to {renamed}, which ~{renamed} takes away"
+        return f"The setting {key!r} was renamed to {renamed}; ~{renamed} removes it"
     return f"There is no setting {key!r}{nearest(key, list(known))}"
 
 
 def refuse_one_for_several(sources: Iterable[Source]) -> None:
-    """Refuse one value, or a list, where a file must have a section.
+    """Refuse a single value or a list where a file must have a section.
 
     Raises:
-        BadInput: with the first such value, and its place.
+        BadInput: names the first such value and its line.
     """
     inner = {key.rpartition(".")[0]: key for key in keys() if "." in key}  # a section, and a key in it
     for source in sources:
@@ -131,23 +134,23 @@ def refuse_one_for_several(sources: Iterable[Source]) -> None:
 
 
 def no_section(section: str, value: str, key: str) -> str:
-    """What is wrong with one value where there are several settings, such as ``key``."""
-    return f"{section}={value}: {{key: value}} is due, such as {{{key.rpartition('.')[2]}: …}}"
+    """The message for a single value in place of a section with settings such as ``key``."""
+    return f"{section}={value}: expected {{key: value}}, such as {{{key.rpartition('.')[2]}: …}}"
 
 
 def no_reader(key: str, value: object) -> str:
-    """What is wrong with a value that is no reader: its name alone, perhaps in a list."""
+    """The message for a reader given by its name only, perhaps in a list."""
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
     name = only if isinstance(only, str) else "…"
     return f"{key}={plain(value)}: a reader has a name and options; write {{name: {name}}}"
 
 
 def _no_option(section: str, found: Mapping[str, Any], origin: str, source: str | Path | Origin) -> str:
-    """What is wrong with an option that a choice lacks: a mistake, or left over from what the experiment chooses."""
+    """The message for an option that a choice lacks: a mistake, or left over from the choice of the experiment."""
     option, known = found["key"], found["known"]
     key = f"{section}.{option}"
     is_left_over = isinstance(source, Origin) and not source.gives(key)
-    remedy = f"take it away with ~{key}" if is_left_over else f"it has {', '.join(known) or 'none'}"
+    remedy = f"remove it with ~{key}" if is_left_over else f"it has {', '.join(known) or 'no options'}"
     return f"{section}.name={found['name']} has no option {option!r}{nearest(option, known)} ({origin}); {remedy}."
 
 
@@ -155,9 +158,9 @@ def _place(error: ErrorDetails) -> list[str]:
     return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.lower() in TAGS)]
 
 
-def _due(errors: list[str]) -> str:
-    """The kinds of value that are possible, from the names of the errors; empty if the fault is another."""
+def _expected(errors: list[str]) -> str:
+    """The expected kinds of value, from the names of the errors; empty if the kind is not what is wrong."""
     if not all(map(OTHER_KIND.fullmatch, errors)):
         return ""
-    kinds = [kind for kind in DUE if any(name.startswith(f"{kind}_") for name in errors)]
-    return " or ".join(DUE[kind] for kind in kinds if not (kind == "int" and "float" in kinds))
+    kinds = [kind for kind in EXPECTED if any(name.startswith(f"{kind}_") for name in errors)]
+    return " or ".join(EXPECTED[kind] for kind in kinds if not (kind == "int" and "float" in kinds))

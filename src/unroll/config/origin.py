@@ -1,4 +1,4 @@
-"""Where a setting stands, for messages: a word of the command line, or a line of a file."""
+"""The place of a setting, for messages: a word of the command line or a line of a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HINT = re.compile(r"\(did you mean [^)]*\?\)")
 
 @dataclass(frozen=True)
 class Source:
-    """A file that has settings of a run.
+    """A file with settings of a run.
 
     Args:
         path: the file.
-        above: names above them in the file.
-        section: what they are settings of: ``data`` for a file of ``conf/data``, which does not say so itself.
-        is_own: whether it is the experiment's, and so may set a key that a message names beside the one at fault.
+        above: names of the enclosing sections in the file.
+        section: the section that the file itself does not name, such as ``data`` for a file of ``conf/data``.
+        is_own: whether it is the file of the experiment, which may also set other keys that a message mentions.
     """
 
     path: Path
@@ -33,14 +33,14 @@ class Source:
     is_own: bool = False
 
     def place_of(self, key: str) -> str | None:
-        """File and line of a setting; None if it does not stand there, or is a section of several."""
+        """File and line of a setting; None if the file does not set it, or it is a section."""
         value = self.value_of(key)
         if value is None or isinstance(value, dict):
             return None
         return f"{self.path}, line {line_of(self.path, self._names(key))}"
 
     def value_of(self, key: str) -> Any:
-        """The value of a setting; None if it does not stand there."""
+        """The value of a setting; None if the file does not set it."""
         if self.section and not key.startswith(f"{self.section}."):
             return None
         content: Any = read(self.path)
@@ -57,9 +57,9 @@ class Origin:
     """Where composed settings come from.
 
     Args:
-        text: what a person gave.
-        given: keys of the settings in it.
-        sources: files that have other settings, those that count first.
+        text: settings that the user typed.
+        given: their keys.
+        sources: files with the other settings, in order of precedence.
     """
 
     text: str
@@ -67,11 +67,11 @@ class Origin:
     sources: Sequence[Source] = ()
 
     def gives(self, key: str) -> bool:
-        """Whether a person gave a setting, or a section with it."""
+        """Whether the user typed a setting or a section that contains it."""
         return any(f"{key}.".startswith(f"{own}.") for own in self.given)
 
     def located(self, sentence: str, key: str) -> str:
-        """A sentence that has the text in parentheses, with the places of what it is about and nobody typed.
+        """A sentence with the text in parentheses, extended with the places of the settings that were not typed.
 
         Args:
             sentence: the message.
@@ -84,13 +84,13 @@ class Origin:
         return sentence.replace(f"({self.text})", f"({self.text}; {places})", 1) if places else sentence
 
     def _place(self, key: str, sources: Sequence[Source]) -> str | None:
-        """Where a setting stands that nobody typed."""
+        """The place of a setting that was not typed."""
         found = (source.place_of(key) for source in sources)
         return None if self.gives(key) else next(filter(None, found), None)
 
 
 def line_of(path: Path, place: Sequence[str]) -> int:
-    """Line of a setting in its file, or of the section that should have it."""
+    """Line of a setting in its file, or of the section that should contain it."""
     node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
     for part in place:
         if isinstance(node, yaml.SequenceNode):

@@ -1,4 +1,4 @@
-"""Settings of the command line: checked, given to Hydra as it reads them, and taken away."""
+"""Settings of the command line: checked, translated for Hydra, and removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FREE = ("arch.cell_arguments", "data.reader", "data.roles")  # whose keys depend
 
 
 def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
-    """Choice of each group that is overridden.
+    """The choice of each overridden group.
 
     Raises:
         BadInput: a word is not ``key=value`` or ``~key``, a key or a choice is unknown, or no experiment is named.
@@ -26,7 +26,7 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
     for word in overrides:
         key, value = split(word)
         if value is None:
-            _check_taken_away(word, key)
+            _check_removal(word, key)
         elif key in GROUPS:
             chosen[key] = _choice(key, value, conf)
         else:
@@ -39,7 +39,7 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
 
 
 def split(word: str) -> tuple[str, str | None]:
-    """Key and value of a word; no value where it takes the key away. Hydra's + and ++ make no difference here.
+    """Key and value of a word; the value is None if the word removes the key. Hydra's + and ++ make no difference.
 
     Raises:
         BadInput: it is neither ``key=value`` nor ``~key``.
@@ -49,30 +49,30 @@ def split(word: str) -> tuple[str, str | None]:
     if not name or not (equals or key.startswith("~")):
         raise BadInput(f"{word!r} is not a setting; write key=value, such as arch=lstm.")
     if key.startswith("~") and equals:
-        raise BadInput(f"{word!r} takes a setting away, whatever its value; write ~{name} alone.")
+        raise BadInput(f"{word!r} removes a setting, whatever its value; write ~{name} without a value.")
     return name, value if equals else None
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """Those overrides that Hydra applies, each as it reads a text: all but those of free sections."""
+    """The overrides that Hydra applies, in its syntax: all but those of free sections."""
     words = []
     for key, value in map(split, overrides):
         if value is not None and _free(key) is None:
-            # with ++, a key that the files do not have, as one of another task, comes through, and is refused later
+            # ++ lets a key pass that the files lack, such as one of another task; the schema refuses it later
             words.append(readable(key if key in GROUPS else f"++{key}", value))
     return words
 
 
 def apply(settings: dict[str, Any], overrides: Sequence[str], origin: str) -> None:
-    """Set and take away what Hydra cannot: keys that the files need not have, and whole sections of such keys.
+    """Set and remove what Hydra cannot: keys that the files need not have, and whole sections of such keys.
 
     Args:
-        settings: those composed of the others, which are changed.
-        overrides: words of the command line, the later of which win.
+        settings: composed settings, changed in place.
+        overrides: words of the command line; later ones take precedence.
         origin: what was typed, for messages.
 
     Raises:
-        BadInput: what is to be taken away is not there.
+        BadInput: a key to remove does not exist.
     """
     for word in overrides:
         key, value = split(word)
@@ -84,44 +84,44 @@ def apply(settings: dict[str, Any], overrides: Sequence[str], origin: str) -> No
         options = settings[group].setdefault(name, {})
         if not option:
             settings[group][name] = {} if value is None else value_of(key, value)
-        elif not isinstance(options, dict):  # which is refused when all is checked
+        elif not isinstance(options, dict):  # the schema refuses it later
             continue
         elif value is not None:
             options[option] = value_of(key, value)
         elif options.pop(option, word) is word:
-            there = f"there is {', '.join(f'{section}.{each}' for each in options)}" if options else "it is empty"
-            raise BadInput(f"{word} takes away what is not there{nearest(option, options)}: of {section} {there} "
+            has = f"has {', '.join(f'{section}.{each}' for each in options)}" if options else "is empty"
+            raise BadInput(f"{word} removes a setting that does not exist{nearest(option, options)}: {section} {has} "
                            f"({origin}).")  # fmt: skip
 
 
 def value_of(key: str, value: str) -> Any:
-    """The value that a text of the command line stands for.
+    """Parse a value of the command line.
 
     Raises:
-        BadInput: it is a list or section that does not end, or several values.
+        BadInput: it is a list or section that is not closed, or several values.
     """
     override = parsed(readable(key, value))
     if override is None:
-        raise BadInput(f"{key}={value}: what follows = has a bracket, or a quotation mark, that is not closed; close "
+        raise BadInput(f"{key}={value}: the value has a bracket or a quotation mark that is not closed; close "
                        "it, or put quotation marks around a text.")  # fmt: skip
     if override.is_sweep_override():
         raise BadInput(f"{key}={value} is several values; give one, quote a text with commas ({key}='\"a, b\"'), or "
-                       "search values in a study (unroll tune).")  # fmt: skip
+                       "search the values in a study (unroll tune).")  # fmt: skip
     return override.value()
 
 
 def _free(key: str) -> str | None:
-    """The section whose keys depend on a choice that a key is of, or is."""
+    """The free section that a key is or belongs to; None if its section is not free."""
     return next((section for section in FREE if key == section or key.rpartition(".")[0] == section), None)
 
 
 def _choice(group: str, name: str, conf: Path) -> str:
-    """A file of a group, by its name."""
+    """Check the name of a file of a group."""
     files = sorted(path.stem for path in (conf / group).glob("*.yaml"))
     if name.startswith(("{", "[")):
         inner = next((key for key in keys() if key.startswith(f"{group}.")), None)
-        remedy = f"; write single settings with their dots, such as {inner}=…" if inner else ""
-        raise BadInput(f"{group}={name} does not choose a file of {conf / group}{remedy}.")
+        remedy = f"; write single settings by their dotted names, such as {inner}=…" if inner else ""
+        raise BadInput(f"{group}={name} is not the name of a file in {conf / group}{remedy}.")
     if name not in files:
         raise no_such(group, name, files)
     if reason := fault(name):
@@ -140,19 +140,19 @@ def _check_key(key: str) -> None:
 
 
 def _check_section(key: str, text: str) -> None:
-    """Refuse what is no value, and one value where there are several settings."""
+    """Refuse a malformed value, and a single value in place of a section."""
     value, inner = value_of(key, text), next((name for name in keys() if name.startswith(f"{key}.")), None)
     if inner and key not in FREE and value is not None and not isinstance(value, dict):
         raise BadInput(f"{no_section(key, text, inner)}, or {inner}=….")
 
 
-def _check_taken_away(word: str, key: str) -> None:
-    """Refuse to take away what every run has."""
+def _check_removal(word: str, key: str) -> None:
+    """Refuse to remove a setting that every run has."""
     if key in GROUPS:
-        raise BadInput(f"{word} takes away all of {key}, which every run has; choose another with {key}=NAME.")
+        raise BadInput(f"{word} removes all of {key}, which every run has; choose another with {key}=NAME.")
     _check_key(key)
     if key == "data.reader":
-        raise BadInput(f"{word} takes away the reader, which every corpus has; choose another with {key}={{name: …}}.")
+        raise BadInput(f"{word} removes the reader, which every corpus has; choose another with {key}={{name: …}}.")
     if _free(key) is None:
-        raise BadInput(f"{word}: every run has {key}; give it another value with {key}=…. Only options of "
-                       f"{', '.join(FREE)} can be taken away.")  # fmt: skip
+        raise BadInput(f"{word}: every run has {key}; set another value with {key}=…. Only options of "
+                       f"{', '.join(FREE)} can be removed.")  # fmt: skip

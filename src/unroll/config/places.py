@@ -1,7 +1,7 @@
-"""What a file of settings may name: this project's tracker, database and folders, unless a person names others.
+"""Places that a file of settings may use: this project's tracker, database and files, unless the user names others.
 
-A config, a study or a run may have been written by somebody else. So the tracker and the database are those of this
-project's ``conf/``, and a file outside this project is read only where ``conf/`` or the command line names it too.
+A config, a study or a run may come from someone else. Therefore the tracker and the database are those in this
+project's ``conf/``, and a file outside the project is read only if ``conf/`` or the command line names it, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unroll.config.origin import line_of
 from unroll.config.schema import Config
 from unroll.config.studies import StudySettings, load_study, study_defaults
 from unroll.config.study import ChoiceConfig, StudyConfig
-from unroll.config.trackers import say_of_another, study_file, tracking_here
+from unroll.config.trackers import report_other_store, study_file, tracking_here
 from unroll.credentials import in_settings, public
 from unroll.errors import BadInput
 
@@ -27,19 +27,19 @@ PREPARED = "prepare the data and give --prepared FOLDER"
 
 
 def load_here(path: Path, words: Sequence[str], reads_data: bool) -> Config:
-    """Settings of a run from a file, with this project's tracker.
+    """Load the settings of a run from a file, with this project's tracker.
 
     Args:
         path: the file.
-        words: settings of tracking and files of data from the command line, which come first.
-        reads_data: whether the files of data will be read.
+        words: tracking settings and data files from the command line, which take precedence.
+        reads_data: whether the data files will be read.
 
     Raises:
-        BadInput: the file is bad, or names a file outside this project; or other settings were given.
+        BadInput: the file is invalid or names a file outside the project, or other settings are given.
     """
     typed = _typed(words, "--config", ("tracking", *FILES))
     if "defaults" in read(path):
-        raise BadInput(f"{path} is a part of conf/, not the resolved settings of a run; leave out --config and name "
+        raise BadInput(f"{path} is a part of conf/, not the resolved settings of a run; omit --config and name "
                        f"the experiment, as in experiment={path.stem} arch=lstm.")  # fmt: skip
     run, files = load(path), _files(typed)
     if files:
@@ -51,14 +51,14 @@ def load_here(path: Path, words: Sequence[str], reads_data: bool) -> Config:
 
 
 def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
-    """Settings of a corpus from a file.
+    """Load the settings of a corpus from a file.
 
     Args:
         path: the file.
-        words: files of data from the command line, which come first.
+        words: data files from the command line, which take precedence.
 
     Raises:
-        BadInput: as :func:`load_here`.
+        BadInput: as for :func:`load_here`.
     """
     typed = _typed(words, "--data", FILES)
     _refuse_unresolved(path)
@@ -68,26 +68,26 @@ def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
 
 
 def _refuse_unresolved(path: Path) -> None:
-    """Refuse a file of ``conf/``, which leaves settings to the defaults, with the command that reads it."""
+    """Refuse a file of ``conf/``, which relies on defaults, and name the command that reads it."""
     content, known = read(path), set(DataConfig.model_fields)
     if known <= set(content) or (set(content) - known and "defaults" not in content):
-        return  # all are there, or one is misspelt, which is said where they are checked
+        return  # complete, or misspelt, which the schema reports
     name = "NAME" if "defaults" in content else path.stem
-    raise BadInput(f"{path} leaves settings to the defaults, and --data takes files that have all of them (data.yaml, "
-                   "which unroll config --course conf/course.yaml writes for each experiment); leave out --data: "
+    raise BadInput(f"{path} relies on defaults, but --data needs a file with all settings (the data.yaml that "
+                   "unroll config --course conf/course.yaml writes for each experiment); omit --data: "
                    f"unroll prepare experiment=EXPERIMENT data={name} --out FOLDER.")  # fmt: skip
 
 
 def load_study_here(path: Path, words: Sequence[str], reads_data: bool) -> StudySettings:
-    """A study from a file, with this project's tracker and database.
+    """Load a study from a file, with this project's tracker and database.
 
     Args:
         path: the file.
-        words: ``storage``, settings of tracking and files of data from the command line, which come first.
-        reads_data: whether the files of data will be read.
+        words: ``storage`` and tracking settings from the command line, which take precedence.
+        reads_data: whether the data files will be read.
 
     Raises:
-        BadInput: as :func:`load_here`.
+        BadInput: as for :func:`load_here`.
     """
     typed = _typed(words, "--config", ("storage", "tracking"))
     settings = load_study(path)
@@ -105,26 +105,26 @@ def load_study_here(path: Path, words: Sequence[str], reads_data: bool) -> Study
 
 
 def _storage(study: StudyConfig, path: Path, typed: str | None) -> Any:
-    """The database of a study from a file: the one that was typed, or this project's."""
+    """The database of a study: the one that was typed, or this project's."""
     if typed is not None:
         return typed
     here = study_file(study.name).get("storage") or study_defaults()["storage"]
     here = in_settings(here, public)
-    say_of_another(path, "database", study.storage, here)
+    report_other_store(path, "database", study.storage, here)
     return here
 
 
 def check_files(data: DataConfig, origin: Path, section: list[str], typed: Pairs | None) -> None:
-    """Refuse files of a corpus that lie outside this project, unless a person has named them.
+    """Refuse files of a corpus outside the project, unless the user has named them.
 
     Args:
         data: settings of the corpus.
-        origin: the file that has them.
-        section: where in that file they are.
-        typed: settings of the command line; None where there can be none.
+        origin: the file with the settings.
+        section: the section of that file.
+        typed: settings of the command line; None where the command accepts none.
 
     Raises:
-        BadInput: with the first such file.
+        BadInput: names the first such file.
     """
     for key in FILES:
         last = key.partition(".")[2]
@@ -135,11 +135,11 @@ def check_files(data: DataConfig, origin: Path, section: list[str], typed: Pairs
 def _check_file(key: str, value: str, place: str, typed: Pairs | None) -> None:
     if not (_is_inside(value) or (key, value) in (typed or ()) or _is_named(value)):
         remedy = PREPARED if typed is None else f"give {key}={value} on the command line"
-        raise BadInput(f"{place}: {key}={value} is not a file of this project. If it is to be read, {remedy}.")
+        raise BadInput(f"{place}: {key}={value} is not a file of this project. To read it, {remedy}.")
 
 
 def _is_inside(file: str) -> bool:
-    """Whether a path stays in the project, and away from hidden files, which may hold keys."""
+    """Whether a path is inside the project and not hidden; hidden files may contain keys."""
     path = Path(os.path.normpath(file))
     if path.is_absolute():
         root = Path.cwd().resolve()
@@ -150,12 +150,12 @@ def _is_inside(file: str) -> bool:
 
 
 def _is_named(file: str) -> bool:
-    """Whether a file of ``conf/`` names a path: a person wrote it there."""
+    """Whether a file of ``conf/``, which belongs to the user, names the path."""
     return any(file in _texts(read(path)) for path in sorted(CONF.rglob("*.yaml")))
 
 
 def _texts(content: Any) -> Iterator[str]:
-    """Every text in settings."""
+    """Yield each string in nested settings."""
     if isinstance(content, dict | list):
         for part in content.values() if isinstance(content, dict) else content:
             yield from _texts(part)
@@ -164,7 +164,7 @@ def _texts(content: Any) -> Iterator[str]:
 
 
 def _files_of(settings: StudySettings) -> Iterator[tuple[str, str]]:
-    """Every file of data that a study may read."""
+    """Yield each data file that a study may read."""
     study = settings.study
     data = [base["data"] for base in settings.bases.values() if isinstance(base.get("data"), dict)]
     bases = [{f"data.{key}": value for key, value in content.items()} for content in data]
@@ -180,10 +180,10 @@ def _files(typed: Pairs) -> dict[str, Any]:
 
 
 def _typed(words: Sequence[str], option: str, keys: Sequence[str]) -> Pairs:
-    """Settings of the command line that may stand beside a file."""
+    """Parse the settings of the command line that are allowed together with a file."""
     typed = parsed(words, "tracking=none")
     for key, _ in typed:
         if key not in keys and (key.partition(".")[0], "tracking" in keys) != ("tracking", True):
-            raise BadInput(f"Give {option} FILE or settings, not both: the file has every setting already. Only "
-                           f"{', '.join(keys)} may differ, not {key}.")  # fmt: skip
+            raise BadInput(f"Give {option} FILE or settings, not both: the file has all settings. Only "
+                           f"{', '.join(keys)} can be overridden, not {key}.")  # fmt: skip
     return typed

@@ -1,4 +1,4 @@
-"""Every setting in words, with its default: what ``unroll config --explain`` prints."""
+"""Reference of all settings with their defaults, printed by ``unroll config --explain``."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from unroll.errors import no_such
 
 TOP = "top level"
 ARCHS = (
-    "archs: Settings of one architecture, in the file of an experiment alone.",
-    "  archs.NAME.KEY: What arch=NAME has in place of the experiment's own KEY, such as archs: {irnn: {training: "
-    "{clip_norm: 0.1}}}; training and recurrent settings, but for those that must be equal in a comparison.",
+    "archs: Settings of single architectures, in the file of an experiment only.",
+    "  archs.NAME.KEY: Value of KEY for arch=NAME in place of the experiment's own, such as archs: {irnn: {training: "
+    "{clip_norm: 0.1}}}; training and recurrent settings, except those that must be equal in a comparison.",
 )
 
 
 class Part(NamedTuple):
-    """A section in words.
+    """The reference of a section.
 
     Args:
-        name: by which it is asked for.
-        lines: itself and its settings, a line each.
+        name: name of the section.
+        lines: a line for the section and one for each setting.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Part(NamedTuple):
 
 
 def explain(section: str | None = None, conf: Path = CONF) -> str:
-    """Settings of runs and studies, each with its type, its sentence and, in a project, its default.
+    """Settings of runs and studies, each with its type, description and, inside a project, default.
 
     Args:
-        section: the one to explain, with those inside it; None for all.
+        section: the section to explain, including nested ones; None for all.
         conf: folder of the YAML files.
 
     Raises:
@@ -79,13 +79,13 @@ def _of_a_study(conf: Path) -> list[Part]:
 
 
 def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any]) -> Part:
-    """A section and its settings.
+    """The reference of one section.
 
     Args:
-        name: dotted, before the names of its settings.
-        title: by which it is asked for.
-        model: of the section.
-        defaults: of its settings.
+        name: dotted prefix of its settings.
+        title: name of the section.
+        model: model of the section.
+        defaults: defaults of its settings.
     """
     lines = [f"{name or title}: {(model.__doc__ or '').strip().splitlines()[0]}"]
     defaults = defaults if _is_of(model, defaults) else {}
@@ -93,13 +93,13 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any
         shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(_plain(field.annotation)))
         if "Config" not in shape:
             value = defaults.get(key, "???" if field.is_required() else field.default)
-            default = "" if value == "???" else f" Default: {plain(value)}."  # ??? is YAML's for what must be chosen
+            default = "" if value == "???" else f" Default: {plain(value)}."  # ??? marks a mandatory choice
             lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}{default}")
     return Part(title, lines)
 
 
 def _is_of(model: type[BaseModel], content: dict[str, Any]) -> bool:
-    """Whether defaults are those of this one of several models, each of which has a name or a network of its own."""
+    """Whether defaults belong to this member of a union of models, which differ in ``name`` or ``network``."""
     for key in ("name", "network"):
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
         if get_origin(annotation) is Literal and content.get(key) not in (None, *get_args(annotation)):
@@ -108,7 +108,7 @@ def _is_of(model: type[BaseModel], content: dict[str, Any]) -> bool:
 
 
 def _defaults(conf: Path) -> dict[str, Any]:
-    """What ``conf/`` has of a run before anything is chosen; empty outside of a project, where there are no files."""
+    """Defaults of a run in ``conf/`` before anything is chosen; empty outside a project."""
     if not _is_project(conf):
         return {}
     content = project_defaults(conf)
@@ -123,7 +123,7 @@ def _is_project(conf: Path) -> bool:
 
 
 def _below(defaults: dict[str, Any], name: str) -> dict[str, Any]:
-    """Defaults of a section, by its dotted name."""
+    """Defaults of the section with a dotted name."""
     for part in name.split(".") if name else ():
         inner = defaults.get(part)
         defaults = inner if isinstance(inner, dict) else {}
@@ -131,7 +131,7 @@ def _below(defaults: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _plain(annotation: Any) -> Any:
-    """A type without its bounds, which pydantic keeps within it."""
+    """A type without the constraints that pydantic stores in it."""
     inner = getattr(annotation, "__args__", ())
     if hasattr(annotation, "__metadata__"):
         return _plain(annotation.__origin__)

@@ -1,4 +1,4 @@
-"""Every setting of a run, with its type, its range and its sentence, and the pairs that are impossible."""
+"""All settings of a run with their types, ranges and descriptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unroll.tasks.registry import description_of, descriptions
 
 
 class TaskConfig(Named):
-    """What is learned."""
+    """The task to learn."""
 
     @classmethod
     def kinds(cls) -> Mapping[str, type[Named]]:
@@ -30,12 +30,12 @@ class TaskConfig(Named):
 
     @property
     def description(self) -> Description:
-        """What the task reads and reports, and which networks go with it."""
+        """The description of the task: what it reads and reports, and the networks that it supports."""
         return description_of(self.name)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The settings beside the name."""
+        """The settings other than the name."""
         return self.model_dump(exclude={"name"})
 
 
@@ -45,77 +45,94 @@ def _section(name: str) -> type[Named]:
 
 
 class OptimizerConfig(Section):
-    """How weights move."""
+    """The optimizer and its hyperparameters."""
 
     name: Literal["adamw", "sgd"] = Field(description="The optimizer.")
-    learning_rate: float = Field(gt=0, description="Step size at the peak of the schedule.")
+    learning_rate: float = Field(gt=0, description="Peak learning rate of the schedule.")
     weight_decay: float = Field(
-        ge=0, description="Decoupled (AdamW) or L2 (SGD) decay of matrices; biases, gains and first states have none."
+        ge=0,
+        description="Weight decay of matrices, decoupled (AdamW) or L2 (SGD); not applied to biases, gains and "
+        "initial states.",
     )
-    momentum: float = Field(ge=0, lt=1, description="Momentum of SGD; 0 for AdamW, which has its own.")
+    momentum: float = Field(ge=0, lt=1, description="Momentum factor of SGD; 0 for AdamW.")
 
     @model_validator(mode="after")
     def _used(self) -> OptimizerConfig:
         if self.momentum and self.name == "adamw":
-            raise ValueError("training.optimizer.momentum goes with training.optimizer.name=sgd only")
+            raise ValueError("training.optimizer.momentum applies to training.optimizer.name=sgd only")
         return self
 
 
 class TrainingConfig(Section):
-    """How a network is trained."""
+    """Settings of the training loop."""
 
-    tokens: int = Field(ge=1, le=10**15, description="Budget: real tokens read in training; epochs follow from it.")
-    batch_size: int = Field(ge=1, le=10**9, description="Sequences, or parallel streams of a language model, per step.")
+    tokens: int = Field(
+        ge=1, le=10**15, description="Training budget in tokens, padding excluded; it determines the number of epochs."
+    )
+    batch_size: int = Field(
+        ge=1, le=10**9, description="Batch size in sequences, or in parallel streams of a language model."
+    )
     batch_tokens: int | None = Field(
-        ge=1, le=10**9, description="Most steps per batch, padding included; null for no limit but batch_size."
+        ge=1, le=10**9, description="Maximum number of time steps per batch, padding included; null for no limit."
     )
     truncation_length: int | None = Field(
-        ge=1, description="Steps k of a window, through which the gradient flows back; null for all there are."
+        ge=1, description="Truncation length k of backpropagation through time, in steps; null for whole sequences."
     )
     truncation_stride: int | None = Field(
-        ge=1, description="New steps of each window, at most k; null for k of them, so that windows do not overlap."
+        ge=1, description="Stride between windows in steps, at most k; null for k, which means no overlap."
     )
     state_reset: Literal["document", "epoch", "never"] = Field(
-        description="Where a language model forgets: where a document or an epoch begins, just the latter, or nowhere."
+        description="When to reset the state of a language model: at the start of each document and epoch, at the "
+        "start of each epoch, or never.",
     )
-    optimizer: OptimizerConfig = Field(description="How weights move.")
+    optimizer: OptimizerConfig = Field(description="The optimizer and its hyperparameters.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        description="Course of the learning rate over the budget, after the warm-up."
+        description="Learning rate schedule over the budget, after the warm-up."
     )
-    warmup: float = Field(ge=0, lt=1, description="Share of the budget over which the rate rises from 0.")
-    clip_norm: float | None = Field(description="Largest norm of the whole gradient; null for any.")
-    clip_value: float | None = Field(description="Largest absolute value of an entry of it; null for any.")
-    clip_parameter_norm: float | None = Field(description="Largest norm of each parameter's part of it; null for any.")
+    warmup: float = Field(
+        ge=0, lt=1, description="Fraction of the budget over which the learning rate increases linearly from 0."
+    )
+    clip_norm: float | None = Field(description="Maximum norm of the gradient; null for no clipping.")
+    clip_value: float | None = Field(description="Maximum absolute value of each gradient entry; null for no clipping.")
+    clip_parameter_norm: float | None = Field(
+        description="Maximum gradient norm of each parameter; null for no clipping."
+    )
     recurrent_l1: float = Field(ge=0, description="Weight of the L1 penalty on the recurrent matrices.")
     recurrent_l2: float = Field(ge=0, description="Weight of the L2 penalty on the recurrent matrices.")
-    activation_regularization: float = Field(ge=0, description="Weight of the mean square of the last layer's outputs.")
+    activation_regularization: float = Field(
+        ge=0, description="Weight of the mean squared outputs of the last layer (activation regularisation)."
+    )
     temporal_activation_regularization: float = Field(
-        ge=0, description="Weight of the mean square of their change from step to step."
+        ge=0, description="Weight of the mean squared difference between successive outputs of the last layer."
     )
     accumulate: int = Field(
-        ge=1, le=10**9, description="Batches whose gradients are summed for one step of the optimizer."
+        ge=1, le=10**9, description="Number of batches over which gradients are accumulated for each optimizer step."
     )
-    dropped_steps: int = Field(
-        ge=0, description="Steps in a row that may be left out, since loss or gradient are not finite, before it stops."
-    )
+    dropped_steps: int = Field(ge=0, description="Consecutive non-finite steps to skip before stopping.")
     precision: Literal["32", "bf16-mixed", "16-mixed", "64", "auto"] = Field(
-        description="Numbers of the arithmetic; auto for the fastest that the machine has instructions for."
+        description="Floating-point precision; auto for the fastest that the hardware supports."
     )
     devices: int = Field(
-        ge=1, le=1024, description="Processes on each machine that train together, each with a GPU or threads."
+        ge=1, le=1024, description="Number of training processes on each machine, each on one GPU or on CPU threads."
     )
-    checkpoint_seconds: float = Field(gt=0, description="Seconds between two checkpoints, from which a run goes on.")
-    validations: int = Field(ge=1, le=10**6, description="Validations over the budget, evenly spaced in tokens.")
-    patience: int | None = Field(description="Validations without improvement before stopping; null for never.")
+    checkpoint_seconds: float = Field(gt=0, description="Interval between checkpoints in seconds.")
+    validations: int = Field(
+        ge=1, le=10**6, description="Number of validations over the budget, evenly spaced in tokens."
+    )
+    patience: int | None = Field(description="Validations without improvement before stopping early; null to disable.")
     evaluation_streams: int = Field(
-        ge=1, description="Streams of a language model in evaluation: 1 is exact, more are faster."
+        ge=1, description="Parallel streams of a language model in evaluation; 1 is exact, more are faster."
     )
-    threads: int = Field(ge=1, le=1024, description="CPU threads; fixed, since sums depend on it.")
+    threads: int = Field(
+        ge=1,
+        le=1024,
+        description="Number of CPU threads; part of the result, since the order of summation depends on it.",
+    )
 
     @field_validator("precision", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) else value  # precision=32 on the command line is a number
+        return str(value) if isinstance(value, int) else value  # precision=32 on the command line is parsed as a number
 
     @model_validator(mode="after")
     def _positive(self) -> TrainingConfig:
@@ -123,23 +140,23 @@ class TrainingConfig(Section):
         for key in (*clips, "patience"):
             value = getattr(self, key)
             if value is not None and value <= 0:
-                raise ValueError(f"training.{key} must be positive, or null for none")
+                raise ValueError(f"training.{key} must be positive, or null to disable it")
         if sum(getattr(self, key) is not None for key in clips) > 1:
-            raise ValueError(f"give one of {', '.join(f'training.{key}' for key in clips)}, and set the others to null")
+            raise ValueError(f"set only one of {', '.join(f'training.{key}' for key in clips)}; the others to null")
         if self.devices > self.batch_size:
-            raise ValueError("training.devices must be at most training.batch_size, which they share")
+            raise ValueError("training.devices must be at most training.batch_size, which is divided among them")
         if self.truncation_stride is not None and self.truncation_stride > (self.truncation_length or 0):
             raise ValueError("training.truncation_stride must be at most training.truncation_length")
         return self
 
 
 class TrackingConfig(Section):
-    """Where runs are logged."""
+    """Experiment tracking."""
 
     name: Literal["mlflow", "none"] = Field(description="The tracker.")
     uri: str | None = Field(description="MLflow's tracking URI.")
-    system_metrics: bool = Field(description="Whether processor and memory are logged every few seconds.")
-    log_model: bool = Field(description="Whether the model goes to MLflow too, ready to be served.")
+    system_metrics: bool = Field(description="Whether to log CPU and memory usage periodically.")
+    log_model: bool = Field(description="Whether to log the model to MLflow, ready to be served.")
 
     @model_validator(mode="after")
     def _placed(self) -> TrackingConfig:
@@ -154,20 +171,22 @@ class Config(Section):
     experiment: Name = Field(description="Name of the experiment: that of its file.")
     solved: str | None = Field(
         None,
-        description="What counts as a solution, declared before training, such as loss <= 0.01; null where runs do not "
-        "either solve the problem or fail.",
+        description="Criterion for a solved problem, declared before training, such as loss <= 0.01; null if runs do "
+        "not simply succeed or fail.",
     )
     judged_by: str | None = Field(
         None,
-        description="The test figure that answers the question, declared before training, such as accuracy/36 of a "
-        "probe; null for the headline figure of the task.",
+        description="Test metric that answers the question, declared before training, such as accuracy/36 of a "
+        "probe; null for the headline metric of the task.",
     )
-    seed: int = Field(ge=0, lt=2**32, description="Seed of weights, dropout and order.")
-    data: DataConfig = Field(description="Which corpus, and how it is read.")
-    task: SerializeAsAny[TaskConfig] = Field(description="What is learned.")
-    arch: Arch = Field(description="What learns it.")
-    training: TrainingConfig = Field(description="How it is trained.")
-    tracking: TrackingConfig = Field(description="Where runs are logged.")
+    seed: int = Field(
+        ge=0, lt=2**32, description="Random seed of the initial weights, dropout and the order of the data."
+    )
+    data: DataConfig = Field(description="The corpus and how to read it.")
+    task: SerializeAsAny[TaskConfig] = Field(description="The task to learn.")
+    arch: Arch = Field(description="The network architecture.")
+    training: TrainingConfig = Field(description="Settings of the training loop.")
+    tracking: TrackingConfig = Field(description="Experiment tracking.")
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -196,12 +215,12 @@ class Config(Section):
 
     @property
     def parts(self) -> list[tuple[str, str]]:
-        """What a plug-in may have brought: room and name."""
+        """Parts that a plug-in may provide, as pairs of kind and name."""
         cells = [("cells", self.arch.cell)] if isinstance(self.arch, RecurrentConfig) else []
         return [("tasks", self.task.name), ("readers", self.data.reader.name), *cells]
 
     def declared(self) -> dict[str, str]:
-        """The metric of each declaration that is made before training, by the declaration as it is written.
+        """The metric of each declaration made before training, keyed by the declaration as written.
 
         Raises:
             BadInput: the task does not report the metric, or a solution is not of the form METRIC <= NUMBER.
@@ -222,16 +241,16 @@ class Config(Section):
         return f"{self.experiment}/{self.arch.name}-{self.seed}"
 
     def dump(self) -> str:
-        """Plain YAML from which the same settings are read again."""
+        """Plain YAML from which the same settings can be loaded."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
     def decisive(self) -> dict[str, Any]:
-        """What decides the result: not how it is tracked or judged, nor how a stopped run may continue."""
+        """The settings that affect the result: not tracking, declarations, devices and checkpoints."""
         free = {"devices", "checkpoint_seconds"}
         return self.model_dump(
             mode="json", exclude={"solved": True, "judged_by": True, "tracking": True, "training": free}
         )
 
     def digest(self) -> str:
-        """SHA-256 of what decides the result."""
+        """SHA-256 of the settings that affect the result."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()

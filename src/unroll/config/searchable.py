@@ -1,34 +1,34 @@
-"""What a study may search: not what its trials must have in common for their figures to be comparable."""
+"""Keys that a study may search: all but those that must be equal for trials to be comparable."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-UNSEARCHED = {  # keys that all trials must have in common, and why
+UNSEARCHED = {  # keys that must be equal for all trials, and why
     "experiment": "a study belongs to one experiment",
     "data": "figures on different corpora cannot be compared",
     "task": "figures of different tasks cannot be compared",
     "task.name": "figures of different tasks cannot be compared",
-    "arch.name": "it is only a name; search arch, with the names of its files",
-    "training": "it has the budget of tokens, which is equal for all trials",
+    "arch.name": "it is only a name; search arch, with the names of files in conf/arch",
+    "training": "it contains the budget of tokens, which is equal for all trials",
     "training.tokens": "trials are compared at an equal budget of tokens",
-    "training.validations": "trials are compared at equal numbers of tokens, which are those of their validations",
-    "training.evaluation_streams": "the same weights get another figure when they are evaluated in other streams",
+    "training.validations": "trials are compared at their validations, which must be at equal numbers of tokens",
+    "training.evaluation_streams": "the same weights get different figures with a different number of streams",
     "training.devices": "it does not change the result",
     "training.checkpoint_seconds": "it does not change the result",
 }
 NEUTRAL = ("tracking", "question")  # sections that do not change a result
-INPUTS = ("data.lowercase", "data.min_count", "data.normalize", "data.vectors")  # how words are read
-CORPUS = "it changes what the validation figure is measured on, so that trials could not be compared"
+INPUTS = ("data.lowercase", "data.min_count", "data.normalize", "data.vectors")  # keys that define how words are read
+CORPUS = "it changes the data on which the validation figure is measured, so trials would not be comparable"
 
 
 def refusal(key: str, predicts_inputs: bool = False) -> str | None:
-    """Why a key cannot be searched; None if it can.
+    """The reason why a key cannot be searched; None if it can.
 
     Args:
-        key: a setting, dotted.
-        predicts_inputs: whether the task's targets are the tokens that it reads. A language model on a vocabulary of
-            few words has an easy task: its figures on two vocabularies cannot be compared, while a tagger's can.
+        key: dotted name of a setting.
+        predicts_inputs: whether the targets of the task are the tokens that it reads. A small vocabulary makes the
+            task of a language model easier, so figures on two vocabularies cannot be compared; a tagger's can.
     """
     if key in UNSEARCHED:
         return UNSEARCHED[key]
@@ -41,7 +41,7 @@ def refusal(key: str, predicts_inputs: bool = False) -> str | None:
 
 
 def refused(keys: Iterable[str], predicts_inputs: bool = False) -> str | None:
-    """A clause on the first key that cannot be searched; None if all can."""
+    """A clause about the first key that cannot be searched; None if all can."""
     for key in keys:
         if reason := refusal(key, predicts_inputs):
             return f"{key} cannot be searched: {reason}"

@@ -1,4 +1,4 @@
-"""What every section of the settings is."""
+"""Base classes of the sections of the settings."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from unroll.names import fault, fault_of_file
 
 
 def plain(value: Any) -> str:
-    """A value on one line, as YAML has it."""
+    """A value on one line, as in YAML."""
     is_line = isinstance(value, str) and value.isprintable()
     return value if is_line else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _refused(value: str, reason: str) -> str:
-    """The value, unless there is a reason against it."""
+    """Return the value unless there is a reason to refuse it."""
     if reason:
         raise PydanticCustomError("path", "{reason}", {"reason": reason})
     return value
 
 
 def _fault_of_path(path: str) -> str:
-    return "" if path.isprintable() and path.strip() else "a path has one line, without control characters; correct it"
+    return "" if path.isprintable() and path.strip() else "a path must be a single line without control characters"
 
 
 Name = Annotated[str, AfterValidator(lambda name: _refused(name, fault(name)))]  # becomes part of a path
@@ -45,24 +45,24 @@ FilePath = Annotated[str, AfterValidator(lambda path: _refused(path, _fault_of_p
 
 
 class Section(BaseModel):
-    """Frozen settings that know all of their keys."""
+    """Immutable settings that refuse unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _numbers(cls, content: Any) -> Any:
-        """Refuse true and false where a number is due, which Python takes for 1 and 0."""
+        """Refuse true and false in place of a number; Python would treat them as 1 and 0."""
         for key, value in content.items() if isinstance(content, dict) else ():
             if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
-                raise ValueError(f"{key}={str(value).lower()}: this is not a number or a text")
+                raise ValueError(f"{key}={str(value).lower()}: expected a number or text")
         return content
 
 
 class Named(Section):
-    """A section whose name chooses the kind of what it configures, and so its other settings.
+    """A section whose name selects its kind, and thereby its other settings.
 
-    The class that chooses has ``kinds``; those that it chooses from are made by :func:`section_of`.
+    The selecting class implements ``kinds``; :func:`section_of` creates the classes to select from.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Named(Section):
 
 
 def section_of(options: type, base: type[Named], name: str, description: str) -> type[Named]:
-    """The section of one name, whose other settings are the fields of a dataclass of options.
+    """Create the section of one name, whose other settings are the fields of a dataclass.
 
     Args:
         options: the dataclass.
-        base: the section that chooses.
-        name: the choice.
-        description: of the name.
+        base: the selecting section.
+        name: the name.
+        description: description of the setting ``name``.
     """
     hints = get_type_hints(options, include_extras=True)
     given: dict[str, Any] = {

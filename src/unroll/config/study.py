@@ -1,4 +1,4 @@
-"""Settings of a study: which runs it may try, how many, and by which means it chooses them."""
+"""Settings of a study: the search space, the number of trials, and how they are chosen."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from unroll.credentials import without_secrets
 from unroll.errors import nearest
 
 Value = str | int | float | bool | None
-MOST = 10_000  # trials, each of which is a row in a database and a training
+MOST = 10_000  # trials; each is a row in a database and a training run
 
 
 class ChoiceConfig(Section):
-    """One of several values."""
+    """A choice between several values."""
 
-    choices: list[Value] = Field(min_length=1, description="The values.")
+    choices: list[Value] = Field(min_length=1, description="Values to choose from.")
     when: dict[str, Value | list[Value]] = Field(
         default={}, description="Other keys of the space and the value, or values, with which this one is searched."
     )
@@ -29,18 +29,18 @@ class ChoiceConfig(Section):
     @field_validator("choices")
     @classmethod
     def _distinct(cls, values: list[Value]) -> list[Value]:
-        if any(value in values[:place] for place, value in enumerate(values)):  # to Optuna, 1 and 1.0 are one
-            raise ValueError("a value is there twice")
+        if any(value in values[:place] for place, value in enumerate(values)):  # Optuna does not distinguish 1 and 1.0
+            raise ValueError("a value occurs twice")
         return values
 
 
 class RangeConfig(Section):
-    """A number between two others."""
+    """A range of numbers."""
 
-    low: int | float = Field(description="The least.")
-    high: int | float = Field(description="The greatest.")
-    log: bool = Field(default=False, description="Whether it is searched by its logarithm.")
-    step: int | float | None = Field(default=None, description="Between neighbours; null for any number.")
+    low: int | float = Field(description="Lower bound, inclusive.")
+    high: int | float = Field(description="Upper bound, inclusive.")
+    log: bool = Field(default=False, description="Whether to search on a logarithmic scale.")
+    step: int | float | None = Field(default=None, description="Step between values; null for a continuous range.")
     when: dict[str, Value | list[Value]] = Field(
         default={}, description="Other keys of the space and the value, or values, with which this one is searched."
     )
@@ -52,16 +52,16 @@ class RangeConfig(Section):
         if self.log and self.low <= 0:
             raise ValueError(f"log: true needs a positive low, not {self.low}")
         if self.log and self.step is not None:
-            raise ValueError("step does not go with log: true")
+            raise ValueError("step cannot be combined with log: true")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step={self.step} must be positive")
         if self.step is not None and (_exact(self.high) - _exact(self.low)) % _exact(self.step):
-            raise ValueError(f"high={self.high} is not reached from low={self.low} by step={self.step}")
+            raise ValueError(f"high={self.high} is not low={self.low} plus a multiple of step={self.step}")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+        """Whether the values are whole numbers."""
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
 
 
@@ -80,46 +80,54 @@ Dimension = Annotated[
 
 
 class SamplerConfig(Section):
-    """How the next trial is chosen."""
+    """The sampler, which chooses the values of each trial."""
 
     name: Literal["tpe", "random", "grid", "gp", "qmc"] = Field(
-        description="Tree-structured Parzen estimator, at random, every point once, Gaussian process, or quasi-random."
+        description="Tree-structured Parzen estimator, random search, grid search, Gaussian process or "
+        "quasi-Monte Carlo."
     )
 
 
 class PrunerConfig(Section):
-    """Which trials end before their budget is spent."""
+    """The pruner, which stops unpromising trials early."""
 
     name: Literal["median", "hyperband", "none"] = Field(
-        description="Those below the median of the others at as many tokens, of the same choice of balanced where "
-        "there is one; the worse ones of brackets; or none."
+        description="Pruning rule: median stops trials worse than the median of the others at the same number of "
+        "tokens, within the same choice of balanced if set; hyperband stops the worse trials of each bracket; none "
+        "disables pruning."
     )
-    startup_trials: int = Field(ge=0, description="Trials that the median waits for.")
-    warmup: float = Field(ge=0, lt=1, description="Share of the budget of tokens before which the median ends none.")
-    reduction: int = Field(ge=2, description="Of how many trials Hyperband lets one go on.")
+    startup_trials: int = Field(ge=0, description="Number of completed trials before median pruning starts.")
+    warmup: float = Field(ge=0, lt=1, description="Fraction of the token budget before which median prunes no trial.")
+    reduction: int = Field(
+        ge=2, description="Reduction factor of Hyperband: 1 in this many trials is promoted at each rung."
+    )
 
 
 class ConstraintsConfig(Section):
-    """What a trial may cost; one that costs more is not trained."""
+    """Limits on the cost of a trial; a trial over a limit is not trained."""
 
-    parameters: int | None = Field(ge=1, description="Most parameters of a network; null for any.")
-    memory: int | None = Field(ge=1, description="Most megabytes that training holds, about; null for any.")
+    parameters: int | None = Field(ge=1, description="Maximum number of parameters; null for no limit.")
+    memory: int | None = Field(
+        ge=1, description="Maximum memory of training in megabytes, estimated; null for no limit."
+    )
 
 
 class RetrainConfig(Section):
-    """What is trained again, on seeds that the study has not seen."""
+    """Retraining of the best trial of each arch on seeds that the study has not used."""
 
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(description="Seeds of the best run of each arch.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
+        description="Seeds with which the best trial of each arch is retrained."
+    )
     settings: dict[str, Value] = Field(
-        description="Settings that differ from those of a trial, such as a longer budget."
+        description="Settings that override those of the trial, such as a larger budget."
     )
 
     @model_validator(mode="after")
     def _distinct(self) -> RetrainConfig:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"retrain.seeds={self.seeds} has a seed twice")
+            raise ValueError(f"retrain.seeds={self.seeds} contains a seed twice")
         if "seed" in self.settings:
-            raise ValueError("retrain.settings has seed; name seeds in retrain.seeds")
+            raise ValueError("retrain.settings has seed; list seeds in retrain.seeds")
         return self
 
 
@@ -127,60 +135,62 @@ class StudyConfig(Section):
     """All settings of one study."""
 
     name: Name = Field(description="Name of the study: that of its file.")
-    question: str = Field(min_length=1, description="What it asks, in words.")
-    experiment: Name = Field(description="The experiment whose settings its trials begin with.")
-    settings: dict[str, Value] = Field(description="Settings of every trial, as on the command line.")
-    space: dict[str, Dimension] = Field(description="Keys that are searched, with their choices or range.")
+    question: str = Field(min_length=1, description="The question that the study answers.")
+    experiment: Name = Field(description="Experiment from which trials take their settings.")
+    settings: dict[str, Value] = Field(description="Settings of all trials, as on the command line.")
+    space: dict[str, Dimension] = Field(description="Search space: dotted keys with their choices or ranges.")
     trials: int | None = Field(description="Number of trials; null for all points of a grid.")
     balanced: str | None = Field(
-        description="Key each of whose choices gets the same number of trials; null for none. Where it is not given, "
-        "that is arch, if archs are searched and the sampler is not grid."
+        description="Key whose choices each get the same number of trials; null for none. If not given, arch, provided "
+        "that archs are searched and the sampler is not grid."
     )
     match: Literal["parameters", "flops"] | None = Field(
-        description="In what all archs cost as much as the first one, by their hidden sizes; null for nothing."
+        description="Resource to equalise across archs by solving for hidden_size; null to disable."
     )
-    constraints: ConstraintsConfig = Field(description="What a trial may cost.")
-    sampler: SamplerConfig = Field(description="How the next trial is chosen.")
-    pruner: PrunerConfig = Field(description="Which trials end early.")
-    seed: int = Field(ge=0, lt=2**32, description="Seed of the choices; that of the networks is the setting seed.")
-    storage: str = Field(description="Optuna's database, such as sqlite:///studies/optuna.db.")
-    heartbeat: int = Field(ge=1, description="Seconds after which a worker says again that it is at its trial.")
-    grace: int = Field(ge=2, description="Seconds without a word after which a trial is taken over by another worker.")
-    retries: int = Field(ge=0, description="Times that a trial is taken over before it is given up.")
-    retrain: RetrainConfig = Field(description="What is trained again.")
+    constraints: ConstraintsConfig = Field(description="Limits on the cost of a trial.")
+    sampler: SamplerConfig = Field(description="The sampler, which chooses the values of each trial.")
+    pruner: PrunerConfig = Field(description="The pruner, which stops unpromising trials early.")
+    seed: int = Field(
+        ge=0, lt=2**32, description="Random seed of the sampler; the setting seed is that of the networks."
+    )
+    storage: str = Field(description="URL of Optuna's database, such as sqlite:///studies/optuna.db.")
+    heartbeat: int = Field(ge=1, description="Interval between heartbeats of a worker in seconds.")
+    grace: int = Field(ge=2, description="Seconds without a heartbeat after which another worker takes over a trial.")
+    retries: int = Field(ge=0, description="Number of times a trial is taken over before it counts as failed.")
+    retrain: RetrainConfig = Field(description="Retraining of the best trial of each arch.")
 
     @field_validator("space", mode="before")
     @classmethod
     def _lists(cls, content: Any) -> Any:
-        """A list is short for its choices."""
+        """Expand a list to its choices."""
         if not isinstance(content, dict):
             return content
         for key, value in content.items():
             if isinstance(value, dict) and value and not value.keys() & {"choices", "low", "high", "when"}:
-                raise ValueError(f"space.{key} has neither choices nor low and high; if it is several settings, name "
-                                 f"each with its dots, such as {key}.{next(iter(value))}")  # fmt: skip
+                raise ValueError(f"space.{key} has neither choices nor low and high; if it is a section, write single "
+                                 f"settings by their dotted names, such as {key}.{next(iter(value))}")  # fmt: skip
             if not isinstance(value, list | dict):
-                raise ValueError(f"space.{key}={plain(value)} is one value; give it choices, such as [1, 2], or a "
+                raise ValueError(f"space.{key}={plain(value)} is a single value; write choices, such as [1, 2], or a "
                                  "range, such as {low: 1, high: 2}")  # fmt: skip
         return {key: {"choices": value} if isinstance(value, list) else value for key, value in content.items()}
 
     @model_validator(mode="after")
     def _possible(self) -> StudyConfig:
         if not self.space:
-            raise ValueError("space is empty; name a key and its choices, such as arch: [lstm, gru]")
+            raise ValueError("space is empty; add a key and its choices, such as arch: [lstm, gru]")
         if reason := refused(self.space):
             raise ValueError(reason)
         for key in self.space:
             if key in self.settings:
-                raise ValueError(f"{key} is in space and in settings; leave it out of one")
+                raise ValueError(f"{key} is in both space and settings; remove it from one")
             self._check_when(key, (key,))
             if key in GROUPS and isinstance(self.space[key], RangeConfig):
-                raise ValueError(f"{key} is searched over a range, but it is one of several files; give it choices")
+                raise ValueError(f"{key} selects one of several files, so it needs choices, not a range")
             if key in GROUPS and self.space[key].when:
-                raise ValueError(f"{key} is searched under a condition, but every run has one; drop its when")
+                raise ValueError(f"{key} has a condition, but every run has a {key}; remove its when")
         if self.match is not None and not isinstance(self.space.get("arch"), ChoiceConfig):
-            raise ValueError(f"match={self.match} needs archs to match to the first of them; give space.arch its "
-                             "choices, such as [lstm, gru], or set match to null")  # fmt: skip
+            raise ValueError(f"match={self.match} needs several archs; set space.arch to choices such as "
+                             "[lstm, gru], or set match to null")  # fmt: skip
         self._check_number()
         if not re.fullmatch(r"(sqlite:///(?!:memory:|file:)|postgresql\+psycopg://).+", self.storage):
             raise ValueError(f"storage={without_secrets(self.storage)} must be sqlite:///FILE or "
@@ -190,32 +200,32 @@ class StudyConfig(Section):
         return self
 
     def _check_when(self, key: str, path: tuple[str, ...]) -> None:
-        """Refuse conditions that can never hold."""
+        """Refuse conditions that can never be met."""
         for other, wanted in self.space[key].when.items():
             if other in path:
-                raise ValueError(f"{' and '.join(path)} are searched when each other; drop a condition")
+                raise ValueError(f"the conditions of {' and '.join(path)} form a cycle; remove one")
             if other not in self.space:
-                raise ValueError(f"{key} is searched when {other}, which is not a key of the space"
+                raise ValueError(f"the condition of {key} names {other}, which is not a key of the space"
                                  f"{nearest(other, self.space)}")  # fmt: skip
             dimension = self.space[other]
             if wanted == []:
-                raise ValueError(
-                    f"{key} is searched when {other} is one of no values; name some, or drop the condition"
-                )
+                raise ValueError(f"the condition of {key} on {other} has no values; add some, or remove the condition")
             if isinstance(dimension, RangeConfig):
-                raise ValueError(f"{key} is searched when {other}, which is a range; a condition needs choices")
+                raise ValueError(f"the condition of {key} names {other}, which is a range; a condition needs choices")
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if value not in dimension.choices:
-                    raise ValueError(f"{key} is searched when {other}={plain(value)}, which is not one of its choices")
+                    raise ValueError(
+                        f"the condition of {key} is {other}={plain(value)}, which is not one of its choices"
+                    )
             self._check_when(other, (*path, other))
 
     def _check_number(self) -> None:
-        """Refuse a number of trials that does not go with the rest."""
+        """Check the number of trials against the sampler and the balanced key."""
         if self.sampler.name == "grid":
             if any(isinstance(part, RangeConfig) and part.step is None for part in self.space.values()):
-                raise ValueError("sampler=grid needs choices, or ranges with a step")
+                raise ValueError("sampler=grid needs choices or ranges with a step")
             if self.trials is not None or self.balanced is not None:
-                raise ValueError("sampler=grid tries every point once; set trials and balanced to null")
+                raise ValueError("sampler=grid tries each point once; set trials and balanced to null")
         elif self.trials is None or not 1 <= self.trials <= MOST:
             raise ValueError(f"trials must be a number from 1 to {MOST:,}")
         if self.balanced is None:
@@ -225,8 +235,10 @@ class StudyConfig(Section):
                              "choose median or none, which do not, or set balanced to null")  # fmt: skip
         dimension = self.space.get(self.balanced)
         if not isinstance(dimension, ChoiceConfig) or dimension.when:
-            raise ValueError(f"balanced={self.balanced} is not a key of the space that always has choices")
+            raise ValueError(
+                f"balanced={self.balanced} must be a key of the space with choices and without a condition"
+            )
         assert self.trials is not None
         if self.trials % len(dimension.choices):
-            raise ValueError(f"trials={self.trials} cannot be shared out evenly among the {len(dimension.choices)} "
+            raise ValueError(f"trials={self.trials} cannot be divided evenly among the {len(dimension.choices)} "
                              f"choices of {self.balanced}")  # fmt: skip

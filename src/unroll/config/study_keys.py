@@ -1,4 +1,4 @@
-"""What stands where in the settings of a study: its own keys, and those of its trials."""
+"""Checks that keys are in the right place: those of a study itself, and those of its trials."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from unroll.config.section import plain
 from unroll.config.study import StudyConfig
 from unroll.errors import BadInput
 
-AWAY = "~"  # before a key that trials do not have, though the experiment has it
+REMOVED = "~"  # prefix of a key of the experiment that trials do not have
 
 
 def check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: str) -> None:
-    """Refuse one value where there are several settings."""
+    """Refuse a single value in place of a section."""
     for section, default in {**defaults, "space": {"arch": None}}.items():
         if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
-            raise BadInput(f"{section}={plain(content[section])} is not a setting: it is several, such as {section}."
+            raise BadInput(f"{section}={plain(content[section])}: expected a section with settings such as {section}."
                            f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 
 def refuse_misplaced(content: dict[str, Any], origin: str) -> None:
-    """Refuse what is written of a study in a place that is not its own."""
+    """Refuse keys that are in the wrong section of a study."""
     if "name" in content:
-        raise BadInput(f"name={plain(content['name'])}: a study is named by its file; leave name out ({origin}).")
+        raise BadInput(f"name={plain(content['name'])}: a study is named after its file; remove name ({origin}).")
     for key in content.keys() - StudyConfig.model_fields.keys():
         if key in {*keys(), *GROUPS}:
-            raise BadInput(f"{key} is a setting of trials; write it below settings, or below space to have it searched "
+            raise BadInput(f"{key} is a setting of trials; move it under settings, or under space to search it "
                            f"({origin}).")  # fmt: skip
     for key, value in content["settings"].items():
         if isinstance(value, dict) and value:
-            raise BadInput(f"settings.{key} is several settings; write each with its dots, such as "
+            raise BadInput(f"settings.{key} is a section; write single settings by their dotted names, such as "
                            f"{key}.{next(iter(value))} ({origin}).")  # fmt: skip
 
 
@@ -40,27 +40,27 @@ def check_keys(content: dict[str, Any], origin: str) -> None:
 
     Args:
         content: settings of a study.
-        origin: where they come from.
+        origin: where they come from, for messages.
 
     Raises:
-        BadInput: with the first such key.
+        BadInput: names the first such key.
     """
     known = [*keys(), *GROUPS]
     again = content["retrain"].get("settings") or {}
     for key in again:
         if key in GROUPS:
-            raise BadInput(f"{origin}: retrain.settings cannot choose another {key}; name single settings.")
+            raise BadInput(f"{origin}: retrain.settings cannot select another {key}; set single keys.")
     for key in map(str, [*content.get("space", {}), *_set_in(content["settings"], origin), *again]):
         if key in StudyConfig.model_fields and key not in (*known, "name"):
-            raise BadInput(f"{key} is a setting of the study itself, not of its trials; write it without a section "
-                           f"above it ({origin}).")  # fmt: skip
+            raise BadInput(f"{key} is a setting of the study itself, not of its trials; move it to the top level "
+                           f"({origin}).")  # fmt: skip
         if key not in known and key.rpartition(".")[0] not in ("arch.cell_arguments", "data.roles"):
             raise BadInput(f"{no_setting(key, known)} ({origin}); see unroll config --explain.")
 
 
 def _set_in(settings: dict[str, Any], origin: str) -> list[str]:
-    """Keys that are set, and not taken away: those are checked where an experiment is composed without them."""
+    """Keys that are set rather than removed; removals are checked when the experiment is composed."""
     for key, value in settings.items():
-        if str(key).startswith(AWAY) and value is not None:
-            raise BadInput(f"{key}={plain(value)} takes a setting away, whatever its value; give it null ({origin}).")
-    return [key for key in settings if not str(key).startswith(AWAY)]
+        if str(key).startswith(REMOVED) and value is not None:
+            raise BadInput(f"{key}={plain(value)} removes a setting, whatever its value; set it to null ({origin}).")
+    return [key for key in settings if not str(key).startswith(REMOVED)]

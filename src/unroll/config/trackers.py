@@ -1,6 +1,6 @@
 """This project's own tracker, whatever tracker the settings of a run name.
 
-A run may have been written by somebody else. Its tracker would be sent figures, and the password of this project's.
+A run may come from someone else, whose tracker would receive this project's figures and password.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ NOTHING = {"name": "none", "uri": None, "system_metrics": False, "log_model": Fa
 
 
 def tracking_here(run: Config, origin: Path, words: Sequence[str]) -> TrackingConfig:
-    """The tracker for a run whose settings come from a file: this project's, or none where the file has none.
+    """The tracker of a run loaded from a file: this project's, or none if the file has none.
 
-    What is logged beside the figures is as the file has it.
+    What is logged in addition to the figures is taken from the file.
 
     Args:
-        run: its settings.
-        origin: their file, which a message names.
-        words: settings of tracking from the command line, which come first.
+        run: settings of the run.
+        origin: their file, for messages.
+        words: tracking settings from the command line, which take precedence.
 
     Raises:
-        BadInput: a setting of ``conf/`` or of the command line is wrong.
+        BadInput: a setting in ``conf/`` or on the command line is invalid.
     """
     typed = parsed(words, "tracking=none")
     if run.tracking.name == "none" and not typed:
@@ -42,36 +42,36 @@ def tracking_here(run: Config, origin: Path, words: Sequence[str]) -> TrackingCo
     if not typed and run.tracking.uri and is_same_store(run.tracking.uri, chosen.uri):
         return run.tracking
     if not typed:
-        say_of_another(origin, "tracker", run.tracking.uri, chosen.uri)
+        report_other_store(origin, "tracker", run.tracking.uri, chosen.uri)
     return chosen
 
 
 def project_tracker(experiment: str) -> str | None:
-    """URI of this project's tracker for an experiment; None where nothing is tracked."""
+    """URI of this project's tracker for an experiment; None if tracking is off."""
     uri: str | None = _project_tracking(experiment, [])["uri"]
     return uri
 
 
 def study_file(name: str) -> dict[str, Any]:
-    """Settings of a study as its file in ``conf/`` has them; nothing if it has no file."""
+    """Settings in the file of a study in ``conf/``; empty if it has no file."""
     path = CONF / "study" / f"{name}.yaml"
     return read(path) if path.is_file() else {}
 
 
 def is_same_store(one: str, two: str | None) -> bool:
-    """Whether two URIs name the same store: a file of SQLite may be written in several ways."""
+    """Whether two URIs name the same store; a path of SQLite can be written in several ways."""
     return two is not None and _place(one) == _place(two)
 
 
-def say_of_another(origin: Path, kind: str, named: str | None, used: str | None) -> None:
-    """Report that a file names a store which is not used."""
+def report_other_store(origin: Path, kind: str, named: str | None, used: str | None) -> None:
+    """Report on stderr that the store named in a file is not used."""
     if named and not is_same_store(named, used):
         print(f"unroll: {origin} names another {kind}, {named}; this project's is used: {used or 'none'}.",
               file=sys.stderr)  # fmt: skip
 
 
 def _project_tracking(experiment: str, typed: Pairs) -> dict[str, Any]:
-    """Tracking as ``conf/`` and the command line have it; outside a project, as the command line alone has it."""
+    """Tracking settings from ``conf/`` and the command line; outside a project, from the command line only."""
     from omegaconf import OmegaConf
 
     if not (CONF / "config.yaml").is_file():
@@ -88,7 +88,7 @@ def _project_tracking(experiment: str, typed: Pairs) -> dict[str, Any]:
 
 
 def _layers(experiment: str) -> Pairs:
-    """Tracking in the file of an experiment, or in those of a study and its experiment."""
+    """Tracking settings in the file of an experiment, or of a study and its experiment."""
     study = study_file(experiment)
     path = CONF / "experiment" / f"{study.get('experiment', experiment)}.yaml"
     content = read(path) if path.is_file() else {}

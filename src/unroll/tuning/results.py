@@ -129,7 +129,7 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
         (folder / "study.json").write_text(to_json(_told(job, result)), encoding="utf-8")
         for arch, slot in result.best.items():
             (folder / f"best-{arch}.yaml").write_text(job.space.run(slot.values).dump(), encoding="utf-8")
-            again = job.space.run(slot.values, anew=True)
+            again = job.space.run(slot.values, retrained=True)
             for seed in job.settings.study.retrain.seeds:
                 anew = again.model_copy(update={"seed": seed})
                 (folder / f"{arch}-{seed}.yaml").write_text(anew.dump(), encoding="utf-8")

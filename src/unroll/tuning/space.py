@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from unroll.config import Config, StudyConfig, StudySettings
-from unroll.config.studies import told
+from unroll.config.studies import as_words
 from unroll.config.study import MOST, ChoiceConfig, RangeConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
@@ -101,11 +101,11 @@ class Space:
         self.slots()  # a grid may have too many
         excesses = []
         for corner in self.corners():
-            with self._named(f"try {told(corner)}"):
+            with self._named(f"try {as_words(corner)}"):
                 excesses.append(self.excess(self.run(corner)))
             if excesses[-1] is None and (self.study.retrain.seeds or self.study.retrain.settings):
-                with self._named(f"train {told(corner)} again"):
-                    self.run(corner, anew=True)
+                with self._named(f"train {as_words(corner)} again"):
+                    self.run(corner, retrained=True)
         if all(excesses):
             raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
                            f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
@@ -118,17 +118,17 @@ class Space:
         except BadInput as error:
             raise BadInput(f"study={self.study.name} cannot {what}: {error}") from None
 
-    def run(self, values: Values, anew: bool = False) -> Config:
+    def run(self, values: Values, retrained: bool = False) -> Config:
         """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
 
         Args:
             values: of the trial.
-            anew: whether it is one that is trained anew.
+            retrained: whether the run retrains the best trial.
 
         Raises:
             BadInput: an impossible value or pair.
         """
-        config = self.settings.run(values, anew)
+        config = self.settings.run(values, retrained)
         if self.study.match is None:
             return config
         archs = self.study.space["arch"]
@@ -136,7 +136,7 @@ class Space:
         if values["arch"] == archs.choices[0]:
             return config
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
-        reference = self.settings.run({**kept, "arch": archs.choices[0]}, anew)
+        reference = self.settings.run({**kept, "arch": archs.choices[0]}, retrained)
         from unroll.tuning.matching import QUANTITIES, matched  # builds networks, which takes seconds to import
 
         target = QUANTITIES[self.study.match](reference, self.spec(reference))
