@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 LEAVES = {
     "errors",
     "plugins",
+    "formats",
     "outputs",
     "history",
     "interruption",
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "launching": {"errors"},
     "metrics": {"errors"},
     "plugins": {"errors"},
+    "formats": {"errors"},
     "cells": {"errors"},
     "networks": {"cells"},
     "data": set(),

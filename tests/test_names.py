@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -123,9 +124,11 @@ def test_a_run_that_was_sent_names_nothing_outside(
     content = small("tagging", "lstm").model_dump(mode="json")
     content["experiment"] = "../../escaped"
     (run / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    facts = {"format": 1, "fingerprint": "a", "vocabulary": "b", "weights": "c", "parameters": 1, "tokens": 1,
+             "best": {}, "order": {}}  # fmt: skip
     (run / "vocabulary.json").write_text(Vocabularies({}).dumps(), encoding="utf-8")
-    for name in ("weights.safetensors", "run.json"):
-        (run / name).write_text("{}", encoding="utf-8")
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    (run / "weights.safetensors").write_text("{}", encoding="utf-8")
     for verb in (["certify", "run"], ["predict", "run", "a"]):
         assert "experiment=../../escaped" in refused(capsys, *verb)
 

@@ -18,14 +18,14 @@ TrainedTo = Callable[[Config, Path], Path]
 TypeIn = Callable[[bytes], None]
 
 
-def test_a_run_of_an_older_version_is_to_be_trained_again(tagger: Path, refused: Refused) -> None:
+def test_a_run_of_an_older_version_is_to_be_upgraded(tagger: Path, refused: Refused) -> None:
     path = tagger / "vocabulary.json"
     path.write_text(json.dumps({"unit": "words", "tokens": ["[PAD]", "[UNK]", "[EOS]"]}), encoding="utf-8")
     settings = tagger / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("  roles: {}\n", "  unit: words\n"))
     message = refused("predict", str(tagger), "the dog")
     assert "vocabulary.json" in message
-    assert "train the run again" in message
+    assert f"unroll upgrade {tagger}" in message
 
 
 def test_predict_prints_tags_from_argument_input_and_file(

@@ -177,7 +177,7 @@ def test_the_digest_tells_vocabularies_apart() -> None:
 
 
 @pytest.mark.parametrize("content", [
-    b"", b"[]", b"[1]", b'{"tokens": []}', b"{", b"\xff", b'{"other": 1}', b'{"format": 1, "fields": []}',
+    b"", b"[]", b"[1]", b"{", b"\xff", b'{"format": 1, "fields": []}',
     b'{"format": 1, "fields": {"a": []}}', b'{"format": 1, "fields": {"a": {"kind": "others"}}}',
     b'{"format": 1, "fields": {"a": {"kind": "labels", "scheme": null}}}',
     b'{"format": 1, "fields": {"a": {"kind": "labels", "scheme": null, "names": "ab"}}}',
@@ -200,7 +200,14 @@ def test_a_file_that_is_not_a_vocabulary_is_named(content: bytes, tmp_path: Path
 def test_a_vocabulary_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
     path.write_text(build_all().dumps().replace('"format": 1', '"format": 2'), encoding="utf-8")
-    with pytest.raises(BadInput, match="has format 2, and this version of unroll reads formats up to 1; install"):
+    with pytest.raises(BadInput, match="has format 2, and this version of unroll reads 1; install a newer version"):
+        Vocabularies.load(path)
+
+
+def test_a_vocabulary_without_a_format_is_of_an_older_version(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.json"
+    path.write_text('{"tokens": []}', encoding="utf-8")
+    with pytest.raises(BadInput, match=r"older version of unroll .*unroll upgrade"):
         Vocabularies.load(path)
 
 

@@ -21,6 +21,7 @@ VERBS = {
     "data": "List corpora, fetch them, or add one's own.",
     "prepare": "Encode a corpus: vocabulary from train alone, splits as memory-mapped numbers.",
     "train": "Train one run, from settings or from a resolved file.",
+    "upgrade": "Convert a run that an older version of unroll trained.",
     "sync": "Send MLflow what it has not taken of a run, since its server was gone.",
     "evaluate": "Judge the runs of an experiment on the test split.",
     "certify": "Check on a run's own data that batches, padding, order, ranks and windows do not change its numbers.",

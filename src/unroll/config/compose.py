@@ -14,6 +14,7 @@ from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.file import read, with_sections
+from unroll.config.format import current
 from unroll.config.hydra import composed
 from unroll.config.messages import GROUPS, explain_error
 from unroll.config.origin import Origin, Source
@@ -192,7 +193,7 @@ def load(path: Path) -> Config:
     Raises:
         BadInput: the file is missing, is not YAML, or has an invalid setting.
     """
-    return check(read(path), path)
+    return check(current(read(path), path), path)
 
 
 def corpora(conf: Path = CONF) -> dict[str, DataConfig]:

@@ -168,6 +168,7 @@ class TrackingConfig(Section):
 class Config(Section):
     """All settings of one run."""
 
+    format: Literal[1] = Field(1, description="Version of the format of this file.")
     experiment: Name = Field(description="Name of the experiment: that of its file.")
     solved: str | None = Field(
         None,
@@ -248,7 +249,7 @@ class Config(Section):
         """The settings that affect the result: not tracking, declarations, devices and checkpoints."""
         free = {"devices", "checkpoint_seconds"}
         return self.model_dump(
-            mode="json", exclude={"solved": True, "judged_by": True, "tracking": True, "training": free}
+            mode="json", exclude={"format": True, "solved": True, "judged_by": True, "tracking": True, "training": free}
         )
 
     def digest(self) -> str:

@@ -23,6 +23,7 @@ from unroll.data.vocabulary import (
     Vocabulary,
 )
 from unroll.errors import BadInput
+from unroll.formats import refuse_format
 
 FORMAT = 1
 KINDS: dict[str, type[Vocabulary]] = {
@@ -89,9 +90,7 @@ class Vocabularies(Mapping[str, Vocabulary]):
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if type(content["format"]) is int and content["format"] > FORMAT:
-                raise BadInput(f"{path} has format {content['format']}, and this version of unroll reads formats up to "
-                               f"{FORMAT}; install a newer unroll.")  # fmt: skip
+            refuse_format(content.get("format", 0), FORMAT, path)
             return cls({field: _restored(part) for field, part in content["fields"].items()})
         except (FileNotFoundError, NotADirectoryError):
             raise BadInput(

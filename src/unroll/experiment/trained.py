@@ -19,6 +19,7 @@ from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_task
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import roles_of
+from unroll.formats import refuse_format
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.plugins import refuse_other
@@ -28,6 +29,7 @@ from unroll.tasks.language_model.answers import Continuation
 from unroll.tasks.language_model.module import LanguageModel
 
 WEIGHTS = "weights.safetensors"
+FORMAT = 1  # of run.json
 RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
 FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # by which the folder of a run is known that may be replaced
 
@@ -58,8 +60,8 @@ class Trained:
         for name in RUN_FILES:
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
-        vocabularies = Vocabularies.load(folder / "vocabulary.json")  # first, since it shows a run of another version
         facts = read_facts(folder)
+        vocabularies = Vocabularies.load(folder / "vocabulary.json")
         refuse_other(facts.get("plugins", {}), str(folder))
         config = load(folder / "config.yaml")
         try:
@@ -117,10 +119,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """What ``run.json`` says of a run.
 
     Raises:
-        BadInput: it is missing, was cut or changed, or is of another version.
+        BadInput: it is missing, was cut or changed, or has another format.
     """
     path, remedy = folder / "run.json", "train the run again"
     facts = read_json(path, remedy)
+    refuse_format(facts.get("format", 0), FORMAT, path)
     try:
         facts["best"] = restored(facts["best"])
         fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary", "weights"))
@@ -131,7 +134,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         if not fits or "order" not in facts:
             raise TypeError
     except MISREAD:
-        raise BadInput(f"{path} is damaged, or of another version of unroll; {remedy}.") from None
+        raise BadInput(f"{path} is damaged; {remedy}.") from None
     return facts
 
 

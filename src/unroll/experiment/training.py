@@ -26,7 +26,7 @@ from unroll.experiment.loading import evaluation_settings, loaders, places
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
-from unroll.experiment.trained import FOLDER, WEIGHTS, read_facts, tensors
+from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, read_facts, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
@@ -276,7 +276,7 @@ class _Job:
         (folder / WEIGHTS).write_bytes(save(tensors(self.task)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabularies.dumps(), encoding="utf-8")
-        record = {"fingerprint": working.mark, "vocabulary": self.vocabularies.digest,
+        record = {"format": FORMAT, "fingerprint": working.mark, "vocabulary": self.vocabularies.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": self.parameters,

@@ -1,0 +1,123 @@
+"""Runs of format 0, which had no version and one sequence per record, converted to the format of today.
+
+Nothing else knows format 0. The weights stay as they are, byte for byte, and so does what the run predicts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from unroll.config import Config, check, read
+from unroll.config.format import FORMAT as CONFIG_FORMAT
+from unroll.data.fields import Field
+from unroll.data.readers import reader_named
+from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import (
+    CharacterVocabulary,
+    DocumentVocabulary,
+    FrameVocabulary,
+    LabelVocabulary,
+    NumberVocabulary,
+    ProbeVocabulary,
+    SymbolVocabulary,
+    Vocabulary,
+)
+from unroll.errors import BadInput
+from unroll.experiment.trained import FOLDER, FORMAT, RUN_FILES, WEIGHTS, Trained
+from unroll.history import HISTORY
+from unroll.outputs import MISREAD, read_json, to_json, whole
+
+OPTIONS = ("unit", "token_column", "label_column", "scheme", "probe", "contrast")  # of readers, then of the data
+LATER: Mapping[str, Mapping[str, Any]] = {"data": {"roles": {}}, "training": {"batch_tokens": None}}
+
+
+def upgrade(folder: Path, out: Path) -> Config:
+    """Convert a run of format 0.
+
+    Args:
+        folder: the run's folder, which stays as it is unless it is ``out``.
+        out: the folder of the converted run.
+
+    Returns:
+        Its settings.
+
+    Raises:
+        BadInput: the folder is not a run of format 0, or its files are damaged.
+    """
+    for name in RUN_FILES:
+        if not (folder / name).is_file():
+            raise BadInput(f"{folder} has no {name}; name the folder of a run.")
+    settings = read(folder / "config.yaml")
+    facts = read_json(folder / "run.json", "restore it from a copy")
+    if "format" in settings or "format" in facts:
+        raise BadInput(f"{folder} has a format of its own already; there is nothing to upgrade.")
+    words = read_json(folder / "vocabulary.json", "restore it from a copy")
+    weights = (folder / WEIGHTS).read_bytes()
+    try:
+        config = check(_settings(settings), folder / "config.yaml")
+        vocabularies = Vocabularies(_vocabularies(config.data.build_reader().fields, words))
+        record = _facts(facts, vocabularies, weights, (folder / HISTORY).read_bytes())
+    except BadInput:
+        raise
+    except (OSError, *MISREAD) as error:
+        raise BadInput(f"{folder} is not a run of format 0, or is damaged ({error}); restore it from a copy.") from None
+    with whole(out, replaces=FOLDER) as written:
+        written.mkdir()
+        (written / WEIGHTS).write_bytes(weights)
+        (written / HISTORY).write_bytes((folder / HISTORY).read_bytes())
+        (written / "config.yaml").write_text(config.dump(), encoding="utf-8")
+        (written / "vocabulary.json").write_text(vocabularies.dumps(), encoding="utf-8")
+        (written / "run.json").write_text(to_json(record), encoding="utf-8")
+        Trained.load(written)  # refuses parts that do not belong together, before anything is replaced
+    return config
+
+
+def _settings(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the options of readers where readers have them, and with what came later."""
+    data = dict(old["data"])
+    given = {name: data.pop(name, None) for name in OPTIONS}
+    known = {field.name for field in fields(reader_named(data["reader"]))}  # type: ignore[arg-type]  # all are dataclasses
+    data["reader"] = {"name": data["reader"], **{name: value for name, value in given.items() if name in known}}
+    sections = {**old, "data": data}
+    later = {section: {**added, **sections[section]} for section, added in LATER.items()}
+    return {"format": CONFIG_FORMAT, **sections, **later}
+
+
+def _vocabularies(declared: Mapping[str, Field], old: Mapping[str, Any]) -> dict[str, Vocabulary]:
+    """A vocabulary for each field; format 0 had one for all of them."""
+    spelled: dict[str, Vocabulary] = {}
+    if old["characters"]:
+        spelled["spelling"] = CharacterVocabulary(tuple(old["characters"]))
+    return {name: _vocabulary(field.kind, old) for name, field in declared.items()} | spelled
+
+
+def _vocabulary(kind: str, old: Mapping[str, Any]) -> Vocabulary:
+    match kind:
+        case "symbols":
+            return SymbolVocabulary(
+                old["unit"], old["lowercase"], old["normalize"], old["vector_size"], tuple(old["tokens"])
+            )
+        case "labels":
+            return LabelVocabulary(old["scheme"], tuple(old["labels"]))
+        case "probe":
+            return ProbeVocabulary(tuple(old["groups"]))
+        case "frames":
+            return FrameVocabulary(old["input_size"])
+        case "number":
+            return NumberVocabulary()
+        case "document_start":
+            return DocumentVocabulary()
+    raise ValueError(f"format 0 had no fields of the kind {kind}")
+
+
+def _facts(old: Mapping[str, Any], vocabularies: Vocabularies, weights: bytes, history: bytes) -> dict[str, Any]:
+    """What ``run.json`` has, with digests of the files; the oldest runs have none of their weights and history."""
+    found = {"weights": hashlib.sha256(weights).hexdigest(), "history": hashlib.sha256(history).hexdigest()}
+    for name, digest in found.items():
+        if old.get(name, digest) != digest:
+            raise ValueError(f"its {name} are not the run's own")
+    return {"format": FORMAT, **old, **found, "vocabulary": vocabularies.digest}
