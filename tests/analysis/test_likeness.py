@@ -125,7 +125,7 @@ def test_two_files_of_one_experiment_do_not_replace_each_other(command: Command)
     a, b = write(figures(), "a/recall.json"), write(figures(data={**DATA, "test": "e2"}), "b/recall.json")
     code, out, error = command("compare", a, b, "--out", "new")
     assert (code, out) == (2, "")
-    assert "b/recall.json is a second file of recall" in error
+    assert "b/recall.json is a second file for the experiment recall" in error
     assert not Path("new").exists()
 
 

@@ -74,10 +74,10 @@ def test_a_permutation_test_is_worded_by_what_it_tests_below_five_seeds_too(said
 def test_a_test_that_was_not_asked_for_is_given_with_its_reason(said: Said) -> None:
     words = ("--test", "permutation")
     text = said("verdict", written({"gru": [90.0, 91.0, 92.0, 90.5, 90.2], "kn": [120.0] * 5}, fixed="kn"), *words)[1]
-    assert "since kn has no randomness" in text
+    assert "since kn is deterministic" in text
     assert "of gru, for a power of 0.8" in text
     runs = written({"a": [0.001] * 5, "b": [0.16] * 5}, "loss", solved="loss <= 0.01")
-    assert "since some runs solve the problem and others do not" in said("verdict", runs, *words)[1]
+    assert "since only some runs solve the problem" in said("verdict", runs, *words)[1]
 
 
 @pytest.mark.parametrize("verb", ["compare", "verdict"])
@@ -170,10 +170,10 @@ def test_the_lower_limit_of_a_factor_keeps_its_digits(said: Said) -> None:
 @pytest.mark.parametrize(
     ("a", "more", "words", "why"),
     [
-        ([90.0, 91.0, 92.0], {}, (), "below 5 seeds of each"),
-        ([90.0, 91.0, 92.0, 93.0, 94.0], {}, ("--test", "paired"), "below 8 pairs"),
+        ([90.0, 91.0, 92.0], {}, (), "fewer than 5 seeds of each"),
+        ([90.0, 91.0, 92.0, 93.0, 94.0], {}, ("--test", "paired"), "fewer than 8 pairs"),
         ([90.0, 91.0, 92.0, 93.0, math.nan], {}, (), "not a number"),
-        ([90.0] * 5, {}, (), "no seed varies"),
+        ([90.0] * 5, {}, (), "the figures do not vary"),
         ([90.0] * 5, {"solved": "perplexity <= 95"}, (), "counts"),
     ],
 )

@@ -18,10 +18,10 @@ from browsing import browsed
 from processes import some_slow
 
 from unroll.analysis import comparison
-from unroll.analysis.reach import Fall, falls, sentences
 from unroll.analysis.report import write_report
 from unroll.analysis.study import draw_study, study_part, write_study_page
 from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.truncation import Fall, falls, sentences
 from unroll.analysis.verdict import expected_best
 from unroll.errors import BadInput
 
@@ -52,7 +52,7 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
             **others}  # fmt: skip
 
 
-def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told: Any) -> Path:
+def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **changes: Any) -> Path:
     """A folder as ``unroll tune`` leaves it; without a probe, of a corpus whose reader knows none."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = list(dict.fromkeys(key for row in rows for key in row))
@@ -71,8 +71,8 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **told:
         "pruner": "median", "best": best, "importances": {TRUNCATION: 0.7, "arch": 0.3}, "reports": {},
         "states": {state: sum(row["state"] == state for row in rows) for state in STATES},
     }  # fmt: skip
-    (folder / "study.json").write_text(json.dumps(content | told), encoding="utf-8")
-    task = "tagger" if told.get("metric") == "f1" else "language_model"
+    (folder / "study.json").write_text(json.dumps(content | changes), encoding="utf-8")
+    task = "tagger" if changes.get("metric") == "f1" else "language_model"
     reader = f"{{name: conllu, probe: {probe}}}" if probe else "{name: text}"
     for arch in best:
         (folder / f"best-{arch}.yaml").write_text(
@@ -206,8 +206,8 @@ def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool
     rows = grid(lambda k, distance: 0.9)
     write(tmp_path / "s", rows + [row(len(rows), "lstm", 6, 0.9, "PRUNED")] * pruned)
     text = page(tmp_path / "s")
-    assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in text
-    assert ("Trials that were ended early are left out" in text) == pruned
+    assert "Trials also differ in training.optimizer.learning_rate and in recurrent.dropout" in text
+    assert ("Trials that were ended early are omitted" in text) == pruned
 
 
 ENDS: list[tuple[Any, Row, bool]] = [
@@ -224,14 +224,14 @@ def test_the_page_says_where_the_best_is_at_an_end_of_the_search(tmp_path: Path)
     space = {"arch": {"choices": ARCHS}, **{f"key-{number}": part for number, (_, part, _) in enumerate(ENDS)}}
     best = {"lstm": {"trial": 0, "value": 0.5, "values": {"arch": "lstm", **values}, "parameters": 9}}
     write(tmp_path / "s", [row(0, "lstm", 6, 0.5) | values], space=space, best=best, importances={})
-    told = [f"key-{number} ({value:.3g})" for number, (value, _, is_end) in enumerate(ENDS) if is_end]
-    assert f"The best lstm is at an end of what was searched in {' and in '.join(told)}; beyond" in page(tmp_path / "s")
+    ends = [f"key-{number} ({value:.3g})" for number, (value, _, is_end) in enumerate(ENDS) if is_end]
+    assert f"The best lstm is at the edge of the search space in {' and in '.join(ends)}; a" in page(tmp_path / "s")
 
 
 def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:
-    told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    told["best"]["gru"]["values"][TRUNCATION] = 48
-    (folder / "study.json").write_text(json.dumps(told), encoding="utf-8")
+    stated = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    stated["best"]["gru"]["values"][TRUNCATION] = 48
+    (folder / "study.json").write_text(json.dumps(stated), encoding="utf-8")
     found = study_part(load_study(folder), dict.fromkeys(ARCHS, "#000000"))["found"]
     assert f"differ in {TRUNCATION} (gru 48, lstm 6)" in found
 
@@ -313,8 +313,8 @@ def elsewhere(k: float, distance: int) -> float:
     return 0.9 if k > 30 else 0.2
 
 
-def study(path: Path, rows: list[Row], **told: Any) -> Study:
-    return load_study(write(path, rows, **told))
+def study(path: Path, rows: list[Row], **changes: Any) -> Study:
+    return load_study(write(path, rows, **changes))
 
 
 def kinds(found: list[Fall], arch: str) -> dict[int, str]:
@@ -328,7 +328,7 @@ def test_every_seed_of_every_arch_and_k_is_a_point_over_every_distance(tmp_path:
             assert [points(figure, f"{distance}-{arch}-{k}") for k in KS] == [5] * len(KS)
 
 
-def test_a_cliff_is_told_with_its_size_over_every_distance(tmp_path: Path) -> None:
+def test_a_cliff_is_reported_with_its_size_over_every_distance(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(cliff))
     assert kinds(falls(found), "lstm") == dict.fromkeys(DISTANCES, "cliff")
     first, second = sentences(found)
@@ -358,7 +358,7 @@ def test_without_a_fall_there_is_no_cliff(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fall_at_one_k_whatever_the_distance_is_told_as_that(tmp_path: Path) -> None:
+def test_a_fall_at_one_k_whatever_the_distance_is_reported_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(elsewhere))
     assert kinds(falls(found), "lstm") == dict.fromkeys((8, 12, 18), "elsewhere") | dict.fromkeys((26, 36), "cliff")
     assert "accuracy drops in one step, but at another k, by 0." in sentences(found)[0]
@@ -373,7 +373,7 @@ def test_a_fall_at_one_k_below_every_greater_distance_is_none_at_the_distance(tm
     )
 
 
-def test_a_rise_is_told_as_that(tmp_path: Path) -> None:
+def test_a_rise_is_reported_as_that(tmp_path: Path) -> None:
     found = study(tmp_path / "reach", grid(lambda k, distance: 1 - cliff(k, distance)))
     assert set(kinds(falls(found), "lstm").values()) == {"rise"}
     assert "no evidence of a cliff: accuracy is higher with k below the distance, by 0." in sentences(found)[0]
@@ -390,17 +390,17 @@ def test_runs_that_do_not_vary_need_no_test(tmp_path: Path) -> None:
 
 def test_too_few_runs_tell_nothing(tmp_path: Path) -> None:
     rows = [trial for trial in grid(cliff, seeds=1) if trial[TRUNCATION] in (6, 48)]
-    told = sentences(study(tmp_path / "reach", rows))
-    assert [sentence.split(": ")[1] for sentence in told] == ["too few runs to test for a cliff"] * 2
+    stated = sentences(study(tmp_path / "reach", rows))
+    assert [sentence.split(": ")[1] for sentence in stated] == ["too few runs to test for a cliff"] * 2
     rows = [trial for trial in grid(cliff, seeds=3) if trial[TRUNCATION] < 30]
     found = study(tmp_path / "reach", rows)
-    assert kinds(falls(found), "lstm")[36] == "untold"
+    assert kinds(falls(found), "lstm")[36] == "untested"
     assert sentences(found)[0].endswith("; too few runs to test 26 and 36 words.")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accuracy", [flat, slope])
-def test_luck_is_seldom_told_as_a_cliff(tmp_path: Path, accuracy: Callable[[float, int], float]) -> None:
+def test_luck_is_seldom_reported_as_a_cliff(tmp_path: Path, accuracy: Callable[[float, int], float]) -> None:
     wrong = 0
     for seed in range(20):
         found = falls(study(tmp_path / "reach", grid(accuracy, noise=0.1, seeds=3, seed=seed)))
@@ -436,14 +436,14 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     html = page(folder)
     assert "Which &lt;one&gt;?" in html
     assert "11 trials of at most 100,000 tokens and 5 validations each, chosen by a tree-structured Parzen" in html
-    assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are those with which all come" in html
-    assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, by its logarithm</td>' in html
+    assert ": 8 complete, 2 ended early by the median, 1 failed. Hidden sizes are chosen so that every" in html
+    assert '<td>training.optimizer.learning_rate</td><td class="words">0.003 to 0.03, log scale</td>' in html
     # gru, which is not searched for dropout, is the better one
-    assert '<td class="words">0 to 0.4 by 0.1 (where arch=lstm)</td><td></td><td>0.1</td>' in html
+    assert '<td class="words">0 to 0.4 in steps of 0.1 (where arch=lstm)</td><td></td><td>0.1</td>' in html
     assert '<td>hidden size, matched</td><td class="words"></td><td>71</td><td>70</td>' in html
     assert html.count("<svg") == len(FIGURES)
     assert "<li>lstm: " in html
-    assert "Trials differ in training.optimizer.learning_rate and in recurrent.dropout, too" in html
+    assert "Trials also differ in training.optimizer.learning_rate and in recurrent.dropout" in html
     assert html.count("<section") == 1
 
 
@@ -456,13 +456,13 @@ def test_the_page_says_what_each_architecture_was_given(folder: Path, tmp_path: 
     assert "The cap of tokens is equal for each trial. The totals differ where trials end early." in text
 
 
-def test_trials_that_cost_too_much_are_not_told_as_ended_by_the_median(tmp_path: Path) -> None:
+def test_trials_that_cost_too_much_are_not_reported_as_ended_by_the_median(tmp_path: Path) -> None:
     empty = dict.fromkeys(("value", "tokens_per_second", "parameters", "hidden_size"))
     rows = [row(0, "lstm", 6, 0.5), row(1, "gru", 6, 0.6), row(2, "gru", 6, 0.9, "PRUNED"),
             *(row(n, "gru", 6, 0.0, "TOO_COSTLY") | empty for n in (3, 4))]  # fmt: skip
     html = page(write(tmp_path / "constrained", rows))
     assert "5 trials of" in html
-    assert "2 complete, 1 ended early by the median, 2 not trained, since they would cost more than they may." in html
+    assert "2 complete, 1 ended early by the median, 2 not trained, because they exceed a cost limit." in html
 
 
 def test_the_page_opens_without_network_and_is_the_same_each_time(folder: Path) -> None:
@@ -562,7 +562,7 @@ def test_a_file_that_is_missing_is_named(folder: Path, name: str) -> None:
 )  # fmt: skip
 def test_a_folder_of_something_else_is_bad_input(folder: Path, name: str, content: str) -> None:
     (folder / name).write_text(content, encoding="utf-8")
-    with pytest.raises(BadInput, match=r"lstm-vs-gru does not hold what unroll tune writes"):
+    with pytest.raises(BadInput, match=r"lstm-vs-gru was not written by unroll tune, or is damaged"):
         draw_study(folder)
     assert not list(folder.glob("*.svg"))
 

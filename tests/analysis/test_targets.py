@@ -112,7 +112,7 @@ def test_equals_on_validation_pass_only_if_all_of_them_do(
     row = checked(compare, {names[0]: ([1.0], [1.0]), names[1]: ([1.0], [2.0])}, **bound)
     assert row["result"] == "FAIL"
     assert row["arch"] == names["at_most" in bound]
-    assert "equally good on validation" in row["note"]
+    assert "tie on validation" in row["note"]
     assert checked(compare, {names[0]: ([1.0], [1.0]), names[1]: ([1.0], [NAN])}, **bound)["result"] == "FAIL"
 
 
@@ -136,7 +136,7 @@ def test_no_number_meets_no_bound_and_the_reason_is_given(bound: dict[str, float
     assert (row["result"], row["arch"], row["figure"]) == ("FAIL", None, None)
     row = checked(compare, {"lstm": ([1.0], [1.0]), "ngram": ([1.0], [NAN])}, times="ngram", **bound)
     assert (row["result"], row["bound"]) == ("FAIL", None)
-    assert "the bound is not known, since ngram has no loss" in row["note"]
+    assert "the bound is unknown, since ngram has no loss" in row["note"]
 
 
 @pytest.mark.parametrize(

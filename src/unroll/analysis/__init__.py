@@ -1,1 +1,1 @@
-"""Analysis: what finished runs say, and how sure that is."""
+"""Analysis of finished runs: comparisons, verdicts, plots and the report."""

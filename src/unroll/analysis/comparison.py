@@ -1,4 +1,4 @@
-"""Architectures side by side: means over seeds, differences to the best, targets met or missed."""
+"""Comparison of architectures: means over seeds, differences from the best, targets met or missed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from unroll.metrics import Metric, digits, shown
 from unroll.outputs import MISREAD, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
-Results = dict[str, dict[str, Any]]  # run → what evaluate wrote of it
+Results = dict[str, dict[str, Any]]  # run → its entry in the file that evaluate wrote
 
 
 def load_results(path: Path) -> Results:
-    """Read what ``evaluate`` wrote.
+    """Read a file written by ``evaluate``.
 
     Raises:
-        BadInput: the file is missing or is something else.
+        BadInput: the file is missing, or was not written by ``evaluate``.
     """
     try:
         results: Results = json.loads(path.read_text(encoding="utf-8"))
@@ -42,25 +42,25 @@ def load_results(path: Path) -> Results:
             _check_kinds(run)
             run |= {part: restored(run[part]) for part in ("test", "validation")}
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; name its files, such as {path}/*.json, or the course whose figures it has "
-                       "with --course conf/course.yaml.") from None  # fmt: skip
+        raise BadInput(f"{path} is a folder; name its files, such as {path}/*.json, or select those of a course with "
+                       "--course conf/course.yaml.") from None  # fmt: skip
     except FileNotFoundError:
-        raise BadInput(f"{path} does not exist as a file; run unroll evaluate, or make repro.") from None
+        raise BadInput(f"{path} does not exist; run unroll evaluate, or make repro.") from None
     except MISREAD:
         raise BadInput(f"{path} was not written by unroll evaluate; name files of outputs/metrics.") from None
     for (arch, seed), count in Counter((run["arch"], run["seed"]) for run in results.values()).items():
         if count > 1:
             raise BadInput(f"{path} has {count} runs of arch={arch} seed={seed}, which would count as {count} seeds; "
-                           "leave one of them.")  # fmt: skip
+                           "keep only one of them.")  # fmt: skip
     return results
 
 
 def _check_kinds(run: dict[str, Any]) -> None:
-    """Refuse what ``evaluate`` does not write.
+    """Check the types and ranges of an entry.
 
     Raises:
-        TypeError: a value is of another kind.
-        ValueError: a number is out of range, or there is no figure of the headline.
+        TypeError: a value has the wrong type.
+        ValueError: a number is out of range, or the headline figure is missing.
     """
     if not all(isinstance(run[name], str) for name in ("arch", "split", "headline", "mode")):
         raise TypeError
@@ -89,7 +89,7 @@ def _are_numbers(column: list[Any]) -> bool:
 
 
 def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Runs of each architecture, in the order of their seeds."""
+    """Runs grouped by architecture, ordered by seed."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in sorted(results.values(), key=lambda run: (run["arch"], run["seed"])):
         groups[run["arch"]].append(run)
@@ -97,19 +97,19 @@ def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
 
 
 def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
-    """One row per architecture, best first, with its difference to the best.
+    """One row per architecture, best first, with its difference from the best.
 
-    Order, mean, interval and difference are those of the metric's scale: of a ratio the mean is geometric and the
-    difference a factor, of a proportion it is a factor of odds. Effect size and probability of improvement are those of
-    the best over the architecture of the row. Where some runs solve the problem and others do not, those with the
-    greater share of solutions come first.
+    Order, mean, interval and difference are computed on the metric's scale: for a ratio, the mean is geometric and the
+    difference a factor; for a proportion, the difference is a factor of the odds. Effect size and probability of
+    improvement are those of the best over the row's architecture. Where some runs solve the problem and others do not,
+    architectures with the greater share of solved runs come first.
 
     Args:
-        experiment: its name.
+        experiment: name of the experiment.
         results: figures of its runs.
 
     Raises:
-        BadInput: two runs were not measured on the same data with the same settings, or did not declare the same.
+        BadInput: two runs differ in data, evaluation settings, or what they declare as solved.
     """
     groups = by_arch(results)
     conditions = bases(experiment, groups)
@@ -146,13 +146,13 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
 
 
 def _mean(runs: Sequence[dict[str, Any]], metric: Metric) -> float | None:
-    """Mean over seeds; None where a run has no such figure."""
+    """Mean over seeds; None if a run lacks the figure."""
     mean = metric.mean([run["test"][metric.name] for run in runs])
     return mean if math.isfinite(mean) else None
 
 
 def _difference(judged: Judgement | None) -> dict[str, float | None]:
-    """How far an architecture is from the best: as a factor where the scale is one; nothing where counts decide."""
+    """Difference from the best, as a factor on a ratio scale; all None where counts of solved runs decide."""
     keys = ("difference_to_best", "difference_low", "difference_high")
     if judged is None or judged.method == "boschloo" or not math.isfinite(judged.difference.mean):
         return dict.fromkeys(keys)
@@ -163,43 +163,43 @@ def _difference(judged: Judgement | None) -> dict[str, float | None]:
 
 
 def _caveat(best: str, arch: str, measured: dict[str, Basis]) -> str | None:
-    """Why the best and another were not compared on equal terms; of the best itself, what nobody can check."""
+    """Reasons why an architecture and the best are not on equal terms; for the best, what could not be checked."""
     if arch != best:
         return "; ".join(caveats((best, arch), measured[best], measured[arch])) or None
     return next(filter(None, (unknown(measured[best], other) for other in measured.values())), None)
 
 
 def _end(mine: Sample, metric: Metric) -> str | None:
-    """Why the place of an architecture says little, where a seed has a figure with which the scale ends, such as 0."""
+    """Warning that the rank of an architecture means little, since a seed is at an end of the scale, such as 0."""
     ends = [value for value in mine.values if math.isinf(metric.onto(value)) and math.isfinite(value)]
     if not ends or len(ends) == len(mine.values):
         return None
     return (f"its {metric.name} is {ends[0]:g} on {len(ends)} of {len(mine.values)} seeds, and so is a mean on this "
-            "scale, whatever the other seeds have; its place among the others says nothing of them")  # fmt: skip
+            "scale, whatever the other seeds have; its rank does not reflect the other seeds")  # fmt: skip
 
 
 def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
-    """Compare every experiment; write ``comparison.csv`` and ``.json``, and the costs beside the measured speeds.
+    """Compare every experiment and write ``comparison.csv``, ``comparison.json`` and ``summary/``.
 
-    In ``summary/`` is what ``dvc metrics show`` lists.
+    ``summary/`` is what ``dvc metrics show`` lists. Compared speeds go to ``comparison.csv`` in ``costs``.
 
     Args:
-        metrics: files that ``evaluate`` wrote, named after their experiments.
-        costs: folder with the measured speeds, which vary and so stay out of ``out``.
+        metrics: files written by ``evaluate``, named after their experiments.
+        costs: folder of measured speeds. They vary between measurements, so ``out`` does not contain them.
         out: folder to write.
-        targets: see :func:`~unroll.analysis.targets.check_targets`; None for none.
+        targets: see :func:`~unroll.analysis.targets.check_targets`; None for no targets.
 
     Returns:
         Tables for the terminal.
 
     Raises:
-        BadInput: a file is not what it should be, two have one name, or their figures were not measured alike.
+        BadInput: a file is invalid, two files have the same name, or the figures of a file are not comparable.
     """
     results: dict[str, Results] = {}
     for path in metrics:
         if path.stem in results:
-            raise BadInput(f"{path} is a second file of {path.stem}, after which it is named; compare each by itself, "
-                           "or both with unroll verdict.")  # fmt: skip
+            raise BadInput(f"{path} is a second file for the experiment {path.stem}; compare each by itself, or both "
+                           "with unroll verdict.")  # fmt: skip
         results[path.stem] = load_results(path)
     rows = [row for name, runs in results.items() for row in compare(name, runs)]
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
@@ -254,7 +254,7 @@ def _target_line(check: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, str, str]:
-    """An architecture, its figure, its size and, where that was measured, its speed."""
+    """Architecture, figure, size and, if measured, speed."""
     span = Interval(row["mean"], row["low"], row["high"])
     text = figure(span, row["scale"], digits(row["mean"]))
     if row["solved"] is not None:
@@ -266,7 +266,7 @@ def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, 
 
 
 def _lines(row: dict[str, Any], cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    """An architecture's line of the table with its verdict, and what makes it unfair: names and figures on the left."""
+    """The table row of an architecture with its verdict, then its intervals over items and its caveats."""
     texts = [text.ljust(width) if at < 2 else text.rjust(width)
              for at, (text, width) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip
     yield f"  {'  '.join(texts)}  {row['verdict'] or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""Measured speeds side by side: they vary from time to time, and so stay out of what is compared and hashed."""
+"""Comparison of measured speeds. They vary between measurements, so they are kept out of hashed outputs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Speeds = dict[str, list[float]]  # architecture → tokens per second, measureme
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured of the speed of runs.
+    """Speeds read from a file.
 
     Args:
-        speeds: of the architectures whose own runs were measured.
-        others: architectures with a measurement of another run, which says nothing of these.
+        speeds: for each architecture whose own runs were measured.
+        others: architectures for which only a different run was measured.
         path: the file.
     """
 
@@ -34,22 +34,22 @@ class Costs:
 
     @property
     def note(self) -> str | None:
-        """Why speeds are left out; None where none are."""
+        """Why some speeds are omitted; None if all are there."""
         if not self.others:
             return None
-        return (f"No speed of {', '.join(self.others)}: {self.path} was measured on other runs; run unroll evaluate "
+        return (f"No speed for {', '.join(self.others)}: {self.path} was measured on other runs; run unroll evaluate "
                 f"with --costs {self.path.parent}.")  # fmt: skip
 
 
 def load_costs(path: Path, runs: Collection[Mapping[str, Any]]) -> Costs:
-    """Measured tokens per second of these runs, by architecture; empty where nothing was measured.
+    """Measured tokens per second of these runs, by architecture; empty if the file does not exist.
 
     Args:
-        path: what ``evaluate --costs`` wrote.
-        runs: what ``evaluate`` wrote of each run.
+        path: file written by ``evaluate --costs``.
+        runs: entries of the runs, as written by ``evaluate``.
 
     Raises:
-        BadInput: the file is something else.
+        BadInput: the file was not written by ``evaluate --costs``.
     """
     if not path.exists():
         return Costs({}, [], path)
@@ -67,13 +67,13 @@ def load_costs(path: Path, runs: Collection[Mapping[str, Any]]) -> Costs:
 
 
 def compare_speeds(experiment: str, speeds: Speeds) -> list[dict[str, Any]]:
-    """One row per architecture, as it was measured, with a verdict against the fastest.
+    """One row per architecture, with a verdict against the fastest.
 
     Args:
-        experiment: its name.
-        speeds: of measurements in turn, so that a machine that slows down slows all of them.
+        experiment: name of the experiment.
+        speeds: measurements taken in turn, so that a slowdown of the machine affects all architectures.
 
-    What varies is this machine in this one pass: another machine, or another day, is not in the interval.
+    The intervals cover the variation within one pass on one machine, not between machines or days.
     """
     if not speeds:
         return []

@@ -1,6 +1,6 @@
-"""Intervals over the items of a small test set, which say what another sample of items might have given.
+"""Intervals over the items of a small test set: how much the figures would vary with another sample of items.
 
-Intervals over seeds do not cover this: all seeds are judged on the same items.
+Intervals over seeds do not cover this, because all seeds are evaluated on the same items.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from unroll.analysis.verdict import Judgement, decimals, plain, significant
 from unroll.metrics import FEW_ITEMS, Metric, exp
 
-FEWEST = 10  # sequences below which a bootstrap says nothing
+FEWEST = 10  # sequences; with fewer, a bootstrap is unreliable
 RESAMPLES = 2000
 TAILS = (2.5, 97.5)  # percent
 Z = 1.959963984540054  # the normal quantile of 97.5 %
-DERIVED: dict[str, tuple[str, Callable[[float], float]]] = {  # figure → the mean that it follows from, and how
+DERIVED: dict[str, tuple[str, Callable[[float], float]]] = {  # figure → the mean that it is computed from, and how
     "perplexity": ("loss", exp), "perplexity_known": ("loss_known", exp), "pseudo_perplexity": ("loss", exp),
     "bits_per_character": ("loss", lambda nats: nats / math.log(2)),
 }  # fmt: skip
 
-Runs = Sequence[Mapping[str, Any]]  # of one architecture, as ``evaluate`` wrote them
+Runs = Sequence[Mapping[str, Any]]  # of one architecture, as written by ``evaluate``
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class ItemInterval:
     """A 95 % interval over items.
 
     Args:
-        low, high: its limits; of a difference those of the difference as it is reported.
-        items: that were scored.
-        method: in words.
+        low, high: its limits; for a difference, in the form in which it is reported.
+        items: number of scored items.
+        method: how it was computed, in words.
     """
 
     low: float
@@ -45,21 +45,22 @@ class ItemInterval:
 
     @property
     def basis(self) -> str:
-        """What the interval is over, and how it was formed, in words."""
+        """Number of items and method, in words."""
         return f"{self.items:,} scored items, {self.method}"
 
 
 def item_interval(runs: Runs, metric: Metric) -> ItemInterval | None:
-    """Interval of the mean over seeds of one architecture.
+    """Interval over items of one architecture's mean over seeds.
 
-    Wilson's (1927) for a proportion; otherwise a bootstrap over sequences, whose tokens are not independent.
+    Wilson's interval (1927) for a proportion; otherwise a bootstrap over sequences, since the tokens of a sequence are
+    not independent.
 
     Args:
-        runs: of the architecture.
-        metric: with the number of its items, where that was recorded.
+        runs: runs of the architecture.
+        metric: with its number of items, if recorded.
 
     Returns:
-        None where the test set is large enough, or sequences are too few, or were not recorded.
+        None if the test set is large, or if there are too few sequences or they were not recorded.
     """
     items = metric.items
     if items is None or not 0 < items < FEW_ITEMS:
@@ -76,14 +77,14 @@ def item_interval(runs: Runs, metric: Metric) -> ItemInterval | None:
 
 
 def item_difference(a: Runs, b: Runs, metric: Metric) -> ItemInterval | None:
-    """Interval of the difference of a to b, by a bootstrap over the sequences, which both sides share.
+    """Interval over items of the difference between a and b, by a paired bootstrap over sequences.
 
     Args:
-        a, b: runs of each side, judged on the same split.
-        metric: with the number of its items; the difference is a factor where the scale asks for one.
+        a, b: two sets of runs, evaluated on the same split.
+        metric: with its number of items. The difference is a factor unless the metric's scale is ``difference``.
 
     Returns:
-        None where the test set is large enough, or sequences are too few, or were not recorded.
+        None if the test set is large, or if there are too few sequences or they were not recorded.
     """
     items = metric.items
     drawn = _resampled([a, b], metric) if items is not None and 0 < items < FEW_ITEMS else None
@@ -95,11 +96,11 @@ def item_difference(a: Runs, b: Runs, metric: Metric) -> ItemInterval | None:
 
 
 def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None, places: int) -> dict[str, Any]:
-    """What a small test set leaves open of one architecture: part of a row of a comparison.
+    """Columns of a comparison row that hold the intervals over items.
 
     Args:
-        runs: of the architecture.
-        best: of the one that it is compared to.
+        runs: runs of the row's architecture.
+        best: runs of the best architecture.
         metric: see :func:`item_interval`.
         judged: the difference over seeds; None for the best itself.
         places: decimals of a figure.
@@ -116,7 +117,7 @@ def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None,
 
 
 def limits(found: ItemInterval, places: int) -> str:
-    """An interval of a figure, in words.
+    """The limits of an interval as text.
 
     Args:
         found: the interval.
@@ -127,14 +128,14 @@ def limits(found: ItemInterval, places: int) -> str:
 
 
 def gap(found: ItemInterval, metric: Metric, places: int) -> str:
-    """An interval of a difference, in words: that of a factor where the scale of the metric asks for one."""
+    """The limits of a difference as text, as factors unless the metric's scale is ``difference``."""
     if metric.scale == "difference":
         return limits(found, places)
     return f"{limits(found, 2)} times{' the odds' if metric.scale == 'log-odds' else ''}"
 
 
 def doubt(found: ItemInterval | None, judged: Judgement, places: int) -> str | None:
-    """A sentence where seeds show a difference that another sample of items might not show; None elsewhere.
+    """A warning if seeds show a difference that another sample of items might not show; None otherwise.
 
     Args:
         found: interval of the difference over items.
@@ -149,11 +150,11 @@ def doubt(found: ItemInterval | None, judged: Judgement, places: int) -> str | N
 
 
 def wilson(successes: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion that is not empty at 0 and at 1: Wilson 1927.
+    """The 95 % score interval of a proportion (Wilson 1927), which has a width even at 0 and 1.
 
     Args:
-        successes: of the items, on average over seeds.
-        count: of items.
+        successes: number of correct items, averaged over seeds.
+        count: number of items.
     """
     share, square = successes / count, Z**2
     middle = (share + square / (2 * count)) / (1 + square / count)
@@ -163,14 +164,14 @@ def wilson(successes: float, count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Mean places over seeds of each side in every resample, and how many sequences were drawn from."""
+    """Mean over seeds in every resample, for each set of runs, and the number of sequences resampled."""
 
     places: list[list[float]]
     count: int
 
 
 def _resampled(sides: Sequence[Runs], metric: Metric) -> _Drawn | None:
-    """Every side's mean over the same resamples; None where sequences are too few, or were not recorded."""
+    """Means of each set of runs over the same resamples; None if sequences are too few or were not recorded."""
     name, derive = DERIVED.get(metric.name, (metric.name, float))
     tables = [[run.get("sequences", {}).get(name) for run in runs] for runs in sides]
     if any(table is None for runs in tables for table in runs):
@@ -185,7 +186,7 @@ def _resampled(sides: Sequence[Runs], metric: Metric) -> _Drawn | None:
 
 
 def _figures(table: Mapping[str, Sequence[float]], index: Mapping[int, int]) -> list[float]:
-    """A run's figure in every resample; 0 where nothing was counted, as a figure that divides by nothing is."""
+    """A run's figure in every resample; 0 where the count is 0, as in evaluation."""
     parts = np.zeros((2, len(index)))
     places = [index[int(number)] for number in table["numbers"]]
     parts[0, places] = [math.nan if value is None else value for value in table["sums"]]
@@ -197,15 +198,15 @@ def _figures(table: Mapping[str, Sequence[float]], index: Mapping[int, int]) -> 
 
 @lru_cache(maxsize=2)
 def _weights(count: int) -> np.ndarray:
-    """How often each sequence is in each resample, the same ones each time: [RESAMPLES, count]."""
+    """How often each sequence occurs in each resample, with a fixed seed: [RESAMPLES, count]."""
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return draws.astype(np.float64)
 
 
 def _limits(values: Sequence[float], items: int, method: str) -> ItemInterval | None:
-    """The middle 95 % of resampled figures; None where a run diverged."""
+    """The central 95 % of resampled figures; None if a run diverged."""
     if not all(map(math.isfinite, values)):
         return None
-    # digits that another order of additions may change are left out, so that the same figures give the same bytes
+    # rounded, because the last digits depend on the order of additions, and equal figures must give equal bytes
     low, high = (float(f"{limit:.9g}") for limit in np.percentile(values, TAILS))
     return ItemInterval(low, high, items, method)

@@ -1,4 +1,4 @@
-"""Whether two figures answer one question: what was measured, on which data, with which settings, at which cost."""
+"""Whether two figures are comparable: metric, data, evaluation settings, budget and size."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 from unroll.analysis.samples import figure_of
 from unroll.errors import BadInput
 
-LAST_STEP = 1.01  # by which factor tokens may differ at one budget, since a run ends with the step that spends it
-MATCHED = 1.03  # and parameters where hidden sizes, which are whole numbers, were solved to have as many
+LAST_STEP = 1.01  # tolerated ratio of tokens at equal budgets: a run ends with the step that exceeds its budget
+MATCHED = 1.03  # tolerated ratio of parameters after matching: hidden sizes are whole numbers
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-WINDOW = "training.truncation_length"  # of evaluation: changes a figure by rounding alone
+WINDOW = "training.truncation_length"  # in evaluation, it changes a figure only by rounding
 
 Names = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What a figure was measured on, and how: everything beside the architecture that it depends on.
+    """What a figure depends on, besides the architecture.
 
     Args:
-        task: what was learned; empty where it was not recorded.
-        split: on which the figure was measured.
-        metric: that architectures are compared by.
-        vocabulary: its digest; None where it was not recorded.
-        data: digest of each split; one that was not recorded is missing.
-        evaluation: settings with which the split was read, by their keys; None where they were not recorded.
-        order: what decides, with the seed, in which order training has read its data, by keys of settings.
-        tokens: that a run has read in training, on average.
-        parameters: that a network has, on average; 0 for a model that counts.
+        task: name of the task; empty if not recorded.
+        split: the split on which the figure was measured.
+        metric: the metric by which architectures are compared.
+        vocabulary: digest of the vocabulary; None if not recorded.
+        data: digest of each recorded split.
+        evaluation: settings with which the split was read; None if not recorded.
+        order: settings that, with the seed, determine the order of the training data.
+        tokens: mean number of tokens read in training.
+        parameters: mean number of parameters; 0 for an n-gram model.
     """
 
     task: str
@@ -46,12 +46,12 @@ class Basis:
 
 
 def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basis:
-    """The basis of runs of one architecture, which differ in their seeds alone.
+    """The basis of runs of one architecture that differ only in their seeds.
 
     Args:
-        runs: what ``train`` or ``evaluate`` wrote of each.
-        split: on which they are judged.
-        metric: that they are compared by.
+        runs: their entries, as written by ``train`` or ``evaluate``.
+        split: the split on which they are judged.
+        metric: the metric by which they are compared.
     """
     first = runs[0]
     return Basis(
@@ -64,14 +64,14 @@ def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basi
 
 
 def bases(where: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Basis]:
-    """The basis of every architecture of one experiment, all alike.
+    """The basis of every architecture of an experiment, checked to be comparable.
 
     Args:
-        where: the file or folder that has the runs.
-        groups: runs of each architecture, as ``evaluate`` wrote them.
+        where: the file or folder of the runs, for messages.
+        groups: runs of each architecture, as written by ``evaluate``.
 
     Raises:
-        BadInput: two runs do not measure one thing, or two seeds of an architecture did not learn from the same data.
+        BadInput: two runs are not comparable, or two seeds of an architecture used different data.
     """
     every = [(f"{run['arch']}-{run['seed']}", basis_of([run], run["split"], figure_of(run)))
              for runs in groups.values() for run in runs]  # fmt: skip
@@ -83,27 +83,27 @@ def bases(where: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict
 
 
 def refuse_other_data(where: str, data: Sequence[Mapping[str, str]]) -> None:
-    """Refuse seeds of one architecture that did not learn from the same data: they cannot be averaged.
+    """Refuse to average seeds of one architecture that used different data.
 
     Args:
-        where: the file or folder that has the runs.
-        data: digest of each split, run by run.
+        where: the file or folder of the runs, for messages.
+        data: digests of the splits of each run.
 
     Raises:
         BadInput: their data differ.
     """
     for split in ("train", "validation", "test"):
         if len({digests[split] for digests in data if digests.get(split)}) > 1:
-            raise BadInput(f"{where} has runs of one architecture whose {SPLITS[split]} data differ; keep those of one "
-                           "prepared corpus, or train again.")  # fmt: skip
+            raise BadInput(f"{where} has runs of one architecture whose {SPLITS[split]} data differ; keep the runs of "
+                           "one prepared corpus, or train again.")  # fmt: skip
 
 
 def refuse_unlike(names: Names, a: Basis, b: Basis) -> None:
-    """Refuse two figures that do not measure one thing.
+    """Refuse two figures that are not comparable.
 
     Args:
-        names: what they are figures of.
-        a, b: on what each was measured. What was not recorded is not refused: :func:`unknown` states it.
+        names: what the figures belong to, for messages.
+        a, b: their bases. What was not recorded is not checked here; :func:`unknown` reports it.
 
     Raises:
         BadInput: task, split, metric, vocabulary, data or evaluation settings differ.
@@ -112,20 +112,19 @@ def refuse_unlike(names: Names, a: Basis, b: Basis) -> None:
     for label, one, other in (("task", a.task, b.task), ("split", a.split, b.split),
                               ("metric", a.metric, b.metric)):  # fmt: skip
         if one and other and one != other:
-            raise BadInput(f"{start} their {label} is {one} and {other}; name two sides of one.")
+            raise BadInput(f"{start} their {label} is {one} and {other}; name runs of the same {label}.")
     if a.vocabulary and b.vocabulary and a.vocabulary != b.vocabulary:
-        raise BadInput(f"{start} their vocabularies differ; train on one corpus.")
+        raise BadInput(f"{start} their vocabularies differ; train both on the same corpus.")
     if _differ(a.data, b.data, a.split):
-        raise BadInput(f"{start} their {a.split} data differ, so the figures measure two things; evaluate both on the "
-                       "same prepared data.")  # fmt: skip
+        raise BadInput(f"{start} their {a.split} data differ; evaluate both on the same prepared data.")
     for key, one, other in _unlike_settings(a, b):
         if key != WINDOW:
             raise BadInput(f"{start} {key} is {one} in {names[0]} and {other} in {names[1]}, which changes the "
-                           "figures; train both with one value.")  # fmt: skip
+                           "figures; train both with the same value.")  # fmt: skip
 
 
 def _unlike_settings(a: Basis, b: Basis) -> Iterator[tuple[str, Any, Any]]:
-    """Settings with which two splits were read unlike, where those of both were recorded."""
+    """Evaluation settings that differ, if both were recorded."""
     if a.evaluation is not None and b.evaluation is not None:
         for key in dict.fromkeys([*a.evaluation, *b.evaluation]):
             one, other = a.evaluation.get(key), b.evaluation.get(key)
@@ -138,23 +137,23 @@ def _differ(a: Mapping[str, str], b: Mapping[str, str], split: str) -> bool:
 
 
 def unknown(a: Basis, b: Basis) -> str | None:
-    """One sentence on what was not recorded, and so cannot be checked; None where everything was."""
+    """A sentence on what could not be checked because it was not recorded; None if everything was."""
     lacking = [f"{SPLITS[split]} data" for split in dict.fromkeys(("train", "validation", a.split))
                if not (split in a.data and split in b.data)]  # fmt: skip
     if a.evaluation is None or b.evaluation is None:
         lacking.append("evaluation settings")
     if not lacking:
         return None
-    return (f"not checked: an older version wrote these figures and did not record their {', '.join(lacking)}; to be "
-            "sure that they were measured alike, train and evaluate again")  # fmt: skip
+    return (f"not checked: an older version wrote these figures without their {', '.join(lacking)}; to be sure that "
+            "they are comparable, train and evaluate again")  # fmt: skip
 
 
 def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
-    """What makes a comparison unfair, a sentence each: other training data, budgets, sizes or evaluation windows.
+    """Sentences on what makes a comparison unequal: training data, budgets, sizes or evaluation windows.
 
     Args:
-        names: of the two sides.
-        a, b: on what the figures of each were measured.
+        names: names of the two sides.
+        a, b: their bases.
     """
     for split, use in (("train", "learn from"), ("validation", "choose their weights on")):
         if split != a.split and _differ(a.data, b.data, split):

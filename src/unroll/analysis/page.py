@@ -1,4 +1,4 @@
-"""Templates of pages, and what they write numbers with."""
+"""HTML pages from templates, and the filters that format numbers in them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from unroll.outputs import write_text
 
 
 def write_page(template: str, out: Path, **content: Any) -> Path:
-    """Write a page that needs no other file.
+    """Write a self-contained HTML page.
 
     Args:
-        template: its name.
-        out: HTML file.
-        content: what the template names.
+        template: file name of the template.
+        out: HTML file to write.
+        content: variables of the template.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -28,7 +28,7 @@ def write_page(template: str, out: Path, **content: Any) -> Path:
 
 
 def number(value: float | None, like: float | None = None) -> str:
-    """A figure with the decimals of its size, or those of ``like`` unless they would be zeros; a dash for no number."""
+    """A figure with decimals to suit its size or that of ``like``; a dash if it is not finite."""
     if value is None:
         return ""
     places = significant(value, digits(value if like is None else like))
@@ -36,14 +36,14 @@ def number(value: float | None, like: float | None = None) -> str:
 
 
 def gap(value: float | None, scale: str, like: float) -> str:
-    """How far a figure is from the best: a difference, or in words a factor where the scale of the metric is one."""
+    """Difference of a figure from the best, as a number or, on a ratio scale, as a factor in words."""
     if value is None:
         return ""
-    if scale == "difference":  # one that is nothing beside the figures is written as 0
+    if scale == "difference":  # a negligible difference prints as 0
         return f"{value:z.{digits(like)}f}" if math.isfinite(value) else "–"
     if not 0 < value < math.inf:
         return "–"
-    size, way = (value, "larger") if value >= 1 else (1 / value, "smaller")  # of a small factor the reciprocal
+    size, way = (value, "larger") if value >= 1 else (1 / value, "smaller")
     text = plain(size, max(0, 2 - math.floor(math.log10(size))))
     what = "odds " if scale == "log-odds" else ""
     return f"same {what}".rstrip() if text == "1.00" else f"{what}{text} times {way}"

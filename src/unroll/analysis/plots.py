@@ -1,4 +1,4 @@
-"""Figures as SVG text, the same bytes for the same figures."""
+"""Plots as SVG text, byte for byte reproducible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ plt.rcParams.update({
 
 
 def colours(chapters: list[list[str]]) -> dict[str, str]:
-    """One colour per architecture, the same in every figure of a page, and none twice in a chapter of up to eight."""
+    """One colour per architecture for a whole page, distinct within a chapter of up to eight architectures."""
     chosen: dict[str, str] = {}
     for arch in dict.fromkeys(arch for chapter in chapters for arch in chapter):
         rivals = {chosen.get(other) for chapter in chapters if arch in chapter for other in chapter}
@@ -52,7 +52,7 @@ def colours(chapters: list[list[str]]) -> dict[str, str]:
 
 
 def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> str:
-    """Validation over training tokens: every seed a line."""
+    """Validation metric over training tokens, one line per seed."""
     first = next(iter(results.values()))
     metric = first["headline"]
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
@@ -63,7 +63,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
             points = [(tokens, _inside(value, scale)) for tokens, value in
                       read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")]  # fmt: skip
             every += [value for _, value in points]
-            if len(points) == 1:  # an n-gram model has no course, only an end
+            if len(points) == 1:  # an n-gram model has a single value
                 axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
             else:
                 axes.plot([x for x, _ in points], [y for _, y in points], color=palette[arch], linewidth=1.4,
@@ -78,7 +78,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
 
 
 def seeds(results: Results, palette: dict[str, str]) -> str:
-    """Figure that runs are judged by, of every seed, with mean and t interval."""
+    """The metric that runs are judged by: every seed, the mean and its t interval."""
     first = next(iter(results.values()))
     metric, split = figure_of(first), first["split"]
     scale, groups = measured(first, metric), by_arch(results)
@@ -93,7 +93,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
         points.set_gid(f"seeds-{arch}")
     labels = [arch + _lost([run["test"][metric] for run in groups[arch]]) for arch in order]
     axes.set_xticks(range(len(order)), labels)
-    if len(order) > 4:  # side by side, names would run into each other
+    if len(order) > 4:  # horizontal labels would overlap
         axes.set_xticks(range(len(order)), labels, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(order) - 0.4)
     by_scale(axes, scale, [run["test"][metric] for run in results.values()])
@@ -102,7 +102,7 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
 
 
 def _inside(value: float, metric: Metric) -> float:
-    """Where a figure is drawn: a share of all items, or of none, half an item from an end that an axis has not got."""
+    """Where a figure is drawn. A logit axis has no 0 or 1; these are drawn half an item away from the end."""
     if metric.axis != "logit" or not metric.items or not math.isfinite(value):
         return value
     edge = 0.5 / (metric.items + 1)
@@ -110,13 +110,13 @@ def _inside(value: float, metric: Metric) -> float:
 
 
 def _lost(values: Sequence[float]) -> str:
-    """What is added to the name of an architecture that a seed has no figure of."""
+    """Suffix of an architecture's name if some seeds have no finite figure."""
     lost = sum(not math.isfinite(value) for value in values)
     return f"\n({lost} of {len(values)} not a number)" if lost else ""
 
 
 def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[float]] | None]:
-    """A mean and how far its interval reaches below and above, as matplotlib has it."""
+    """A mean and the lengths of its interval below and above, in matplotlib's form."""
     mean = _inside(span.mean, metric)
     if span.low is None or span.high is None:
         return mean, None
@@ -124,14 +124,14 @@ def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[fl
 
 
 def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
-    """Accuracy at the probed tokens of each group: every seed a point, means with their t intervals on log-odds."""
+    """Accuracy at the probed tokens of each group: every seed, and means with t intervals on log-odds."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     groups, first = by_arch(results), next(iter(results.values()))
     scales = [measured(first, name) for name in first["test"] if name.startswith("accuracy/")]
     names = [scale.name.partition("/")[2] for scale in scales]
     every: list[float] = []
     for number, (arch, runs) in enumerate(groups.items()):
-        shift = 0.7 * ((number + 0.5) / len(groups) - 0.5)  # side by side, so that equal ones are seen
+        shift = 0.7 * ((number + 0.5) / len(groups) - 0.5)  # side by side, so that equal points stay visible
         means = []
         for place, scale in enumerate(scales):
             values = [run["test"][scale.name] for run in runs]
@@ -143,7 +143,7 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
             means.append(mean)
             axes.errorbar(place + shift, mean, error, color=palette[arch], fmt="_", markersize=9, capsize=2.5,
                           linewidth=1.2)  # fmt: skip
-        # names without an order are no axis along which a line could run
+        # only ordered groups are joined by a line
         if names[0].isdigit():
             axes.plot([place + shift for place in range(len(names))], means, color=palette[arch], linewidth=1.0)
     axes.set_xticks(range(len(names)), names)
@@ -155,10 +155,10 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
 
 
 def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
-    """Points of one curve of a run's history; where a run diverged, there is none.
+    """Finite points of one curve of a run's history.
 
     Raises:
-        BadInput: the history was cut or changed.
+        BadInput: the history is truncated or was changed.
     """
     try:
         content = path.read_bytes()
@@ -169,12 +169,12 @@ def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
     except (csv.Error, *MISREAD):
         raise BadInput(f"{path} is damaged; train the run again.") from None
     if digest not in (None, hashlib.sha256(content).hexdigest()):  # older runs have no digest
-        raise BadInput(f"{path} is damaged (it is not what the run wrote); train the run again.")
+        raise BadInput(f"{path} is damaged (it differs from what the run wrote); train the run again.")
     return [(tokens, value) for tokens, value in points if math.isfinite(value)]
 
 
 def by_scale(axes: Axes, metric: Metric, values: Sequence[float]) -> None:
-    """An ordinate on the scale of a metric; a linear one where a value has no place there, such as an error of 0."""
+    """Set the y axis to the metric's scale, or to a linear one if a value is off that scale, such as an error of 0."""
     places = [metric.onto(value) for value in values if math.isfinite(value)]
     if metric.axis == "linear" or not places:
         return
@@ -188,7 +188,7 @@ def by_scale(axes: Axes, metric: Metric, values: Sequence[float]) -> None:
 
 
 def by_logarithm(axes: Axes) -> None:
-    """A logarithmic ordinate, its ticks plain numbers."""
+    """Set a logarithmic y axis with plain numbers at its ticks."""
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
@@ -198,7 +198,7 @@ def by_logarithm(axes: Axes) -> None:
 
 
 def by_log_odds(axes: Axes) -> None:
-    """An ordinate of log-odds, its ticks plain proportions."""
+    """Set a log-odds y axis with plain proportions at its ticks."""
     axes.set_yscale("logit")
     low, high = axes.get_ylim()
     ticks = [tick for tick in SHARES if low <= tick <= high]
@@ -210,12 +210,12 @@ def by_log_odds(axes: Axes) -> None:
 
 
 def thousands(value: float, _: Any) -> str:
-    """A label of an axis of tokens or parameters."""
+    """A tick label for tokens or parameters."""
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
 def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """A legend with one entry per architecture, below the axes, where no curve runs through it."""
+    """Add a legend with one entry per architecture below the axes."""
     handles: dict[str, Any] = {}
     for handle in [*axes.lines, *axes.collections, *axes.patches]:
         label = str(handle.get_label())
@@ -226,11 +226,11 @@ def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
 
 
 def as_svg(figure: Figure) -> str:
-    """A figure as SVG text, with its title as the name for those who do not see it."""
+    """A figure as SVG text, with its title for screen readers."""
     title = ", ".join(axes.get_title(loc="left") for axes in figure.axes)
     text = io.StringIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser draws the text, in a font of its own
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser draws the text in its own font
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     plt.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]

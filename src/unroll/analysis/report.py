@@ -1,4 +1,4 @@
-"""One static page: the question of each chapter, its table, its figures, and how to run it again."""
+"""The report: one static page with the question, table, figures and commands of each experiment."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from unroll.errors import BadInput
 
 Chapters = dict[str, dict[str, list[Any]]]
 CHECKS = {
-    "batch_size": "read beside other sequences, or alone",
-    "padding": "with more padding, and anything in it",
-    "order": "rows of a batch in another order",
-    "rank_split": "a step shared among two processes, or three",
-    "masked_alone": "a tail masked off, or not there at all",
-    "state_carry": "in windows that pass the state on, or in one pass",
+    "batch_size": "in a batch with other sequences, or alone",
+    "padding": "with more padding, of any content",
+    "order": "with the rows of a batch in another order",
+    "rank_split": "with a step split over two or three processes",
+    "masked_alone": "with a tail masked, or removed",
+    "state_carry": "in windows that carry the state, or in one pass",
 }
 
 
 def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path) -> Path:
-    """Write the page.
+    """Write the report.
 
     Args:
         chapters: the course: experiments, archs and seeds of each chapter.
         about: ``question``, ``data`` and ``probe`` of each experiment.
-        outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``; an experiment that
-            has a folder in ``studies``, too, is the best of a study, trained again.
-        out: HTML file.
+        outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``. An experiment with a
+            folder in ``studies`` retrains the best settings of that study.
+        out: HTML file to write.
 
     Raises:
         BadInput: figures or certificates are missing.
@@ -60,7 +60,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
 
 
 def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
-    """What was found of each run of a chapter that is certified, a row per check."""
+    """The certificates of a chapter, as tables."""
     found = []
     for name in [f"{experiment}-{run}" for experiment in grid["experiments"] for run in grid.get("certified", [])]:
         found.append(_certificate(load_certificate(outputs / "certificates" / f"{name}.json")))
@@ -68,7 +68,7 @@ def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, A
 
 
 def _certificate(content: dict[str, Any]) -> dict[str, Any]:
-    """A certificate as a table: checks down, numbers of the arithmetic across."""
+    """A certificate as a table: one row per check, one column per precision."""
     checks = content["checks"]
     tolerances = {check["dtype"]: check["tolerance"] for check in checks if "tolerance" in check}
     rows: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ def _certificate(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _small(value: float) -> str:
-    """A deviation, of which the size alone matters."""
+    """A deviation, as its order of magnitude."""
     return f"{value:.1e}" if value else "0"
 
 
@@ -103,14 +103,14 @@ def _section(
 ) -> dict[str, Any]:
     from unroll.analysis import plots
 
-    bases(name, by_arch(results))  # refuses figures that were not measured alike
+    bases(name, by_arch(results))  # refuses figures that are not comparable
     folder = outputs / "studies" / name
     searched = load_study(folder) if (folder / "study.json").exists() else None
     palette = plots.colours([*archs, list(by_arch(results)), searched.archs if searched else []])
     study = study_part(searched, palette) if searched else None
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
-        raise BadInput(f"The comparison has nothing of {name}; run unroll compare with its figures, or make repro.")
+        raise BadInput(f"The comparison has no rows for {name}; run unroll compare with its figures, or make repro.")
     measured_costs = load_costs(outputs / "costs" / f"{name}.json", [*results.values()])
     costs = {row["arch"]: row for row in compare_speeds(name, measured_costs.speeds)}
     figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
@@ -128,29 +128,29 @@ def _section(
 
 
 def _judged_by(results: Results, probe: str | None) -> str:
-    """What the chapter is judged by, where its experiment declared another figure than the headline of its task."""
+    """A sentence on the metric the experiment is judged by; empty if it is the headline of the task."""
     run = next(iter(results.values()))
     name, headline = figure_of(run), run["headline"]
     if name == headline:
         return ""
     kind, slash, group = name.partition("/")
     meaning = f", the {kind} where the {_spoken(probe)} is {group}" if slash else ""
-    return (f"Judged by {name}{meaning}, as the experiment declares before training. The learning curves show the "
+    return (f"Judged by {name}{meaning}, as declared by the experiment before training. The learning curves show the "
             f"{headline}.")  # fmt: skip
 
 
 def _notes(row: dict[str, Any]) -> list[str]:
-    """What is to be said beside a verdict."""
+    """Notes on a verdict."""
     return [note for note in (row["difference_over_items"], row["doubt"], row["caveat"]) if note]
 
 
 def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str:
-    """What makes the figures of an experiment again from its prepared data, run by run; and one run apart."""
+    """Shell commands that reproduce the figures of an experiment, and one that trains a single run."""
     archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
     prepared = f"--prepared {outputs}/prepared/{name}"
     first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
     arch = next(iter(archs))
-    apart = f"\nunroll train experiment={name} arch={arch} seed=0    # one run apart, with settings of your own"
+    apart = f"\nunroll train experiment={name} arch={arch} seed=0    # a single run; add settings of your own"
     return (
         f"{first if is_study else ''}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
         f"  unroll train --config {outputs}/{'studies' if is_study else 'configs'}/{name}/$arch-$seed.yaml "
@@ -164,18 +164,18 @@ def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str
 
 
 def _spoken(probe: str | None) -> str:
-    """A probe's key as words for an axis."""
+    """A probe's key as an axis label."""
     return {"Distance": "distance in words", "Attractors": "number of attractors",
-            "Context": "side that resolves the word"}.get(probe or "", (probe or "group").lower())  # fmt: skip
+            "Context": "side that disambiguates the word"}.get(probe or "", (probe or "group").lower())  # fmt: skip
 
 
 def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means of the other test figures, the headline first and group accuracies left out, for the table."""
+    """Means of the other test figures for the table: the headline first, without accuracies by group."""
     metric = rows[0]["metric"]
     figures = [run["test"] for run in results.values()]
     headline = next(iter(results.values()))["headline"]
     names = [key for key in figures[0] if "/" not in key and key not in (metric, "loss_known")]
-    # where no word is unknown, the figure without unknown words is the same once more
+    # if no word is unknown, the figure without unknown words repeats the headline
     names = [key for key in names if key == headline or any(run[key] != run[headline] for run in figures)]
     names.sort(key=lambda name: name != headline)
     groups = by_arch(results)

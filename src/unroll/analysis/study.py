@@ -1,4 +1,4 @@
-"""A study on a page: what was searched, the best of it, its figures, and whether there is a cliff."""
+"""The page of a study: search space, best settings, figures, and whether there is a cliff."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unroll.analysis.page import write_page
-from unroll.analysis.reach import distances, sentences
 from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.truncation import distances, sentences
 from unroll.analysis.verdict import significant
 from unroll.metrics import digits
 from unroll.outputs import write_text
@@ -18,17 +18,17 @@ SAMPLERS = {
     "gp": "chosen by a Gaussian process", "qmc": "the points of a quasi-random sequence",
 }  # fmt: skip
 PRUNERS = {"median": "by the median", "hyperband": "by Hyperband", "none": ""}
-CLOSE = 0.05  # of a range: so near to an end of it is at it
+CLOSE = 0.05  # share of a range within which a value counts as at its end
 
 
 def draw_study(folder: Path) -> None:
-    """Add the figures of a study to its folder, as SVG.
+    """Write the figures of a study to its folder, as SVG.
 
     Args:
         folder: see :func:`~unroll.analysis.trials.load_study`.
 
     Raises:
-        BadInput: the folder holds something else.
+        BadInput: the folder is not a study.
     """
     from unroll.analysis import plots
 
@@ -38,15 +38,15 @@ def draw_study(folder: Path) -> None:
 
 
 def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
-    """What a page shows of a study, for ``study.html.j2``.
+    """Variables of ``study.html.j2``.
 
     Args:
         study: see :func:`~unroll.analysis.trials.load_study`.
         palette: colour of every architecture.
     """
     return {
-        "question": study.told["question"], "experiment": study.told["experiment"], "name": study.told["name"],
-        "effort": _effort(study.told), "spent": _spent(study), "best": study.told["best"], "rows": _rows(study),
+        "question": study.summary["question"], "experiment": study.summary["experiment"], "name": study.summary["name"],
+        "effort": _effort(study.summary), "spent": _spent(study), "best": study.summary["best"], "rows": _rows(study),
         "colours": palette,
         "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
         "found": _found(study), "ends": _ends(study),
@@ -54,14 +54,14 @@ def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
 
 
 def write_study_page(folder: Path, out: Path) -> Path:
-    """Write a page with a study alone.
+    """Write the page of a single study.
 
     Args:
         folder: see :func:`~unroll.analysis.trials.load_study`.
-        out: HTML file.
+        out: HTML file to write.
 
     Raises:
-        BadInput: the folder holds something else.
+        BadInput: the folder is not a study.
     """
     from unroll.analysis import plots
 
@@ -70,13 +70,13 @@ def write_study_page(folder: Path, out: Path) -> Path:
 
 
 def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
-    """Every figure that a study has something to show in, by name."""
+    """The figures of a study that are not empty, by name."""
     from unroll.analysis import study_plots, truncation_plots
 
     drawn: dict[str, str] = {}
     if any(study.complete(arch) for arch in study.archs):
         drawn["history"] = study_plots.history(study, palette)
-    if study.told["importances"]:
+    if study.summary["importances"]:
         drawn["importances"] = study_plots.importances(study)
     cells = truncation_plots.cells_of(study)
     if any(map(any, cells)):
@@ -91,22 +91,22 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
     return drawn
 
 
-def _effort(told: dict[str, Any]) -> str:
-    """What the study has spent, and how."""
-    ends = {"COMPLETE": "complete", "PRUNED": f"ended early {PRUNERS[told['pruner']]}", "FAIL": "failed",
-            "TOO_COSTLY": "not trained, since they would cost more than they may"}  # fmt: skip
-    counts = [f"{count} {ends[state]}" for state, count in told["states"].items() if count]
-    archs = told["space"].get("arch", {}).get("choices", [])
-    matched = (f" Hidden sizes are those with which all come to as many {told['match']} as {archs[0]}."
-               if told["match"] and len(archs) > 1 else "")  # fmt: skip
-    validations = f"{told['validations']} validation{'s' * (told['validations'] > 1)}"
-    return (f"{sum(told['states'].values())} trials of at most {told['tokens']:,} tokens and {validations} each, "
-            f"{SAMPLERS[told['sampler']]}: {', '.join(counts)}."
+def _effort(summary: dict[str, Any]) -> str:
+    """A sentence on trials, budget and sampler."""
+    ends = {"COMPLETE": "complete", "PRUNED": f"ended early {PRUNERS[summary['pruner']]}", "FAIL": "failed",
+            "TOO_COSTLY": "not trained, because they exceed a cost limit"}  # fmt: skip
+    counts = [f"{count} {ends[state]}" for state, count in summary["states"].items() if count]
+    archs = summary["space"].get("arch", {}).get("choices", [])
+    matched = (f" Hidden sizes are chosen so that every architecture has as many {summary['match']} as {archs[0]}."
+               if summary["match"] and len(archs) > 1 else "")  # fmt: skip
+    validations = f"{summary['validations']} validation{'s' * (summary['validations'] > 1)}"
+    return (f"{sum(summary['states'].values())} trials of at most {summary['tokens']:,} tokens and {validations} each, "
+            f"{SAMPLERS[summary['sampler']]}: {', '.join(counts)}."
             f"{matched}")  # fmt: skip
 
 
 def _spent(study: Study) -> list[dict[str, Any]]:
-    """What each architecture was given: trials, how many were complete, and the tokens that all of them read."""
+    """Trials, complete trials and tokens of each architecture."""
     rows = []
     for arch in study.archs:
         trials = [trial for trial in study.trials if trial.arch == arch]
@@ -117,12 +117,12 @@ def _spent(study: Study) -> list[dict[str, Any]]:
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:
-    """What was searched, key by key, with the values of the best trial of each architecture; last, how good it was."""
-    best = study.told["best"]
+    """The search space, key by key, with the best values of each architecture; the last row is the result."""
+    best = study.summary["best"]
     rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key, ""))
                                                               for trial in best.values()]}
-            for key, part in study.told["space"].items() if key != "arch"]  # fmt: skip
-    if study.told["match"]:
+            for key, part in study.summary["space"].items() if key != "arch"]  # fmt: skip
+    if study.summary["match"]:
         sizes = {trial.number: trial.hidden_size for trial in study.trials}
         rows.append({"key": "hidden size, matched", "best": [_plain(sizes[trial["trial"]]) for trial in best.values()]})
     rows.append({"key": "parameters", "best": [f"{trial['parameters']:,}" for trial in best.values()]})
@@ -133,60 +133,56 @@ def _rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _searched(part: dict[str, Any]) -> str:
-    """A key's choices or range, in words."""
+    """Choices or range of a key, in words."""
     if "choices" in part:
         words = ", ".join(_plain(choice) for choice in part["choices"])
     else:
         words = f"{part['low']:g} to {part['high']:g}"
-        words += ", by its logarithm" if part.get("log") else f" by {part['step']:g}" if part.get("step") else ""
+        words += ", log scale" if part.get("log") else f" in steps of {part['step']:g}" if part.get("step") else ""
     conditions = [f"{key}={_plain(wanted)}" for key, wanted in part.get("when", {}).items()]
     return f"{words} (where {' and '.join(conditions)})" if conditions else words
 
 
 def _plain(value: Any) -> str:
-    """A value as it is written in a table."""
+    """A value as printed in a table."""
     if isinstance(value, list):
         return " or ".join(map(_plain, value))
     return "null" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _caveats(study: Study) -> list[str]:
-    """Why what is seen of k may not be laid to k alone: other keys differ, too, and not all trials are seen."""
-    others = [key for key in study.told["space"] if key not in ("arch", "seed", TRUNCATION)]
-    told = [f"Trials differ in {' and in '.join(others)}, too, as the sampler chose"] if others else []
-    if study.told["states"].get("PRUNED"):
-        told.append("Trials that were ended early are left out, and their k may be the reason that they were")
-    return told if distances(study) else []
+    """Reasons why differences between values of k may have other causes."""
+    others = [key for key in study.summary["space"] if key not in ("arch", "seed", TRUNCATION)]
+    found = [f"Trials also differ in {' and in '.join(others)}, as chosen by the sampler"] if others else []
+    if study.summary["states"].get("PRUNED"):
+        found.append("Trials that were ended early are omitted, possibly because of their k")
+    return found if distances(study) else []
 
 
 def _found(study: Study) -> str:
-    """In what the best of the architectures differ, which all that is compared of them is at."""
-    best = {arch: trial["values"] for arch, trial in study.told["best"].items()}
-    keys = [key for key in study.told["space"] if key != "arch"
+    """A sentence on the settings in which the best trials of the architectures differ."""
+    best = {arch: trial["values"] for arch, trial in study.summary["best"].items()}
+    keys = [key for key in study.summary["space"] if key != "arch"
             and len({_plain(values.get(key, "")) for values in best.values()}) > 1]  # fmt: skip
-    told = [f"{key} ({', '.join(f'{arch} {_plain(values[key])}' for arch, values in best.items() if key in values)})"
+    parts = [f"{key} ({', '.join(f'{arch} {_plain(values[key])}' for arch, values in best.items() if key in values)})"
             for key in keys]  # fmt: skip
-    return (
-        f"Each architecture has the settings that the study found best for it; they differ in {'; '.join(told)}."
-        if told
-        else ""
-    )
+    return f"Each architecture has the best settings found for it; they differ in {'; '.join(parts)}." if parts else ""
 
 
 def _ends(study: Study) -> list[str]:
-    """A sentence for each architecture whose best is at an end of what was searched: beyond it may be a better one."""
-    told = []
-    for arch, trial in study.told["best"].items():
-        keys = [f"{key} ({_plain(trial['values'][key])})" for key, part in study.told["space"].items()
+    """A sentence for each architecture whose best trial is at the edge of the search space."""
+    found = []
+    for arch, trial in study.summary["best"].items():
+        keys = [f"{key} ({_plain(trial['values'][key])})" for key, part in study.summary["space"].items()
                 if key in trial["values"] and _is_end(trial["values"][key], part)]  # fmt: skip
         if keys:
-            told.append(f"The best {arch} is at an end of what was searched in {' and in '.join(keys)}; beyond it may "
-                        "be a better one.")  # fmt: skip
-    return told
+            found.append(f"The best {arch} is at the edge of the search space in {' and in '.join(keys)}; a wider "
+                         "range may contain a better one.")  # fmt: skip
+    return found
 
 
 def _is_end(value: Any, part: dict[str, Any]) -> bool:
-    """Whether a number is the least or the greatest that was searched, or close to it; 0 and all steps are no end."""
+    """Whether a number is at or near an end of its range; 0 and None (all steps) are not counted as ends."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not value:
         return False
     if "choices" in part:

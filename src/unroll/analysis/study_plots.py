@@ -1,4 +1,4 @@
-"""Figures of a study: what was tried, the results, and their cost."""
+"""Plots of a study: its trials, their results and their cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = 3  # of a legend
 
 
 def history(study: Study, palette: Palette) -> str:
-    """Every trial that has a figure: complete ones filled, pruned ones hollow, the best so far a line."""
+    """All trials with a figure: complete ones filled, pruned ones hollow, the best so far as a line."""
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
         for state, face in (("COMPLETE", palette[arch]), ("PRUNED", "none")):
@@ -29,7 +29,7 @@ def history(study: Study, palette: Palette) -> str:
             axes.plot([t.number for t in trials], [t.value for t in trials], "o", markersize=4.5, alpha=0.8,
                       color=palette[arch], markerfacecolor=face, gid=f"{state.lower()}-{arch}")  # fmt: skip
         axes.plot(*_best_so_far(study, arch), drawstyle="steps-post", color=palette[arch], linewidth=1.4, label=arch)
-    if study.told["states"]["PRUNED"]:
+    if study.summary["states"]["PRUNED"]:
         axes.plot([], [], "o", markersize=4.5, color=SOFT, markerfacecolor="none", label="pruned")
     _scale(axes, study)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -39,7 +39,7 @@ def history(study: Study, palette: Palette) -> str:
 
 
 def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
-    """The best complete trial of an architecture up to each, and on to the last trial of all."""
+    """Best complete trial of an architecture so far, extended to the last trial of the study."""
     done = [(trial.number, trial.value) for trial in study.complete(arch) if trial.value is not None]
     best = [study.best([value for _, value in done[: place + 1]]) for place in range(len(done))]
     numbers = [number for number, _ in done]
@@ -47,8 +47,8 @@ def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
 
 
 def importances(study: Study) -> str:
-    """How much of the quality each key decides, as bars."""
-    shares = sorted(study.told["importances"].items(), key=lambda item: item[1])
+    """Importance of each key, as bars."""
+    shares = sorted(study.summary["importances"].items(), key=lambda item: item[1])
     names = [key.removesuffix(".name").rpartition(".")[2] for key, _ in shares]
     names = [key if names.count(name) > 1 else name for name, (key, _) in zip(names, shares, strict=True)]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
@@ -79,10 +79,7 @@ COSTS: dict[str, tuple[str, str, Callable[[Trial], float | None]]] = {
 
 
 def front(study: Study, palette: Palette, cost: str) -> str:
-    """Quality against a cost: every complete trial a point, and a line under which no trial is.
-
-    The line steps: from each cost of the front on, what it reaches can be had.
-    """
+    """Quality against a cost: the complete trials, and the Pareto front as a step line."""
     name, label, of = COSTS[cost]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
@@ -103,9 +100,9 @@ def front(study: Study, palette: Palette, cost: str) -> str:
 
 
 def expected(study: Study, palette: Palette) -> str:
-    """The best that so many trials are expected to bring, so that more trials are no advantage.
+    """Expected best of n trials, which makes architectures with different numbers of trials comparable.
 
-    Between the line and the edge of the shade is what it may be, since trials that were ended early are not known.
+    The shading covers what is unknown because trials were ended early.
     """
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
@@ -126,7 +123,7 @@ def _scale(axes: Axes, study: Study) -> None:
 
 
 def _expected(study: Study, values: Sequence[float]) -> list[float]:
-    """Expected best of 1, 2, … trials, on the scale of the metric where every figure has a place there."""
+    """Expected best of 1, 2, … trials, on the metric's scale if all figures are finite there."""
     places = [study.scale.onto(value) for value in values]
     if not all(map(math.isfinite, places)):
         return expected_best(values, study.lower)

@@ -1,4 +1,4 @@
-"""What ``dvc metrics show`` lists: one small file, which is a row there, per experiment and architecture."""
+"""Files for ``dvc metrics show``: one per experiment and architecture, each a row."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def write_summary(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write ``<experiment>/<architecture>.json`` for every row of a comparison.
 
     Args:
-        rows: of the comparison.
+        rows: rows of the comparison.
         folder: where the files go.
 
-    Names come from files of others. One that cannot be that of a file is replaced by the number of its row.
+    Names come from files that may have another origin. A name that is not a valid file name is replaced by its row
+    number.
     """
     for number, row in enumerate(rows):
         experiment, arch = (f"{number}" if fault(row[key]) else row[key] for key in ("experiment", "arch"))

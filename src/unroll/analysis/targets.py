@@ -1,4 +1,4 @@
-"""Targets: figures to be met, each by the architecture that is best on validation, judged on test."""
+"""Targets: bounds on test figures, each for the architecture that is best on validation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Groups = Mapping[str, Runs]  # runs of each architecture
 
 @dataclass(frozen=True)
 class Target:
-    """A figure to be met.
+    """A bound on a figure.
 
     Args:
-        experiment, metric: whose figure.
-        lower: whether the bound is one from above.
-        bound: of the figure; with a rival, a multiple of the rival's figure.
-        rival: the architecture that the bound is relative to, which does not compete; None for none.
-        archs: those that compete; None for all.
+        experiment, metric: the figure.
+        lower: whether the bound is an upper bound.
+        bound: the bound, or with a rival, a multiple of the rival's figure.
+        rival: the architecture that the bound refers to, which does not compete; None for an absolute bound.
+        archs: the architectures that compete; None for all.
         source: where the bound comes from.
     """
 
@@ -41,20 +41,20 @@ class Target:
 
 
 def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, Any]]:
-    """Whether experiments meet the figures that they are measured by.
+    """Check whether experiments meet their targets.
 
-    The architecture is chosen by its mean on validation, and its mean on test is held against the bound. One that
-    diverged on validation is not chosen. Of several that are equally good on validation, the worst on test counts. A
-    figure that is not a number meets no bound.
+    The architecture with the best mean on validation is chosen, and its mean on test is compared to the bound. An
+    architecture that diverged on validation is not chosen. Of several that tie on validation, the worst on test
+    counts. NaN meets no bound.
 
     Args:
-        path: YAML list of ``experiment``, ``metric``, ``at_most`` or ``at_least`` and ``source``; with ``times``, the
-            bound is a multiple of the figure of that architecture, which does not compete then; with ``archs``, only
-            those compete.
+        path: YAML list of mappings with ``experiment``, ``metric``, ``source``, and ``at_most`` or ``at_least``. With
+            ``times: ARCH``, the bound is a multiple of the figure of ARCH, which does not compete. With ``archs``, only
+            these compete.
         results: runs by experiment and architecture.
 
     Raises:
-        BadInput: the file is not such a list, or there are no such figures.
+        BadInput: the file is not such a list, or names figures that do not exist.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -64,8 +64,8 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, A
         return [_check(target, results[target.experiment]) for target in map(_target, content)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadInput(
-            f"{path}: a target needs experiment, metric, source and at_most or at_least, of figures that there are; "
-            f"this is missing or wrong: {error}."
+            f"{path}: a target needs experiment, metric, source, and at_most or at_least, and its figures must exist; "
+            f"missing or wrong: {error}."
         ) from None
 
 
@@ -84,9 +84,9 @@ def _check(target: Target, groups: Groups) -> dict[str, Any]:
     figure = _mean(groups[chosen], "test", target.metric) if chosen else math.nan
     bound = target.bound * (_mean(groups[target.rival], "test", target.metric) if target.rival else 1)
     if chosen and math.isnan(figure):
-        notes.append(f"{chosen} has no {target.metric} on test: a run of it diverged, or nothing was scored")
+        notes.append(f"{chosen} has no {target.metric} on test: one of its runs diverged, or nothing was scored")
     if math.isnan(bound):
-        notes.append(f"the bound is not known, since {target.rival} has no {target.metric} on test")
+        notes.append(f"the bound is unknown, since {target.rival} has no {target.metric} on test")
     met = figure <= bound if target.lower else figure >= bound  # NaN meets none
     return {
         "experiment": target.experiment, "metric": target.metric, "arch": chosen, "figure": _or_none(figure),
@@ -97,12 +97,12 @@ def _check(target: Target, groups: Groups) -> dict[str, Any]:
 
 
 def _seeds(runs: Runs) -> int:
-    """How many measurements there are: of what has no randomness, repeats are one."""
+    """Number of measurements; 1 for a deterministic network."""
     return 1 if runs[0].get("deterministic") else len(runs)
 
 
 def _chosen(target: Target, groups: Groups) -> tuple[str | None, list[str]]:
-    """The best on validation, of equals the worst on test, and what is to be said of the choice."""
+    """The best on validation, of several that tie the worst on test, and notes on the choice."""
     means = {arch: _mean(runs, "validation", target.metric) for arch, runs in groups.items()}
     known = {arch: mean for arch, mean in means.items() if not math.isnan(mean)}
     lost = [arch for arch in means if arch not in known]
@@ -112,7 +112,7 @@ def _chosen(target: Target, groups: Groups) -> tuple[str | None, list[str]]:
     best = (min if target.lower else max)(known.values())
     equals = [arch for arch in known if known[arch] == best]
     if len(equals) > 1:
-        notes.append(f"{' and '.join(equals)} are equally good on validation, and the worst of them on test counts")
+        notes.append(f"{' and '.join(equals)} tie on validation; the worst of them on test counts")
     return max(equals, key=lambda arch: _badness(target, groups[arch])), notes
 
 
@@ -122,10 +122,10 @@ def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
 
 
 def _mean(runs: Runs, part: str, name: str) -> float:
-    """Mean over seeds on the scale of the metric, as a comparison has it; NaN where a run has no figure."""
+    """Mean over seeds on the metric's scale, as in a comparison; NaN if a run has no figure."""
     metric, values = measured(runs[0], name), [run[part][name] for run in runs]
     places = [metric.onto(value) for value in values]
-    if len(set(values)) == 1 or not all(map(math.isfinite, places)):  # one value must not be rounded away from a bound
+    if len(set(values)) == 1 or not all(map(math.isfinite, places)):  # a single value is not rounded
         return fmean(values)
     return metric.back(fmean(places))
 

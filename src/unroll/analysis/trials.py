@@ -1,4 +1,4 @@
-"""What ``unroll tune`` wrote of a study, read again: its trials, and what is known of all of them."""
+"""Trials and summary of a study, read from the folder that ``unroll tune`` wrote."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Trial:
     """One trial.
 
     Args:
-        number: its place in the study, from 0.
+        number: its number in the study, from 0.
         state: ``COMPLETE``, ``PRUNED``, ``TOO_COSTLY`` or ``FAIL``.
         arch: its architecture.
-        values: of the keys that were searched in it.
-        tokens: that it has read.
-        value: best validation figure, of a pruned trial the last one; None where there was none.
-        parameters: of its network; None where it was not built.
-        hidden_size: of its network, as it was trained; None where it has none, or was not built.
-        tokens_per_second: in training, as the trial saw it; None where it did not come so far.
-        accuracies: at the probed tokens of each group, on validation.
-        fronts: costs, ``parameters`` and ``time``, at which no other trial is better and as cheap.
+        values: values of the keys that were searched in it.
+        tokens: tokens read in training.
+        value: best validation figure, or the last one of a pruned trial; None if it has none.
+        parameters: number of parameters; None if the network was not built.
+        hidden_size: hidden size as trained; None if the network has none or was not built.
+        tokens_per_second: speed in training; None if it was not measured.
+        accuracies: validation accuracy at the probed tokens of each group.
+        fronts: the costs, ``parameters`` and ``time``, for which the trial is on the Pareto front.
     """
 
     number: int
@@ -56,26 +56,26 @@ class Study:
     """A study.
 
     Args:
-        told: what is told of it as a whole, ``study.json``.
-        trials: all of them, by number.
-        probe: what groups the tokens whose accuracy is measured apart; None for none.
-        scale: of the figure by which trials are judged.
+        summary: content of ``study.json``.
+        trials: all trials, ordered by number.
+        probe: the probe that groups tokens for separate accuracies; None if there is no probe.
+        scale: metric by which trials are judged.
     """
 
-    told: dict[str, Any]
+    summary: dict[str, Any]
     trials: list[Trial]
     probe: str | None
     scale: Metric
 
     @property
     def metric(self) -> str:
-        """Figure by which trials are judged."""
-        return str(self.told["metric"])
+        """Name of the metric by which trials are judged."""
+        return str(self.summary["metric"])
 
     @property
     def lower(self) -> bool:
-        """Whether a lower one is better."""
-        return bool(self.told["mode"] == "min")
+        """Whether lower is better."""
+        return bool(self.summary["mode"] == "min")
 
     @property
     def archs(self) -> list[str]:
@@ -83,22 +83,22 @@ class Study:
         return list(dict.fromkeys([*self.choices("arch"), *(trial.arch for trial in self.trials)]))
 
     def choices(self, key: str) -> list[Any]:
-        """Choices of a key, numbers by size and None, which is all steps, last; nothing where it is not chosen so."""
-        choices = self.told["space"].get(key, {}).get("choices", [])
+        """Choices of a categorical key, numbers in order and None (all steps) last; empty for other keys."""
+        choices = self.summary["space"].get(key, {}).get("choices", [])
         if not all(isinstance(choice, int | float | None) for choice in choices):
             return list(choices)
         return sorted(choices, key=lambda choice: math.inf if choice is None else choice)
 
     def complete(self, arch: str) -> list[Trial]:
-        """Trials of an architecture that spent their budget."""
+        """Complete trials of an architecture."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
     def judged(self, arch: str) -> list[tuple[float, float]]:
-        """Figures of an architecture's trials, of those too that were ended early or failed: at best, and at worst.
+        """Best-case and worst-case figures of an architecture's trials, including failed and pruned ones.
 
-        What these would have come to is not known. At best each counts as the worst trial that was complete, or with
-        its last validation if that is better: without them, who survives would pass for what trials are. At worst it
-        counts with its last validation, after which it might have learned on, and without one as the worst of all.
+        The final figures of failed and pruned trials are unknown, but omitting them would overstate the typical trial.
+        In the best case, each counts as the worst complete trial, or its last validation if that is better. In the
+        worst case, it counts as its last validation, or without one as the worst of all.
         """
         mine = [trial for trial in self.trials if trial.arch == arch]
         complete = [trial.value for trial in self.complete(arch) if trial.value is not None]
@@ -126,25 +126,26 @@ def load_study(folder: Path) -> Study:
         folder: with ``study.json``, ``trials.csv`` and ``best-<arch>.yaml``.
 
     Raises:
-        BadInput: a file is missing, or is something else.
+        BadInput: a file is missing or invalid.
     """
     try:
-        told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        archs = list(told["best"])
+        summary = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        archs = list(summary["best"])
         best = yaml.safe_load((folder / f"best-{archs[0]}.yaml").read_text(encoding="utf-8"))
         with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
-            trials = [_trial(row, told["space"], archs) for row in csv.DictReader(file)]
-        scale = metric_of(best["task"]["name"], told["metric"])
-        return Study(told, sorted(trials, key=lambda trial: trial.number), best["data"]["reader"].get("probe"), scale)
+            trials = [_trial(row, summary["space"], archs) for row in csv.DictReader(file)]
+        scale = metric_of(best["task"]["name"], summary["metric"])
+        trials.sort(key=lambda trial: trial.number)
+        return Study(summary, trials, best["data"]["reader"].get("probe"), scale)
     except FileNotFoundError as error:
-        raise BadInput(f"{error.filename} does not exist; run unroll tune again, which writes it.") from None
+        raise BadInput(f"{error.filename} does not exist; run unroll tune again to write it.") from None
     except (OSError, yaml.YAMLError, csv.Error, *MISREAD) as error:
-        raise BadInput(f"{folder} does not hold what unroll tune writes ({type(error).__name__}: {error}); remove it, "
-                       "and run unroll tune again.") from None  # fmt: skip
+        raise BadInput(f"{folder} was not written by unroll tune, or is damaged ({type(error).__name__}: {error}); "
+                       "remove it, and run unroll tune again.") from None  # fmt: skip
 
 
 def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[str]) -> Trial:
-    """A row of ``trials.csv``; where the space has no architectures, all trials have the one that has a best."""
+    """A trial from a row of ``trials.csv``. If the space has no architectures, all trials have the single best one."""
     values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(key, row, space)}
     prefix = "val/accuracy/"
     return Trial(
@@ -160,7 +161,7 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
 
 
 def _is_searched(key: str, row: dict[str, str], space: dict[str, dict[str, Any]]) -> bool:
-    """Whether a key was searched in a trial: what is empty was not, unless null is a choice and its conditions hold."""
+    """Whether a key was searched in a trial. An empty cell means no, unless null is a choice whose conditions hold."""
     text, part = row.get(key), space[key]
     if text or text is None or None not in part.get("choices", []):
         return bool(text)
@@ -178,5 +179,5 @@ def _value(text: str, part: dict[str, Any]) -> Any:
 
 
 def _number(text: str) -> float | None:
-    """A number that can be drawn."""
+    """A finite number, or None."""
     return float(text) if text and math.isfinite(float(text)) else None

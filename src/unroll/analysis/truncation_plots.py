@@ -1,4 +1,4 @@
-"""Figures of a study over k, the steps that the gradient goes back: the best of each, and how far they reach."""
+"""Plots of a study over k, the number of steps the gradient goes back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from unroll.analysis.plots import INK, as_svg
-from unroll.analysis.reach import UNITS, Samples, distances, samples
 from unroll.analysis.study_plots import SIZE, Palette
 from unroll.analysis.trials import TRUNCATION, Study
+from unroll.analysis.truncation import UNITS, Samples, distances, samples
 from unroll.metrics import digits
 
 SHADE = "#f3efe6"
@@ -25,14 +25,14 @@ ACROSS = 5  # panels in a row
 
 
 def cells_of(study: Study) -> list[list[list[float]]]:
-    """Figures of all complete trials by architecture and k, where both were chosen."""
+    """Figures of all complete trials by architecture and k, if both were searched."""
     return [[[trial.value for trial in study.complete(arch)
               if TRUNCATION in trial.values and trial.values[TRUNCATION] == k and trial.value is not None]
              for k in study.choices(TRUNCATION)] for arch in study.choices("arch")]  # fmt: skip
 
 
 def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
-    """The best figure of every architecture with every k, and of how many complete trials it is the best."""
+    """The best figure for every architecture and k, with the number of complete trials."""
     archs, reaches = study.choices("arch"), study.choices(TRUNCATION)
     best = [[study.best(values) if values else math.nan for values in row] for row in cells]
     known = [value for row in best for value in row if not math.isnan(value)]
@@ -56,7 +56,7 @@ def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
 
 
 def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: str) -> None:
-    """A cell's figure, and below it how many trials it is of."""
+    """Write the figure of a cell and, below it, the number of trials."""
     figure = f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.{min(digits(value), 3)}f}"
     text = figure if trials else "–"
     axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=8.5)
@@ -66,7 +66,7 @@ def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: st
 
 
 def reach(study: Study, palette: Palette) -> str:
-    """Accuracy by k, a panel for each distance: every complete trial a point, means a line, shaded where k is less."""
+    """Accuracy by k, one panel per distance: trials, and means as a line; shaded where k is below the distance."""
     panels, reaches = distances(study), study.choices(TRUNCATION)
     rows, across = math.ceil(len(panels) / ACROSS), min(len(panels), ACROSS)
     figure, grid = plt.subplots(rows, across, figsize=(11, 0.4 + 2.5 * rows), sharex=True, sharey=True, squeeze=False,
@@ -97,7 +97,7 @@ def reach(study: Study, palette: Palette) -> str:
 def _points(
     axes: Axes, by_k: Samples, reaches: Sequence[Any], lane: tuple[float, float], colour: str, gid: str
 ) -> None:
-    """Runs of an architecture in a panel, side by side in its lane, so that equal ones are seen, and their means."""
+    """Draw the runs of an architecture side by side in its lane, so that equal points stay visible, and their means."""
     places = {math.inf if k is None else k: place for place, k in enumerate(reaches)}
     centre, width = 0.7 * lane[0], 0.7 * lane[1]
     for k, values in by_k.items():

@@ -1,4 +1,4 @@
-"""What other verbs have written for the report, checked as it is read."""
+"""Files that other verbs wrote for the report, validated on reading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of ``comparison.json``.
 
     Raises:
-        BadInput: there is no such file, or it was cut or changed.
+        BadInput: the file does not exist or is damaged.
     """
     rows = _list(path, "unroll compare")
     for row in rows:
@@ -33,10 +33,10 @@ def load_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def load_targets(path: Path) -> list[dict[str, Any]]:
-    """Rows of ``targets.json``; none if nothing was to be met.
+    """Rows of ``targets.json``; empty if there are no targets.
 
     Raises:
-        BadInput: the file was cut or changed.
+        BadInput: the file is damaged.
     """
     rows = _list(path, "unroll compare --targets") if path.exists() else []
     if not all(isinstance(row.get("figure", ""), int | float | None) and "result" in row for row in rows):
@@ -45,10 +45,10 @@ def load_targets(path: Path) -> list[dict[str, Any]]:
 
 
 def load_certificate(path: Path) -> dict[str, Any]:
-    """What ``certify`` wrote.
+    """Content of a certificate.
 
     Raises:
-        BadInput: there is no such file, or it was cut or changed.
+        BadInput: the file does not exist or is damaged.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
@@ -79,4 +79,4 @@ def _list(path: Path, verb: str) -> list[dict[str, Any]]:
 
 
 def _other(path: Path, verb: str) -> BadInput:
-    return BadInput(f"{path} is damaged, or of another version of unroll; run {verb} again, or make repro.")
+    return BadInput(f"{path} is damaged, or from another version of unroll; run {verb} again, or make repro.")

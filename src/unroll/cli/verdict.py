@@ -31,6 +31,6 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.analysis.telling import tell
+    from unroll.analysis.verdict_text import verdict_text
 
-    print(tell(options.a, options.b, options.metric, options.margin, options.test, options.costs))
+    print(verdict_text(options.a, options.b, options.metric, options.margin, options.test, options.costs))

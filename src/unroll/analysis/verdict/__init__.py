@@ -1,7 +1,8 @@
-"""All statistics: the difference of two samples, how large and how sure it is, and one sentence that says so.
+"""Statistics: the difference of two samples, its size and significance, and a sentence that reports it.
 
-``difference`` has intervals, tests and Holm's correction, ``effect`` sizes and numbers of seeds; ``judgement`` joins
-them, and ``wording`` puts the result in words. All of it works on the scale of a metric (:mod:`unroll.metrics`).
+``difference`` has intervals, tests and Holm's correction; ``effect`` has effect sizes and the number of seeds needed;
+``judgement`` combines them; ``wording`` writes the result as a sentence. All of them work on the scale of a metric
+(:mod:`unroll.metrics`).
 """
 
 from unroll.analysis.verdict.difference import (

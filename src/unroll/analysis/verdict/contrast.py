@@ -1,4 +1,4 @@
-"""Several means at once: a weighted sum of them, and whether it is nothing."""
+"""Contrasts: weighted sums of several means, with a test."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float]) -> Dif
         s^2 = \\frac{\\sum_i \\sum_j (y_{ij} - \\bar y_i)^2}{\\nu}, \\quad \\nu = \\sum_i (n_i - 1)
 
     Args:
-        groups: values of each group, which may be a single one where others have more.
-        weights: of each group's mean; their sum is 0.
+        groups: values of each group. A group may have a single value if others have more.
+        weights: weight of each group's mean; they sum to 0.
 
-    Groups are taken to vary alike, so that those of one value can be compared at all. Where no group has two values, or
-    none varies, there is no test.
+    Groups are assumed to have equal variances, so that groups of one value can be included. If no group has two values,
+    or none varies, there is no test.
     """
     means = [fmean(values) for values in groups]
     total = sum(weight * mean for weight, mean in zip(weights, means, strict=True))

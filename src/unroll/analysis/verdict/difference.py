@@ -1,6 +1,6 @@
-"""Intervals and tests of a difference, and what several tests at once make of their p.
+"""Intervals and tests of a difference, and the correction of p-values for multiple comparisons.
 
-All of it is computed on the scale of a metric (:mod:`unroll.metrics`): ``places`` are figures moved onto it.
+Everything is computed on the scale of a metric (:mod:`unroll.metrics`); ``places`` are figures on that scale.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Test = Literal["welch", "permutation", "paired"]
 Method = Literal["welch", "permutation", "paired", "constant", "boschloo"]
 
 CONFIDENCE = 0.95
-FEWEST: dict[Method, int] = {  # seeds of each side that a test needs: Welch's errs in 6 to 10 % at 2, against 10
+FEWEST: dict[Method, int] = {  # seeds per side that a test needs: with 2 against 10, Welch's error rate is 6 to 10 %
     "welch": 3, "permutation": 3, "paired": 8, "constant": 3, "boschloo": 3,
 }  # fmt: skip
-CLAIM = 5  # seeds of each side below which neither is called better
-RESAMPLES = 20_000  # of a permutation test, which up to 8 against 8 goes through all there are
+CLAIM = 5  # seeds per side below which neither side is called better
+RESAMPLES = 20_000  # of a permutation test; up to 8 against 8, all permutations are enumerated
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the limits of its 95 % t interval, as figures; without limits where a single value gives none."""
+    """A mean with the limits of its 95 % t interval, as figures; no limits for a single value."""
 
     mean: float
     low: float | None
@@ -36,10 +36,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of mean places with the half-width of its t interval and its two-sided p.
+    """A difference of means on the metric's scale, with the half-width of its t interval and its two-sided p-value.
 
-    Without an interval seeds are too few; with one of no width none vary. ``freedom`` is that of the t test, None
-    without one.
+    ``half_width`` is None if there are too few seeds, and 0 if none vary. ``freedom`` is the degrees of freedom of the
+    t test, None if there is no test.
     """
 
     mean: float
@@ -49,18 +49,18 @@ class Difference:
 
 
 def interval(values: Sequence[float], metric: Metric) -> Interval:
-    """Mean and 95 % t interval over seeds, formed on the scale of the metric and so within what it can be.
+    """Mean and 95 % t interval over seeds, computed on the metric's scale, and so within the metric's range.
 
     Args:
         values: figures, one per seed.
-        metric: of which they are.
+        metric: the metric of the figures.
     """
     places = [metric.onto(value) for value in values]
     mean = mean_place(places)
     if len(places) < 2 or not math.isfinite(mean):
         return Interval(values[0] if len(values) == 1 else metric.back(mean), None, None)
     squared = max(variance(places), metric.grain(mean))
-    middle = values[0] if len(set(values)) == 1 else metric.back(mean)  # which logarithms would round
+    middle = values[0] if len(set(values)) == 1 else metric.back(mean)  # logarithms would round equal values
     if squared == 0:
         return Interval(middle, middle, middle)
     half_width = _quantile(len(places) - 1) * math.sqrt(squared / len(places))
@@ -74,8 +74,8 @@ def welch(a: Sequence[float], b: Sequence[float], grains: tuple[float, float] = 
         \\nu = \\frac{s^4}{\\frac{(s_a^2 / n_a)^2}{n_a - 1} + \\frac{(s_b^2 / n_b)^2}{n_b - 1}}
 
     Args:
-        a, b: one place per seed. With too few of either (:data:`FEWEST`), or where neither varies, there is no test.
-        grains: least variance of each side: where figures are counts, that of one item.
+        a, b: one place per seed. If either has too few (:data:`FEWEST`), or neither varies, there is no test.
+        grains: minimum variance of each side; for figures that are counts, the variance of one item.
     """
     means, variances = zip(*(_moments(tuple(sample)) for sample in (a, b)), strict=True)
     difference = means[0] - means[1]
@@ -94,23 +94,23 @@ def welch(a: Sequence[float], b: Sequence[float], grains: tuple[float, float] = 
 
 @lru_cache(maxsize=1024)
 def _moments(places: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and variance, which every pair that a side is in asks for."""
+    """Mean and variance, cached because each side is part of several pairs."""
     mean = mean_place(places)
     return mean, variance(places) if len(places) > 1 and math.isfinite(mean) else math.nan
 
 
 def permutation(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Whether two sides come from one distribution: Fisher 1935.
+    """Permutation test of whether two sides have the same distribution: Fisher 1935.
 
-    p is the share of ways to divide the values among two sides whose means differ as much; two-sided as in scipy, twice
-    the smaller tail. Up to 8 values against 8 every way is tried, and beyond that as many as ``RESAMPLES``, the
-    same ones each time. The interval is Welch's.
+    The p-value is the share of permutations whose means differ at least as much; as in scipy, it is twice the smaller
+    tail. Up to 8 against 8 values, all permutations are enumerated; beyond that, ``RESAMPLES`` are drawn with a fixed
+    seed. The interval is Welch's.
 
     Args:
         a, b: one place per seed; they need not vary.
 
-    A small p says that the distributions differ, in their means or in their spread: with another spread and equal
-    means it is too small in 8 to 18 % of cases. Few values leave few ways (:func:`smallest_p`).
+    A small p-value means that the distributions differ in mean or in spread: with equal means and unequal spreads, p is
+    below 0.05 in 8 to 18 % of cases. With few values, p cannot be small (:func:`smallest_p`).
     """
     difference = welch(a, b)
     if difference.half_width is None:
@@ -122,7 +122,7 @@ def permutation(a: Sequence[float], b: Sequence[float]) -> Difference:
 
 
 def smallest_p(a: int, b: int) -> float:
-    """The smallest p that a permutation test of so many values can reach: 0.1 for 3 against 3."""
+    """The smallest p-value that a permutation test of ``a`` against ``b`` values can reach: 0.1 for 3 against 3."""
     return max(2 / math.comb(a + b, a), 2 / (RESAMPLES + 1))
 
 
@@ -130,18 +130,18 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     """Mean difference of pairs, by Student's t over the differences.
 
     Args:
-        a, b: one place per pair, in the same order. Fewer than eight pairs, or differences that do not vary, give no
-            test: with few pairs the freedom that pairing costs is more than it gains.
+        a, b: one place per pair, in the same order. There is no test for fewer than eight pairs, because pairing then
+            costs more degrees of freedom than it gains, or if the differences do not vary.
     """
     return _by_gaps([x - y for x, y in zip(a, b, strict=True)], FEWEST["paired"])
 
 
 def constant(a: Sequence[float], b: float) -> Difference:
-    """Difference of a mean and a number that no seed changes, by Student's t over one sample.
+    """Difference between a mean and a constant, by a one-sample t test.
 
     Args:
         a: one place per seed.
-        b: the place that does not vary.
+        b: the constant, as a place.
     """
     return _by_gaps([x - b for x in a], FEWEST["constant"])
 
@@ -158,31 +158,31 @@ def _by_gaps(gaps: Sequence[float], fewest: int) -> Difference:
 
 @lru_cache(maxsize=4096)
 def boschloo(solved_a: int, a: int, solved_b: int, b: int) -> float:
-    """The two-sided p that two sides solve a problem equally often: Boschloo 1970.
+    """Two-sided p-value of Boschloo's exact test that two sides solve a problem equally often: Boschloo 1970.
 
     Args:
-        solved_a, solved_b: seeds of each side that solve it.
+        solved_a, solved_b: seeds of each side that solve the problem.
         a, b: seeds of each side.
 
-    It is exact as Fisher's test is, and more powerful, since it does not fix how many are solved in all: 5 of 5 against
-    0 of 5 gives 0.002 and not 0.008.
+    Like Fisher's test it is exact, but it is more powerful, since it does not condition on the total number solved: 5
+    of 5 against 0 of 5 gives 0.002 instead of 0.008.
     """
     from scipy.stats import boschloo_exact
 
-    if (solved_a, solved_b) in ((0, 0), (a, b)):  # scipy has no p there
+    if (solved_a, solved_b) in ((0, 0), (a, b)):  # scipy returns NaN here
         return 1.0
     return min(1.0, float(boschloo_exact([[solved_a, solved_b], [a - solved_a, b - solved_b]]).pvalue))
 
 
 def equivalence(difference: Difference, margin: float) -> float | None:
-    """The p of two one-sided tests that the means differ by less than a margin: Schuirmann 1987.
+    """Test of equivalence within a margin, by two one-sided t tests: Schuirmann 1987.
 
     Args:
-        difference: by a t test.
-        margin: in places.
+        difference: result of a t test.
+        margin: margin on the metric's scale.
 
     Returns:
-        The larger of the two p; None where a test has too few values, or none that vary.
+        The larger of the two p-values; None if there are too few values, or none vary.
     """
     if not difference.half_width or difference.freedom is None:
         return None
@@ -191,7 +191,7 @@ def equivalence(difference: Difference, margin: float) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction (Holm 1979) over the tests that there are; None stays None."""
+    """Holm's correction (Holm 1979) over all tests; None, for no test, stays None."""
     given = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
@@ -202,12 +202,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def by_t(mean: float, error: float, freedom: float) -> Difference:
-    """A difference with its interval and p by Student's distribution.
+    """A difference with its interval and p-value by Student's t distribution.
 
     Args:
         mean: the difference.
         error: its standard error.
-        freedom: degrees of freedom of that.
+        freedom: its degrees of freedom.
     """
     return Difference(mean, _quantile(freedom) * error, 2 * _tail(abs(mean) / error, freedom), freedom)
 
@@ -217,7 +217,7 @@ def _gap(a: Any, b: Any, axis: int) -> Any:
 
 
 def _tail(t: float, freedom: float) -> float:
-    """Probability of more than t by Student's distribution."""
+    """Upper tail probability of t by Student's distribution."""
     from scipy.special import stdtr  # scipy.stats takes a second to import
 
     return float(stdtr(freedom, -t))

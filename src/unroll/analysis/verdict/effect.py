@@ -1,6 +1,6 @@
-"""How large a difference is, how many seeds would show it, and what a best of several is worth.
+"""Effect sizes, the number of seeds needed to show a difference, and the expected best of n trials.
 
-Differences are measured in places on the scale of a metric, as in :mod:`unroll.analysis.verdict.difference`.
+Differences are on the scale of a metric, as in :mod:`unroll.analysis.verdict.difference`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from statistics import fmean, variance
 
 from unroll.analysis.verdict.difference import CLAIM, CONFIDENCE, FEWEST, Method
 
-POWER = 0.8  # chance to show a difference that is there
-FAR = 1_000.0  # a t so large that the limits of its noncentrality are those of a spread
-MOST = 10_000  # seeds of each side; nobody would look for a difference that needs more
+POWER = 0.8  # probability of detecting a true difference
+FAR = 1_000.0  # a t above which only the uncertainty of the variance matters for the limits of its noncentrality
+MOST = 10_000  # seeds per side above which no number is reported
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Effect:
 
 
 def hedges(a: Sequence[float], b: Sequence[float]) -> Effect | None:
-    """Hedges' g, a difference of means in pooled standard deviations, without the bias of few values: Hedges 1981.
+    """Hedges' g, a difference of means in pooled standard deviations, with small-sample correction: Hedges 1981.
 
     .. math:: g = J(\\nu) \\, \\frac{\\bar a - \\bar b}{s_p}, \\quad
         s_p^2 = \\frac{(n_a - 1) s_a^2 + (n_b - 1) s_b^2}{\\nu}, \\quad \\nu = n_a + n_b - 2, \\quad
         J(\\nu) = \\frac{\\Gamma(\\nu / 2)}{\\sqrt{\\nu / 2} \\, \\Gamma((\\nu - 1) / 2)}
 
-    The interval is that of the noncentral t distribution, which takes the two variances for equal.
+    The interval is based on the noncentral t distribution, which assumes equal variances.
 
     Args:
-        a, b: one place per seed, at least two of each.
+        a, b: one place per seed, at least two per side.
 
     Returns:
-        None where neither side varies.
+        None if neither side varies.
     """
     freedom = len(a) + len(b) - 2
     pooled = ((len(a) - 1) * variance(a) + (len(b) - 1) * variance(b)) / freedom
@@ -48,17 +48,17 @@ def hedges(a: Sequence[float], b: Sequence[float]) -> Effect | None:
 
 
 def hedges_of_constant(a: Sequence[float], b: float) -> Effect | None:
-    """The same against a number that does not vary, in standard deviations of the side that does.
+    """Hedges' g against a constant, in standard deviations of the side that varies.
 
     Args:
         a: one place per seed, at least three.
-        b: the place that does not vary.
+        b: the constant, as a place.
     """
     return _effect(fmean(a) - b, variance(a), len(a) - 1, math.sqrt(1 / len(a)))
 
 
 def _effect(gap: float, squared: float, freedom: int, scale: float) -> Effect | None:
-    """An effect and its limits, from a gap, a variance with its freedom, and the standard error of a gap in them."""
+    """An effect size and its limits, from the difference, the variance and its freedom, and the scale of the error."""
     if squared == 0:
         return None
     size = gap / math.sqrt(squared)
@@ -67,7 +67,7 @@ def _effect(gap: float, squared: float, freedom: int, scale: float) -> Effect | 
 
 
 def _noncentrality(t: float, freedom: int) -> tuple[float, float]:
-    """Limits of the noncentrality of which a t was seen."""
+    """95 % limits of the noncentrality parameter for an observed t."""
     from scipy.special import nctdtrinc
     from scipy.stats import chi2
 
@@ -75,15 +75,15 @@ def _noncentrality(t: float, freedom: int) -> tuple[float, float]:
     if abs(t) <= FAR:
         low, high = (float(nctdtrinc(freedom, tail, t)) for tail in tails)
         return low, high
-    # beyond, scipy's inverse does not end; but there the spread alone is uncertain, and the means are not
+    # beyond this, scipy's inverse does not terminate; but there, only the variance is uncertain, not the means
     near, far = (t * math.sqrt(chi2.isf(tail, freedom) / freedom) for tail in tails)
     return min(near, far), max(near, far)
 
 
 def improvement(a: Sequence[float], b: Sequence[float]) -> float:
-    """Probability that a run of ``a`` has a larger value than one of ``b``; a tie counts half.
+    """Probability of improvement (Agarwal et al. 2021): that a run of ``a`` has a larger value than one of ``b``.
 
-    The statistic of Mann and Whitney 1947 as a share of all pairs; the name is that of Agarwal et al. 2021.
+    It is the statistic of Mann and Whitney 1947 as a share of all pairs. A tie counts half.
 
     Args:
         a, b: one value per seed.
@@ -92,19 +92,19 @@ def improvement(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def seeds_needed(a: Sequence[float], b: Sequence[float], method: Method, level: float) -> int | None:
-    """Seeds of each side with which a difference like the one that was found would be shown four times in five.
+    """Seeds per side needed to detect the observed difference with a power of :data:`POWER`.
 
     Args:
-        a, b: one place per seed, at least two of each; of a constant as many as of the other side.
-        method: ``paired`` and ``constant`` for t over differences; otherwise Welch's test, whose power stands in for
-            that of a permutation test.
-        level: of the test, two-sided.
+        a, b: one place per seed, at least two per side; a constant is repeated for every seed of the other side.
+        method: for ``paired`` and ``constant``, a t test of differences; otherwise Welch's test, whose power also
+            stands in for that of a permutation test.
+        level: two-sided significance level.
 
     Returns:
         None for more than ``MOST``.
 
-    Difference and variances are taken as they were found, without the bias of few values: the true ones may be others,
-    so that this number is a guess, and the guess is bad with few seeds.
+    The observed difference and variances, with small-sample correction, are taken as the true ones. With few seeds, the
+    result is a rough estimate.
     """
     power = (_power_of_pairs if method in ("paired", "constant") else _power_of_welch)(a, b, level)
     fewest = max(FEWEST[method], CLAIM)
@@ -113,12 +113,12 @@ def seeds_needed(a: Sequence[float], b: Sequence[float], method: Method, level: 
 
 
 def _power_of_welch(a: Sequence[float], b: Sequence[float], level: float) -> Callable[[int], float]:
-    """Power of Welch's test with so many seeds of each side."""
+    """Power of Welch's test as a function of the number of seeds per side."""
     first, second, gap = variance(a), variance(b), abs(fmean(a) - fmean(b))
     if first + second == 0:
         return lambda _: float(gap > 0)
     size = _unbiased(len(a) + len(b) - 2) * gap / math.sqrt((first + second) / 2)
-    share = (first + second) ** 2 / (first**2 + second**2)  # freedom of Welch's test is this times n - 1
+    share = (first + second) ** 2 / (first**2 + second**2)  # times n - 1, this is the freedom of Welch's test
     return lambda count: _power(size, count, level, share * (count - 1))
 
 
@@ -129,13 +129,13 @@ def _power(size: float, count: int, level: float, freedom: float) -> float:
     found = float(TTestIndPower().power(size, count, level, df=freedom))
     if not math.isnan(found):
         return found
-    # scipy's noncentral t fails far out, where the spread alone is uncertain, and the means are not
+    # scipy's noncentral t fails for large effects, where only the variance is uncertain, not the means
     ratio = size * math.sqrt(count / 2) / t.isf(level / 2, freedom)
     return float(chi2.cdf(freedom * ratio**2, freedom))
 
 
 def _power_of_pairs(a: Sequence[float], b: Sequence[float], level: float) -> Callable[[int], float]:
-    """Power of a paired t test with so many pairs."""
+    """Power of a paired t test as a function of the number of pairs."""
     from statsmodels.stats.power import TTestPower
 
     gaps = [x - y for x, y in zip(a, b, strict=True)]
@@ -147,22 +147,21 @@ def _power_of_pairs(a: Sequence[float], b: Sequence[float], level: float) -> Cal
 
 
 def _unbiased(freedom: int) -> float:
-    """Hedges' J: what a mean over an estimated standard deviation is to be multiplied by."""
+    """Hedges' J, the small-sample correction of a standardized mean difference."""
     return math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)) / math.sqrt(freedom / 2)
 
 
 def expected_best(values: Sequence[float], lower: bool) -> list[float]:
-    """What the best of 1, 2, … n trials is expected to be: Dodge, Gururangan, Card, Schwartz and Smith 2019.
+    """Expected best of 1, 2, … n trials: Dodge, Gururangan, Card, Schwartz and Smith 2019.
 
     .. math:: E[v^*_k] = \\sum_{i=1}^{n} v_{(i)} \\left( \\left( \\tfrac{i}{n} \\right)^k -
         \\left( \\tfrac{i - 1}{n} \\right)^k \\right), \\quad v_{(1)} \\text{ the worst}
 
     Args:
-        values: validation figures of all n trials that were made.
-        lower: whether a lower figure is the better one.
+        values: validation figures of all n trials.
+        lower: whether lower is better.
 
-    Trials are drawn with replacement from those that were made, as in the paper; so the last figure is a little worse
-    than the best trial, which is itself the best of n by luck.
+    As in the paper, trials are drawn with replacement, so the last figure is slightly worse than the best trial.
     """
     count, worst_first = len(values), sorted(values, reverse=lower)
     return [

@@ -1,4 +1,4 @@
-"""Two samples judged: everything that is known of their difference."""
+"""Judgements: everything that is reported on the difference of two samples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from unroll.metrics import Metric, mean_place
 
 
 class Places(NamedTuple):
-    """A sample on the scale of its metric: a place of each value, and the least variance that such figures have."""
+    """A sample on the scale of its metric: the place of each value, and the minimum variance of such figures."""
 
     values: tuple[float, ...]
     grain: float
@@ -49,9 +49,9 @@ class Sample:
     """Figures of one architecture.
 
     Args:
-        values: one per seed; of a constant a single one.
-        solved: how many seeds solve the problem; None where the experiment does not declare what that is.
-        is_constant: whether no seed changes the figure, which is one measurement then, however often it was taken.
+        values: one per seed; a single one for a deterministic network.
+        solved: number of seeds that solve the problem; None if the experiment does not declare what solved means.
+        is_constant: whether the network is deterministic, so that all seeds are one measurement.
     """
 
     values: Sequence[float]
@@ -60,29 +60,28 @@ class Sample:
 
     @property
     def share(self) -> float:
-        """Share of seeds that solve the problem; 0 where that is not declared."""
+        """Share of seeds that solve the problem; 0 if the experiment does not declare what solved means."""
         return (self.solved or 0) / len(self.values)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of two samples, a and b.
+    """The result of comparing two samples, a and b.
 
     Args:
-        metric: of which they are.
+        metric: the compared metric.
         a, b: mean and interval of each side.
         sides: the samples.
-        method: by which they were judged; ``boschloo`` is by counts of seeds that solve the problem.
-        difference: of a to b in places on the scale of the metric, or in the share of seeds that solve the problem,
-            with the p of this test alone.
-        p: corrected for all that was compared; None where there was no test.
-        comparisons: how many are made at once.
-        effect: in standard deviations, positive where a is better; None where neither varies, or there are too few.
-        improvement: probability that a run of a is better than one of b; None where there are too few.
-        needed: seeds of each side that would show such a difference; None for too many to say.
-        margin: by which the means may differ and still be called equivalent, as the metric's differences are reported;
-            None for none.
-        equivalence: the p that they do not differ by more; None where that was not tested.
+        method: the method of comparison; ``boschloo`` compares counts of solved seeds.
+        difference: a minus b on the metric's scale, or in the share of solved seeds, with the uncorrected p-value.
+        p: p-value corrected for multiple comparisons; None if there was no test.
+        comparisons: number of comparisons made together.
+        effect: effect size in standard deviations, positive if a is better; None if neither side varies, or there are
+            too few seeds.
+        improvement: probability that a run of a is better than one of b; None if there are too few seeds.
+        needed: seeds per side needed to show the observed difference; None if there are too many to report.
+        margin: margin of equivalence, in the units in which differences of the metric are reported; None for no test.
+        equivalence: p-value of the test of equivalence; None if it was not tested.
     """
 
     metric: Metric
@@ -101,26 +100,26 @@ class Judgement:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Seeds of each side."""
+        """Number of seeds of each side."""
         return len(self.sides[0].values), len(self.sides[1].values)
 
     @property
     def missing(self) -> tuple[int, int]:
-        """Seeds that each side lacks before either may be called better; of a constant none."""
+        """Number of seeds that each side lacks before either can be called better; 0 for a constant."""
         wanted = max(CLAIM, FEWEST[self.method])
         a, b = (0 if side.is_constant else max(0, wanted - len(side.values)) for side in self.sides)
         return a, b
 
     @property
     def is_different(self) -> bool:
-        """Whether the test finds a difference."""
+        """Whether the difference is significant."""
         return self.p is not None and self.p < LEVEL
 
     @property
     def better(self) -> int | None:
-        """Which side is better, 0 for a and 1 for b; None where that may not be said.
+        """Which side is better: 0 for a, 1 for b; None if neither can be called better.
 
-        A permutation test does not say it: what it finds may be another spread.
+        A permutation test never calls a side better, because it may have found a difference in spread.
         """
         if not self.is_different or any(self.missing) or self.method == "permutation":
             return None
@@ -137,15 +136,15 @@ def judge(
     comparisons: int = 1,
     is_mixed: bool | None = None,
 ) -> Judgement:
-    """Judge two samples.
+    """Compare two samples.
 
     Args:
-        a, b: for ``paired`` in the same order.
-        metric: of which they are.
-        test: ``welch``, ``permutation`` or ``paired``, where neither counts nor a constant ask for another.
+        a, b: the samples; for ``paired``, in the same order.
+        metric: the metric to compare.
+        test: ``welch``, ``permutation`` or ``paired``. Counts of solved seeds and deterministic networks override it.
         margin: see :class:`Judgement`.
-        comparisons: how many are made at once; the number of seeds needed is for a level that holds over all of them.
-        is_mixed: whether some runs of the whole table solve the problem and others do not; None to look at these alone.
+        comparisons: number of comparisons made together; ``needed`` is computed for the level corrected by it.
+        is_mixed: whether only some runs of the whole table solve the problem; None to consider these two samples alone.
     """
     method = _method(a, b, test, mixed([a, b]) if is_mixed is None else is_mixed)
     placed = _places(a, metric), _places(b, metric)
@@ -153,7 +152,7 @@ def judge(
     places = [side.values for side in placed]
     is_tested = method != "boschloo" and difference.half_width is not None
     full = is_tested and all(map(math.isfinite, [*places[0], *places[1]]))
-    scores = [[-place if metric.lower else place for place in side] for side in places]  # the higher, the better
+    scores = [[-place if metric.lower else place for place in side] for side in places]  # higher is better
     judged = Judgement(
         metric=metric, a=interval(a.values, metric), b=interval(b.values, metric), sides=(a, b), method=method,
         difference=difference, p=difference.p, comparisons=comparisons,
@@ -168,29 +167,29 @@ def judge(
 
 
 def margin_on(metric: Metric, margin: float) -> float:
-    """A margin in places: of a factor its logarithm."""
+    """A margin on the metric's scale; a factor becomes its logarithm."""
     return margin if metric.scale == "difference" else math.log(margin)
 
 
 def mixed(samples: Sequence[Sample]) -> bool:
-    """Whether some run solves the problem and another does not."""
+    """Whether some runs solve the problem and others do not."""
     given = [(sample.solved, len(sample.values)) for sample in samples if sample.solved is not None]
     return any(solved for solved, _ in given) and any(solved < count for solved, count in given)
 
 
 def judge_against(best: str, samples: Mapping[str, Sample], metric: Metric) -> dict[str, Judgement]:
-    """The best of several architectures against each other one.
+    """Compare the best of several architectures to each of the others.
 
-    Pairs that are not solved by every run of both sides are compared by counts where some run of the table solves the
-    problem and another does not; a side without randomness as a constant; all others by Welch's test.
+    If only some runs of the table solve the problem, pairs that are not solved by all their runs are compared by
+    counts. A deterministic side is compared as a constant. All other pairs are compared by Welch's test.
 
     Args:
-        best: the one that comes first.
-        samples: of each architecture.
-        metric: of which they are.
+        best: the best architecture.
+        samples: sample of each architecture.
+        metric: the metric to compare.
 
-    The correction is Holm's over all pairs, not just those with the best: which one is the best was read off the same
-    figures, and the luckiest of several equals would too often seem better than the unluckiest.
+    Holm's correction covers all pairs, not only those with the best. Since the best is selected by the same figures,
+    the luckiest of several equal architectures would otherwise too often appear better than the unluckiest.
     """
     pairs, is_mixed = list(combinations(samples, 2)), mixed(list(samples.values()))
     places = {arch: _places(sample, metric) for arch, sample in samples.items()}
@@ -229,15 +228,15 @@ def _by_places(a: Places, b: Places, method: Method) -> Difference:
     if method != "welch":
         return TESTS[method](a.values, b.values)
     found = welch(a.values, b.values, (a.grain, b.grain))
-    if found.mean and found.half_width == 0:  # t is infinite; that all seeds agree is not chance
+    if found.mean and found.half_width == 0:  # t is infinite, but p is bounded by the number of seeds
         return replace(found, p=smallest_p(len(a.values), len(b.values)))
     return found
 
 
 def _by_constant(a: Places, b: Places) -> Difference:
-    """Difference of two sides of which one, or both, are a single place that no seed changes.
+    """Difference of two sides of which at least one is deterministic.
 
-    A network that was trained with one seed has a single place as well, but no constant one.
+    A network trained with a single seed also has a single place, but is not constant.
     """
     if a.is_constant and b.is_constant:
         return Difference(a.values[0] - b.values[0], 0.0, None)
@@ -248,7 +247,7 @@ def _by_constant(a: Places, b: Places) -> Difference:
 
 
 def _by_counts(a: Sample, b: Sample) -> Difference:
-    """Difference in the share of seeds that solve the problem; no test where a side is one measurement."""
+    """Difference in the share of solved seeds; no test if a side has too few seeds."""
     assert a.solved is not None and b.solved is not None
     counts = len(a.values), len(b.values)
     gap = a.solved / counts[0] - b.solved / counts[1]

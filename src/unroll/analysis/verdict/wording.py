@@ -1,4 +1,4 @@
-"""What may be said of two samples, in one sentence."""
+"""The verdict on two samples as one sentence."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NOWHERE: dict[Scale, str] = {  # why a figure at the end of its range has no pla
     "ratio": "which has no logarithm (solved: in the experiment's file compares counts instead)",
     "log-odds": "which has no odds without the number of items (run unroll evaluate again, which writes it)",
 }
-HUGE = 1e9  # from where on a number is written with an exponent
+HUGE = 1e9  # from here on, numbers are written with an exponent
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a better side is called, what one value is, and what is compared: None for the name of the metric."""
+    """Words for a better side, for one value, and for the compared quantity (None for the name of the metric)."""
 
     better: str
     value: str
@@ -32,13 +32,13 @@ QUALITY, SPEED = Words("better", "seed", None), Words("faster", "measurement", "
 
 
 def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUALITY) -> str:
-    """What may be said of two sides.
+    """The verdict on two sides.
 
     Args:
         a, b: names of the sides.
-        judged: what is known of them.
-        digits: decimals of a figure; there are more where an interval would otherwise be written as 0.
-        words: how it is put.
+        judged: their comparison.
+        digits: decimals of a figure; more are used if an interval would otherwise round to 0.
+        words: vocabulary of the sentence.
     """
     names = a, b
     if obstacle := _obstacle(names, judged, words):
@@ -50,7 +50,7 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         winner, loser = names[judged.better], names[1 - judged.better]
         by = size.removeprefix("they differ") if size.startswith("they differ") else f": {size}"
         return f"{winner} is {words.better} than {loser}{by} ({p}){_yet(judged)}."
-    if judged.is_different and judged.method == "permutation":  # which finds another spread as well
+    if judged.is_different and judged.method == "permutation":  # may be a difference in spread only
         return (f"{a} and {b} do not come from one distribution, by a permutation test ({p}); their means may differ, "
                 f"or their spread alone: {size}.")  # fmt: skip
     if judged.is_different:
@@ -58,13 +58,13 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
     if judged.equivalence is not None and judged.equivalence < LEVEL:
         return f"{a} and {b} are {_within(judged)} ({_p(judged.equivalence)}): {size}."
     nor = "" if judged.equivalence is None else f", nor that they are {_within(judged)} ({_p(judged.equivalence)})"
-    is_short = any(judged.missing) and judged.method != "permutation"  # which calls neither better at any number
+    is_short = any(judged.missing) and judged.method != "permutation"  # a permutation test never calls a side better
     more = _missing(names, judged, words) if is_short else _needed(judged, words)
     return f"No evidence of a difference between {a} and {b}: {size} ({p}){nor}{more and '; '}{more}."
 
 
 def figure(span: Interval, scale: Scale, digits: int) -> str:
-    """A mean with its interval: half its width where that is the same on both sides, and otherwise its limits."""
+    """A mean with its interval: as ± half-width if it is symmetric, otherwise with its limits."""
     if not math.isfinite(span.mean):
         return "not a number"
     if span.low is None or span.high is None:
@@ -77,44 +77,44 @@ def figure(span: Interval, scale: Scale, digits: int) -> str:
 
 
 def significant(value: float, digits: int) -> int:
-    """Decimals of a figure that may be far smaller than those beside it: enough for two digits of it."""
+    """Decimals of a figure that may be much smaller than those beside it: enough for two significant digits."""
     return max(digits, 1 - math.floor(math.log10(abs(value)))) if 0 < abs(value) < 1 else digits
 
 
 def plain(value: float, digits: int) -> str:
-    """A number with so many decimals, or with an exponent where that would be a long row of digits."""
+    """A number with the given decimals, or with an exponent if it would be very long."""
     return f"{value:,.{digits}f}" if abs(value) < HUGE and digits <= DECIMALS else f"{value:.3g}"
 
 
 def reported(metric: Metric, place: float) -> float:
-    """A difference of places as it is reported: of a ratio as a factor, of a proportion as a factor of its odds."""
+    """A difference of places as reported: for a ratio as a factor, for a proportion as a factor of its odds."""
     return place if metric.scale == "difference" else exp(place)
 
 
 def decimals(digits: int, half_width: float | None) -> int:
-    """Decimals of a figure: as many as are asked for, and more where its interval would otherwise be written as 0."""
+    """Decimals of a figure: the given number, or more if its interval would otherwise round to 0."""
     return max(digits, -math.floor(math.log10(half_width))) if half_width and math.isfinite(half_width) else digits
 
 
 def p_value(p: float | None) -> str:
-    """A p as it is written in a table; nothing where there was no test."""
+    """A p-value as printed in a table; empty if there was no test."""
     if p is None:
         return ""
     text = f"{p:.3f}"
-    return "< 0.001" if p < 0.001 else f"{p:.5f}" if text == f"{LEVEL:.3f}" else text  # on which side it is must show
+    return "< 0.001" if p < 0.001 else f"{p:.5f}" if text == f"{LEVEL:.3f}" else text  # show on which side it is
 
 
 def factor(mean: float, half_width: float | None, of: str = "") -> str:
-    """A factor with its interval, from places: 3.10 times (2.20 to 4.40).
+    """A factor with its interval, such as 3.10 times (2.20 to 4.40).
 
     Args:
-        mean: its logarithm.
-        half_width: of the interval of that; None or 0 for no interval.
-        of: what is multiplied, where that does not follow: 3.10 times the odds.
+        mean: logarithm of the factor.
+        half_width: half-width of the interval of the logarithm; None or 0 for no interval.
+        of: what is multiplied, if the context does not make it clear: 3.10 times the odds.
     """
     middle, low, high = (exp(mean + end) for end in (0, -(half_width or 0), half_width or 0))
     times = f"times {of}".rstrip()
-    if math.isinf(middle) or not middle:  # beyond what a number can be
+    if math.isinf(middle) or not middle:  # overflow or underflow
         return f"10 to the power of {mean / math.log(10):,.0f} {times}"
     places = decimals(2 if middle < 10 else 1 if middle < 100 else 0, max(high - middle, middle - low))
     places = significant(middle, places)
@@ -123,12 +123,12 @@ def factor(mean: float, half_width: float | None, of: str = "") -> str:
 
 
 def share(value: float) -> str:
-    """A probability: two decimals, and as many more as keep it from being written as a certain 0 or 1."""
+    """A probability with two decimals, or more if it would otherwise round to 0 or 1."""
     return f"{value:.{max(2, *(significant(end, 2) - 1 for end in (value, 1 - value)))}f}"
 
 
 def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) -> str:
-    """How large the difference is, as a clause."""
+    """The size of the difference, as a clause."""
     if judged.method == "boschloo":
         return _counted(judged, words)
     difference, metric, compared = judged.difference, judged.metric, words.compared or judged.metric.name
@@ -150,7 +150,7 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
 
 
 def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
-    """How large the difference is, as the start of a sentence, where a name keeps its small letter."""
+    """The size of the difference, as the start of a sentence; a name is not capitalized."""
     both = " and ".join(names)
     size = _size(names, judged, digits, words, both)
     if judged.method == "boschloo":
@@ -159,7 +159,7 @@ def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
 
 
 def _counted(judged: Judgement, words: Words) -> str:
-    """How many seeds of each side solve the problem, the better side first."""
+    """The number of seeds of each side that solve the problem, the better side first."""
     first, second = judged.sides if judged.better != 1 else judged.sides[::-1]
     lost = sum(not math.isfinite(value) for side in judged.sides for value in side.values)
     diverged = f" ({lost} diverged)" if lost else ""
@@ -168,7 +168,7 @@ def _counted(judged: Judgement, words: Words) -> str:
 
 
 def _obstacle(names: Names, judged: Judgement, words: Words) -> str | None:
-    """Why two sides are not compared at all; None where they are."""
+    """Why two sides are not compared; None if they are."""
     if judged.method == "boschloo":
         fixed = [name for name, side in zip(names, judged.sides, strict=True) if side.is_constant]
         if not fixed:
@@ -182,7 +182,7 @@ def _obstacle(names: Names, judged: Judgement, words: Words) -> str | None:
 
 
 def _lost(name: str, side: Sample, metric: Metric, words: Words) -> str | None:
-    """What is wrong with figures that have no mean on their scale; None if nothing is."""
+    """Why the figures of a side have no mean on their scale; None if they have one."""
     places = [metric.onto(value) for value in side.values]
     count = f"of {len(places)} {words.value}s"
     if diverged := sum(not math.isfinite(value) for value in side.values):
@@ -201,7 +201,7 @@ def _listed(values: Sequence[float], places: Sequence[float]) -> str:
 
 
 def _untested(names: Names, judged: Judgement, words: Words) -> str:
-    """Why there is no test, as the end of a sentence."""
+    """The reason why there is no test, as the end of a sentence."""
     if all(side.is_constant for side in judged.sides):
         return "; neither has any randomness, so there is nothing to test"
     if judged.difference.half_width == 0:
@@ -210,7 +210,7 @@ def _untested(names: Names, judged: Judgement, words: Words) -> str:
 
 
 def _missing(names: Names, judged: Judgement, words: Words) -> str:
-    """How many seeds are missing, as a clause."""
+    """The number of missing seeds, as a clause."""
     fewest = FEWEST[judged.method]
     lacking = [(count, name) for count, name in zip(judged.missing, names, strict=True) if count]
     if judged.method == "paired":
@@ -240,7 +240,7 @@ def _yet(judged: Judgement) -> str:
 
 
 def _needed(judged: Judgement, words: Words) -> str:
-    """What more values would be needed, as a clause."""
+    """The number of values needed, as a clause."""
     a, b = judged.counts
     if judged.method == "boschloo":
         least = min(1.0, judged.comparisons * boschloo(a, a, 0, b))
@@ -261,7 +261,7 @@ def _needed(judged: Judgement, words: Words) -> str:
 
 
 def _corrected(judged: Judgement, p: float) -> str:
-    """A corrected p; where the interval, which is not, excludes no difference all the same, the p that fits it too."""
+    """The corrected p-value; also the uncorrected one, which the interval matches, if only that is significant."""
     alone = judged.difference.p
     if alone is None or not alone < LEVEL <= p:
         return _p(p)

@@ -1,4 +1,4 @@
-"""One side of a verdict: an architecture's figures in a file of ``evaluate``, or the validation figures of runs."""
+"""Run sets, the two sides of a verdict: figures of one architecture from ``evaluate``, or from run folders."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from unroll.tasks.registry import description_of, metric_of, task_of
 
 
 @dataclass(frozen=True)
-class Side:
-    """Runs of one architecture that differ in nothing but their seeds.
+class RunSet:
+    """Runs of one architecture that differ only in their seeds.
 
     Args:
-        name: as it was typed.
-        arch: their architecture.
-        experiment: what they are runs of.
-        basis: what they were trained on and judged on, and how.
-        solved: what the experiment declares to be a solution, as it is written; None for nothing.
-        is_constant: whether the network has no randomness, so that all seeds are one measurement.
-        items: over how many items each figure was measured; empty where that was not recorded.
-        is_file: whether ``evaluate`` wrote the figures, which are then those of the runs that it measured the speed of.
-        runs: what was written of each, for intervals over items.
-        figures: by seed.
-        validation: figures by seed of the best validation.
+        name: the set as typed on the command line.
+        arch: architecture of the runs.
+        experiment: experiment of the runs.
+        basis: what their figures depend on, besides the architecture.
+        solved: what the experiment declares as solved, in its own notation; None if nothing.
+        is_constant: whether the network is deterministic, so that all seeds are one measurement.
+        items: number of items of each figure; empty if not recorded.
+        is_file: whether the figures come from a file of ``evaluate``; only then can measured speeds belong to them.
+        runs: entries of the runs, for intervals over items.
+        figures: figures by seed.
+        validation: best validation figures by seed.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Side:
 
     @property
     def task(self) -> str:
-        """What the runs learned."""
+        """Task of the runs."""
         return self.basis.task or task_of(self.basis.metric)
 
     def metric(self, name: str) -> Metric:
@@ -68,41 +68,41 @@ class Side:
         return replace(metric_of(self.task, name), items=self.items.get(name))
 
     def sample(self, name: str, solved: Solved | None) -> Sample:
-        """Figures, one per seed in the order of the seeds.
+        """Figures as a sample, ordered by seed.
 
         Args:
-            name: of the metric.
-            solved: what counts as a solution; None where that is not asked.
+            name: name of the metric.
+            solved: what counts as solved; None if it is not needed.
         """
         return sample(self.name, [self.figures[seed] for seed in sorted(self.figures)], name, solved, self.is_constant)
 
 
-def read_side(text: str) -> Side:
-    """Read a side.
+def read_run_set(text: str) -> RunSet:
+    """Read a run set.
 
     Args:
-        text: ``FILE:ARCH`` for what ``evaluate`` wrote; otherwise a run, a folder of runs or a pattern of their names.
+        text: ``FILE:ARCH`` for a file of ``evaluate``; otherwise a run, a folder of runs, or a glob pattern.
 
     Raises:
-        BadInput: there is no such thing, or its runs are not of one kind.
+        BadInput: nothing matches, or the runs differ in more than their seeds.
     """
     file, colon, arch = text.rpartition(":")
     if Path(text).is_file():
         known = list(by_arch(load_results(Path(text))))
-        raise BadInput(f"{text} has {', '.join(known)}; name one of them, such as {text}:{known[0]}.")
+        raise BadInput(f"{text} has {', '.join(known)}; select one of them, such as {text}:{known[0]}.")
     if colon and (Path(file).is_file() or file.endswith(".json")):
         return _of_file(text, Path(file), arch)
     return _of_runs(text)
 
 
-def _of_file(text: str, file: Path, arch: str) -> Side:
+def _of_file(text: str, file: Path, arch: str) -> RunSet:
     groups = by_arch(load_results(file))
     if arch not in groups:
-        raise no_such(f"figure in {file} of", arch, groups)
+        raise no_such(f"arch in {file} named", arch, groups)
     runs = groups[arch]
-    bases(str(file), {arch: runs})  # refuses seeds that were not measured alike
+    bases(str(file), {arch: runs})  # refuses seeds that are not comparable
     first = runs[0]
-    return Side(
+    return RunSet(
         name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], figure_of(first)),
         solved=first.get("solved"), is_constant=bool(first.get("deterministic")), items=first.get("items", {}),
         is_file=True, runs=runs,
@@ -111,22 +111,23 @@ def _of_file(text: str, file: Path, arch: str) -> Side:
     )  # fmt: skip
 
 
-def _of_runs(text: str) -> Side:
+def _of_runs(text: str) -> RunSet:
     folders = list(_folders(text))
     if not folders:
-        raise BadInput(f"{text} is no run and has none; name a run, a folder of runs, a pattern in quotes such as "
+        raise BadInput(f"{text} is not a run and has no runs; name a run, a folder of runs, a quoted pattern such as "
                        "'outputs/runs/recall/lstm-*', or FILE:ARCH.")  # fmt: skip
     runs = [_read(folder) for folder in folders]
     (config, facts), archs = runs[0], sorted({config["arch"]["name"] for config, _ in runs})
     if len(archs) > 1:
-        raise BadInput(f"{text} has runs of {', '.join(archs)}; name those of one, such as '{folders[0].parent}/"
-                       f"{archs[0]}-[0-9]*'.")  # fmt: skip
+        raise BadInput(f"{text} has runs of {', '.join(archs)}; select one architecture, such as "
+                       f"'{folders[0].parent}/{archs[0]}-[0-9]*'.")  # fmt: skip
     figures: dict[int, dict[str, float]] = {}
     for folder, (other, found) in zip(folders, runs, strict=True):
         if _but_for_the_seed(other) != _but_for_the_seed(config):
-            raise BadInput(f"{folder} has other settings than {folders[0]}; runs of one side differ in seeds alone.")
+            raise BadInput(f"{folder} and {folders[0]} have different settings; the runs of one side may differ only "
+                           "in their seeds.")  # fmt: skip
         if other["seed"] in figures:
-            raise BadInput(f"{folder} is a second run of seed {other['seed']}; leave one of them out.")
+            raise BadInput(f"{folder} is a second run with seed {other['seed']}; keep only one of them.")
         figures[other["seed"]] = found["best"]
     task = config["task"]["name"]
     headline = next((name for name in description_of(task).headlines if name in facts["best"]), "loss")
@@ -136,7 +137,7 @@ def _of_runs(text: str) -> Side:
     for folder, other_basis in zip(folders[1:], every[1:], strict=True):
         refuse_unlike((str(folders[0]), str(folder)), every[0], other_basis)
     basis = basis_of([found for _, found in runs], "validation", metric)
-    return Side(
+    return RunSet(
         name=text, arch=archs[0], experiment=config["experiment"], basis=basis, solved=config.get("solved"),
         is_constant=bool(facts.get("deterministic")), items=facts.get("items", {}), is_file=False,
         runs=[{"test": best} for best in figures.values()], figures=figures, validation=figures,
@@ -144,7 +145,7 @@ def _of_runs(text: str) -> Side:
 
 
 def _folders(text: str) -> Iterator[Path]:
-    """A run, those in a folder, or those that a pattern matches."""
+    """A run, the runs in a folder, or the runs that match a pattern."""
     path = Path(text)
     if (path / "run.json").is_file():
         yield path
@@ -159,7 +160,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings and facts of a run.
 
     Raises:
-        BadInput: they are missing or torn.
+        BadInput: they are missing or damaged.
     """
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
@@ -177,7 +178,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _but_for_the_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings that decide the result, its seed aside."""
+    """Settings that affect the result, without the seed."""
     free = ("devices", "checkpoint_seconds")
     training = {key: value for key, value in config["training"].items() if key not in free}
     return {**config, "training": training, "seed": None, "tracking": None}

@@ -1,4 +1,4 @@
-"""How far a network reaches: accuracy over a distance, where the gradient reaches k steps back."""
+"""The effect of truncation: accuracy by distance and by k, the number of steps the gradient goes back."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from unroll.analysis.verdict.contrast import contrast
 from unroll.analysis.verdict.judgement import LEVEL
 
 Samples = dict[float, list[float]]  # k, infinity for all steps → accuracy of every run
-Kind = Literal["cliff", "elsewhere", "slope", "rise", "none", "untold"]
+Kind = Literal["cliff", "elsewhere", "slope", "rise", "none", "untested"]
 
-TINY = 1e-9  # difference that is none, but of rounding
-FEWEST_K = 3  # values of k: with two, every fall is a cliff
-SHARE = 0.5  # of what the greatest k has over the smallest; a cliff takes more than this in a single step of k
+TINY = 1e-9  # difference below which only rounding differs
+FEWEST_K = 3  # values of k; with two, every fall is a cliff
+SHARE = 0.5  # share of the total fall, from the largest to the smallest k, that a single step of a cliff exceeds
 HEADS: dict[Kind, str] = {"cliff": "a cliff", "elsewhere": "a cliff, but not at the distance"}
 CLAUSES: dict[Kind, str] = {
     "cliff": "accuracy drops in one step where k falls below the distance, by",
@@ -27,19 +27,19 @@ CLAUSES: dict[Kind, str] = {
     "slope": "accuracy falls as k shrinks, but no single step of k clearly makes up more than half of the fall:",
     "rise": "accuracy is higher with k below the distance, by",
     "none": "accuracy with k below the distance is not clearly lower:",
-    "untold": "too few runs to test",
+    "untested": "too few runs to test",
 }
-UNITS = {"Distance": "words"}  # probes that are distances in tokens, which k can fall short of
+UNITS = {"Distance": "words"}  # probes that are distances in tokens
 
 
 @dataclass(frozen=True)
 class Step:
-    """The steepest step of mean accuracy, of one value of k to the next.
+    """The steepest step of mean accuracy between neighbouring values of k.
 
     Args:
-        below, above: the two values.
-        excess: of it over half of what the greatest k has over the smallest.
-        p: of the excess, corrected for what was looked at: steps, distances and architectures.
+        below, above: the two values of k.
+        excess: how far the step exceeds half of the total fall.
+        p: p-value of the excess, corrected for steps, distances and architectures.
     """
 
     below: float
@@ -49,21 +49,21 @@ class Step:
 
     @property
     def is_cliff(self) -> bool:
-        """Whether it is more than any slope has."""
+        """Whether the step is clearly more than half of the total fall."""
         return self.excess.mean > 0 and _is_clear(self.excess, self.p)
 
 
 @dataclass(frozen=True)
 class Fall:
-    """What an architecture loses over a distance where k is below it.
+    """The loss of accuracy of an architecture over a distance if k is below the distance.
 
     Args:
         arch: the architecture.
-        distance: in tokens.
-        enough: mean accuracy with k not below the distance.
-        fall: that less the accuracy with k below it.
-        p: of the fall, corrected for all distances and architectures.
-        step: where it is steepest; None where too few runs tell, of the fall and of this.
+        distance: the distance in tokens.
+        enough: mean accuracy with k at or above the distance.
+        fall: ``enough`` minus the mean accuracy with k below the distance.
+        p: p-value of the fall, corrected for all distances and architectures.
+        step: the steepest step; None if there are too few runs to test.
     """
 
     arch: str
@@ -75,9 +75,9 @@ class Fall:
 
     @property
     def kind(self) -> Kind:
-        """A fall is a cliff if it is one step of k, across the distance."""
+        """Kind of the fall. A cliff is a fall in a single step of k across the distance."""
         if self.step is None:
-            return "untold"
+            return "untested"
         if not _is_clear(self.fall, self.p):
             return "none"
         if self.fall.mean < 0:
@@ -87,8 +87,8 @@ class Fall:
         return "cliff" if self.step.below < self.distance <= self.step.above else "elsewhere"
 
     @property
-    def told(self) -> str:
-        """Its size and distance, in words."""
+    def stated(self) -> str:
+        """Size, distance and p-value as text."""
         assert self.fall.half_width is not None and self.step is not None
         size = -self.fall.mean if self.kind == "rise" else self.fall.mean
         test = "on every run alike" if self.p is None else f"p {_equal(p_value(self.p))}"
@@ -98,7 +98,7 @@ class Fall:
 
 
 def distances(study: Study) -> list[int]:
-    """Distances over which accuracy was measured; none where k was not chosen, or groups are no distances."""
+    """Distances for which accuracy was measured; empty if k was not searched or the probe is not a distance."""
     if study.probe not in UNITS or len(study.choices(TRUNCATION)) < 2:
         return []
     names = {name for trial in study.trials for name in trial.accuracies if name.isdigit()}
@@ -106,7 +106,7 @@ def distances(study: Study) -> list[int]:
 
 
 def samples(study: Study, arch: str, distance: int) -> Samples:
-    """Accuracy over a distance of every complete trial of an architecture, by k."""
+    """Accuracies over a distance of the complete trials of an architecture, by k."""
     found: Samples = {}
     for trial in study.complete(arch):
         if TRUNCATION in trial.values and str(distance) in trial.accuracies:
@@ -116,19 +116,18 @@ def samples(study: Study, arch: str, distance: int) -> Samples:
 
 
 def falls(study: Study) -> list[Fall]:
-    """Every architecture over every distance.
+    """Test every architecture over every distance.
 
-    Runs with k below the distance stand against the others by Welch's test. Where accuracy falls, it may yet get less
-    with k little by little, wherever the distance is. So the steepest step is looked at, of one value of k to the next,
-    in the mean accuracies :math:`a_1 \\dots a_n` by growing k: a cliff is a step across the distance with
+    Runs with k below the distance are compared to the others by Welch's test. A fall may also be gradual, independent
+    of the distance. To tell the two apart, the steepest step between neighbouring values of k is tested, in the mean
+    accuracies :math:`a_1 \\dots a_n` by increasing k: a cliff is a step across the distance with
 
     .. math:: a_{i+1} - a_i > \\tfrac{1}{2} (a_n - a_1),
 
-    of which an even slope has none, and by more than luck. All p are Holm's, over all distances and architectures; that
-    of a step elsewhere, which nobody had asked for, is multiplied by the number of steps first.
+    which an even slope does not have. p-values are corrected by Holm's method over all distances and architectures; the
+    p-value of a step elsewhere is first multiplied by the number of steps.
 
-    Whether k falls short is all that is compared: what else differs among trials, such as learning rates that a sampler
-    has chosen, is not taken out.
+    Other differences among trials, such as learning rates chosen by a sampler, are not adjusted for.
     """
     found = [_fall(arch, distance, samples(study, arch, distance))
              for arch in study.archs for distance in distances(study)]  # fmt: skip
@@ -148,7 +147,7 @@ def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
 
 
 def _steepest(by_k: Samples, distance: int) -> Step:
-    """The steepest step; if it is not the one across the distance, its p is corrected for the choice."""
+    """The steepest step; if it is not the one across the distance, its p-value is corrected for the selection."""
     means, ks = [fmean(values) for values in by_k.values()], list(by_k)
     rises = [after - before for before, after in pairwise(means)]
     place = max(range(len(rises)), key=lambda index: rises[index])
@@ -162,25 +161,25 @@ def _steepest(by_k: Samples, distance: int) -> Step:
 
 
 def _is_clear(difference: Difference, p: float | None) -> bool:
-    """Whether a difference is more than luck: values that do not vary leave nothing to test, and no doubt."""
+    """Whether a difference is significant; without any variance, whether it is more than rounding."""
     if difference.half_width is None:
         return False
     return abs(difference.mean) > TINY if p is None else p < LEVEL
 
 
 def sentences(study: Study) -> list[str]:
-    """Whether there is a cliff where k falls short of the distance, a sentence for each architecture."""
+    """For each architecture, a sentence on whether there is a cliff at the distance."""
     found = falls(study)
     return [_sentence(arch, [fall for fall in found if fall.arch == arch], UNITS[study.probe or ""])
             for arch in study.archs if any(fall.arch == arch for fall in found)]  # fmt: skip
 
 
 def _sentence(arch: str, found: Sequence[Fall], unit: str) -> str:
-    """What was seen: cliffs first, and last what cannot be told."""
+    """The findings of an architecture: cliffs first, untested distances last."""
     of: dict[Kind, list[Fall]] = {}
     for fall in found:
         of.setdefault(fall.kind, []).append(fall)
-    if of.keys() == {"untold"}:
+    if of.keys() == {"untested"}:
         return (f"{arch}: too few runs to test for a cliff: this needs {FEWEST_K} values of k and, for each distance, "
                 f"at least {FEWEST['welch']} runs with k below it and {FEWEST['welch']} without.")  # fmt: skip
     head = next((HEADS[kind] for kind in HEADS if kind in of), "no evidence of a cliff")
@@ -188,9 +187,9 @@ def _sentence(arch: str, found: Sequence[Fall], unit: str) -> str:
 
 
 def _clause(kind: Kind, found: Sequence[Fall], unit: str) -> str:
-    if kind == "untold":
+    if kind == "untested":
         return f"{CLAUSES[kind]} {_listed(str(fall.distance) for fall in found)} {unit}"
-    return f"{CLAUSES[kind]} {_listed(fall.told for fall in found)}".replace(" (", f" {unit} (", 1)
+    return f"{CLAUSES[kind]} {_listed(fall.stated for fall in found)}".replace(" (", f" {unit} (", 1)
 
 
 def _listed(words: Iterable[str]) -> str:

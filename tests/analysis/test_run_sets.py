@@ -1,4 +1,4 @@
-"""Sides of a verdict: what may be named, what may be compared, and what is told of it."""
+"""Run sets of a verdict: what may be named, what may be compared, and what the verdict reports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from unroll.analysis.sides import read_side
-from unroll.analysis.telling import tell
+from unroll.analysis.run_sets import read_run_set
 from unroll.analysis.verdict import Judgement, Sample, expected_best, judge, sentence
+from unroll.analysis.verdict_text import verdict_text
 from unroll.cli import main
 from unroll.errors import BadInput
 from unroll.metrics import Metric
@@ -66,7 +66,7 @@ def runs(folder: str, values: list[float], arch: str, order: dict[str, Any] = OR
 
 
 def verdict(a: str, b: str, **options: Any) -> str:
-    return tell(a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None} | options))
+    return verdict_text(a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None} | options))
 
 
 PERPLEXITY = Metric("perplexity", "ratio", lower=True)
@@ -148,7 +148,7 @@ def test_runs_are_judged_on_validation_which_is_said(form: str) -> None:
     assert text.splitlines()[-1] == sentence("lstm", "gru", expected, 2)
 
 
-def test_one_run_against_another_is_told_how_many_a_test_needs() -> None:
+def test_one_run_against_another_states_how_many_a_test_needs() -> None:
     run("a", 0, 1.0)
     run("b", 0, 2.0, "gru")
     text = verdict("a", "b")
@@ -158,7 +158,7 @@ def test_one_run_against_another_is_told_how_many_a_test_needs() -> None:
     assert not any(word in text for word in ("p =", "p <", "effect", "needed  "))
 
 
-def test_two_settings_of_one_architecture_are_told_apart_by_their_names() -> None:
+def test_two_settings_of_one_architecture_are_distinguished_by_their_names() -> None:
     runs("small", LSTM, "lstm")
     runs("large", GRU, "lstm", training={"tokens": 99})
     assert "large is better than small: " in verdict("small", "large")
@@ -184,11 +184,11 @@ def test_pairs_are_those_of_equal_seeds() -> None:
 def test_a_run_on_both_sides_is_refused() -> None:
     for seed in range(3):
         run(f"runs/lstm-{seed}", seed, 1.0 + seed)
-    assert "runs/lstm-? and runs/lstm-[12] have a run in common, that of seed 1; name each" in refused(
+    assert "runs/lstm-? and runs/lstm-[12] share the run of seed 1; name it" in refused(
         "runs/lstm-?", "runs/lstm-[12]")  # fmt: skip
 
 
-def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
+def test_sides_of_unlike_sizes_are_reported_as_unequal() -> None:
     runs("a", LSTM, "lstm")
     runs("b", GRU, "gru")
     assert "sizes differ" not in verdict("a", "b")  # 1,238 and 1,237
@@ -201,7 +201,7 @@ def test_sides_of_unlike_sizes_are_told_to_be_unequal() -> None:
     )
 
 
-def test_sides_that_have_read_unlike_numbers_of_tokens_are_told_to_be_unequal() -> None:
+def test_sides_that_have_read_unlike_numbers_of_tokens_are_reported_as_unequal() -> None:
     runs("a", LSTM, "lstm", training={"tokens": 2_000_000})
     runs("b", GRU, "gru", training={"tokens": 200_000})
     title, second, *_ = verdict("a", "b").splitlines()
@@ -225,18 +225,18 @@ OTHERS = [({"data": "b7"}, "data is a1 in a and b7 in b"),
           ({"training.truncation_stride": 6}, "training.truncation_stride is 12 in a and 6 in b")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "told"), OTHERS)
-def test_runs_that_read_in_another_order_are_not_paired(changes: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("changes", "difference"), OTHERS)
+def test_runs_that_read_in_another_order_are_not_paired(changes: dict[str, Any], difference: str) -> None:
     runs("a", [1.0 + 0.1 * seed for seed in range(8)], "lstm")
     runs("b", [1.0 + 0.2 * seed for seed in range(8)], "gru", {**ORDER, **changes})
-    refusal = f"--test paired pairs runs that read the same data in the same order, but {told}; choose welch."
+    refusal = f"--test paired pairs runs that read the same data in the same order, but {difference}; choose welch."
     assert refused("a", "b", test="paired") == refusal
     assert "(welch)" in verdict("a", "b")
     judged_file("one", order=ORDER)
     judged_file("recall", order={**ORDER, **changes})
     Path("one").mkdir()
     Path("one.json").rename("one/recall.json")
-    assert told.replace(" a ", " one/recall.json:lstm ").removesuffix(" b") in refused(
+    assert difference.replace(" a ", " one/recall.json:lstm ").removesuffix(" b") in refused(
         "one/recall.json:lstm", "recall.json:gru", test="paired")  # fmt: skip
 
 
@@ -263,21 +263,21 @@ def test_speeds_are_judged_apart() -> None:
     assert "costs/recall.json was measured on other runs" in refused(*sides, costs=Path("costs"))
     del speeds["gru"]
     Path("costs/recall.json").write_text(json.dumps(speeds), encoding="utf-8")
-    assert "costs/recall.json has no speed of gru" in refused(*sides, costs=Path("costs"))
+    assert "costs/recall.json has no speed for gru" in refused(*sides, costs=Path("costs"))
     assert "none/recall.json does not exist" in refused(*sides, costs=Path("none"))
     run("a", 0, 1.0)
     run("b", 0, 1.1)
-    assert "--costs goes with FILE:ARCH" in refused("a", "b", costs=Path("costs"))
+    assert "--costs needs sides of the form FILE:ARCH" in refused("a", "b", costs=Path("costs"))
 
 
 def test_a_side_that_is_nothing_is_named_with_what_there_is() -> None:
     judged_file()
     good = "recall.json:lstm"
-    assert "no figure in recall.json of 'lsmt' (did you mean lstm?)" in refused("recall.json:lsmt", good)
-    assert "recall.json has gru, lstm; name one of them, such as recall.json:gru" in refused("recall.json", good)
+    assert "no arch in recall.json named 'lsmt' (did you mean lstm?)" in refused("recall.json:lsmt", good)
+    assert "recall.json has gru, lstm; select one of them, such as recall.json:gru" in refused("recall.json", good)
     assert "absent.json does not exist" in refused("absent.json:lstm", good)
     for absent in ("absent", "absent/*", "absent:lstm"):
-        assert refused(absent, good).startswith(f"{absent} is no run and has none; name a run,")
+        assert refused(absent, good).startswith(f"{absent} is not a run and has no runs; name a run,")
     Path("bad.json").write_text("{}", encoding="utf-8")
     assert "was not written by unroll evaluate" in refused("bad.json:lstm", good)
     assert "no metric 'perplexty' (did you mean perplexity?)" in refused(good, "recall.json:gru", metric="perplexty")
@@ -287,16 +287,16 @@ def test_runs_of_one_side_differ_in_seeds_alone() -> None:
     good = str(run("good", 0, 1.0))
     run("mixed/a", 0, 1.0)
     run("mixed/b", 1, 1.0, "gru")
-    assert "mixed has runs of gru, lstm; name those of one, such as 'mixed/gru-[0-9]*'" in refused("mixed", good)
+    assert "mixed has runs of gru, lstm; select one architecture, such as 'mixed/gru-[0-9]*'" in refused("mixed", good)
     run("twice/a", 3, 1.0)
     run("twice/b", 3, 1.0)
-    assert "twice/b is a second run of seed 3" in refused("twice", good)
+    assert "twice/b is a second run with seed 3" in refused("twice", good)
     run("other/a", 0, 1.0)
     run("other/b", 1, 1.0, training={"tokens": 10, "devices": 1})
-    assert "other/b has other settings than other/a" in refused("other", good)
+    assert "other/b and other/a have different settings" in refused("other", good)
     run("tracked/a", 0, 1.0)
     run("tracked/b", 1, 1.0, tracking={"name": "mlflow"})
-    assert read_side("tracked").figures.keys() == {0, 1}
+    assert read_run_set("tracked").figures.keys() == {0, 1}
 
 
 @pytest.mark.parametrize(("name", "content"), [("run.json", "{"), ("run.json", "[]"), ("run.json", '{"best": 3}'),
@@ -376,7 +376,7 @@ def test_runs_of_every_task_are_judged_by_its_headline(
         folder = run(f"a/run-{seed}", seed, 1.0, task={"name": task}, order={**ORDER, "task": task})
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         (folder / "run.json").write_text(json.dumps(facts | {"best": best}), encoding="utf-8")
-    side = read_side("a")
+    side = read_run_set("a")
     assert side.basis.metric == headline
     assert side.metric(headline).scale == scale
 
@@ -401,7 +401,7 @@ def test_runs_of_an_experiment_that_declares_a_solution_are_compared_by_counts_o
     assert text.splitlines()[-1] == "gru is better than rnn: solved by 5 of 5 seeds against 0 of 5 (p = 0.002)."
     table = table_of(text)
     assert table["loss of gru"].endswith("over 5 seeds, solved by 5 of 5")
-    assert table["p"] == "0.002 (Boschloo's test of counts, since some runs solve the problem and others do not)"
+    assert table["p"] == "0.002 (Boschloo's test of counts, since only some runs solve the problem)"
     assert "times" not in text
 
 
@@ -430,7 +430,7 @@ def test_an_n_gram_is_a_constant() -> None:
         (path / "run.json").write_text(json.dumps(facts | {"deterministic": True}), encoding="utf-8")
     text = verdict("a", "b")
     table = table_of(text)
-    assert table["perplexity of ngram"] == "200.0 without randomness"
-    assert table["p"] == "< 0.001 (t test of one sample, since ngram has no randomness)"
+    assert table["perplexity of ngram"] == "200.0 (deterministic)"
+    assert table["p"] == "< 0.001 (one-sample t test, since ngram is deterministic)"
     assert "lstm is better than ngram: the perplexity of ngram is 1.29 times (1.26 to 1.32)" in text
     assert not any(row.startswith("best of") for row in table)

@@ -1,4 +1,4 @@
-"""The verdict on two sides in words: a small table, and one sentence each on quality and speed."""
+"""The text of ``unroll verdict``: a small table, and one sentence each on quality and speed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from unroll.analysis.costs import load_costs
 from unroll.analysis.item_level import doubt, gap, item_difference, item_interval, limits
 from unroll.analysis.likeness import caveats, refuse_unlike, unknown
+from unroll.analysis.run_sets import RunSet, read_run_set
 from unroll.analysis.samples import declared
-from unroll.analysis.sides import Side, read_side
 from unroll.analysis.verdict import (
     CLAIM,
     FEWEST,
@@ -36,24 +36,24 @@ from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved, digits
 Rows = Iterator[tuple[str, str]]
 
 
-def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
-    """Judge two sides.
+def verdict_text(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
+    """Compare two run sets.
 
     Args:
-        a, b: see :func:`~unroll.analysis.sides.read_side`.
-        metric: by which; None for that by which the experiment is judged.
-        margin: by which the means may differ and still be called equivalent: in units of the metric where its scale is
-            ``difference``, and otherwise a factor, of odds where it is ``log-odds``; None for none.
+        a, b: see :func:`~unroll.analysis.run_sets.read_run_set`.
+        metric: metric to compare; None for the one by which the experiment is judged.
+        margin: difference of means up to which the sides count as equivalent: in units of the metric if its scale is
+            ``difference``, otherwise a factor (of the odds if it is ``log-odds``); None to skip this test.
         test: ``paired`` pairs runs of the same seed that read the same data in the same order.
-        costs: folder of measured speeds, for sides of the form ``FILE:ARCH``; None to leave speed out.
+        costs: folder of measured speeds, for sides of the form ``FILE:ARCH``; None to omit speed.
 
     Returns:
         Text for the terminal.
 
     Raises:
-        BadInput: the sides cannot be compared, or not so.
+        BadInput: the sides are not comparable, or not with these options.
     """
-    sides = read_side(a), read_side(b)
+    sides = read_run_set(a), read_run_set(b)
     name = metric or sides[0].basis.metric
     _refuse_unlike(*sides, test)
     measure = sides[0].metric(name)
@@ -78,10 +78,10 @@ def tell(a: str, b: str, metric: str | None, margin: float | None, test: Test, c
 
 
 def _check_margin(margin: float | None, metric: Metric) -> None:
-    """Refuse a margin that is not one on the scale of the metric.
+    """Check that a margin is valid on the metric's scale.
 
     Raises:
-        BadInput: it is not a number, or not in the metric's unit.
+        BadInput: it is not.
     """
     if margin is None:
         return
@@ -90,60 +90,60 @@ def _check_margin(margin: float | None, metric: Metric) -> None:
             raise BadInput(f"--margin must be a number above 0, in units of {metric.name}.")
     elif not 1 < margin < math.inf:
         of = f"the odds of {metric.name}" if metric.scale == "log-odds" else metric.name
-        raise BadInput(f"--margin={margin:g} must be a factor above 1 for {metric.name}: 1.05 calls sides "
-                       f"equivalent that differ by less than 5 % in {of}.")  # fmt: skip
+        raise BadInput(f"--margin={margin:g} must be a factor above 1 for {metric.name}: with 1.05, sides that differ "
+                       f"by less than 5 % in {of} count as equivalent.")  # fmt: skip
 
 
-def _solved(sides: tuple[Side, Side], name: str) -> Solved | None:
-    """What counts as a solution; nothing where another figure is asked for than that which decides.
+def _solved(sides: tuple[RunSet, RunSet], name: str) -> Solved | None:
+    """What counts as solved; None if the compared metric is not the deciding one.
 
     Raises:
-        BadInput: the sides declare different things.
+        BadInput: the declarations of the two sides differ.
     """
     origin = f"{sides[0].name} or {sides[1].name}"
     solved = declared(origin, (side.solved for side in sides), sides[0].task)
     return solved if solved and name in (sides[0].basis.metric, solved.metric.name) else None
 
 
-def _refuse_unlike(a: Side, b: Side, test: Test) -> None:
-    """Refuse sides that do not answer one question.
+def _refuse_unlike(a: RunSet, b: RunSet, test: Test) -> None:
+    """Refuse sides that are not comparable.
 
     Raises:
-        BadInput: they are of two experiments, splits, metrics or vocabularies, the same, or cannot be paired.
+        BadInput: they differ in experiment, split, metric or vocabulary, share runs, or cannot be paired.
     """
     if a.name == b.name:
-        raise BadInput(f"{a.name} is on both sides; name two.")
+        raise BadInput(f"{a.name} is on both sides; name two different ones.")
     if a.experiment != b.experiment:
         raise BadInput(f"{a.name} and {b.name} cannot be compared: their experiment is {a.experiment} and "
-                       f"{b.experiment}; name two sides of one.")  # fmt: skip
+                       f"{b.experiment}; name runs of the same experiment.")  # fmt: skip
     refuse_unlike((a.name, b.name), a.basis, b.basis)
     if common := [seed for seed in a.figures if a.arch == b.arch and a.figures[seed] == b.figures.get(seed)]:
-        raise BadInput(f"{a.name} and {b.name} have a run in common, that of seed {common[0]}; name each on one side.")
+        raise BadInput(f"{a.name} and {b.name} share the run of seed {common[0]}; name it on one side only.")
     if test == "paired":
         _refuse_unpaired(a, b)
 
 
-def _refuse_unpaired(a: Side, b: Side) -> None:
-    """Refuse to pair runs that have not read the same data in the same order.
+def _refuse_unpaired(a: RunSet, b: RunSet) -> None:
+    """Refuse to pair runs that did not read the same data in the same order.
 
     Raises:
-        BadInput: their seeds differ, or what else decides the order.
+        BadInput: their seeds differ, or a setting that affects the order does.
     """
     if a.figures.keys() != b.figures.keys():
         raise BadInput(f"--test paired pairs by seed, but {a.name} has seeds {_seeds(a)} and {b.name} {_seeds(b)}; "
-                       "train those that are missing, or choose welch.")  # fmt: skip
+                       "train the missing ones, or choose welch.")  # fmt: skip
     for key, value in a.basis.order.items():
         if value != b.basis.order.get(key):
             raise BadInput(f"--test paired pairs runs that read the same data in the same order, but {key} is {value} "
                            f"in {a.name} and {b.basis.order.get(key)} in {b.name}; choose welch.")  # fmt: skip
 
 
-def _seeds(side: Side) -> str:
+def _seeds(side: RunSet) -> str:
     return ", ".join(str(seed) for seed in sorted(side.figures))
 
 
-def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement, places: int) -> Rows:
-    """Rows of the table on the metric, those that there is something to say in."""
+def _quality(names: tuple[str, str], sides: tuple[RunSet, RunSet], judged: Judgement, places: int) -> Rows:
+    """Rows of the table about the metric."""
     yield from _means(names, judged, "seeds", places)
     if judged.method != "boschloo" and math.isfinite(judged.difference.mean):
         yield _gap(names, judged, places)
@@ -168,27 +168,27 @@ def _quality(names: tuple[str, str], sides: tuple[Side, Side], judged: Judgement
 
 
 def _no_margin(judged: Judgement) -> str:
-    """Why it was not tested whether two sides are equivalent."""
+    """Why equivalence was not tested."""
     if judged.method == "boschloo":
-        return "counts of seeds that solve the problem are compared, and no means"
+        return "counts of solved seeds are compared, not means"
     if any(judged.missing):
         fewest = f"{FEWEST['paired']} pairs" if judged.method == "paired" else f"{CLAIM} seeds of each"
-        return f"below {fewest} no two sides are called equivalent"
-    return "no seed varies, or a figure is not a number"
+        return f"with fewer than {fewest}, two sides are never called equivalent"
+    return "the figures do not vary, or one is not a number"
 
 
 def _test(names: tuple[str, str], judged: Judgement) -> str:
-    """The test behind a p, and why it is another one than was asked for."""
+    """The test behind a p-value, and the reason if it is not the requested one."""
     if judged.method == "constant":
         fixed = next(name for name, side in zip(names, judged.sides, strict=True) if side.is_constant)
-        return f"t test of one sample, since {fixed} has no randomness"
+        return f"one-sample t test, since {fixed} is deterministic"
     if judged.method == "boschloo":
-        return "Boschloo's test of counts, since some runs solve the problem and others do not"
+        return "Boschloo's test of counts, since only some runs solve the problem"
     return judged.method
 
 
-def _over_items(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
-    """Intervals over the items of a small test set, which those over seeds do not cover."""
+def _over_items(names: tuple[str, str], sides: tuple[RunSet, RunSet], metric: Metric, places: int) -> Rows:
+    """Rows of intervals over the items of a small test set."""
     for name, side in zip(names, sides, strict=True):
         if found := item_interval(side.runs, metric):
             yield f"over items, {name}", f"{limits(found, places)}, 95 % over {found.basis}"
@@ -201,14 +201,14 @@ def _means(names: tuple[str, str], judged: Judgement, values: str, places: int) 
     """A row for each side."""
     for name, span, side in zip(names, (judged.a, judged.b), judged.sides, strict=True):
         count = len(side.values)
-        over = "without randomness" if side.is_constant else f"over {count} {values if count > 1 else values[:-1]}"
+        over = "(deterministic)" if side.is_constant else f"over {count} {values if count > 1 else values[:-1]}"
         solved = "" if side.solved is None else f", solved by {side.solved} of {count}"
-        own = max(places, digits(span.mean)) if abs(span.mean) < 0.01 else places  # the other side may be far larger
+        own = max(places, digits(span.mean)) if abs(span.mean) < 0.01 else places  # the other side may be much larger
         yield f"{judged.metric.name} of {name}", f"{figure(span, judged.metric.scale, own)} {over}{solved}"
 
 
 def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, str]:
-    """The row of the difference: a factor where the scale of the metric is one."""
+    """The row of the difference, as a factor on a ratio scale."""
     mean, half_width = judged.difference.mean, judged.difference.half_width
     if judged.metric.scale != "difference":
         return f"{names[0]} to {names[1]}", factor(mean, half_width, "the odds" * (judged.metric.scale == "log-odds"))
@@ -216,8 +216,8 @@ def _gap(names: tuple[str, str], judged: Judgement, places: int) -> tuple[str, s
     return f"{names[0]} less {names[1]}", figure(Interval(mean, *limits), "difference", places)
 
 
-def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, places: int) -> Rows:
-    """Expected best validation of as many runs of each side, 2, 4, 8 …, so that more runs are no advantage."""
+def _best(names: tuple[str, str], sides: tuple[RunSet, RunSet], metric: Metric, places: int) -> Rows:
+    """Rows of the expected best validation of 2, 4, 8, … runs of each side, so that more runs are not an advantage."""
     data = [side.basis.data.get("validation") for side in sides]
     if all(data) and data[0] != data[1]:
         return
@@ -236,14 +236,14 @@ def _best(names: tuple[str, str], sides: tuple[Side, Side], metric: Metric, plac
         count *= 2
 
 
-def _speeds(side: Side, costs: Path) -> Sample:
-    """Measurements of a side's speed.
+def _speeds(side: RunSet, costs: Path) -> Sample:
+    """Measured speeds of a run set.
 
     Raises:
-        BadInput: there are none.
+        BadInput: no speed was measured.
     """
     if not side.is_file:  # runs may have other settings than those that were measured
-        raise BadInput(f"--costs goes with FILE:ARCH, whose speed was measured, and not with runs such as {side.name}.")
+        raise BadInput(f"--costs needs sides of the form FILE:ARCH, not runs such as {side.name}.")
     path = costs / f"{side.experiment}.json"
     if not path.exists():
         raise BadInput(f"{path} does not exist; run unroll evaluate with --costs {costs}.")
@@ -251,5 +251,5 @@ def _speeds(side: Side, costs: Path) -> Sample:
     if measured.note:
         raise BadInput(measured.note)
     if side.arch not in measured.speeds:
-        raise BadInput(f"{path} has no speed of {side.arch}; run unroll evaluate with --costs {costs}.")
+        raise BadInput(f"{path} has no speed for {side.arch}; run unroll evaluate with --costs {costs}.")
     return Sample(measured.speeds[side.arch])
