@@ -27,7 +27,7 @@ from unroll.tasks.carried import CarriedState
 
 Small = Callable[..., Config]
 Plant = Callable[[Path, dict[str, Tensor]], None]
-WHOLE = "let no sequence be cut into windows"
+WHOLE = "sequences cannot be cut into windows"
 BRIEFLY = "training.tokens=200"  # a certificate asks for numbers, not for good ones
 
 
@@ -208,7 +208,7 @@ def test_the_command_prints_a_line_per_check_and_writes_the_same_bytes_again(
     assert content["fingerprint"] == json.loads((run / "run.json").read_text(encoding="utf-8"))["fingerprint"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * len(content["checks"]) == 2 * 11
-    assert "not applicable: its settings (arch=bilstm, task=tagger) let no sequence be cut" in lines[0]
+    assert "not applicable: sequences cannot be cut into windows with its settings (arch=bilstm" in lines[0]
     assert "passed  worst deviation" in lines[1]
 
 

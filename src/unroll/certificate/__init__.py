@@ -1,4 +1,4 @@
-"""Certificates: whether what must not change a run's numbers does not."""
+"""Certificates: checks that a run's numbers do not depend on batching, padding, order, ranks or windows."""
 
 from unroll.certificate.certification import certify
 

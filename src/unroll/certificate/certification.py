@@ -1,4 +1,4 @@
-"""A certificate: a run's own network held, on its own data, to what batches, padding and windows must not change."""
+"""Certification of a run: its own network, on its own data, must give the same numbers however they are batched."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from unroll.experiment.trained import read_facts
 from unroll.outputs import to_json, write_text
 from unroll.training.threads import use_threads
 
-FOLDER = Path("outputs/adhoc/certificates")  # beside those of the course, on which its report depends
-# Sums in another order differ in their last digit, which is 1e-16 of a number in double precision, 6e-8 in single, 4e-3
-# in bf16 and 5e-4 in fp16, and steps pass it on. Of the largest number, the runs of the course differ by at most 1e-13,
-# 4e-5 and, read in bf16, 0.14: the gradient of an IRNN over 50 steps; with other cells 0.03. What these leave room for
-# is found in double precision.
+FOLDER = Path("outputs/adhoc/certificates")  # not among those of the course, on which its report depends
+# Summation in another order changes the last digit, which is 1e-16 of a number in double precision, 6e-8 in single,
+# 4e-3 in bf16 and 5e-4 in fp16, and the error grows with the steps. Relative to the largest number, the runs of the
+# course deviate by at most 1e-13, 4e-5 and, in bf16, 0.14 (gradient of an IRNN over 50 steps; 0.03 for other cells).
+# Errors small enough to pass at lower precision are found in double precision.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
 DTYPES = {"64": "float64", "32": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 
 def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Sequence[str] = ()) -> dict[str, Any]:
-    """Check a finished run and write what was found, whether it is sound or not.
+    """Check a finished run and write its certificate, whether it passes or not.
 
-    Every check is made twice: with the weights in double precision, where nothing but the order of sums may differ,
-    and in the precision that the run was trained in.
+    Every check is made twice: in double precision, where only the order of summation may make a difference, and in the
+    precision of the training.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         prepared: folder with ``fit/``, whose validation split is read.
-        out: JSON file; None for one that is named after the run.
-        tracking: settings of tracking that differ from those of the project, which are the ones used.
+        out: JSON file to write; None for a file named after the run.
+        tracking: tracking settings that override those of the project.
 
     Returns:
-        What was written: ``certified``, and of each check the worst deviation and the tolerance in each precision.
+        The certificate: ``certified``, and the worst deviation and tolerance of each check in each precision.
 
     Raises:
-        BadInput: the folder is no run, or its vocabulary is another one's.
+        BadInput: the folder is not a run, or the vocabulary of the prepared data differs.
     """
     run = Trained.load(folder)
     if run.vocabularies.digest != open_vocabularies(prepared).digest:
-        raise BadInput(f"{folder} has a vocabulary from another run than {prepared}; name the data it was trained on.")
+        raise BadInput(f"{folder} and {prepared} have different vocabularies; name the data the run was trained on.")
     use_threads(run.config.training.threads)
     sample = Sample(run.config, run.vocabulary.spec, PreparedData(run.config, prepared).split("validation"))
     facts = read_facts(folder)
@@ -69,7 +69,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
 
 
 def _checks(run: Trained, sample: Sample) -> list[dict[str, Any]]:
-    """Findings of every check that applies, in one precision after the other."""
+    """Results of every applicable check in each precision."""
     reasons = {name: not_applicable(name, run.config) for name in CHECKS}
     found: list[dict[str, Any]] = [
         {"check": name, "not_applicable": reason} for name, reason in reasons.items() if reason
@@ -89,6 +89,6 @@ def _checks(run: Trained, sample: Sample) -> list[dict[str, Any]]:
 
 
 def _dtypes(config: Config) -> list[str]:
-    """Double precision, and that of training if it is another one."""
+    """Double precision, and the precision of the training if it differs."""
     trained = "float64" if isinstance(config.arch, NgramConfig) else DTYPES[config.training.precision]
     return list(dict.fromkeys(["float64", trained]))

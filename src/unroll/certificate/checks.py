@@ -1,4 +1,4 @@
-"""What must not change a result: each check reads the same sequences in two ways, which ought to agree."""
+"""The checks: each reads the same sequences in two ways, which must agree."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from unroll.data.batch import Batch
 from unroll.data.loader import Share
 from unroll.errors import BadInput
 
-Pairs = Iterator[tuple[Reading, Reading]]  # what was found, and what it must be
-CUTS = ((2, 1), (7, 3), (16, 16))  # steps k of a window, and how many of them are new
+Pairs = Iterator[tuple[Reading, Reading]]  # actual and expected
+CUTS = ((2, 1), (7, 3), (16, 16))  # length k and stride s of windows
 
 
 def batch_size(reader: Reader, sample: Sample) -> Pairs:
-    """Rows side by side, some at a time, and each alone."""
+    """Rows in one batch, in smaller batches, and alone."""
     expected = reader.read([sample.evaluation(sample.count)])
     for size in (4, 2, 1):
-        if sample.is_text:  # the streams of fewer rows would be other ones
+        if sample.is_text:  # with fewer rows, the text would be cut into different streams
             parts = -(-sample.count // size)
             yield reader.read([sample.evaluation(sample.count, Share(part, parts)) for part in range(parts)]), expected
         else:
@@ -30,7 +30,7 @@ def batch_size(reader: Reader, sample: Sample) -> Pairs:
 
 
 def padding(reader: Reader, sample: Sample) -> Pairs:
-    """More padding, and other content in all of it."""
+    """More padding, and padding with random content."""
     batch = sample.whole()
     expected = _all(reader, batch)
     for draw in (None, torch.Generator().manual_seed(0)):
@@ -38,7 +38,7 @@ def padding(reader: Reader, sample: Sample) -> Pairs:
 
 
 def order(reader: Reader, sample: Sample) -> Pairs:
-    """Rows in the opposite order."""
+    """Rows in reverse order."""
     batch = sample.whole()
     last_first = torch.arange(len(batch.mask)).flip(0)
     found = _all(reader, rows(batch, last_first))
@@ -48,7 +48,7 @@ def order(reader: Reader, sample: Sample) -> Pairs:
 
 
 def rank_split(reader: Reader, sample: Sample) -> Pairs:
-    """Rows shared among two processes, and three, as in training: some shares are smaller, some are empty."""
+    """Rows split over two and three processes, as in training; some shares are smaller, some are empty."""
     size = min(BATCH, sample.count)
     expected = reader.step([sample.training(size, sample.window)])
     for world in (2, 3):
@@ -57,7 +57,7 @@ def rank_split(reader: Reader, sample: Sample) -> Pairs:
 
 
 def masked_alone(reader: Reader, sample: Sample) -> Pairs:
-    """Sequences whose tails are masked off, and as much of each as is left, alone."""
+    """Sequences with masked tails, and the remaining parts alone."""
     batch = sample.whole()
     whole = batch.sequence("inputs").lengths
     part = torch.arange(1, len(whole) + 1)
@@ -68,7 +68,7 @@ def masked_alone(reader: Reader, sample: Sample) -> Pairs:
 
 
 def state_carry(reader: Reader, sample: Sample) -> Pairs:
-    """Windows, some of which overlap, and one pass: losses, and the state behind the last step."""
+    """Windows, some of them overlapping, and a single pass: losses, and the state after the last step."""
     batch = sample.whole()
     expected = reader.read([[in_one_window(batch)]])
     if batch.window is None:
@@ -79,7 +79,7 @@ def state_carry(reader: Reader, sample: Sample) -> Pairs:
 
 
 def _all(reader: Reader, batch: Batch) -> Reading:
-    """What evaluation makes of a batch, and what training does."""
+    """Results of evaluation and of training on a batch."""
     return reader.read([[batch]]) | (reader.step([[batch]]) if reader.learns else {})
 
 
@@ -89,17 +89,17 @@ CHECKS: dict[str, Callable[[Reader, Sample], Pairs]] = {
 
 
 def not_applicable(name: str, config: Config) -> str | None:
-    """Why a run cannot be checked so; None if it can."""
+    """Why a check does not apply to a run; None if it does."""
     arch = config.arch
     if name == "rank_split" and isinstance(arch, NgramConfig):
-        return f"arch={arch.name} is counted in one process, without a gradient"
+        return f"arch={arch.name} is fitted in one process, without a gradient"
     if name == "state_carry" and not _reads_windows(config):
-        return f"its settings (arch={arch.name}, task={config.task.name}) let no sequence be cut into windows"
+        return f"sequences cannot be cut into windows with its settings (arch={arch.name}, task={config.task.name})"
     return None
 
 
 def _reads_windows(config: Config) -> bool:
-    """Whether the settings would let sequences be cut."""
+    """Whether sequences can be cut into windows with these settings."""
     training = {**config.training.model_dump(), "truncation_length": 2, "truncation_stride": 1}
     try:
         check_settings({**config.model_dump(), "training": training}, config.name)

@@ -1,4 +1,4 @@
-"""What a task makes of batches in one arithmetic, and how far two such readings are apart."""
+"""Readings, the results of a task on batches in one precision, and the deviation between two of them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
 from unroll.training.precision import as_precise
 
-Groups = Sequence[Sequence[Batch]]  # batches of each process, or of each reader that knows nothing of the others
+Groups = Sequence[Sequence[Batch]]  # batches of each process, or of each independent pass
 Reading = dict[str, list[Tensor]]
-ROWS = {"losses", "predictions", "state"}  # of which a reading has a tensor for each row
+ROWS = {"losses", "predictions", "state"}  # entries of a reading with one tensor per row
 HALVED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Reader:
-    """A task that reads, without dropout, in double precision or in that of its training.
+    """Runs a task on batches, without dropout, in double precision or in the precision of its training.
 
     Args:
-        task: whose weights and buffers are cast, so that one reader is used up before the next is made.
+        task: the task. Its weights and buffers are cast in place, so only the last reader made of a task can be used.
         dtype: ``float64``, ``float32``, or for mixed precision ``bfloat16`` or, on a GPU, ``float16``.
     """
 
@@ -40,11 +40,11 @@ class Reader:
 
     @torch.no_grad()
     def read(self, groups: Groups) -> Reading:
-        """What evaluation makes of each row: its losses, what is told, and the state behind its last window."""
+        """Evaluate each row: its losses, its predictions, and the state after its last window."""
         self.task.eval()
-        self.task.on_validation_epoch_start()  # what was spelled in other numbers is forgotten
+        self.task.on_validation_epoch_start()  # clears spellings cached in another precision
         losses: list[list[Tensor]] = []
-        told: list[list[Tensor]] = []
+        predicted: list[list[Tensor]] = []
         state: list[Tensor] = []
         for batches in groups:
             self.task.carried = CarriedState()
@@ -52,27 +52,27 @@ class Reader:
                 if _begins(batch):
                     begin = len(losses)
                     losses += [[] for _ in batch.mask]
-                    told += [[] for _ in batch.mask]
+                    predicted += [[] for _ in batch.mask]
                 with self.arithmetic:
                     scores = self.task.scores(self._precise(batch), evaluating=True)
                 for row, real in enumerate(scores.mask):
                     losses[begin + row].append(scores.losses[row][real])
                     if scores.told is not None:
-                        told[begin + row].append(scores.told[row][real])
+                        predicted[begin + row].append(scores.told[row][real])
                 if batch.window is not None:
                     state[begin:] = self._state(len(batch.mask))
         found = {"losses": _joined(losses)}
-        if any(told):
-            found["predictions"] = _joined(told)
+        if any(predicted):
+            found["predictions"] = _joined(predicted)
         if all(batch.window is not None for batches in groups for batch in batches):
             found["state"] = state
         return found
 
     def step(self, groups: Groups) -> Reading:
-        """The gradient of one step over the batches of all groups, as of processes that train together.
+        """The gradient of one training step over the batches of all groups, each group standing for a process.
 
-        Each one's loss is a sum divided by the nominal number of places; all of them are added up, and the nominal
-        number gives way to the real one.
+        Each loss is a sum divided by the nominal number of targets. The gradients are added up, then rescaled from the
+        nominal to the real number.
         """
         task = self.task.train()
         task.nominal = 16.0
@@ -101,29 +101,29 @@ class Reader:
         return moved
 
     def _state(self, count: int) -> list[Tensor]:
-        """State of each row, all its parts in one; nothing where none was kept."""
+        """State of each row as one vector; empty if the task keeps no state."""
         parts = [part.double().cpu().flatten(1) for state in self.task.carried.states.get(False, ()) for part in state]
         return list(torch.cat([torch.zeros(count, 0, dtype=torch.float64), *parts], dim=1))
 
 
 def _begins(batch: Batch) -> bool:
-    """Whether its rows are new ones: windows that overlap may be several that begin with the first step."""
+    """Whether a batch starts new rows. With overlapping windows, several may begin with the first step."""
     return batch.window is None or (batch.window.first and bool(batch.mask[:, 0].any()))
 
 
 def _joined(values: list[list[Tensor]]) -> list[Tensor]:
-    """What is known of each row, of all its windows in one."""
+    """Values of each row, concatenated over its windows."""
     rows = [torch.cat(parts).cpu() for parts in values]
     return [row.double() if row.is_floating_point() else row for row in rows]
 
 
 def deviation(found: Reading, expected: Reading) -> tuple[float, str]:
-    """How far two readings are apart, in what both have of it, and in which of it that is."""
+    """The largest deviation between two readings over their common entries, and the entry."""
     return max((_deviation(name, found[name], expected[name]), name) for name in found if name in expected)
 
 
 def _deviation(name: str, found: list[Tensor], expected: list[Tensor]) -> float:
-    """Largest difference as a share of the largest number, or the share of whole numbers that differ; 1 at most."""
+    """Largest difference relative to the largest number, or the share of integers that differ; at most 1."""
     one, two = torch.cat(found), torch.cat(expected)
     if one.shape != two.shape:
         return 1.0
@@ -131,7 +131,7 @@ def _deviation(name: str, found: list[Tensor], expected: list[Tensor]) -> float:
         return 0.0
     if not two.is_floating_point():
         return float((one != two).double().mean())
-    # what is small all over is no smaller than the rounding of the numbers near 1 that it is a difference of
+    # small values are differences of numbers near 1, and have the rounding errors of these
     size = two.abs().max().clamp(min=0.01 if name == "gradient" else 1.0)
     share = float((one - two).abs().max() / size)
-    return share if share <= 1.0 else 1.0  # of what is not finite too
+    return share if share <= 1.0 else 1.0  # also if it is NaN

@@ -1,4 +1,4 @@
-"""What a certificate is made on: a few sequences of the validation split, and batches of them of every kind."""
+"""The sample that a certificate is based on: a few sequences of the validation split, batched in many ways."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Column, ProbeColumn, SpellingColumn, Split
 from unroll.experiment.loading import evaluation_loader, loaders, reads_streams
 
-SEQUENCES, STREAMS = 11, 5  # neither two processes nor three can share them evenly
-STEPS = 100  # of a sequence, and about as many of a stream, so that a certificate takes seconds
-BATCH = 5  # sequences of which the last batch has one: there is none for a second process
+SEQUENCES, STREAMS = 11, 5  # not divisible by two or three processes
+STEPS = 100  # per sequence or stream, so that a certificate takes seconds
+BATCH = 5  # sequences; the last batch has a single one, which leaves none for a second process
 
 
 class Sample:
-    """Eleven sequences of all lengths, or a text as five streams, in batches as the run's own loaders make them.
+    """Eleven sequences of all lengths, or a text as five streams, batched by the run's own loaders.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
-        split: what the sequences are taken from, at most 100 steps of each, or 503 tokens of a text.
+        spec: sizes determined by the data.
+        split: source of the sequences, of which at most 100 steps each are used, or 503 tokens of a text.
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
@@ -36,18 +36,18 @@ class Sample:
         self.count = max(1, min(STREAMS, inputs.steps - 1)) if self.is_text else len(inputs.lengths)
 
     def whole(self) -> Batch:
-        """All rows in one batch, read in one piece."""
+        """All rows in one batch, without windows."""
         (batch,) = self.training(self.count, None)
         return batch
 
     @property
     def window(self) -> tuple[int, int | None] | None:
-        """Steps of the run's own windows, and how many of them are new; None if it has none."""
+        """Length and stride of the run's windows; None if it has none."""
         settings = self.config.training
         return (settings.truncation_length, settings.truncation_stride) if settings.truncation_length else None
 
     def training(self, size: int, window: tuple[int, int | None] | None, share: Share = ALL) -> list[Batch]:
-        """Batches of an epoch of training: in windows of k steps with s new ones, or whole if there is no window."""
+        """Batches of a training epoch, in windows of length k and stride s, or whole without a window."""
         return list(loaders(self._with(size, window or (None, None)), self.spec, self._splits, share)[0])
 
     def evaluation(self, size: int, share: Share = ALL) -> list[Batch]:
@@ -66,31 +66,31 @@ class Sample:
 
 
 def beginning(split: Split, tokens: int) -> Split:
-    """The first tokens of a text."""
+    """The first ``tokens`` tokens of a text."""
     steps, begins = min(tokens, split["inputs"].steps), split["inputs"].begins
     starts = np.append(begins[begins < steps], steps)
     return replace(split, fields={role: _first(column, starts) for role, column in split.fields.items()})
 
 
 def _first(column: Column, starts: np.ndarray) -> Column:
-    """The steps of a text up to the last of some places, or the values of its records until then."""
+    """A column cut to the steps up to the last of ``starts``, or to the values of the records before it."""
     if column.offsets is None:
         return replace(column, values=column.values[: len(starts) - 1])
     return _at(column, np.arange(starts[-1]), starts)
 
 
 def some(split: Split, count: int, steps: int) -> Split:
-    """Records from the shortest to the longest, of each sequence no more than its first steps."""
+    """``count`` records from the shortest to the longest, each cut to its first ``steps`` steps."""
     lengths = split["inputs"].lengths
     places = np.unique(np.linspace(0, len(lengths) - 1, count).round().astype(int))
     chosen = np.argsort(lengths, kind="stable")[places]
-    ends: dict[int, np.ndarray] = {}  # by the offsets that columns share, so that they share them again
+    ends: dict[int, np.ndarray] = {}  # by id of the old offsets, so that columns continue to share them
     fields = {role: _chosen(column, chosen, steps, ends) for role, column in split.fields.items()}
     return replace(split, fields=fields)
 
 
 def _chosen(column: Column, chosen: np.ndarray, steps: int, ends: dict[int, np.ndarray]) -> Column:
-    """Some records of a column."""
+    """Selected records of a column."""
     if column.offsets is None:
         return replace(column, values=column.values[chosen])
     lengths, starts = np.minimum(column.lengths[chosen], steps), column.offsets[chosen]
@@ -99,7 +99,7 @@ def _chosen(column: Column, chosen: np.ndarray, steps: int, ends: dict[int, np.n
 
 
 def _at(column: Column, places: np.ndarray, offsets: np.ndarray) -> Column:
-    """A column with some of its steps."""
+    """Selected steps of a column."""
     if isinstance(column, SpellingColumn):
         return _spelled(column, places, offsets)
     if isinstance(column, ProbeColumn):
@@ -108,14 +108,14 @@ def _at(column: Column, places: np.ndarray, offsets: np.ndarray) -> Column:
 
 
 def _spelled(column: SpellingColumn, places: np.ndarray, offsets: np.ndarray) -> SpellingColumn:
-    """The spelling of some words, without the forms that none of them has."""
+    """Spellings of selected words, reduced to the forms in use."""
     distinct, forms = np.unique(column.values[places], return_inverse=True)
     parts = [column.characters[column.form_offsets[form] : column.form_offsets[form + 1]] for form in distinct]
     return SpellingColumn(forms, offsets, np.cumsum([0, *map(len, parts)]), np.concatenate(parts))
 
 
 def rows(batch: Batch, chosen: Tensor) -> Batch:
-    """Some records of a batch, in the order asked for."""
+    """Selected rows of a batch, in the given order."""
 
     def taken(part: Part) -> Part:
         if isinstance(part, Spelled):
@@ -131,7 +131,7 @@ def rows(batch: Batch, chosen: Tensor) -> Batch:
 
 
 def first_steps(batch: Batch, steps: int) -> Batch:
-    """The same sequences, and no more of them than their first steps."""
+    """The batch cut to its first steps."""
 
     def taken(part: Part) -> Part:
         match part:
@@ -152,7 +152,7 @@ def first_steps(batch: Batch, steps: int) -> Batch:
 
 
 def masked(batch: Batch, lengths: Tensor) -> Batch:
-    """The same tensors of shorter sequences: what is masked off stays where it is."""
+    """The batch with shorter lengths; masked values stay in the tensors."""
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < lengths[:, None])
     fields = {role: part._replace(lengths=lengths) if isinstance(part, Padded) else part
               for role, part in batch.fields.items()}  # fmt: skip
@@ -160,7 +160,7 @@ def masked(batch: Batch, lengths: Tensor) -> Batch:
 
 
 def in_one_window(batch: Batch) -> Batch:
-    """Whole sequences as the only window of themselves, so that the state behind them is kept."""
+    """Whole sequences as a single window, so that their final state is kept."""
     if batch.window is not None:
         return batch
     lengths = batch.sequence("inputs").lengths
@@ -168,13 +168,13 @@ def in_one_window(batch: Batch) -> Batch:
 
 
 def padded(batch: Batch, more: int, spec: DataSpec, draw: torch.Generator | None) -> Batch:
-    """The same sequences with more padding.
+    """The batch with more padding.
 
     Args:
         batch: whole sequences.
-        more: steps, and characters of every word, to add.
-        spec: sizes that the data decides, by role.
-        draw: of what all the padding is to hold; None to leave what is there, and to add what the loaders add.
+        more: number of steps, and of characters per word, to add.
+        spec: sizes determined by the data, by role.
+        draw: generator of random content for all padding; None to pad as the loaders do.
     """
     lengths = batch.sequence("inputs").lengths
 
@@ -203,19 +203,19 @@ def padded(batch: Batch, more: int, spec: DataSpec, draw: torch.Generator | None
 
 
 class _Padding:
-    """What stands behind the last steps of sequences.
+    """Padding of sequences.
 
     Args:
-        lengths: of the sequences [B].
+        lengths: lengths of the sequences [B].
         more: steps to add.
-        draw: of what it holds; None to leave what is there.
+        draw: generator of random content; None for blanks.
     """
 
     def __init__(self, lengths: Tensor, more: int, draw: torch.Generator | None) -> None:
         self.lengths, self.more, self.draw = lengths, more, draw
 
     def of(self, values: Tensor, blank: int, size: int) -> Tensor:
-        """Longer sequences: [B, T, …] → [B, T + more, …]; blank, or drawn below ``size`` or from real numbers."""
+        """Pad values, [B, T, …] → [B, T + more, …], with blanks, random integers below ``size`` or random floats."""
         longer = F.pad(values, (0, 0) * (values.dim() - 2) + (0, self.more), value=blank if values.dim() == 2 else 0)
         if self.draw is None:
             return longer

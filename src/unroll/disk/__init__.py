@@ -1,4 +1,4 @@
-"""What may be deleted to free disk space: found, measured, shown, and deleted when a person agrees."""
+"""Disk space: find files that are not needed, show their sizes, and delete them after confirmation."""
 
 from unroll.disk.clean import KINDS, clean, overview
 

@@ -1,4 +1,4 @@
-"""Show what may be deleted, with sizes, ask, and delete it."""
+"""List what can be deleted, with sizes, ask for confirmation, and delete it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from unroll.disk import leftovers, stores
 from unroll.disk.leftovers import Leftover
 from unroll.errors import BadInput
 
-SHOWN = 10  # of the largest, of each kind
+SHOWN = 10  # largest leftovers listed per kind
 
 
 class Kind(NamedTuple):
     """A kind of leftovers.
 
     Args:
-        text: what they are.
-        find: them, given how many days they were not written to.
-        delete: them.
-        has_age: whether a number of days makes a difference.
+        text: description of the kind.
+        find: function that finds leftovers not modified for a number of days.
+        delete: function that deletes leftovers.
+        has_age: whether the number of days has an effect.
     """
 
     text: str
@@ -32,9 +32,9 @@ class Kind(NamedTuple):
 KINDS = {
     "caches": Kind("prepared data of unroll train, caches of Python and checks", leftovers.caches, leftovers.delete),
     "adhoc": Kind("runs, studies and certificates in outputs/adhoc", leftovers.adhoc, leftovers.delete),
-    "working": Kind("runs that were not finished, and what MLflow lacks", leftovers.working, leftovers.delete),
-    "mlflow": Kind("runs deleted in MLflow, artifacts of no run", stores.mlflow, stores.delete_mlflow, False),
-    "dvc": Kind("former results and data in DVC's cache", stores.cache, stores.delete_cache, False),
+    "working": Kind("unfinished runs, and curves not yet sent to MLflow", leftovers.working, leftovers.delete),
+    "mlflow": Kind("runs deleted in MLflow, artifacts without a run", stores.mlflow, stores.delete_mlflow, False),
+    "dvc": Kind("old results and data in DVC's cache", stores.cache, stores.delete_cache, False),
 }  # fmt: skip
 
 
@@ -47,26 +47,25 @@ def overview() -> str:
             lines.append(f"{name:8} {size(_total(found)):>9}  {len(found):6} found  {kind.text}")
         except (BadInput, ModuleNotFoundError) as error:  # DVC may not be installed
             lines.append(f"{name:8} {'?':>9}  {error}")
-    return "\n".join([*lines, "To delete some of it: unroll clean KIND ..., such as unroll clean caches adhoc"])
+    return "\n".join([*lines, "To delete a kind: unroll clean KIND ..., such as unroll clean caches adhoc"])
 
 
 def clean(names: Sequence[str], days: float, yes: bool) -> str:
-    """Delete leftovers of some kinds, once a person has seen what they are and agreed.
+    """List the leftovers of some kinds, ask for confirmation, and delete them.
 
     Args:
-        names: kinds.
-        days: how long they were not written to.
-        yes: whether the person has agreed beforehand.
+        names: kinds to delete.
+        days: minimum number of days since the last modification.
+        yes: skip the confirmation.
 
     Returns:
-        What was done.
+        A sentence on what was done.
 
     Raises:
-        BadInput: there is nobody to ask, days go with no such kind, or something cannot be found out or deleted.
+        BadInput: there is no terminal to ask on, a kind does not support days, or something cannot be read or deleted.
     """
     if ageless := [name for name in names if days and not KINDS[name].has_age]:
-        raise BadInput(f"--days has no effect on {' and '.join(ageless)}, which keep no such time; give --days with "
-                       "other kinds alone.")  # fmt: skip
+        raise BadInput(f"--days is not supported for {' and '.join(ageless)}; give it with other kinds only.")
     found = {name: KINDS[name].find(days) for name in dict.fromkeys(names)}
     total = _total([leftover for some in found.values() for leftover in some])
     if not any(found.values()):
@@ -83,12 +82,12 @@ def clean(names: Sequence[str], days: float, yes: bool) -> str:
 
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise BadInput("Nothing was deleted, since there is no terminal to ask at; add --yes to delete all of this.")
+        raise BadInput("Nothing was deleted, since there is no terminal to ask on; add --yes to delete all of this.")
     return input(question).strip().lower() in ("y", "yes")
 
 
 def _listing(name: str, found: list[Leftover]) -> list[str]:
-    """The size of a kind, and the largest of its leftovers."""
+    """The size of a kind and its largest leftovers."""
     largest = sorted(found, key=lambda leftover: -leftover.size)
     lines = [f"  {size(one.size):>9}  {one.path}{f' ({one.note})' if one.note else ''}" for one in largest[:SHOWN]]
     more = [f"  {size(_total(largest[SHOWN:])):>9}  {len(largest) - SHOWN} more"] if len(largest) > SHOWN else []
@@ -100,7 +99,7 @@ def _total(found: Iterable[Leftover]) -> int:
 
 
 def size(count: float) -> str:
-    """Bytes to read, such as 3.2 MB."""
+    """Human-readable size, such as 3.2 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,6 +1,6 @@
-"""Files of this project that nothing needs: caches, ad-hoc runs, runs that were not finished.
+"""Files of the project that are not needed: caches, ad-hoc runs, unfinished runs.
 
-Nothing outside the project is found, and no symbolic link is followed: a link, or what lies behind one, is left alone.
+Only files inside the project are considered. Symbolic links are neither followed nor deleted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unroll.locks import held
 
 CACHE, ADHOC, WORKING = Path("outputs/cache"), Path("outputs/adhoc"), Path("outputs/working")
 CHECKS = (".pytest_cache", ".mypy_cache", ".ruff_cache")
-# folders of the project in which no cache of Python's is looked for, nor in hidden ones: none of them is source code
+# folders without source code, which are not searched for Python's caches; nor are hidden folders
 APART = {"data", "outputs", "mlruns", "studies"}
 DAY = 24 * 60 * 60
 
@@ -29,9 +29,9 @@ class Leftover:
     """A file or folder that may be deleted.
 
     Args:
-        path: where it is, from the root of the project.
-        size: bytes.
-        note: what it is, where its name does not say so.
+        path: path relative to the root of the project.
+        size: size in bytes.
+        note: explanation, if the name is not enough.
     """
 
     path: Path
@@ -40,16 +40,16 @@ class Leftover:
 
 
 def caches(days: float) -> list[Leftover]:
-    """Prepared data that can be prepared again, and what Python and the checks keep; all of it in use or not old stays.
+    """Cached prepared data, and caches of Python and the checks, unless in use.
 
     Args:
-        days: how long it was not written to.
+        days: minimum number of days since the last modification.
     """
     found = [Path(name) for name in CHECKS]
-    if not training():  # a run in training reads its prepared data from there
+    if not training():  # active runs read their prepared data from there
         found += _visible(CACHE)
     for folder, names, _ in os.walk("."):
-        apart = APART if folder == "." else set()  # a package may have one of these names
+        apart = APART if folder == "." else set()  # deeper folders, such as packages, may have the same names
         names[:] = [name for name in names if name not in apart and not name.startswith(".")]
         if "__pycache__" in names:
             names.remove("__pycache__")
@@ -58,19 +58,19 @@ def caches(days: float) -> list[Leftover]:
 
 
 def adhoc(days: float) -> list[Leftover]:
-    """Runs, studies and certificates that commands outside the pipeline wrote, unless they are being written."""
+    """Runs, studies and certificates written outside the pipeline, unless still being written."""
     busy = {Path(str(_owner(folder).get("out"))).resolve() for folder in training()}
     return _old((path for path in _visible(ADHOC) if path.resolve() not in busy), days)
 
 
 def working(days: float) -> list[Leftover]:
-    """Checkpoints of runs that were not finished, and what MLflow lacks of others; not of those in training."""
+    """Checkpoints of unfinished runs and curves not yet sent to MLflow, except those of active runs."""
     busy = set(training())
     return _old((path for path in _visible(WORKING) if path not in busy), days)
 
 
 def training() -> list[Path]:
-    """Working folders of the runs that are being trained."""
+    """Working folders of active runs."""
     found = []
     for folder in _visible(WORKING):
         if (folder / "lock").is_file():
@@ -81,7 +81,7 @@ def training() -> list[Path]:
 
 
 def delete(leftovers: Iterable[Leftover]) -> None:
-    """Delete files and folders, and leave alone a run that has begun to train since it was found."""
+    """Delete files and folders, except runs that have become active since they were found."""
     for leftover in leftovers:
         path = leftover.path
         if not inside(path):
@@ -95,7 +95,7 @@ def delete(leftovers: Iterable[Leftover]) -> None:
 
 
 def inside(path: Path) -> bool:
-    """Whether a path is in this project, is not the project itself, and no part of it is a link."""
+    """Whether a path is strictly inside the project and no part of it is a symbolic link."""
     root = Path.cwd()
     whole = Path(os.path.normpath(root / path))
     if root not in whole.parents:
@@ -109,14 +109,14 @@ def measured(path: Path, note: str = "") -> Leftover:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What lies in a folder of the project, but not lock files, and not what a process is just writing."""
+    """Content of a folder of the project, without lock files and files still being written."""
     if not folder.is_dir() or not inside(folder):
         return []
     return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") or _abandoned(path)]
 
 
 def _abandoned(path: Path) -> bool:
-    """Whether this is the temporary folder of a process that has been killed; see :mod:`unroll.outputs`."""
+    """Whether a path is the temporary folder of a killed process; see :mod:`unroll.outputs`."""
     if ".unroll-" not in path.name or path.is_symlink() or not path.is_dir():
         return False
     descriptor = os.open(path, os.O_RDONLY)
@@ -130,24 +130,24 @@ def _abandoned(path: Path) -> bool:
 
 
 def _old(paths: Iterable[Path], days: float) -> list[Leftover]:
-    """Those that are in the project and were not written to for so long."""
+    """The paths that are in the project and were not modified for ``days`` days."""
     latest = time.time() - days * DAY
     found = [path for path in paths if os.path.lexists(path) and inside(path)]
     return [measured(path) for path in found if max(state.st_mtime for state in _states(path)) <= latest]
 
 
 def _states(path: Path) -> Iterator[os.stat_result]:
-    """Of a file or folder and all that it has, links not followed."""
+    """Status of a file or folder and its content, without following links."""
     yield path.lstat()
     if path.is_dir() and not path.is_symlink():
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
-                with contextlib.suppress(FileNotFoundError):  # it has just gone
+                with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
                     yield (Path(folder) / name).lstat()
 
 
 def _owner(folder: Path) -> dict[str, str]:
-    """What is written of a run in its working folder."""
+    """The identity of a run, from its working folder; empty if unreadable."""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}

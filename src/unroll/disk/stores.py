@@ -1,4 +1,4 @@
-"""What MLflow and DVC keep and nobody needs: deleted runs, artifacts of no run, results of former versions."""
+"""Unneeded content of MLflow's and DVC's stores: deleted runs, orphaned artifacts, results of older versions."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from unroll.pipeline import dvc
 MLRUNS = Path("mlruns")
 DATABASE = MLRUNS / "mlflow.db"
 URI = f"sqlite:///{DATABASE}"
-SERVED = "mlflow-artifacts"  # scheme of what a server keeps, such as that of unroll ui, which keeps it in mlruns
-DELETED, ORPHAN = "deleted in MLflow", "of no run in MLflow"
+SERVED = "mlflow-artifacts"  # scheme of artifacts behind a server, such as unroll ui, which stores them in mlruns
+DELETED, ORPHAN = "deleted in MLflow", "without a run in MLflow"
 REMOVING = "Removing "
 
 
 def mlflow(_: float) -> list[Leftover]:
-    """Artifacts of runs, models and experiments that were deleted in MLflow, and those that its database does not know.
+    """Artifacts of runs, models and experiments that were deleted in MLflow, and artifacts missing from its database.
 
-    Of experiments that it does not know, nothing is found: another database may have its artifacts in the same folder.
+    Unknown experiments are left alone, because another database may have its artifacts in the same folder.
 
     Raises:
-        BadInput: the database cannot be read or is not this project's, or what was deleted has its artifacts outside
+        BadInput: the database cannot be read or is not the project's tracker, or artifacts of deleted runs are outside
             ``mlruns/``.
     """
     if not DATABASE.is_file():
         return []
     tracker = project_tracker("")
     if tracker and not is_same_store(tracker, URI):
-        raise BadInput(f"This project's tracker is {tracker}, so that {DATABASE} does not know which artifacts are "
-                       "needed; nothing of MLflow was deleted. Run mlflow gc for that tracker.")  # fmt: skip
+        raise BadInput(f"The tracker of this project is {tracker}, so {DATABASE} does not list the artifacts in use; "
+                       "nothing was deleted from MLflow. Run mlflow gc for that tracker.")  # fmt: skip
     _settle()
     deleted, known = _locations()
     found = [measured(path, DELETED) for path in sorted(_apart(deleted, known)) if path.is_dir()]
@@ -48,10 +48,10 @@ def mlflow(_: float) -> list[Leftover]:
 
 
 def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
-    """Have MLflow delete what was deleted in it for good, and delete the artifacts that it does not know.
+    """Have MLflow purge deleted runs, and delete orphaned artifacts.
 
     Raises:
-        BadInput: MLflow could not.
+        BadInput: MLflow failed.
     """
     leftovers = list(leftovers)
     if any(leftover.note == DELETED for leftover in leftovers):
@@ -62,22 +62,22 @@ def delete_mlflow(leftovers: Iterable[Leftover]) -> None:
         )  # fmt: skip
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
-            raise BadInput(f"mlflow gc failed: {last}. Correct that, and run the command again.")
-    delete(leftovers)  # of deleted ones, what MLflow has left
+            raise BadInput(f"mlflow gc failed: {last}. Fix this, and run the command again.")
+    delete(leftovers)  # including what mlflow gc left behind
 
 
 def _settle() -> None:
-    """Have the database of a project that was copied or moved name the artifacts that came along."""
+    """Update artifact paths in the database if the project was copied or moved."""
     from unroll.tracking.sqlite import settle
 
     try:
         settle(DATABASE)
     except BadInput as error:
-        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
+        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing was deleted from MLflow.") from None
 
 
 def _locations() -> tuple[set[Path], set[Path]]:
-    """Where MLflow's database says that artifacts are: of what was deleted in it, and of all else."""
+    """Artifact locations in MLflow's database: deleted ones, and all others."""
     places: dict[bool, set[Path]] = {True: set(), False: set()}
     queries = ("SELECT lifecycle_stage = 'deleted', artifact_uri FROM runs",
                "SELECT lifecycle_stage = 'deleted', artifact_location FROM logged_models",
@@ -89,23 +89,23 @@ def _locations() -> tuple[set[Path], set[Path]]:
                     path = _path(str(uri))
                     places[bool(deleted)].add(path.parent if path.name == "artifacts" else path)
     except sqlite3.Error as error:
-        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing of MLflow was deleted.") from None
+        raise BadInput(f"{DATABASE} cannot be read ({error}); nothing was deleted from MLflow.") from None
     outside = [path for path in places[True] if MLRUNS not in (path, *path.parents) or not inside(path)]
-    if outside:  # a database may have been written by somebody else, and name data/ or src/
-        raise BadInput(f"{DATABASE} names artifacts in {outside[0]} of what was deleted, outside {MLRUNS}/, so "
-                       "nothing of MLflow was deleted; run mlflow gc yourself if they are to go.")  # fmt: skip
+    if outside:  # a foreign database may name data/ or src/
+        raise BadInput(f"{DATABASE} has artifacts of deleted runs in {outside[0]}, outside {MLRUNS}/, so nothing was "
+                       "deleted from MLflow; to delete them, run mlflow gc yourself.")  # fmt: skip
     return places[True], places[False]
 
 
 def _apart(deleted: set[Path], known: set[Path]) -> set[Path]:
-    """Folders of what was deleted that have nothing else in them, without those that lie in another one of them."""
+    """Folders of deleted runs that contain nothing in use, without folders nested in another one of them."""
     needed = {above for path in (*known, DATABASE) for above in (path, *path.parents)}
     own = deleted - needed
     return {path for path in own if not own & set(path.parents)}
 
 
 def _path(uri: str) -> Path:
-    """Path of a location in MLflow's database, from the root of the project where it is in it."""
+    """Path of a location in MLflow's database, relative to the root of the project if inside it."""
     parts = urlsplit(uri)
     if parts.scheme == SERVED:
         return MLRUNS / os.path.normpath(unquote(parts.path)).lstrip("/")
@@ -127,30 +127,30 @@ def _experiment_of(path: Path) -> Path:
 
 
 def _is_old(path: Path) -> bool:
-    """Whether a folder was not made just now, by a run that the database is about to have."""
+    """Whether a folder is older than a day; a newer one may belong to a run not yet in the database."""
     return path.lstat().st_mtime <= time.time() - DAY
 
 
 def cache(_: float) -> list[Leftover]:
-    """Objects of DVC's cache that are neither in ``data/`` nor results which a ``dvc.lock`` here names.
+    """Objects in DVC's cache that are neither in ``data/`` nor listed in a ``dvc.lock`` of this project.
 
     Raises:
-        BadInput: DVC cannot say, or its cache is not in this project.
+        BadInput: DVC failed, or its cache is outside the project.
     """
     dvc.check()
     if not Path("dvc.lock").is_file():
-        raise BadInput("There is no dvc.lock, so that all results of the pipeline would be deleted from DVC's cache; "
-                       "restore it by git checkout dvc.lock, or by make repro.")  # fmt: skip
+        raise BadInput("There is no dvc.lock, so all results of the pipeline would be deleted from DVC's cache; "
+                       "restore it with git checkout dvc.lock, or run make repro.")  # fmt: skip
     where = Path(_dvc("cache", "dir").strip())
     if not inside(where):
-        raise BadInput(f"DVC's cache is {where}, outside this project, and others may use it; nothing was deleted.")
+        raise BadInput(f"DVC's cache is {where}, outside this project, and may be shared; nothing was deleted.")
     lines = _dvc("gc", "--workspace", "--dry").splitlines()
     paths = [Path(line.removeprefix(REMOVING)) for line in lines if line.startswith(REMOVING)]
     return [measured(path.relative_to(Path.cwd())) for path in paths if path.exists() and inside(path)]
 
 
 def delete_cache(_: Iterable[Leftover]) -> None:
-    """Have DVC delete what it found."""
+    """Have DVC delete the unneeded objects."""
     _dvc("gc", "--workspace", "--force")
 
 
