@@ -77,7 +77,7 @@ def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], who
 def test_an_n_gram_model_is_held_to_what_it_can_be_held_to(small: Small) -> None:
     certificate = certify(*trained(small("grammar", "ngram")))
     assert certificate["certified"]
-    assert left_out(certificate) == {"rank_split": "arch=ngram is counted in one process, without a gradient"}
+    assert left_out(certificate) == {"rank_split": "arch=ngram is fitted in one process, without a gradient"}
     assert {found["deviation"] for found in certificate["checks"] if "deviation" in found} == {0.0}
     assert {found["dtype"] for found in certificate["checks"] if "dtype" in found} == {"float64"}
 
@@ -221,7 +221,7 @@ def test_a_run_that_fails_ends_in_status_1_and_one_sentence_and_its_certificate_
     assert main(["certify", str(run), "--prepared", str(prepared)]) == 1
     told = capsys.readouterr()
     (line,) = told.err.splitlines()
-    assert "runs/adding/lstm-0 is not certified: its numbers depend on what they must not, by " in line
+    assert "runs/adding/lstm-0 is not certified: it fails " in line
     assert "padding" in line
     assert "FAILED  worst deviation" in told.out
     assert not json.loads(Path("outputs/adhoc/certificates/adding-lstm-0.json").read_text(encoding="utf-8"))[
@@ -232,7 +232,7 @@ def test_a_run_that_fails_ends_in_status_1_and_one_sentence_and_its_certificate_
 def test_what_is_no_run_or_not_its_data_is_bad_input(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     run, prepared = trained(small("tagging", "lstm", BRIEFLY))
     other = preparation.prepared(small("grammar", "lstm").data)
-    with pytest.raises(BadInput, match="vocabulary from another run"):
+    with pytest.raises(BadInput, match="have different vocabularies"):
         certify(run, other)
     capsys.readouterr()
     for arguments, words in (

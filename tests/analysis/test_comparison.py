@@ -314,7 +314,7 @@ def test_a_figure_of_zero_does_not_make_an_architecture_first_in_silence(figures
 
 
 def test_what_has_no_randomness_must_not_vary() -> None:
-    with pytest.raises(BadInput, match="a/ngram has no randomness"):
+    with pytest.raises(BadInput, match="a/ngram is deterministic"):
         compare("a", results({"ngram": [200.0, 201.0]}, "perplexity", deterministic=True))
 
 

@@ -22,7 +22,7 @@ TypeIn = Callable[[bytes], None]
         ([], "the following arguments are required: VERB; see unroll --help."),
         (["trian"], "invalid choice: 'trian' (choose from 'config', "),
         (["verdict", "one"], "the following arguments are required: RUNS_B; see unroll verdict --help."),
-        (["verdict", "a-1", "a-2", "b-1"], "unrecognized arguments: b-1; quote a pattern, so that the shell leaves it"),
+        (["verdict", "a-1", "a-2", "b-1"], "unrecognized arguments: b-1; quote a pattern to keep the shell from"),
         (["verdict", "a", "b", "x=1"], "unrecognized arguments: x=1; quote a pattern"),
         (["verdict", "a", "b", "--test", "bootstrap"], "--test: invalid choice: 'bootstrap'"),
         (["verdict", "a", "b", "--margin", "much"], "--margin: invalid float value: 'much'"),
@@ -50,7 +50,7 @@ def test_of_several_processes_one_reports_what_is_not_a_command(
 def test_text_that_is_not_utf_8_is_refused_with_its_place(tagger: Path, refused: Refused, type_in: TypeIn) -> None:
     type_in(b"the dog\n" * 2000 + b"caf\xe9\n")
     assert "standard input, line 2001: byte 16003" in refused("predict", str(tagger))
-    assert "Argument 3 is not UTF-8" in refused("predict", str(tagger), "caf\udce9")
+    assert "Argument 3 is not valid UTF-8" in refused("predict", str(tagger), "caf\udce9")
 
 
 @pytest.mark.parametrize(

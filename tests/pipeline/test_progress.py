@@ -109,7 +109,7 @@ def test_a_time_reads_well(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
-def test_reasons_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_are_distinguished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in "abcde":
         Path(name).touch()
@@ -126,10 +126,10 @@ def test_reasons_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     said = reasons(stale)
     assert "  changed: 1 resolve (conf)" in said
     assert "  no output yet: 1 train" in said  # x is not here
-    assert "  another command: 1 certify" in said
-    assert "  the output is not the one in dvc.lock: 1 evaluate" in said
-    assert "  something it needs is absent: 1 report (runs)" in said
+    assert "  changed command: 1 certify" in said
+    assert "  the output differs from dvc.lock: 1 evaluate" in said
+    assert "  missing dependency: 1 report (runs)" in said
     assert "  to be added to DVC's cache: 1 data.dvc (e)" in said
     assert any("2 train" in line and ".dvc/cache" in line for line in said)
-    assert "2 networks are trained" in said[-1]
+    assert "training 2 networks" in said[-1]
     assert "dvc commit" in said[-1]

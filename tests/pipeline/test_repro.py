@@ -286,7 +286,7 @@ def test_outputs_without_the_cache_say_what_runs_again_and_a_remedy_that_works(t
     shutil.copytree(tiny, tiny.parent / "kept")
     code, out, err = unroll("repro")
     assert code == 0, err
-    assert "3 networks are trained" in out
+    assert "training 3 networks" in out
     assert "dvc commit" in out
     subprocess.run(["dvc", "commit", "-q"], cwd=tiny.parent / "kept", env=ENVIRONMENT, check=True)
     os.chdir(tiny.parent / "kept")
@@ -302,7 +302,7 @@ def test_an_embedded_corpus_that_is_absent_is_written(tiny: Path) -> None:
     (tiny / "data" / "recall" / "train.conllu").write_text("of an older version\n", encoding="utf-8")
     code, _, err = unroll("repro")
     assert code == 0, err
-    assert "data/recall/train.conllu is not what generator=recall writes" in sentence(err)
+    assert "data/recall/train.conllu differs from the output of generator=recall" in sentence(err)
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_an_embedded_corpus_that_is_not_what_is_generated_is_kept_and_named(
         capsys.readouterr()
         generate()
         line = sentence(capsys.readouterr().err)
-        assert f"data/recall/{changed} is not what generator=recall writes" in line
+        assert f"data/recall/{changed} differs from the output of generator=recall" in line
         assert "delete data/recall" in line
     assert len(short) == 2  # it is compared once
     assert "one's own" in (corpus / changed).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The command line: ``unroll VERB``, each verb in the module of its name.
+"""The command line: ``unroll VERB``, with one module per verb.
 
-The module of a verb offers two functions: ``add_arguments(parser)`` declares what the verb takes, ``run(options)`` runs
-it and raises what went wrong. It is imported if the verb is asked for, and imports what is slow once it runs.
+The module of a verb has two functions: ``add_arguments(parser)`` declares its arguments, and ``run(options)`` runs it
+and raises an exception on failure. A module is imported only for its own verb; slow imports happen in ``run``.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unroll import plugins
-from unroll.cli import arguments, failures  # a verb that is imported becomes a name in here, such as report
+from unroll.cli import arguments, failures  # an imported verb becomes an attribute of this package, such as report
 
 VERBS = {
-    "config": "Show the settings of a run, explain them, or resolve those of a whole course.",
-    "data": "List corpora, fetch them, or add one's own.",
-    "prepare": "Encode a corpus: vocabulary from train alone, splits as memory-mapped numbers.",
-    "train": "Train one run, from settings or from a resolved file.",
-    "upgrade": "Convert a run that an older version of unroll trained.",
-    "sync": "Send MLflow what it has not taken of a run, since its server was gone.",
-    "evaluate": "Judge the runs of an experiment on the test split.",
-    "certify": "Check on a run's own data that batches, padding, order, ranks and windows do not change its numbers.",
+    "config": "Show or explain the settings of a run, or resolve the settings of a whole course.",
+    "data": "List corpora, fetch them, or add your own.",
+    "prepare": "Encode a corpus as memory-mapped arrays, with a vocabulary built from the training split only.",
+    "train": "Train a run, from settings or from a resolved file.",
+    "upgrade": "Convert a run of an older version of unroll to the current format.",
+    "sync": "Send the metrics of a run that MLflow has not received, for example after a server outage.",
+    "evaluate": "Evaluate runs on the test split.",
+    "certify": "Check that batching, padding, order, ranks and windows do not change the numbers of a run.",
     "compare": "Compare architectures over seeds, with intervals and tests.",
-    "verdict": "Judge two sides: which is better, by how much, how sure that is, or how many seeds would show it.",
-    "report": "Write one page to read: questions, tables, figures, verdicts.",
-    "repro": "Bring the course up to date, or the stages of another file; or run one stage by force.",
-    "clean": "Show what may be deleted to free disk space; with one KIND or more, delete it after a question.",
-    "tune": "Work at a study: try what it asks for, until nothing is left.",
+    "verdict": "Compare two sets of runs: difference with its interval, p-value, effect size and the seeds needed.",
+    "report": "Write the report, a page of questions, tables, figures and verdicts.",
+    "repro": "Run the stages of the course, or of another file, that are out of date; or force a single stage.",
+    "clean": "List files that are not needed; with one or more KINDs, delete them after confirmation.",
+    "tune": "Run the trials of a study until it is complete.",
     "predict": "Tag sentences, or predict a number for each series.",
     "generate": "Continue texts with a language model.",
     "ui": "Serve MLflow's UI on localhost.",
@@ -38,14 +38,14 @@ VERBS = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 if it went well, 1 if a run is not certified, 2 on bad input, 130 after Ctrl-C."""
+    """Run a verb. Returns 0 on success, 1 if a run is not certified or a stage fails, 2 on bad input, 130 on Ctrl-C."""
     _set_up_process()
     try:
         options = arguments.parse(VERBS, sys.argv[1:] if words is None else words)
         plugins.use([*plugins.of_project(Path("conf/config.yaml")), *options.plugins])
         options.verb(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe, such as head, has gone
+    except BrokenPipeError:  # the reader of a pipe, such as head, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Exception, KeyboardInterrupt) as error:
         status = failures.report(error)
@@ -56,8 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _set_up_process() -> None:
-    # imports make a million objects that stay: to look for garbage among them as often as is usual takes a quarter of
-    # the time to the first step, and to take them apart at the end takes longer than a second
+    # imports create a million long-lived objects: with default thresholds, garbage collection takes a quarter of the
+    # time to the first step, and freeing them at exit takes more than a second
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     sys.excepthook = failures.show_unexpected

@@ -1,4 +1,4 @@
-"""``python -m unroll.cli``: the same as ``unroll``, as processes of one training are started."""
+"""``python -m unroll.cli`` is the same as ``unroll``; it starts the processes of a distributed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the words of a command to the options of its verb."""
+"""Parsing of the command line into the options of a verb."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from unroll.errors import BadInput
 
 
 def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
-    """Options of a verb; among them ``verb``, the function that runs it, and ``words``, without passwords.
+    """Options of a verb, including ``verb``, the function that runs it, and ``words``, without passwords.
 
     Args:
-        verbs: name and sentence of each.
-        words: what was typed, without the command's name.
+        verbs: name and description of each verb.
+        words: arguments, without the name of the command.
 
     Raises:
-        BadInput: the words are not a command.
-        SystemExit: they ask for help or the version, which was printed.
+        BadInput: the arguments are invalid.
+        SystemExit: help or the version was printed.
     """
     parser = _parser(verbs, words)
     options, rest = parser.parse_known_args(words)
-    # argparse takes settings on one side of an option only; those on the other side are left over
+    # argparse accepts settings on one side of an option only and returns the others as unknown
     if any(word.startswith("-") or not ("=" in word or word.startswith("~")) for word in rest) or (
         rest and "settings" not in options
     ):
@@ -40,12 +40,12 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:
-    """The parser of the command; of verbs that were not typed it knows the sentence alone."""
+    """The parser of the command. Only the requested verb gets its arguments; the others get their description."""
     parser = Parser(prog="unroll", description="Experiments with recurrent networks: train, track, compare, report.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--plugins", action="append", type=Path, default=[], metavar="FOLDER",
-        help="a folder with cells/, readers/ or tasks/ of one's own; its code is run",
+        help="folder with your own cells/, readers/ or tasks/; runs the code in it",
     )  # fmt: skip
     choices = parser.add_subparsers(metavar="VERB", required=True)
     for name, sentence in verbs.items():
@@ -58,14 +58,14 @@ def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:
 
 
 def _check_bytes(words: Sequence[str]) -> None:
-    """Refuse what Python could not decode, and could not print or write later on."""
+    """Refuse arguments that Python could not decode, since they cannot be printed or written."""
     for number, word in enumerate(words, start=1):
         if any("\ud800" <= character <= "\udfff" for character in word):
-            raise BadInput(f"Argument {number} is not UTF-8; convert it, or put the text into a file.")
+            raise BadInput(f"Argument {number} is not valid UTF-8; convert it, or put the text into a file.")
 
 
 def _hide_passwords(options: argparse.Namespace, words: Sequence[str]) -> None:
-    """Leave passwords of URIs out of settings, and out of the arguments that other processes are started with."""
+    """Remove passwords in URIs from settings, and from the arguments passed to other processes."""
     options.words = [_public(word) for word in words]
     if "settings" in options:
         options.settings = [_public(word) for word in options.settings]

@@ -13,12 +13,12 @@ from unroll.errors import NotCertified
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (default: the cache)")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="the certificate (outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)",
+        help="certificate to write (default: outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)",
     )
     add_tracking(parser)
 
@@ -32,23 +32,23 @@ def run(options: Namespace) -> None:
         print(_line(found))
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
     if failed:
-        raise NotCertified(f"{options.run} is not certified: its numbers depend on what they must not, by "
-                           f"{', '.join(failed)}; correct the code of its network, task or data.")  # fmt: skip
+        raise NotCertified(f"{options.run} is not certified: it fails {', '.join(failed)}; fix the code of its "
+                           "network, task or data.")  # fmt: skip
 
 
 def _prepared(folder: Path) -> Path:
-    """Prepared data of a run, from its own settings."""
+    """Prepared data of a run, by its settings."""
     from unroll import config, preparation
     from unroll.experiment import Trained
 
-    data = Trained.load(folder).config.data  # refuses what is no run
+    data = Trained.load(folder).config.data  # fails if the folder is not a run
     config.check_root()
     config.check_files(data, folder / "config.yaml", ["data"], None)
     return preparation.prepared(data)
 
 
 def _line(found: dict[str, Any]) -> str:
-    """One line on a check."""
+    """The result of a check as one line."""
     name = f"{found['check']:13} {found.get('dtype', ''):9}"
     if "not_applicable" in found:
         return f"{name} not applicable: {found['not_applicable']}"

@@ -12,9 +12,9 @@ from unroll.errors import no_such
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, mlflow, dvc")
     parser.add_argument(
-        "--days", type=number(float, 0), default=0, metavar="N", help="only what was not written to for N days (0)"
+        "--days", type=number(float, 0), default=0, metavar="N", help="only files not modified for N days (default: 0)"
     )
-    parser.add_argument("--yes", action="store_true", help="delete without a question")
+    parser.add_argument("--yes", action="store_true", help="delete without confirmation")
 
 
 def run(options: Namespace) -> None:

@@ -13,11 +13,11 @@ COSTS = Path("outputs/costs")
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="what evaluate wrote")
-    parser.add_argument("--course", type=Path, metavar="FILE", help="the experiments of this course, from one folder")
+    parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="files written by evaluate")
+    parser.add_argument("--course", type=Path, metavar="FILE", help="compare the experiments of this course in FOLDER")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
-    parser.add_argument("--costs", type=Path, metavar="FOLDER", help=f"speeds measured on these runs ({COSTS})")
-    parser.add_argument("--targets", type=Path, metavar="FILE", help="figures to be met, as YAML")
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", help=f"speeds of these runs (default: {COSTS})")
+    parser.add_argument("--targets", type=Path, metavar="FILE", help="bounds on figures, as YAML")
 
 
 def run(options: Namespace) -> None:
@@ -25,16 +25,16 @@ def run(options: Namespace) -> None:
 
     files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
     if options.costs and not options.costs.is_dir():
-        raise BadInput(f"--costs {options.costs} is not a folder; name one that unroll evaluate --costs wrote, or "
-                       "leave it out.")  # fmt: skip
+        raise BadInput(f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit "
+                       "the option.")  # fmt: skip
     print(compare_all(files, options.costs or COSTS, options.out, options.targets))
 
 
 def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:
-    """The figures that a course has in a folder, where those of other experiments may still lie."""
+    """Files of the experiments of a course in a folder that may contain others."""
     from unroll import config
 
     if len(folders) != 1:
-        raise BadInput("With --course, name the one folder that has the figures of its experiments.")
+        raise BadInput("With --course, name a single folder with the figures of its experiments.")
     grids = config.course(course).values()
     return [folders[0] / f"{name}.json" for grid in grids for name in grid["experiments"]]

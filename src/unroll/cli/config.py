@@ -12,20 +12,22 @@ from unroll.errors import BadInput
 def add_arguments(parser: Parser) -> None:
     add_settings(parser)
     parser.add_argument(
-        "--explain", nargs="?", const="", metavar="SECTION", help="explain every setting, or those of one section"
+        "--explain", nargs="?", const="", metavar="SECTION", help="explain every setting, or the settings of a section"
     )
     parser.add_argument("--course", type=Path, metavar="FILE", help="resolve every run of a course")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --course writes (outputs/configs)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder to write with --course (default: outputs/configs)"
+    )
 
 
 def run(options: Namespace) -> None:
     from unroll import config
 
     if (options.out and not options.course) or (options.course and options.settings):
-        raise BadInput("--out goes with --course, and settings do not.")
+        raise BadInput("--out requires --course, and --course takes no settings.")
     if options.explain is not None:
         if options.settings or options.course:
-            raise BadInput("--explain takes one SECTION, such as training, and no settings.")
+            raise BadInput("--explain takes an optional SECTION, such as training, and no settings.")
         print(config.explain(options.explain or None))
     elif options.course:
         config.resolve(options.course, options.out or Path("outputs/configs"))

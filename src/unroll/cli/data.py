@@ -13,12 +13,12 @@ from unroll.errors import BadInput, no_such
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("action", choices=["list", "fetch", "add"])
     parser.add_argument("names", nargs="*", metavar="NAME|PATH")
-    parser.add_argument("--name", help="name of the corpus that is added")
+    parser.add_argument("--name", help="name of the added corpus")
 
 
 def run(options: Namespace) -> None:
     if options.name and options.action != "add":
-        raise BadInput("--name goes with unroll data add.")
+        raise BadInput("--name requires unroll data add.")
     if options.action == "list":
         _list(options.names)
     elif options.action == "fetch":
@@ -42,7 +42,7 @@ def _fetch(names: Sequence[str]) -> None:
     from unroll import config, preparation
 
     if not names:
-        raise BadInput("Which corpus? Name one or more; unroll data list shows them.")
+        raise BadInput("Name one or more corpora; unroll data list shows them.")
     known = config.corpora()
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""How a command ends that did not go well: one sentence on standard error, and an exit status."""
+"""Error reporting: one sentence on standard error, and an exit status."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from unroll.launching import place
 
 
 def report(error: BaseException) -> int | None:
-    """Print the sentence for an error.
+    """Print the message of an error.
 
     Args:
-        error: what ended the command.
+        error: exception that ended the command.
 
     Returns:
-        The exit status; None, with nothing printed, if the error is a fault of the program.
+        The exit status; None, with nothing printed, for a bug in the program.
     """
     match error:
         case BadInput():
@@ -27,7 +27,7 @@ def report(error: BaseException) -> int | None:
         case ProcessLost() | NotCertified() | StageFailed():
             return _end(1, str(error))
         case ModuleNotFoundError():
-            return _end(2, f"this needs the package {error.name}: pip install -e '.[all]'")
+            return _end(2, f"this requires the package {error.name}: pip install -e '.[all]'")
         case OSError():
             return _end(2, f"{error.filename or 'a file'}: {error.strerror or error}; fix that and try again.")
         case _ if is_lack_of_memory(error):
@@ -36,14 +36,14 @@ def report(error: BaseException) -> int | None:
 
 
 def _end(status: int, sentence: str, once: bool = False) -> int:
-    """Print a sentence without passwords; ``once`` if all processes of a machine have found the same."""
+    """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
         print(f"unroll: {without_secrets(sentence)}", file=sys.stderr)
     return status
 
 
 def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show what nobody has caught, as Python does, but for the passwords in it."""
+    """Print the traceback of an unexpected exception, without passwords."""
     import traceback
 
     print(without_secrets("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Figures of a run in one line, as training and evaluation print them."""
+"""Figures of a run on one line, as printed by training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unroll.metrics import shown
 
 
 def figures_line(figures: Mapping[str, float], not_finite: Mapping[str, str]) -> str:
-    """Figures by name; of one that is not a number the reason, from ``not_finite`` if it is there."""
+    """Names and figures; a figure that is not finite is replaced by its reason in ``not_finite``."""
     return "  ".join(
         f"{name} {shown(value)}" if math.isfinite(value) else f"{name}: {not_finite.get(name, 'the run diverged')}"
         for name, value in figures.items()

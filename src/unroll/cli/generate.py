@@ -15,13 +15,16 @@ from unroll.outputs import to_json_line
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--prompt", help="what the text begins with; standard input if absent")
-    source.add_argument("--file", type=Path, help="a file of prompts, one per line")
-    parser.add_argument("--length", type=number(int, 1), default=50, metavar="N", help="tokens to add (50)")
+    source.add_argument("--prompt", help="beginning of the text (default: standard input)")
+    source.add_argument("--file", type=Path, help="file of prompts, one per line")
+    parser.add_argument("--length", type=number(int, 1), default=50, metavar="N", help="tokens to add (default: 50)")
     parser.add_argument(
-        "--temperature", type=_temperature, default=1.0, metavar="X", help="0 takes the likeliest (1.0)"
+        "--temperature", type=_temperature, default=1.0, metavar="X",
+        help="sampling temperature; 0 selects the most probable token (default: 1.0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=number(int, 0, 2**63 - 1), default=0, metavar="N", help="random seed (default: 0)"
     )
-    parser.add_argument("--seed", type=number(int, 0, 2**63 - 1), default=0, metavar="N", help="of the draws (0)")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 
@@ -29,7 +32,7 @@ def _temperature(word: str) -> float:
     with contextlib.suppress(ValueError):
         if float(word) == 0:
             return 0.0
-    return number(float, 0.001, 1000, ", nor 0, which takes the likeliest token")(word)
+    return number(float, 0.001, 1000, ", nor 0, which selects the most probable token")(word)
 
 
 def run(options: Namespace) -> None:

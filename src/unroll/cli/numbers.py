@@ -1,4 +1,4 @@
-"""Numbers on the command line, each with the range that it must be in."""
+"""Numeric arguments with a range."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Number = TypeVar("Number", int, float)
 
 
 def number(kind: type[Number], least: Number, most: Number | None = None, reason: str = "") -> Callable[[str], Number]:
-    """The ``type`` of an argument that is a number from ``least`` to ``most``, or of at least ``least``.
+    """An argparse ``type`` for numbers from ``least`` to ``most``.
 
     Args:
         kind: ``int`` or ``float``.
-        least: the smallest that is allowed.
-        most: the largest that is allowed; None if there is no such limit.
-        reason: what is added to the error, such as why there is a limit.
+        least: smallest allowed value.
+        most: largest allowed value; None for no limit.
+        reason: text appended to the error message, such as the reason for the limit.
     """
     what = "a whole number" if kind is int else "a number"
     allowed = f"{what} of at least {least}" if most is None else f"{what} from {least} to {most}"

@@ -1,4 +1,4 @@
-"""The parser of the command and of each verb, and arguments that several verbs take."""
+"""The parser class of the command and its verbs, and arguments shared by several verbs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ unroll config --explain lists them. RUN is the folder of a trained run."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are those of all other bad input.
+    """A parser that raises :class:`BadInput` instead of printing its usage and exiting.
 
     Args:
-        options: what argparse gives to the parser of a verb, such as its name and sentence.
+        options: options of ``argparse.ArgumentParser``.
 
     Raises:
-        BadInput: from ``parse_known_args``, where argparse would print the usage and exit.
+        BadInput: from ``parse_known_args``, if the arguments are invalid.
     """
 
     def __init__(self, **options: Any) -> None:  # argparse has no type for them
         super().__init__(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments, and name the place where there is more."""
+        """Raise an error that refers to the help."""
         raise BadInput(f"{message}; see {self.prog} --help.")
 
 
 def add_settings(parser: Parser, what: str = "key=value") -> None:
-    """Have a verb take settings, on both sides of its options."""
+    """Add settings to the arguments of a verb."""
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=what)

@@ -10,8 +10,10 @@ from unroll.cli.parser import Parser, add_settings
 
 def add_arguments(parser: Parser) -> None:
     add_settings(parser)
-    parser.add_argument("--data", type=Path, metavar="FILE", help="resolved data settings; files of data may differ")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where fit/ and test/ go (a cache)")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="resolved data settings; data file paths may be overridden"
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for fit/ and test/ (default: the cache)")
 
 
 def run(options: Namespace) -> None:

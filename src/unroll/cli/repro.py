@@ -10,11 +10,15 @@ from unroll.errors import BadInput
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="stages to run instead of the course's: paper/dvc.yaml")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="run the stages of this file, such as paper/dvc.yaml")
     parser.add_argument(
-        "--jobs", type=number(int, 1), default=1, metavar="N", help="stages of the course that run side by side (1)"
+        "--jobs",
+        type=number(int, 1),
+        default=1,
+        metavar="N",
+        help="stages of the course to run in parallel (default: 1)",
     )
-    parser.add_argument("--force", metavar="STAGE", help="run this stage alone, out of date or not")
+    parser.add_argument("--force", metavar="STAGE", help="run only this stage, even if it is up to date")
 
 
 def run(options: Namespace) -> None:

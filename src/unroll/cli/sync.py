@@ -9,13 +9,13 @@ from unroll.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run, or the folder of one below outputs/working")
-    parser.add_argument("--uri", help="MLflow's store, if it has moved or is not this project's")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or its folder in outputs/working")
+    parser.add_argument("--uri", help="URI of MLflow's store, if it has moved or is not the project's")
 
 
 def run(options: Namespace) -> None:
     from unroll.config import check_root
     from unroll.experiment import sync
 
-    check_root()  # what is owed lies below it
+    check_root()  # unsent metrics are in outputs/working
     print(sync(options.run, options.uri))

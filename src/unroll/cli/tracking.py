@@ -1,4 +1,4 @@
-"""Settings of tracking, the only ones that a finished run takes."""
+"""Tracking settings, the only settings accepted for a finished run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from unroll.errors import BadInput
 
 
 def add_tracking(parser: Parser) -> None:
-    """Have a verb take settings of tracking, which :func:`tracking_words` checks."""
+    """Add tracking settings to the arguments of a verb; :func:`tracking_words` checks them."""
     add_settings(parser, "tracking=NAME or tracking.uri=URI, instead of conf/tracking")
 
 
 def tracking_words(words: Sequence[str]) -> Sequence[str]:
-    """Settings as they were given.
+    """The settings, unchanged.
 
     Raises:
-        BadInput: one is not of tracking.
+        BadInput: a setting does not concern tracking.
     """
     for word in words:
         if not word.startswith("tracking"):
-            raise BadInput(f"{word!r} changes a finished run; settings of tracking may be given here, such as "
+            raise BadInput(f"{word!r} would change a finished run; only tracking settings are accepted here, such as "
                            "tracking=none.")  # fmt: skip
     return words

@@ -15,12 +15,12 @@ from unroll.launching import launch, place
 def add_arguments(parser: Parser) -> None:
     add_settings(parser)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="resolved settings; tracking and files of data may differ"
+        "--config", type=Path, metavar="FILE", help="resolved settings; tracking and data file paths may be overridden"
     )
-    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder (outputs/adhoc/…)")
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (default: the cache)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the run (default: outputs/adhoc/…)")
     parser.add_argument(
-        "--accept-code-change", action="store_true", help="go on from a checkpoint of other code; the run is tagged so"
+        "--accept-code-change", action="store_true", help="resume from a checkpoint of different code, and tag the run"
     )
 
 
@@ -48,7 +48,7 @@ def run(options: Namespace) -> None:
 
 @contextlib.contextmanager
 def _no_folder_left(folder: Path) -> Iterator[None]:
-    """Remove ``folder`` if it stays empty."""
+    """Remove ``folder`` at exit if it is empty."""
     try:
         yield
     finally:

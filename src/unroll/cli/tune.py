@@ -9,16 +9,29 @@ from pathlib import Path
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser, add_settings
 
-WORKERS = 4  # for each core, at most: a worker may wait for a GPU, or for its data
+WORKERS = 4  # maximum per core: a worker may wait for a GPU, or for its data
 
 
 def add_arguments(parser: Parser) -> None:
     add_settings(parser, "study=NAME, one of conf/study, and key=value of the study or of its trials")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a resolved study; storage and tracking may differ")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="resolved study; storage and tracking may be overridden"
+    )
     workers = number(int, 1, WORKERS * (os.cpu_count() or 1), f", {WORKERS} per core: more would only use up memory")
-    parser.add_argument("--workers", type=workers, default=1, metavar="N", help="processes that each train a trial (1)")
-    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (a cache)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="trials, best settings, figures (outputs/adhoc/…)")
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        default=1,
+        metavar="N",
+        help="trials to train in parallel, each in a process (default: 1)",
+    )
+    parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (default: the cache)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for trials, best settings and figures (default: outputs/adhoc/…)",
+    )
 
 
 def run(options: Namespace) -> None:

@@ -10,7 +10,7 @@ from unroll.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="MLflow's store")
+    parser.add_argument("--uri", default="sqlite:///mlruns/mlflow.db", help="URI of MLflow's store")
     parser.add_argument("--port", type=number(int, 1, 65535), default=5000)
 
 

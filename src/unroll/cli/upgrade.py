@@ -10,7 +10,7 @@ from unroll.cli.parser import Parser
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the converted run (RUN itself)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the converted run (default: RUN itself)")
 
 
 def run(options: Namespace) -> None:

@@ -9,25 +9,25 @@ from unroll.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    sides = "FILE:ARCH of what evaluate wrote, or a run, a folder of runs or a pattern in quotes: their validation"
+    sides = "FILE:ARCH for test figures written by evaluate; a run, a folder or a quoted pattern for validation figures"
     parser.add_argument("a", metavar="RUNS_A", help=sides)
-    parser.add_argument("b", metavar="RUNS_B", help="the same")
-    parser.add_argument("--metric", metavar="NAME", help="compare by this one (the experiment's own)")
+    parser.add_argument("b", metavar="RUNS_B", help="see RUNS_A")
+    parser.add_argument("--metric", metavar="NAME", help="metric to compare (default: the one the experiment declares)")
     parser.add_argument(
         "--margin",
         type=float,
         metavar="M",
-        help="call them equivalent if they differ by less: in units of the "
-        "metric, or as a factor such as 1.05 where it is a ratio or a proportion",
+        help="test for equivalence within this margin: in units of the metric, or a factor such as 1.05 if the metric "
+        "is a ratio or a proportion",
     )
     parser.add_argument(
         "--test",
         choices=["welch", "permutation", "paired"],
         default="welch",
-        help="welch; permutation; or paired by seed, from 8 pairs on (welch)",
+        help="statistical test; paired is by seed and needs 8 pairs (default: welch)",
     )
-    parser.add_argument("--costs", type=Path, metavar="FOLDER", help="judge the speeds measured there, too")
-    parser.set_defaults(hint="quote a pattern, so that the shell leaves it to unroll")
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", help="also compare the speeds in this folder")
+    parser.set_defaults(hint="quote a pattern to keep the shell from expanding it")
 
 
 def run(options: Namespace) -> None:

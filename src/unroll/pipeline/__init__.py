@@ -1,4 +1,4 @@
-"""The pipeline from outside: run what is out of date, with progress, and fail loudly when DVC cannot."""
+"""The pipeline: run the stages that are out of date, with progress, and report failures of DVC."""
 
 from unroll.pipeline.repro import force, repro, repro_file
 

@@ -1,4 +1,4 @@
-"""DVC as a program: what is out of date, and the sentence to print when DVC cannot say so."""
+"""The interface to DVC: status of the stages, locks, and error messages."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from typing import Any
 from unroll.errors import BadInput
 from unroll.locks import held
 
-Status = dict[str, list[Any]]  # of each stage that is out of date, what has changed, as dvc status --json writes it
+Status = dict[str, list[Any]]  # stages that are out of date, with their changes, as in dvc status --json
 FOLDER = Path(".dvc")
-# the lock of the project, and that of the files which another stage reads or writes
+# the lock of the project, and the lock of files in use by another stage
 BUSY = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy, it is being blocked by)", re.M)
 BLOCKER = re.compile(r"\(PID (\d+)\): (.*)")
 MARK = re.compile(rb"^(<{7}|>{7}|\|{7})( |$)")
-REMEDIES = {  # of files that DVC writes, by their names
+REMEDIES = {  # for damaged files of DVC, by name
     "dvc.lock": "Restore it (git checkout dvc.lock), or delete it: every stage then runs again",
     "rwlock": "Delete .dvc/tmp/rwlock when no DVC command is running",
 }
-RETRY = 1.0  # seconds between two looks at a lock
+RETRY = 1.0  # seconds between attempts to get a lock
 
 
 def check() -> None:
-    """Refuse to start without DVC, outside a project, or with a merge that is not finished.
+    """Refuse to start without DVC, outside a project, or during an unfinished merge.
 
     Raises:
         ModuleNotFoundError: DVC is not installed.
@@ -53,16 +53,16 @@ def _refuse_conflict(path: Path) -> None:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if MARK.match(line):
             raise BadInput(
-                f"{path}, line {number}: this is the mark of a merge conflict; resolve the conflict, for example by "
+                f"{path}, line {number}: this is a merge conflict marker; resolve the conflict, for example with "
                 f"git checkout --ours {path}, and run the command again."
             )
 
 
 def follow_git() -> None:
-    """Have DVC do without git where there is none, and use it where there is one again.
+    """Set ``core.no_scm`` in ``.dvc/config.local`` if there is no git repository, and unset it if there is one.
 
-    A source archive or a container has no ``.git``. DVC then works only with ``core.no_scm``, which is written to
-    ``.dvc/config.local``, the file that is not committed.
+    A source archive or a container has no ``.git``; DVC then works only with ``core.no_scm``. ``.dvc/config.local`` is
+    not committed.
 
     Raises:
         BadInput: ``.dvc/config.local`` cannot be read.
@@ -81,18 +81,18 @@ def follow_git() -> None:
 
 
 def _without_git(path: Path) -> bool:
-    """Whether this file says that DVC is to work without git."""
+    """Whether a DVC config file sets ``core.no_scm``."""
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read(path, encoding="utf-8")
         return parser.getboolean("core", "no_scm", fallback=False)
     except (configparser.Error, ValueError) as error:
-        raise BadInput(f"{path} cannot be read ({_line(str(error))}); correct it, or delete it.") from None
+        raise BadInput(f"{path} cannot be read ({_line(str(error))}); fix it, or delete it.") from None
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Wait for another ``unroll repro`` in this folder, and keep further ones waiting."""
+    """Hold a lock so that only one ``unroll repro`` runs in this folder at a time."""
     (FOLDER / "tmp").mkdir(exist_ok=True)
     lock = FOLDER / "tmp" / "unroll-repro"
     with held(lock, wait=False) as free:
@@ -105,13 +105,13 @@ def alone() -> Iterator[None]:
 
 
 def status(*words: str) -> Status:
-    """What is out of date, as far as DVC can see before the first stage has run; waits for a locked project.
+    """The stages that are out of date before any of them runs. Waits if the project is locked.
 
     Args:
-        words: files of stages, and options of dvc status.
+        words: files of stages, and options of ``dvc status``.
 
     Raises:
-        BadInput: DVC cannot say.
+        BadInput: DVC failed.
     """
     waiting = False
     while (done := run("status", "--json", *words)).returncode != 0:
@@ -129,10 +129,10 @@ def status(*words: str) -> Status:
 
 
 def blocked(said: str) -> str:
-    """The sentence about a lock that another process holds.
+    """The message about a lock held by another process.
 
     Raises:
-        BadInput: the process that is said to hold it is not DVC, so that waiting would never end.
+        BadInput: the process named in the lock is not DVC, so waiting would never end.
     """
     blocker = BLOCKER.search(said)
     if blocker is None:
@@ -140,37 +140,37 @@ def blocked(said: str) -> str:
     process, command = blocker.groups()
     with contextlib.suppress(OSError):  # the process has just ended, or this is not Linux
         if b"dvc" not in Path(f"/proc/{process}/cmdline").read_bytes():
-            raise BadInput(f"{FOLDER}/tmp/rwlock says that process {process} ({command}) is at work here, but that "
+            raise BadInput(f"{FOLDER}/tmp/rwlock names process {process} ({command}) as the owner of a lock, but that "
                            f"process is not DVC; delete {FOLDER}/tmp/rwlock and run the command again.")  # fmt: skip
     return f"another DVC command is running here (process {process}: {command}); this one waits for it to end."
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a short DVC command and keep what it prints."""
+    """Run a short DVC command and capture its output."""
     return subprocess.run(
         command(*words), capture_output=True, text=True, errors="replace", check=False, env=environment()
     )
 
 
 def command(*words: str) -> list[str]:
-    """The words that start this environment's DVC."""
+    """The command line of this environment's DVC."""
     return [sys.executable, "-m", "dvc", *words]
 
 
 def environment() -> dict[str, str]:
-    """Variables in which stages find the ``unroll`` and ``python`` that belong to this process."""
+    """Environment variables with which stages find this environment's ``unroll`` and ``python``."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def failure(what: str, stderr: str) -> str:
-    """The sentence about a DVC command that failed."""
+    """The message about a DVC command that failed."""
     reason = _line(stderr.replace("ERROR:", "")) or "it printed no reason"
-    remedy = next((known for name, known in REMEDIES.items() if name in reason), "Correct that")
+    remedy = next((known for name, known in REMEDIES.items() if name in reason), "Fix this")
     return f"DVC cannot {what}: {reason.rstrip('.')}. {remedy}, and run the command again."
 
 
 def _line(text: str, most: int = 400) -> str:
-    """A text on one line, without the advertisement at its end."""
+    """A text on one line, without DVC's advice at its end."""
     words = " ".join(text.split("Having any troubles?")[0].split())
     return words if len(words) <= most else words[:most] + " …"

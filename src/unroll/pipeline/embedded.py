@@ -1,4 +1,4 @@
-"""Embedded corpora of ``data/``: written where they are absent, reported where they are not what is generated."""
+"""Embedded corpora in ``data/``: generated if missing, reported if they differ from what is generated."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unroll.outputs import to_json, write_text
 from unroll.pipeline import dvc
 
 GENERATORS = Path(preparation.__file__).parent / "data" / "generators"
-COMPARED = dvc.FOLDER / "tmp" / "unroll-embedded.json"  # what was found of files that have not changed since
+COMPARED = dvc.FOLDER / "tmp" / "unroll-embedded.json"  # results for files that have not changed since
 
 
 def generate() -> None:
-    """Write the embedded corpora that ``data/`` lacks, and report files that are not what is generated now.
+    """Generate missing embedded corpora, and report files that differ from what is generated.
 
-    Those are used as they are: they may be what an older version wrote, or a person's own.
+    Files that differ are used as they are: they may come from an older version, or have been edited on purpose.
 
     Raises:
         BadInput: a corpus names a generator that does not exist.
@@ -38,15 +38,15 @@ def generate() -> None:
         known = before.get(name)
         found[name] = known if known and known[0] == state else [state, preparation.changed_file(corpus)]
         if file := found[name][1]:
-            print(f"unroll: {file} is not what generator={corpus.generator} writes now: an older version wrote it, or "
-                  f"somebody changed it. It is used as it is; to have it written again, delete {folder} and run the "
-                  "same command.", file=sys.stderr)  # fmt: skip
+            print(f"unroll: {file} differs from the output of generator={corpus.generator}: an older version wrote it, "
+                  f"or it was edited. It is used as it is; to generate it again, delete {folder} and run the same "
+                  "command.", file=sys.stderr)  # fmt: skip
     if found != before:
         write_text(COMPARED, to_json(found))
 
 
 def _state(folder: Path) -> str:
-    """Digest of the code of the generators, and of sizes and times of the files of a corpus."""
+    """Digest of the generators' code and of the names, sizes and modification times of a corpus's files."""
     total = hashlib.sha256()
     for path in sorted(GENERATORS.glob("*.py")):
         total.update(path.read_bytes())
@@ -56,7 +56,7 @@ def _state(folder: Path) -> str:
 
 
 def _compared() -> dict[str, list[str]]:
-    """What was found before, of each corpus; nothing where that cannot be read."""
+    """Earlier results by corpus; empty if they cannot be read."""
     with suppress(OSError, ValueError):
         content = json.loads(COMPARED.read_bytes())
         if isinstance(content, dict) and all(isinstance(each, list) and len(each) == 2 for each in content.values()):

@@ -1,4 +1,4 @@
-"""How far a pipeline is: a line on a terminal that is drawn again, or now and then a line in a log."""
+"""Progress of a pipeline: a line that is redrawn on a terminal, or an occasional line in a log."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from statistics import mean
 from typing import TextIO
 
-EVERY = 15.0  # seconds between two lines, where there is no terminal
+EVERY = 15.0  # seconds between lines without a terminal
 
 
 class Progress:
-    """Counts stages that are to run, that run, and that have ended; and estimates the time left from these.
+    """Counts waiting, running and finished stages, and estimates the remaining time.
 
     Args:
-        jobs: how many stages run side by side.
-        stream: where to write.
+        jobs: number of stages that run in parallel.
+        stream: stream to write to; None for standard error.
     """
 
     def __init__(self, jobs: int, stream: TextIO | None = None) -> None:
@@ -34,9 +34,9 @@ class Progress:
         self.lock = threading.RLock()
 
     def expect(self, names: Iterable[str]) -> None:
-        """Count stages that are out of date; those that were expected and are up to date no longer count.
+        """Set the stages that are out of date, replacing earlier ones.
 
-        Files such as ``data.dvc`` have no command that could run.
+        Files such as ``data.dvc`` are not counted, because they have no command.
         """
         with self.lock:
             self.waiting = {name for name in names if not name.endswith(".dvc")} - set(self.running)
@@ -48,7 +48,7 @@ class Progress:
             self.running[name] = time.monotonic()
 
     def finished(self, name: str) -> None:
-        """Count a stage as done."""
+        """Count a stage as finished."""
         with self.lock:
             self.waiting.discard(name)
             begin = self.running.pop(name, None)
@@ -57,12 +57,12 @@ class Progress:
                 self.ended.add(name)
 
     def stopped(self, name: str) -> None:
-        """A stage has failed: it neither runs nor counts as done."""
+        """Count a failed stage as neither running nor finished."""
         with self.lock:
             self.running.pop(name, None)
 
     def left(self) -> float | None:
-        """Seconds until the end, estimated by the stages of the same kind so far; None before the first has ended."""
+        """Estimated remaining seconds, from finished stages of the same kind; None before the first has finished."""
         with self.lock:
             known = [value for values in self.seconds.values() for value in values]
             if not known:
@@ -73,7 +73,7 @@ class Progress:
             return (running + sum(usual[name] for name in self.waiting)) / self.jobs
 
     def line(self) -> str:
-        """Stages, names of those that run, time so far, time left."""
+        """Number of finished stages, elapsed and remaining time, and names of running stages."""
         with self.lock:
             total = len(self.ended) + len(self.running) + len(self.waiting)
             times = f"{span(time.monotonic() - self.begin)} so far"
@@ -84,7 +84,7 @@ class Progress:
             return f"{len(self.ended)} of {total} stages, {times}{running}"
 
     def draw(self) -> None:
-        """Show the line: on a terminal at once, elsewhere if the last one is some time ago."""
+        """Show the line: on a terminal immediately, elsewhere if the last one is old enough."""
         with self.lock:
             if self.terminal:
                 width = shutil.get_terminal_size().columns - 1
@@ -94,24 +94,24 @@ class Progress:
                 self.note(self.line())
 
     def note(self, text: str) -> None:
-        """Write lines that stay."""
+        """Write lines that are not redrawn."""
         with self.lock:
             self.stream.write(f"\r\033[K{text}\n" if self.terminal else f"{text}\n")
             self.stream.flush()
             self.last = time.monotonic()
 
     def close(self) -> None:
-        """Say what was done, and in which time."""
+        """Report the number of finished stages and the total time."""
         self.note(f"{len(self.ended)} stages in {span(time.monotonic() - self.begin)}")
 
 
 def kind(name: str) -> str:
-    """What stages that take about the same time have in common: the name before the @."""
+    """Kind of a stage, its name before the @; stages of a kind take about the same time."""
     return name.rsplit(":", 1)[-1].split("@")[0]
 
 
 def span(seconds: float) -> str:
-    """A time to read, such as 12 s, 3 min 5 s or 2 h 4 min."""
+    """Human-readable duration, such as 12 s, 3 min 5 s or 2 h 4 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

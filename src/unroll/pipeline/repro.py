@@ -1,4 +1,4 @@
-"""Bring a pipeline up to date: the course side by side, other files and single stages one after the other."""
+"""Run the stages that are out of date: in parallel for the course, otherwise one after the other."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from unroll.pipeline.embedded import generate
 from unroll.pipeline.progress import Progress, kind
 from unroll.pipeline.stages import Stages
 
-# Groups of stages in their order, by the beginning of their names, and whether they run side by side. Studies have
-# workers of their own; speeds are measured in what comes after these, when nothing runs beside it.
+# Groups of stages in order, by the beginning of their names, and whether they run in parallel. Studies start their own
+# workers. The remaining stages measure speeds, so they run alone.
 PHASES: tuple[tuple[str, bool], ...] = (
     ("resolve$|code$", False),
     ("prepare-", True),
@@ -24,7 +24,7 @@ PHASES: tuple[tuple[str, bool], ...] = (
     ("tune@", False),
     ("train-tuned|certify-(?!tuning)", True),
 )
-COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a pipeline of their own
+COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a separate pipeline
 UP_TO_DATE = "Data and pipelines are up to date."
 NOT_IN_CACHE = "the output is here, but not in DVC's cache (.dvc/cache)"
 
@@ -33,7 +33,7 @@ def repro(jobs: int) -> None:
     """Run every stage of the course that is out of date.
 
     Args:
-        jobs: how many stages run side by side.
+        jobs: number of stages that run in parallel.
 
     Raises:
         BadInput: DVC cannot read the pipeline.
@@ -48,7 +48,7 @@ def repro(jobs: int) -> None:
 
 
 def _phases(stages: Stages, stale: dvc.Status, jobs: int, files: list[str]) -> None:
-    """Run group after group, and leave the rest to DVC, which finds its own order."""
+    """Run the groups in order, then leave the remaining stages to DVC."""
     for pattern, side_by_side in PHASES:
         stages.progress.expect(stale)
         if names := [name for name in stale if re.match(pattern, name)]:
@@ -62,10 +62,10 @@ def repro_file(file: str) -> None:
     """Run every stage of one file that is out of date, one after the other.
 
     Args:
-        file: such as ``paper/dvc.yaml``.
+        file: file of stages, such as ``paper/dvc.yaml``.
 
     Raises:
-        BadInput: there is no such file, or DVC cannot read it.
+        BadInput: the file does not exist, or DVC cannot read it.
         StageFailed: a stage has failed.
     """
     with _ready():
@@ -77,10 +77,10 @@ def repro_file(file: str) -> None:
 
 
 def force(stage: str) -> None:
-    """Run one stage, whether it is out of date or not, and nothing else.
+    """Run only one stage, even if it is up to date.
 
     Raises:
-        BadInput: DVC cannot read the pipeline, or has no stage of that name.
+        BadInput: DVC cannot read the pipeline, or there is no such stage.
         StageFailed: the stage has failed.
     """
     with _ready():
@@ -91,7 +91,7 @@ def force(stage: str) -> None:
 
 @contextlib.contextmanager
 def _ready() -> Iterator[None]:
-    """A project that DVC can work at, and that no other ``unroll repro`` works at."""
+    """Check and lock the project for the time of a command."""
     dvc.check()
     dvc.follow_git()
     with dvc.alone():
@@ -115,12 +115,12 @@ def _stages(stale: dvc.Status, jobs: int = 1) -> Iterator[Stages]:
 
 
 def reasons(stale: dvc.Status) -> list[str]:
-    """Lines that say how many stages of which kind will run, and why.
+    """Lines on the number of stages of each kind that will run, and the reasons.
 
     Args:
-        stale: what DVC has found.
+        stale: status from DVC.
     """
-    groups: dict[str, dict[str, list[str]]] = {}  # reason, kind of stage, the path that shows it for each stage
+    groups: dict[str, dict[str, list[str]]] = {}  # reason → kind of stage → path behind the reason, for each stage
     for name, changes in stale.items():
         reason, path = _reason(name, changes)
         groups.setdefault(reason, {}).setdefault(kind(name), []).append(path)
@@ -131,18 +131,18 @@ def reasons(stale: dvc.Status) -> list[str]:
                                break_on_hyphens=False)  # fmt: skip
     if lost := groups.get(NOT_IN_CACHE):
         trained = sum(len(paths) for stage, paths in lost.items() if stage.startswith("train"))
-        lines.append(f"  What made outputs that DVC's cache lacks runs again, and {trained} networks are trained. To "
-                     "keep the outputs as they are instead, press Ctrl-C and run: dvc commit")  # fmt: skip
+        lines.append(f"  Stages whose outputs are missing from DVC's cache run again, training {trained} networks. To "
+                     "keep the present outputs instead, press Ctrl-C and run: dvc commit")  # fmt: skip
     return lines
 
 
 def _example(paths: list[str]) -> str:
-    """The first of different paths."""
+    """The first path, with a mark if there are others."""
     return f" ({paths[0]}{', ...' if len(set(paths)) > 1 else ''})" if paths[0] else ""
 
 
 def _reason(name: str, changes: list[Any]) -> tuple[str, str]:
-    """Why a stage is out of date, and the path that shows it; of several reasons, the first that explains it alone."""
+    """The main reason why a stage is out of date, and the path behind it."""
     deps = _paths(changes, "changed deps")
     outs = _paths(changes, "changed outs")
     if name.endswith(".dvc"):
@@ -152,16 +152,16 @@ def _reason(name: str, changes: list[Any]) -> tuple[str, str]:
     if changed := [path for path, state in deps.items() if state != "deleted"]:
         return "changed", changed[0]
     if deps:
-        return "something it needs is absent", next(iter(deps))
+        return "missing dependency", next(iter(deps))
     if "changed command" in changes:
-        return "another command", ""
+        return "changed command", ""
     if "not in cache" in outs.values():
         return NOT_IN_CACHE, ""
-    return "the output is not the one in dvc.lock", ""
+    return "the output differs from dvc.lock", ""
 
 
 def _paths(changes: list[Any], key: str) -> dict[str, str]:
-    """What DVC says of the files of a stage."""
+    """State of each file of a stage, from DVC's status."""
     return {
         path: state
         for change in changes if isinstance(change, dict)

@@ -1,4 +1,4 @@
-"""Runs of stages: several DVC processes side by side, each in a process group that ends with this process."""
+"""Execution of stages: several DVC processes in parallel, each in a process group that ends with this process."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ LOG = Path("outputs/repro.log")
 STARTED = re.compile(r"Running stage '(.+)':$")
 SKIPPED = re.compile(r"Stage '(.+)' (didn't change, skipping|is cached - skipping run)")
 FAILED = re.compile(r"ERROR: failed to reproduce '(.+?)'")
-# lines of DVC that explain nothing
+# lines of DVC that do not explain a failure
 OWN = re.compile(r"Running stage |> |Updating lock file|Generating lock file|Use `dvc push`|Stage .* skipping")
-SHOWN = 15  # lines of a stage that failed
-PATIENCE = 20.0  # seconds that stages have to end after an interruption
-AT_ONCE = 3  # stages of one DVC process, since DVC takes a second to start
+SHOWN = 15  # lines shown of a failed stage
+PATIENCE = 20.0  # seconds for stages to end after an interruption
+AT_ONCE = 3  # stages per DVC process, since DVC takes a second to start
 
 
 class Stages:
-    """Runs stages and shows how far they are; a context.
+    """Context manager that runs stages and shows their progress.
 
     Args:
-        progress: where stages are counted.
+        progress: counts the stages.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -44,7 +44,7 @@ class Stages:
         self.failures: list[str] = []
         self.stop = threading.Event()
         self.interrupted = False
-        self.lock = threading.Lock()  # so that no process starts while all are being ended
+        self.lock = threading.Lock()  # prevents the start of a process while all are being ended
         self.log: TextIO
 
     def __enter__(self) -> Stages:
@@ -56,20 +56,20 @@ class Stages:
         self.log.close()
 
     def each(self, names: Sequence[str], jobs: int) -> None:
-        """Run these stages alone, without what they depend on, some at a time.
+        """Run only these stages, without their dependencies, several at a time.
 
         Args:
-            names: of the stages.
-            jobs: how many at a time.
+            names: names of the stages.
+            jobs: number of stages that run in parallel.
 
         Raises:
-            StageFailed: a stage has failed; those that were running beside it have ended.
+            StageFailed: a stage has failed; stages that were running in parallel have ended.
         """
         size = min(AT_ONCE, -(-len(names) // jobs))
         self.run([["-s", *names[first : first + size]] for first in range(0, len(names), size)], jobs)
 
     def run(self, commands: Sequence[Sequence[str]], jobs: int = 1) -> None:
-        """Run ``dvc repro`` with each of these arguments, some at a time; after a failure nothing else starts.
+        """Run ``dvc repro`` with each list of arguments, several at a time; after a failure, no other stage starts.
 
         Raises:
             StageFailed: a stage has failed, or DVC.
@@ -87,11 +87,11 @@ class Stages:
                 self._end()
                 raise
         if self.failures:
-            raise StageFailed("; ".join(self.failures) + f". Correct what the last lines above say (all lines: {LOG}), "
-                              "and run the same command again, which goes on from here.")  # fmt: skip
+            raise StageFailed("; ".join(self.failures) + f". Fix the error shown above (full log: {LOG}), and run the "
+                              "same command again to continue.")  # fmt: skip
 
     def _one(self, arguments: Sequence[str]) -> None:
-        """One command, again for as long as another process holds what it needs."""
+        """Run one command, and retry it while another process holds a lock."""
         noted = False
         while (process := self._start(arguments)) is not None:
             with process:
@@ -110,7 +110,7 @@ class Stages:
             self.stop.wait(dvc.RETRY)
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str] | None:
-        """A process for a command; None if nothing is to start."""
+        """Start a process for a command; None after a failure or an interruption."""
         with self.lock:
             if self.stop.is_set():
                 return None
@@ -122,7 +122,7 @@ class Stages:
             return process
 
     def _watch(self, process: subprocess.Popen[str]) -> tuple[int, list[str], str | None]:
-        """Count the stages of a process; its status, last lines, and the stage that failed, if it was one."""
+        """Follow the output of a process. Returns its status, its last lines and the failed stage, if any."""
         said: deque[str] = deque(maxlen=2 * SHOWN)
         name: str | None = None
         failed: str | None = None
@@ -157,21 +157,21 @@ class Stages:
             self.log.flush()
 
     def _failed(self, name: str | None, code: int, said: Sequence[str]) -> None:
-        """Show the last lines of what failed, and let nothing else start."""
+        """Show the last lines of a failure, and prevent further starts."""
         what = f"stage {name} failed" if name else f"DVC failed with status {code}"
         own = [line for line in said if line and not OWN.match(line)]
         self.progress.note("\n".join([f"unroll: {what}; its last lines:", *(f"  {line}" for line in own[-SHOWN:])]))
         if self.processes and not self.stop.is_set():
-            self.progress.note("unroll: what is running beside it will be finished, and nothing else starts.")
+            self.progress.note("unroll: stages already running will be finished; no other stage starts.")
         self.failures.append(what)
         self.stop.set()
 
     def _end(self) -> None:
-        """Interrupt all processes, as Ctrl-C does, and kill what has not ended after a while, or was left behind."""
+        """Interrupt all processes, as Ctrl-C does, and kill those that do not end in time, and their children."""
         with self.lock:
             self.interrupted = True
             self.stop.set()
-        with contextlib.suppress(KeyboardInterrupt):  # pressed again: it is not to take longer
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait
             self._signal(signal.SIGINT)
             deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline and any(process.poll() is None for process in list(self.processes)):
@@ -186,7 +186,7 @@ class Stages:
 
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Have a request to end raise an exception, so that the stages are ended too."""
+    """Raise an exception on SIGTERM and SIGHUP, so that the stages are ended too."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
