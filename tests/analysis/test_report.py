@@ -183,7 +183,7 @@ def test_a_certificate_stands_in_its_chapter(outputs: Path) -> None:
 
 def test_a_certificate_that_failed_is_told_plainly(outputs: Path) -> None:
     part = certified(outputs, 1e-5).split('id="certificate-tags-gru-0"')[1].split("</section>")[0]
-    assert "This run is NOT certified. Its numbers depend on what they must not: padding." in part
+    assert "This run is NOT certified. It fails: padding." in part
     assert "FAILS in float64<" in part
     assert "do not depend" not in part
 

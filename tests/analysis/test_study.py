@@ -453,7 +453,7 @@ def test_the_page_says_what_each_architecture_was_given(folder: Path, tmp_path: 
     # of eight complete trials, two that were ended at 40,000 tokens and one that failed
     assert "architecture trials complete tokens read lstm 5 4 440,000 gru 6 4 440,000" in text
     assert "trials of at most 100,000 tokens" in text
-    assert "The cap of tokens is equal for each trial. The totals differ where trials end early." in text
+    assert "Every trial has the same token budget. The totals differ because some trials end early." in text
 
 
 def test_trials_that_cost_too_much_are_not_reported_as_ended_by_the_median(tmp_path: Path) -> None:
@@ -526,8 +526,8 @@ def reported(tmp_path: Path, folder: Path) -> str:
 def test_in_the_report_the_study_comes_before_what_was_trained_anew(tmp_path: Path, folder: Path) -> None:
     html = reported(tmp_path, folder)
     assert "Which &lt;one&gt;?" in html
-    order = ["Which &lt;one&gt;?", "11 trials of", "importance of each key", "<li>lstm: ", "trained again",
-             "test loss, every seed", "<th>seeds</th>", "Run it again"]  # fmt: skip
+    order = ["Which &lt;one&gt;?", "11 trials of", "importance of each key", "<li>lstm: ", "architecture, retrained",
+             "test loss, every seed", "<th>seeds</th>", "Reproduce"]  # fmt: skip
     assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
     assert html.count("<svg") == len(FIGURES) + 2
 
