@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unroll import experiment, preparation
+from unroll import experiment, preparation, serving
 from unroll.cli import main
 from unroll.config import Config
 from unroll.tasks.language_model.answers import Continuation
 from unroll.tasks.regressor.answers import Prediction
+from unroll.tasks.tagger.module import Tagger
 
 Small = Callable[..., Config]
 Plant = Callable[[Path, dict[str, Tensor]], None]
@@ -97,11 +98,8 @@ def test_an_answer_that_is_not_a_number_is_json(
 ) -> None:
     config = small("tagging", "rnn")
     experiment.train(config, preparation.prepared(config.data), project / "run")
-    monkeypatch.setattr(
-        experiment.Trained,
-        verb,
-        lambda *_: [Prediction(math.nan) if verb == "predict" else Continuation("the", "dog", -math.inf, "words")],
-    )
+    monkeypatch.setattr(Tagger, "answer", lambda *_: Prediction(math.nan))
+    monkeypatch.setattr(serving, "generate", lambda *_: [Continuation("the", "dog", -math.inf, "words")])
     capsys.readouterr()
     given = ["the dog"] if verb == "predict" else ["--prompt", "the dog"]
     assert main([verb, "run", *given, "--json"]) == 0

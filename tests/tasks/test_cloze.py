@@ -21,6 +21,7 @@ from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.language import ClozeNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent
+from unroll.tasks.answer import Labelled
 from unroll.tasks.cloze.module import Cloze
 
 WORDS = (PADDING, UNKNOWN, END, "a", "b", "c", "d", "e")
@@ -97,23 +98,21 @@ def test_figures_are_those_of_a_loop_over_the_tokens(bidirectional: bool, garbag
         assert experiment.evaluate_task(task, batches) == pytest.approx(expected, abs=1e-10)
 
 
-def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_but_by_words_alone() -> None:
-    words = SymbolVocabulary("words", False, False, 0, WORDS)
-    task = build()
+@pytest.mark.parametrize("garbage", [0, 5])
+def test_the_likeliest_word_of_each_place_is_predicted_whatever_the_batch(garbage: int) -> None:
+    vocabulary = Vocabularies({"inputs": SymbolVocabulary("words", False, False, 0, WORDS)})
+    task, found = build(), set()
     with torch.no_grad():
         task.network.output.decoder.bias[[0, 1]] = 50.0  # padding and the unknown word, the likeliest everywhere
-    lines = ["a b c d", "", "e", "d e nobody a"]
-    answers = task.predict_lines(lines, Vocabularies({"inputs": words}))
-    assert [answer.tokens for answer in answers] == [line.split() for line in lines]
-    for answer in answers:
-        if not answer.tokens:
-            assert answer.labels == []
-            continue
-        inputs = torch.from_numpy(words.encode(answer.tokens)).long()[None]
-        logits = task.network(inputs, torch.tensor([inputs.shape[1]]))[0]
-        assert (logits.argmax(dim=1) < 2).all()
-        assert answer.labels == [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()]
-    assert len({label for answer in answers for label in answer.labels}) > 1
+        predicted = task.predict(batch_of(EVERYONE, 9, garbage))
+        for tokens, row in zip(TOKENS, predicted, strict=True):
+            logits = task.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0]
+            assert (logits.argmax(dim=1) < 2).all()
+            record = {"inputs": [WORDS[n] for n in tokens]}
+            answer = task.answer(record, row[: len(tokens)], vocabulary)
+            assert answer == Labelled(record["inputs"], [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()])
+            found |= set(answer.labels)
+    assert len(found) > 1
 
 
 def test_two_directions_in_two_layers_are_refused_and_one_direction_is_not(small: Callable[..., Config]) -> None:

@@ -12,7 +12,6 @@ from unroll.cells import LSTMCell
 from unroll.data.batch import Batch, FieldSpec, Padded
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import FrameVocabulary, NumberVocabulary
-from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.readout import READOUTS, maximum
@@ -91,15 +90,12 @@ def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequ
 
 
 @each_network
-def test_a_line_typed_is_told_as_it_is_in_a_batch(network: str) -> None:
-    task = build(network).float()
+@torch.no_grad()
+def test_a_number_is_predicted_alone_as_in_a_batch(network: str) -> None:
+    task = build(network)
     vocabulary = Vocabularies({"inputs": FrameVocabulary(INPUT), "target": NumberVocabulary()})
-    steps = [batch.sequence("inputs").values[0].tolist() for batch in ALONE]
-    lines = [" ".join(",".join(map(repr, step)) for step in sequence) for sequence in steps]
-    answers = [answer.prediction for answer in task.predict_lines(lines, vocabulary)]
-    inputs, lengths = batch_of(EVERYONE, 9, 1e3).sequence("inputs")
-    vectors = task.encoder.summary(inputs.float(), lengths)
-    assert answers == pytest.approx(task.head(vectors)[:, 0].tolist(), abs=1e-5)
-    for line in ("", "0.5", "0.5,1,2", "a,b"):
-        with pytest.raises(BadInput, match="is no series; write steps of 2 numbers"):
-            task.predict_lines([line], vocabulary)
+    alone = torch.cat([task.predict(batch) for batch in ALONE])
+    torch.testing.assert_close(task.predict(batch_of(EVERYONE, 9, 1e3)), alone, **EXACT)
+    answers = [task.answer({}, row, vocabulary) for row in alone]
+    assert [answer.prediction for answer in answers] == alone.tolist()
+    assert [float(value) for answer in answers for value in answer.values()] == alone.tolist()

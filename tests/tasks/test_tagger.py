@@ -25,6 +25,7 @@ from unroll.networks.embedding import WordEmbedding, embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.recurrent import Recurrent
+from unroll.serving import Predictor
 from unroll.tasks.answer import Labelled
 from unroll.tasks.tagger.module import Tagger
 from unroll.tasks.tagger.spans import SpanF1
@@ -293,6 +294,11 @@ def test_the_table_is_one_table_however_often_it_was_copied(spelled: Make) -> No
     assert sum(calls) == len(split.spelling.form_offsets) - 1
 
 
+def predictor_of(config: Config, task: Tagger) -> Predictor:
+    data = PreparedData(config, preparation.prepared(config.data))
+    return Predictor(experiment.Trained(config, data.vocabularies, data.vocabulary, task))
+
+
 def listened(task: Tagger, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
     """Features and labels of each sentence that is told from now on."""
     heard: list[tuple[Tensor, Tensor]] = []
@@ -312,6 +318,7 @@ def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_words_never_seen_inc
     arch: str, overrides: list[str], spelled: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, task, vocabulary, split = spelled(arch, overrides)
+    predictor = predictor_of(config, task)
     text = (Path("data") / "small" / "validation.conllu").read_text(encoding="utf-8")
     lines = [" ".join(row.split("\t")[1] for row in block.splitlines()) for block in text.strip().split("\n\n")]
     lines.sort(key=lambda line: len(line.split()))  # as an evaluation reads them
@@ -320,23 +327,23 @@ def test_a_sentence_typed_is_told_as_it_is_in_an_evaluation_words_never_seen_inc
     heard = listened(task, monkeypatch)
     experiment.evaluate_task(task, experiment.evaluation_loader(config, vocabulary.spec, split))
     evaluated, heard[:] = heard[:], []
-    answers, labels = task.predict_lines([*lines, ""], vocabulary), vocabulary.spec["labels"].names
+    answers, labels = list(predictor.lines([*lines, ""])), vocabulary.spec["labels"].names
     assert answers.pop() == Labelled([], [])
     for line, answer, typed, expected in zip(lines, answers, heard, evaluated, strict=True):
         torch.testing.assert_close(typed[0], expected[0], **EXACT)
         assert answer == Labelled(line.split(), [labels[n] for n in expected[1].tolist()])
-    assert len({label for answer in answers for label in answer.labels}) > 1
+    assert len({label for answer in answers for label in answer.values()}) > 1
 
 
 @each_spelled
 def test_words_never_seen_are_told_apart_by_their_letters(
     arch: str, overrides: list[str], spelled: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, task, vocabulary, _ = spelled(arch, overrides)
+    config, task, vocabulary, _ = spelled(arch, overrides)
     unseen = ["abcdabcdabcd", "dcbadcbadcba", "abcdabcdabcd"]
     assert not set(unseen) & vocabulary.symbols("inputs").index.keys()
     heard = listened(task, monkeypatch)
-    task.predict_lines(unseen, vocabulary)
+    list(predictor_of(config, task).lines(unseen))
     one, two, three = (features for features, _ in heard)
     assert torch.equal(one, three)
     assert (one - two).abs().max() > 1e-6

@@ -17,6 +17,7 @@ import pytest
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
+from unroll.serving import Predictor
 from unroll.tasks.tagger.module import Tagger
 from unroll.tracking import serve
 
@@ -126,7 +127,7 @@ def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
     assert "MLflow did not take the model of this run (No space left on device)" in capsys.readouterr().err
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.info.status == "FINISHED"
-    assert experiment.Trained.load(project / "runs/tagging/bilstm-0").predict(["the dog barks"])
+    assert list(Predictor(experiment.Trained.load(project / "runs/tagging/bilstm-0")).lines(["the dog barks"]))
 
 
 def test_a_store_that_cannot_be_opened_is_bad_input(project: Path) -> None:

@@ -267,9 +267,6 @@ class Broken(Task):
             loss = loss + torch.nan if self.through == "loss" else loss + torch.sqrt(self.weight.sum() * 0)
         return Scores(loss, batch.mask, {}, None)
 
-    def predict_lines(self, lines: list[str], vocabulary: Any) -> list[Any]:
-        return []
-
 
 @pytest.mark.parametrize("through", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_is_left_out_and_counted(through: str) -> None:

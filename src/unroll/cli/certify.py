@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from unroll.cli.own_data import prepared_of
 from unroll.cli.parser import Parser
 from unroll.cli.tracking import add_tracking, tracking_words
 from unroll.errors import NotCertified
@@ -26,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
 def run(options: Namespace) -> None:
     from unroll.certificate import certify
 
-    prepared = options.prepared or _prepared(options.run)
+    prepared = options.prepared or prepared_of(options.run)
     certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
     for found in certificate["checks"]:
         print(_line(found))
@@ -34,17 +35,6 @@ def run(options: Namespace) -> None:
     if failed:
         raise NotCertified(f"{options.run} is not certified: it fails {', '.join(failed)}; fix the code of its "
                            "network, task or data.")  # fmt: skip
-
-
-def _prepared(folder: Path) -> Path:
-    """Prepared data of a run, by its settings."""
-    from unroll import config, preparation
-    from unroll.experiment import Trained
-
-    data = Trained.load(folder).config.data  # fails if the folder is not a run
-    config.check_root()
-    config.check_files(data, folder / "config.yaml", ["data"], None)
-    return preparation.prepared(data)
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.figures import figures_line
+from unroll.cli.own_data import prepared_of
 from unroll.cli.parser import Parser
 from unroll.cli.tracking import add_tracking, tracking_words
 from unroll.errors import BadInput
@@ -14,7 +15,7 @@ from unroll.errors import BadInput
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
     parser.add_argument(
-        "--prepared", type=Path, metavar="FOLDER", required=True, help="what unroll prepare --out FOLDER wrote"
+        "--prepared", type=Path, metavar="FOLDER", help="what unroll prepare --out FOLDER wrote (a cache)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
@@ -29,7 +30,8 @@ def run(options: Namespace) -> None:
     if not runs:
         raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
-    results = evaluate(runs, options.prepared, options.out, costs, tracking_words(options.settings))
+    prepared = options.prepared or prepared_of(runs[0])
+    results = evaluate(runs, prepared, options.out, costs, tracking_words(options.settings))
     for name, result in results.items():
         print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")
 

@@ -37,8 +37,8 @@ def _temperature(word: str) -> float:
 
 def run(options: Namespace) -> None:
     from unroll.experiment import Trained
+    from unroll.serving import generate
 
-    model = Trained.load(options.run)
     prompts = lines(options.prompt, options.file)
-    for answer in model.generate(prompts, options.length, options.temperature, options.seed):
+    for answer in generate(Trained.load(options.run), prompts, options.length, options.temperature, options.seed):
         print(to_json_line(answer.content()) if options.json else answer)

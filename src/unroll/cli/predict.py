@@ -2,24 +2,74 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from unroll.cli.figures import figures_line
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
 from unroll.outputs import to_json_line
+
+if TYPE_CHECKING:
+    from unroll.serving import Predictor
+    from unroll.serving.prediction import Seen
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("text", nargs="?", help="one line; standard input if absent")
-    source.add_argument("--file", type=Path, help="a file of lines")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    source.add_argument("text", nargs="?", help="one plain line; standard input, line by line, if absent")
+    source.add_argument(
+        "--file", type=Path, help="a file in the format that the run was trained on, which is printed with the "
+        "predictions filled in; a .txt file has plain lines"
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON object per record")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="also compare with the answers that the file has (standard error)"
+    )
 
 
 def run(options: Namespace) -> None:
     from unroll.experiment import Trained
+    from unroll.serving import Predictor
 
-    for answer in Trained.load(options.run).predict(lines(options.text, options.file)):
-        print(to_json_line(answer.content()) if options.json else answer)
+    is_watched = sys.stderr.isatty() and not sys.stdout.isatty()
+    predictor = Predictor(Trained.load(options.run), options.evaluate, _show if is_watched else None)
+    for line in _printed(predictor, options):
+        sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+    _report(predictor, is_watched)
+
+
+def _printed(predictor: Predictor, options: Namespace) -> Iterator[bytes]:
+    """The lines of the output."""
+    if options.file is None or predictor.asking.is_plain(options.file):
+        answers = predictor.lines(lines(options.text, options.file))
+    elif predictor.fills and not options.json:
+        yield from predictor.filled(options.file)
+        return
+    else:
+        answers = predictor.file(options.file)
+    for answer in answers:
+        text = to_json_line(answer.content()) if options.json else str(answer)
+        yield f"{text}\n".encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+
+
+def _show(seen: Seen) -> None:
+    """Progress, in one line of the terminal."""
+    print(f"\r{seen.records:,} answered", end="", file=sys.stderr, flush=True)
+
+
+def _report(predictor: Predictor, is_watched: bool) -> None:
+    """What is said beside the answers, on standard error."""
+    seen = predictor.seen
+    if is_watched:
+        print(file=sys.stderr)
+    if seen.unknown:
+        print(f"unroll: {seen.unknown:,} of {seen.symbols:,} symbols are not in the vocabulary of the run and were "
+              "read as unknown.", file=sys.stderr)  # fmt: skip
+    if predictor.evaluates:
+        print(figures_line(*predictor.figures()), file=sys.stderr)

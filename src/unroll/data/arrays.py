@@ -1,10 +1,35 @@
-"""Arrays on disk that grow by their first dimension."""
+"""Arrays that grow by their first dimension, on disk or in memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+
+
+class ArrayInMemory:
+    """An array that is appended to, as :class:`ArrayFile` is.
+
+    Args:
+        dtype: of its numbers.
+        shape: of a row.
+    """
+
+    def __init__(self, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
+        self.dtype, self.shape = np.dtype(dtype), shape
+        self.parts = [np.zeros((0, *shape), self.dtype)]
+
+    def append(self, values: object) -> None:
+        """Add some rows."""
+        self.parts.append(np.asarray(values, self.dtype).reshape(-1, *self.shape))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    @property
+    def values(self) -> np.ndarray:
+        """All rows."""
+        return np.concatenate(self.parts)
 
 
 class ArrayFile:

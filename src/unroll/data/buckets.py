@@ -60,6 +60,10 @@ class Buckets(Loader):
     def batch(self, number: int) -> Batch:
         return self._collate(*self._windows()[number])
 
+    def rows(self, number: int) -> np.ndarray:
+        """Numbers of the records of a batch of this epoch."""
+        return self.share.of(self._windows()[number][0])
+
     def _windows(self) -> list[tuple[np.ndarray, Cut]]:
         """Every window of this epoch: the numbers of its records, and where they are cut."""
         if self.plan[0] != self.epoch:

@@ -107,13 +107,13 @@ class Corpus:
         for number, record in enumerate(self.reader.read(self.files[split]), start=1):
             if reason := misaligned(self.fields, record):
                 raise BadInput(f"{self.files[split]}, {split} record {number}: {reason}; correct the record.")
-            yield self._ended(record)
+            yield self.ended(record)
 
-    def _ended(self, record: Record) -> Record:
+    def ended(self, record: Record) -> Record:
         """A record whose sequences of symbols end with ``[EOS]``, where that is asked for."""
         if not self.sentence_end:
             return record
-        ends = {name: [*record[name], END] for name, field in self.fields.items() if isinstance(field, Symbols)}
+        ends = {name: [*value, END] for name, value in record.items() if isinstance(self.fields[name], Symbols)}
         return {**record, **ends}
 
     def _size(self, record: Record) -> int:

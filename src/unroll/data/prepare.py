@@ -15,7 +15,7 @@ from unroll.data.survey import FieldSurvey, SymbolSurvey, survey
 from unroll.data.vectors import coverage, write_table
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import END, SymbolVocabulary, Vocabulary
-from unroll.data.writers import SplitWriter
+from unroll.data.writers import SplitWriter, alignment
 from unroll.errors import BadInput
 from unroll.outputs import to_json, whole
 
@@ -44,7 +44,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
                     place = folder / ("test" if split == "test" else "fit") / split
                     writers[split] = stack.enter_context(SplitWriter(place, corpus.fields, vocabularies, words))
                 writers[split].append(record)
-        aligned = {name: getattr(field, "of", None) for name, field in corpus.fields.items()} | {"spelling": words}
+        aligned = alignment(corpus.fields, words)
         kinds = {name: {"kind": part.kind, "of": aligned[name]} for name, part in vocabularies.items()}
         for part in ("fit", "test"):
             seal(folder / part, kinds, corpus.origin)

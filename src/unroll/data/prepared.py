@@ -12,7 +12,7 @@ were prepared with, and the digest of every file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ import numpy as np
 from unroll.data.seal import check
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabularies import Vocabularies
-from unroll.data.vocabulary import CharacterVocabulary
 from unroll.errors import BadInput
 
 PART = 1 << 20  # symbols that are counted at a time
@@ -87,15 +86,6 @@ class SpellingColumn(Column):
     form_offsets: np.ndarray
     characters: np.ndarray
 
-    @classmethod
-    def of(cls, words: Sequence[str], vocabulary: CharacterVocabulary) -> SpellingColumn:
-        """One sequence of words of raw text, at least one, spelled as those of a prepared corpus are."""
-        numbers: dict[str, int] = {}
-        forms = [numbers.setdefault(word, len(numbers)) for word in words]
-        spelled = [vocabulary.encode(form) for form in numbers]
-        ends = np.cumsum([0, *map(len, spelled)])
-        return cls(np.array(forms), np.array([0, len(forms)]), ends, np.concatenate(spelled))
-
     def rows(self, numbers: np.ndarray, padding_index: int) -> tuple[np.ndarray, np.ndarray]:
         """Characters of some forms side by side, padded at their ends, with their lengths: [U] → [U, C], [U]."""
         starts = self.form_offsets[numbers]
@@ -108,7 +98,7 @@ class SpellingColumn(Column):
 
 @dataclass(frozen=True)
 class Split:
-    """One split, memory-mapped, field by field."""
+    """One split, memory-mapped or in memory, field by field."""
 
     name: str
     fields: Mapping[str, Column]
@@ -161,12 +151,25 @@ def open_split(folder: Path) -> Split:
     arrays = {
         name: {path.stem: np.load(path, mmap_mode="r") for path in (folder / name).glob("*.npy")} for name in kinds
     }
-    offsets = {name: np.asarray(found["offsets"]) for name, found in arrays.items() if "offsets" in found}
     try:
-        fields = {name: _column(arrays[name], offsets.get(kind["of"] or name)) for name, kind in kinds.items()}
+        return split_of(folder.name, arrays, {name: kind["of"] for name, kind in kinds.items()})
     except KeyError:
         raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…") from None
-    return Split(folder.name, fields)
+
+
+def split_of(name: str, arrays: Mapping[str, Mapping[str, np.ndarray]], aligned: Mapping[str, str | None]) -> Split:
+    """A split from the arrays of its fields.
+
+    Args:
+        name: of the split.
+        arrays: field → its arrays by name.
+        aligned: field → the field whose offsets it shares; None for its own, or for none.
+
+    Raises:
+        KeyError: an array is missing.
+    """
+    offsets = {field: np.asarray(found["offsets"]) for field, found in arrays.items() if "offsets" in found}
+    return Split(name, {field: _column(arrays[field], offsets.get(of or field)) for field, of in aligned.items()})
 
 
 def _column(arrays: Mapping[str, np.ndarray], offsets: np.ndarray | None) -> Column:

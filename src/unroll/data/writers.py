@@ -1,9 +1,9 @@
-"""The second pass over a corpus: every split, field by field, as arrays on disk."""
+"""Records as numbers, field by field: a split of a corpus on disk, or records to be predicted in memory."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.arrays import ArrayFile
+from unroll.data.arrays import ArrayFile, ArrayInMemory
 from unroll.data.fields import DocumentStart, Field, Frames, Labels, Number, Picture, Probe, Record, Symbols
+from unroll.data.prepared import Split, split_of
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import (
     CategoryVocabulary,
@@ -26,24 +27,46 @@ from unroll.data.vocabulary import (
 )
 
 
+def encoded(records: Iterable[Record], fields: Mapping[str, Field], vocabularies: Vocabularies,
+            spelled: str | None) -> Split:  # fmt: skip
+    """Records as the split of a prepared corpus would have them, in memory.
+
+    Args:
+        records: at least one.
+        fields: of every record that are encoded; it may have others.
+        vocabularies: of the fields.
+        spelled: the field whose words are spelled; None for none.
+    """
+    with SplitWriter(None, fields, vocabularies, spelled) as writer:
+        for record in records:
+            writer.append(record)
+    return split_of("", {name: part.arrays for name, part in writer.parts.items()}, alignment(fields, spelled))
+
+
+def alignment(fields: Mapping[str, Field], spelled: str | None) -> dict[str, str | None]:
+    """The field whose steps each field has a value for, and so has its offsets; None for one with its own."""
+    found = {name: getattr(field, "of", None) for name, field in fields.items()}
+    return found if spelled is None else found | {"spelling": spelled}
+
+
 class SplitWriter:
     """Appends records to the arrays of one split.
 
     Args:
-        folder: of the split, which gets a folder per field.
+        folder: of the split, which gets a folder per field; None to keep the arrays in memory.
         fields: of every record.
         vocabularies: of the fields.
         spelled: the field whose words are spelled; None for none.
     """
 
     def __init__(
-        self, folder: Path, fields: Mapping[str, Field], vocabularies: Vocabularies, spelled: str | None
+        self, folder: Path | None, fields: Mapping[str, Field], vocabularies: Vocabularies, spelled: str | None
     ) -> None:
-        self.parts = {name: _writer(folder / name, name, fields, vocabularies) for name in fields}
+        self.parts = {name: _writer(folder and folder / name, name, fields, vocabularies) for name in fields}
         if spelled is not None:
             characters = vocabularies["spelling"]
             assert isinstance(characters, CharacterVocabulary)
-            self.parts["spelling"] = SpellingWriter(folder / "spelling", spelled, characters)
+            self.parts["spelling"] = SpellingWriter(folder and folder / "spelling", spelled, characters)
 
     def append(self, record: Record) -> None:
         """Write one record."""
@@ -67,18 +90,27 @@ class FieldWriter(ABC):
     """Appends the values of one field.
 
     Args:
-        folder: of the field.
+        folder: of the field; None to keep its arrays in memory.
         name: of the field of a record that it reads.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        folder.mkdir(parents=True)
+    def __init__(self, folder: Path | None, name: str) -> None:
+        if folder is not None:
+            folder.mkdir(parents=True)
         self.folder, self.name = folder, name
         self.files = ExitStack()
+        self.kept: dict[str, ArrayInMemory] = {}
 
-    def open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> ArrayFile:
+    def open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> ArrayFile | ArrayInMemory:
         """An array of this field."""
+        if self.folder is None:
+            return self.kept.setdefault(name, ArrayInMemory(dtype, shape))
         return self.files.enter_context(closing(ArrayFile(self.folder / f"{name}.npy", dtype, shape)))
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that were kept in memory."""
+        return {name: array.values for name, array in self.kept.items()}
 
     @abstractmethod
     def append(self, record: Record) -> None:
@@ -95,7 +127,7 @@ class FieldWriter(ABC):
 class SequenceWriter(FieldWriter):
     """A row per step, and where each sequence begins."""
 
-    def __init__(self, folder: Path, name: str, vocabulary: SymbolVocabulary | FrameVocabulary) -> None:
+    def __init__(self, folder: Path | None, name: str, vocabulary: SymbolVocabulary | FrameVocabulary) -> None:
         super().__init__(folder, name)
         self.vocabulary, self.end = vocabulary, 0
         if isinstance(vocabulary, FrameVocabulary):
@@ -115,7 +147,7 @@ class SequenceWriter(FieldWriter):
 class LabelWriter(FieldWriter):
     """A number per step of another field."""
 
-    def __init__(self, folder: Path, name: str, of: str, vocabulary: LabelVocabulary) -> None:
+    def __init__(self, folder: Path | None, name: str, of: str, vocabulary: LabelVocabulary) -> None:
         super().__init__(folder, name)
         self.of, self.vocabulary, self.values = of, vocabulary, self.open("values", np.int32)
 
@@ -128,7 +160,9 @@ class LabelWriter(FieldWriter):
 class ProbeWriter(FieldWriter):
     """The group of each step of another field, and the symbol that its target must beat; −1 for none."""
 
-    def __init__(self, folder: Path, name: str, of: str, groups: ProbeVocabulary, symbols: SymbolVocabulary) -> None:
+    def __init__(
+        self, folder: Path | None, name: str, of: str, groups: ProbeVocabulary, symbols: SymbolVocabulary
+    ) -> None:
         super().__init__(folder, name)
         self.of, self.groups, self.symbols = of, groups, symbols
         self.values, self.contrasts = self.open("values", np.int32), self.open("contrasts", np.int32)
@@ -145,7 +179,7 @@ class ProbeWriter(FieldWriter):
 class SingleWriter(FieldWriter):
     """One value per record."""
 
-    def __init__(self, folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, folder: Path | None, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
         super().__init__(folder, name)
         self.values = self.open("values", dtype, shape)
 
@@ -156,7 +190,7 @@ class SingleWriter(FieldWriter):
 class CategoryWriter(SingleWriter):
     """The number of a category per record; −1 for one that train does not have."""
 
-    def __init__(self, folder: Path, name: str, vocabulary: CategoryVocabulary) -> None:
+    def __init__(self, folder: Path | None, name: str, vocabulary: CategoryVocabulary) -> None:
         super().__init__(folder, name, np.int32)
         self.vocabulary = vocabulary
 
@@ -167,7 +201,7 @@ class CategoryWriter(SingleWriter):
 class SpellingWriter(FieldWriter):
     """Every distinct form once, spelled, in the order in which the split first has them; and the form of each word."""
 
-    def __init__(self, folder: Path, words: str, vocabulary: CharacterVocabulary) -> None:
+    def __init__(self, folder: Path | None, words: str, vocabulary: CharacterVocabulary) -> None:
         super().__init__(folder, words)
         self.vocabulary, self.values = vocabulary, self.open("values", np.int32)
         self.forms: dict[str, int] = {}  # number of each distinct form
@@ -183,7 +217,7 @@ class SpellingWriter(FieldWriter):
             characters.append(self.vocabulary.encode(form))
 
 
-def _writer(folder: Path, name: str, fields: Mapping[str, Field], vocabularies: Vocabularies) -> FieldWriter:
+def _writer(folder: Path | None, name: str, fields: Mapping[str, Field], vocabularies: Vocabularies) -> FieldWriter:
     """What writes a field."""
     field, vocabulary = fields[name], vocabularies[name]
     found: Any = None

@@ -13,6 +13,7 @@ from unroll.data.prepared import Split
 from unroll.data.streams import Streams
 
 EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
+MOST_STEPS = 1 << 14  # of a batch in prediction, padding included: a long record must not have all others padded
 WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
 
 
@@ -68,7 +69,23 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share
                    how[WINDOW], share=share)  # fmt: skip
 
 
+def prediction_loader(config: Config, spec: DataSpec, split: Split) -> Buckets:
+    """Batches for prediction: whole records in one fixed order, longer ones than a batch has steps for by themselves.
+
+    Args:
+        config: settings of the run.
+        spec: sizes that the data decides, by role.
+        split: what is read, by role; fields that are predicted may be missing.
+    """
+    by = [role for role in config.task.description.lengths if role in split.fields]
+    return Buckets(split, spec, by, config.training.batch_size, None, batch_tokens=MOST_STEPS)
+
+
+def reads_spelling(config: Config) -> bool:
+    """Whether the network reads the characters of words."""
+    return isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
+
+
 def _read(config: Config, split: Split) -> Split:
     """A split without the spelling that the network does not read."""
-    spells = isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
-    return split if spells else split.without("spelling")
+    return split if reads_spelling(config) else split.without("spelling")

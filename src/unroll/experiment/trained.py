@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,7 @@ from unroll.formats import refuse_format
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.plugins import refuse_other
-from unroll.tasks.answer import Answer
 from unroll.tasks.base import Task
-from unroll.tasks.language_model.answers import Continuation
-from unroll.tasks.language_model.module import LanguageModel
 
 WEIGHTS = "weights.safetensors"
 FORMAT = 1  # of run.json
@@ -86,33 +83,6 @@ class Trained:
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
         task.eval()
         return cls(config, vocabularies, vocabulary, task)
-
-    def answer(self, lines: list[str], length: int = 50, temperature: float = 1.0, seed: int = 0) -> Sequence[Answer]:
-        """What the model makes of each line: labels, a number, or a continuation."""
-        if self.config.task.description.continues:
-            return self.generate(lines, length, temperature, seed)
-        return self.predict(lines)
-
-    def predict(self, lines: list[str]) -> Sequence[Answer]:
-        """Labels, or a number, for each line.
-
-        Raises:
-            BadInput: the run is a language model, or a line cannot be read.
-        """
-        return self.task.predict_lines(lines, self.vocabulary)
-
-    def generate(self, prompts: list[str], length: int, temperature: float, seed: int) -> list[Continuation]:
-        """A continuation of each prompt.
-
-        Raises:
-            BadInput: the run is not a language model.
-        """
-        if not isinstance(self.task, LanguageModel):
-            raise BadInput(f"{self.config.name} is not a language model; use unroll predict.")
-        return [
-            self.task.generate(prompt, self.vocabulary, length, temperature, seed + number)
-            for number, prompt in enumerate(prompts)
-        ]
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,18 @@ class Answer:
         """What JSON has of it."""
         return asdict(self)
 
+    def values(self) -> list[str]:
+        """What fills the predicted field in the format of a file: one text per step, or one of the record."""
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Empty(Answer):
+    """The answer to an empty line where one value stands for a whole record."""
+
+    def __str__(self) -> str:
+        return ""
+
 
 @dataclass(frozen=True)
 class Labelled(Answer):
@@ -26,6 +38,9 @@ class Labelled(Answer):
 
     tokens: list[str]
     labels: list[str]
+
+    def values(self) -> list[str]:
+        return self.labels
 
     def __str__(self) -> str:
         return " ".join(f"{token}/{label}" for token, label in zip(self.tokens, self.labels, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
+from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.answer import Answer
@@ -106,13 +107,25 @@ class Task(LightningModule, ABC):
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
         """Losses of a batch, and in evaluation the other measures."""
 
-    @abstractmethod
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> Sequence[Answer]:
-        """Answer for each line of raw text.
+    def predict(self, batch: Batch) -> Tensor:
+        """What is predicted of the whole records of a batch, which may lack the fields that are predicted.
 
-        Raises:
-            BadInput: a line cannot be read.
+        A task that continues texts has no use for it.
+
+        Shapes:
+            result: [B, T], undefined beyond a record's end, or [B, …] where the loss counts records
         """
+        raise NotImplementedError(f"task={self.description.name} predicts no batches")
+
+    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Answer:
+        """The answer for one record.
+
+        Args:
+            record: its values by role, as they were read.
+            predicted: its row of :meth:`predict`, cut to the length of the record where it has a value per step.
+            vocabulary: of the run, by role.
+        """
+        raise NotImplementedError(f"task={self.description.name} answers no records")
 
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
         """Further figures that follow from the means."""

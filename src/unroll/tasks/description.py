@@ -59,6 +59,7 @@ class Description:
         lengths: roles by whose lengths records are put into buckets.
         sees: what a network may read to predict a place: the ``past``, all ``others``, or ``all`` places.
         loss_over: whether the loss counts ``steps``, or ``records``, which have one target each.
+        predicts: role whose field prediction fills; empty where it fills none.
         predicts_inputs: whether its targets are the symbols that it reads, on which its figures then depend.
         continues: whether a trained run continues a text, by ``unroll generate``, instead of answering.
         needs: metric → what the corpus must have for it.
@@ -79,6 +80,7 @@ class Description:
     lengths: tuple[str, ...] = ("inputs",)
     sees: Literal["past", "others", "all"] = "all"
     loss_over: Literal["steps", "records"] = "steps"
+    predicts: str = ""
     predicts_inputs: bool = False
     continues: bool = False
     needs: Mapping[str, Need] = field(default_factory=dict)

@@ -1,11 +1,10 @@
-"""A run as an MLflow model of its own flavor: lines of text in, JSON lines out."""
+"""A run logged as an MLflow model, which ``unroll.serving.model`` loads."""
 
 import contextlib
 import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
@@ -13,10 +12,9 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
-from unroll.outputs import to_json_line
 from unroll.tracking.provenance import PACKAGES
 
-SETTINGS: dict[str, Any] = {"length": int, "temperature": float, "seed": int}  # of a continuation
+LOADER = "unroll.serving.model"  # the module that MLflow asks for the model
 
 
 def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
@@ -48,25 +46,5 @@ def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
 def _save(run: Path, target: Path, model: Model) -> None:
     shutil.copytree(run, target / "run")
     (target / "requirements.txt").write_text("\n".join(PACKAGES[:4]) + "\n", encoding="utf-8")
-    mlflow.pyfunc.add_to_model(model, __name__, data="run", env="requirements.txt")
+    mlflow.pyfunc.add_to_model(model, LOADER, data="run", env="requirements.txt")
     model.save(str(target / "MLmodel"))
-
-
-class RunModel:
-    """Tags or numbers for each line, or a continuation of it, as ``unroll predict`` and ``generate`` give them."""
-
-    def __init__(self, folder: Path) -> None:
-        from unroll.experiment import Trained
-
-        self.run = Trained.load(folder)
-
-    def predict(self, model_input: list[str], params: dict[str, float] | None = None) -> list[str]:
-        """A JSON line for each line of text."""
-        given = params or {}
-        settings = {name: kind(given[name]) for name, kind in SETTINGS.items() if name in given}
-        return [to_json_line(answer.content()) for answer in self.run.answer(list(model_input), **settings)]
-
-
-def _load_pyfunc(path: str) -> RunModel:
-    """What MLflow calls to load the model."""
-    return RunModel(Path(path))

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field as Option
 
 from unroll.data.fields import DocumentStart, Field, Labels, Record, Symbols
-from unroll.data.readers.base import Reader, numbered_lines
+from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput
 
 COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as CoNLL-U has it: "# name = value"; "#" alone may be a token
@@ -27,6 +27,7 @@ class Columns(Reader):
 
     name: ClassVar[str] = "columns"
     suffixes: ClassVar[tuple[str, ...]] = (".conll", ".bio", ".tsv")
+    fills: ClassVar[str] = "labels"
     token_column: Annotated[int, Option(description="Column of the token, from 0; negative from the last.")] = 0
     label_column: Annotated[int, Option(description="Column of the label, likewise.")] = -1
     scheme: Annotated[
@@ -44,7 +45,7 @@ class Columns(Reader):
         width = 0
         is_first = False
         for number, line in numbered_lines(path):
-            if not line.strip() or line.startswith("-DOCSTART-"):
+            if _is_between(line):
                 if tokens:
                     yield {"tokens": tokens, "labels": labels, "document": is_first}
                     is_first = False
@@ -58,6 +59,20 @@ class Columns(Reader):
                 tokens.append(cells[self.token_column].strip())
         if tokens:
             yield {"tokens": tokens, "labels": labels, "document": is_first}
+
+    def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
+        is_inside = False
+        for mark, line, end in whole_lines(path):
+            is_inside = not _is_between(line) and (is_inside or not COMMENT.fullmatch(line))
+            filled = self._filled(line, next(values)) if is_inside else line
+            yield f"{mark}{filled}{end}".encode()
+
+    def _filled(self, line: str, label: str) -> str:
+        """A line of a token with another label, blanks around it as they were."""
+        cell = [*re.finditer(r"(?:^|(?<=\t))[^\t]*" if "\t" in line else r"\S+", line)][self.label_column]
+        former = cell[0].strip()
+        begin = cell.start() + cell[0].index(former)
+        return f"{line[:begin]}{label}{line[begin + len(former) :]}"
 
     def _check(self, cells: list[str], width: int, place: str) -> None:
         asked = (self.token_column, self.label_column)
@@ -85,3 +100,8 @@ class Columns(Reader):
             raise BadInput(f"{place}: {label!r} is not a BIO label; write O, B-TYPE or I-TYPE.")
         begins = label[0] == "I" and not (before and before[-1] in (f"B-{label[2:]}", label))
         return f"B-{label[2:]}" if begins else label
+
+
+def _is_between(line: str) -> bool:
+    """Whether a line ends a sentence: an empty one, or the beginning of a document."""
+    return not line.strip() or line.startswith("-DOCSTART-")

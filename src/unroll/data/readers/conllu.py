@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field as Option
 
 from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
-from unroll.data.readers.base import Reader, numbered_lines
+from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput, nearest
 
 FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
@@ -26,6 +26,7 @@ class Conllu(Reader):
 
     name: ClassVar[str] = "conllu"
     suffixes: ClassVar[tuple[str, ...]] = (".conllu",)
+    fills: ClassVar[str] = "labels"
     probe: Annotated[str | None, Option(description="MISC key whose value groups tokens measured apart.")] = None
     contrast: Annotated[str | None, Option(description="MISC key of the token that a probed one must beat.")] = None
 
@@ -55,6 +56,14 @@ class Conllu(Reader):
                 words.append((cells[FORM], cells[UPOS], cells[MISC]))
         if words:
             yield self._record(words, is_first)
+
+    def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
+        for mark, line, end in whole_lines(path):
+            cells = line.split("\t")
+            if cells[0].isdigit():  # a word, since the file was read
+                cells[UPOS] = next(values)
+            filled = "\t".join(cells)
+            yield f"{mark}{filled}{end}".encode()
 
     def check(self, files: Collection[Path]) -> None:
         if not self.probe:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from unroll.data.fields import Field, Frames, Number, Record
-from unroll.data.readers.base import Reader, numbered_lines
+from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput
 
 
@@ -19,6 +19,7 @@ class Series(Reader):
 
     name: ClassVar[str] = "series"
     suffixes: ClassVar[tuple[str, ...]] = (".series",)
+    fills: ClassVar[str] = "target"
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -39,6 +40,13 @@ class Series(Reader):
                         "of one width, all finite; correct the line."
                     )
                 yield {"frames": frames, "target": value}
+
+    def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
+        for mark, line, end in whole_lines(path):
+            if line.strip():
+                _, tab, steps = line.partition("\t")
+                line = f"{next(values)}{tab}{steps}"
+            yield f"{mark}{line}{end}".encode()
 
 
 def parse_steps(steps: str) -> list[list[float]]:

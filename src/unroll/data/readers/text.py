@@ -19,6 +19,7 @@ class Text(Reader):
 
     name: ClassVar[str] = "text"
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+    is_plain: ClassVar[bool] = True
     unit: Annotated[Literal["words", "characters"], Option(description="What one symbol is.")] = "words"
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.data.batch import Batch, DataSpec
+from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
 from unroll.metrics import exp
 from unroll.networks.encoder import SequenceEncoder
@@ -58,20 +59,16 @@ class Cloze(Task):
         right = told == inputs
         return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right, told)
 
-    @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Labelled]:
-        """Tokens of each line, each with the one that the others make likeliest in its place."""
-        answers, symbols = [], vocabulary.symbols("inputs")
-        for line in lines:
-            tokens = symbols.split(line)
-            likeliest: list[str] = []
-            if tokens:
-                inputs = torch.from_numpy(symbols.encode(tokens)).long()[None]
-                logits = self.network(inputs, torch.tensor([len(tokens)]))[0]  # [T, V]
-                logits[:, [self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -torch.inf
-                likeliest = [symbols.symbols[n] for n in logits.argmax(dim=-1).tolist()]
-            answers.append(Labelled(tokens, likeliest))
-        return answers
+    def predict(self, batch: Batch) -> Tensor:
+        """The token that the others make likeliest in each place, which is neither padding nor the unknown one."""
+        logits: Tensor = self.network(*batch.sequence("inputs"))  # [B, T, V]
+        logits[..., [self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -torch.inf
+        return logits.argmax(dim=-1)
+
+    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Labelled:
+        """Tokens, each with the likeliest in its place."""
+        symbols = vocabulary.symbols("inputs").symbols
+        return Labelled(list(record["inputs"]), [symbols[n] for n in predicted.tolist()])
 
 
 def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int, tied: bool) -> Cloze:

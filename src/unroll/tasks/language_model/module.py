@@ -10,10 +10,8 @@ from torch import Tensor
 
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.vocabularies import Vocabularies
-from unroll.errors import BadInput
 from unroll.metrics import exp
 from unroll.networks.language import LanguageNetwork
-from unroll.tasks.answer import Answer
 from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
 from unroll.tasks.language_model.answers import Continuation
 from unroll.tasks.language_model.description import DESCRIPTION
@@ -76,9 +74,6 @@ class LanguageModel(Task):
         beats = torch.zeros_like(batch.mask)
         beats[probed] = logits.gather(1, target).squeeze(1) > rival
         return beats
-
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Answer]:
-        raise BadInput("This run is a language model, which continues a text; use unroll generate.")
 
     @torch.inference_mode()
     def generate(

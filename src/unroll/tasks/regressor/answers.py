@@ -18,5 +18,8 @@ class Prediction(Answer):
 
     prediction: float
 
+    def values(self) -> list[str]:
+        return [repr(self.prediction)]
+
     def __str__(self) -> str:
         return shown(self.prediction)

@@ -23,6 +23,7 @@ DESCRIPTION = Description(
     networks=("recurrent", "convolutional"),
     blocks=frozenset({"readout"}),
     loss_over="records",
+    predicts="target",
     reads_windows=True,
     options=RegressorOptions,
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.readers.series import parse_steps
+from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
-from unroll.errors import BadInput
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.tasks.base import Blocks, OptimizerFactory, Scores, Task
@@ -60,21 +58,11 @@ class Regressor(Task):
         told = self._predict(summary)
         return Scores((told - batch.single("target")) ** 2, ends, {}, None, told)
 
-    @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Prediction]:
-        """Number told for each line of steps, such as ``0.5,1 0.25,0``."""
-        answers, width = [], self.spec["inputs"].size
-        for line in lines:
-            try:
-                steps = torch.tensor([parse_steps(line)], dtype=self.head.weight.dtype)  # [1, T, I]
-            except ValueError:
-                steps = torch.empty(1, 0, 0)
-            if steps.shape[2] != width:
-                raise BadInput(f"{line[:40]!r} is no series; write steps of {width} numbers, "
-                               "such as 0.5,1 0.25,0.")  # fmt: skip
-            summary = self.encoder.summary(steps, torch.tensor([steps.shape[1]]))
-            answers.append(Prediction(float(self._predict(summary))))
-        return answers
+    def predict(self, batch: Batch) -> Tensor:
+        return self._predict(self.encoder.summary(*batch.sequence("inputs")))
+
+    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Prediction:
+        return Prediction(float(predicted))
 
 
 def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int) -> Regressor:

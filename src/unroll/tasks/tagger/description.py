@@ -36,6 +36,7 @@ DESCRIPTION = Description(
     monitors=("f1", "accuracy"),  # where spans are marked, most tokens are no part of one
     networks=("recurrent", "convolutional"),
     blocks=frozenset({"spelling", "labels"}),
+    predicts="labels",
     needs={"f1": SPANS, "precision": SPANS, "recall": SPANS, "accuracy/": Need("probe", "data.reader.probe")},
     whole=SPANS,
     reads_windows=True,

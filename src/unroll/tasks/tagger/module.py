@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unroll.data.batch import Batch, DataSpec
-from unroll.data.prepared import SpellingColumn
+from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
-from unroll.data.vocabulary import CharacterVocabulary
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import WordEmbedding, Words
 from unroll.networks.encoder import SequenceEncoder
@@ -110,32 +108,13 @@ class Tagger(Task):
         gold = int(self.spans.gold)
         return super().items() | {"precision": int(self.spans.predicted), "recall": gold, "f1": gold}
 
-    @torch.inference_mode()
-    def predict_lines(self, lines: list[str], vocabulary: Vocabularies) -> list[Labelled]:
-        """Tokens of each line with their labels; words stand between blanks."""
-        answers, names = [], self.spec["labels"].names
-        for line in lines:
-            tokens = vocabulary.symbols("inputs").split(line)
-            labels: list[str] = []
-            if tokens:
-                features = self.encoder.outputs(self._spelled(tokens, vocabulary), torch.tensor([len(tokens)]))
-                told = self.output.best(features, torch.tensor([len(tokens)]))
-                labels = [names[n] for n in told[0].tolist()]
-            answers.append(Labelled(tokens, labels))
-        return answers
+    def predict(self, batch: Batch) -> Tensor:
+        lengths = batch.sequence("inputs").lengths
+        return self.output.best(self.encoder.outputs(self._inputs(batch, evaluating=True), lengths), lengths)
 
-    def _spelled(self, tokens: list[str], vocabulary: Vocabularies) -> Tensor | Words:
-        """What the encoder reads of one sentence."""
-        inputs = torch.from_numpy(vocabulary.symbols("inputs").encode(tokens)).long()[None]  # [1, T]
-        if not isinstance(self.encoder.inputs, WordEmbedding):
-            return inputs
-        known = vocabulary["spelling"]
-        assert isinstance(known, CharacterVocabulary)
-        spelling = SpellingColumn.of(tokens, known)
-        every = np.arange(len(spelling.form_offsets) - 1)
-        characters, lengths = spelling.rows(every, self.spec["spelling"].padding_index)
-        forms = torch.from_numpy(spelling.values)[None]  # [1, T]
-        return Words(inputs, forms, torch.from_numpy(characters), torch.from_numpy(lengths))
+    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Labelled:
+        names = self.spec["labels"].names
+        return Labelled(list(record["inputs"]), [names[n] for n in predicted.tolist()])
 
 
 def build(blocks: Blocks, optimizer: OptimizerFactory, budget: int) -> Tagger:

@@ -1,0 +1,37 @@
+"""A run as an MLflow model: lines of text in, JSON lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unroll.experiment import Trained
+from unroll.outputs import to_json_line
+from unroll.serving.generation import generate
+from unroll.serving.prediction import Predictor
+from unroll.tasks.answer import Answer
+
+SETTINGS: dict[str, Any] = {"length": 50, "temperature": 1.0, "seed": 0}  # of a continuation, with their defaults
+
+
+class RunModel:
+    """Labels or numbers for each line, or a continuation of it, as ``unroll predict`` and ``generate`` give them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = Trained.load(folder)
+
+    def predict(self, model_input: Sequence[str], params: dict[str, float] | None = None) -> list[str]:
+        """A JSON line for each line of text."""
+        given = {name: type(value)((params or {}).get(name, value)) for name, value in SETTINGS.items()}
+        answers: Sequence[Answer]
+        if self.run.config.task.description.continues:
+            answers = generate(self.run, model_input, **given)
+        else:
+            answers = list(Predictor(self.run).lines(model_input))
+        return [to_json_line(answer.content()) for answer in answers]
+
+
+def _load_pyfunc(path: str) -> RunModel:
+    """What MLflow calls to load the model."""
+    return RunModel(Path(path))

@@ -1,0 +1,177 @@
+"""Answers of a finished run, by the path of its training: reader, vocabularies, buckets, task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unroll.data.buckets import POOL
+from unroll.data.fields import Field
+from unroll.data.prepared import Split
+from unroll.data.vocabulary import SymbolVocabulary
+from unroll.data.writers import encoded
+from unroll.errors import BadInput
+from unroll.experiment import Trained
+from unroll.experiment.evaluation import counts
+from unroll.experiment.loading import prediction_loader
+from unroll.serving.questions import Asking, Question
+from unroll.tasks.answer import Answer, Empty
+from unroll.training.precision import as_precise
+
+CHUNK_STEPS = 1 << 20  # that are in memory at a time, unless one record has more
+
+
+@dataclass
+class Seen:
+    """What was read.
+
+    Args:
+        records: that were answered.
+        symbols: of them, and how many of these are unknown to the run's vocabulary.
+    """
+
+    records: int = 0
+    symbols: int = 0
+    unknown: int = 0
+
+
+class Predictor:
+    """Answers in the order of what is asked, in bounded memory.
+
+    Args:
+        run: a finished run.
+        evaluates: whether the figures are computed too, from the answers that a file has.
+        progress: is called as records are answered; None for nobody.
+
+    Records are read a chunk at a time, put into batches of similar lengths within it as for evaluation, and answered.
+    A record longer than a batch has steps for is read whole, by itself. An empty line has an empty answer.
+
+    Raises:
+        BadInput: the run is a language model.
+    """
+
+    def __init__(self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None) -> None:
+        self.run, self.evaluates, self.progress = run, evaluates, progress
+        self.asking, self.seen = Asking(run), Seen()
+
+    def lines(self, lines: Iterable[str]) -> Iterator[Answer]:
+        """Answers to plain lines.
+
+        Raises:
+            BadInput: a line cannot be read, or has no answers that could be evaluated.
+        """
+        description = self.run.config.task.description
+        if self.evaluates and not description.predicts_inputs:
+            raise BadInput(f"Plain lines have no {description.predicts or 'answers'} to compare with; evaluate a file "
+                           f"in the format {self.asking.corpus.reader.name}.")  # fmt: skip
+        return self._answers(self.asking.of_lines(lines), self.asking.line_fields)
+
+    def file(self, path: Path) -> Iterator[Answer]:
+        """Answers to the records of a file in the format that the run was trained on.
+
+        Raises:
+            BadInput: the file cannot be read, or has no answers that could be evaluated.
+        """
+        return self._answers(self.asking.of_file(path), self.asking.fields)
+
+    @property
+    def fills(self) -> bool:
+        """Whether the format that the run was trained on has a place for the answers."""
+        predicts = self.run.config.task.description.predicts
+        return self.asking.roles.get(predicts) == self.asking.corpus.reader.fills
+
+    def filled(self, path: Path) -> Iterator[bytes]:
+        """The lines of a file with the answers in their place, and everything else byte for byte.
+
+        Raises:
+            BadInput: as of :meth:`file`, or the file cannot be read twice.
+        """
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise BadInput(f"{path} is not a regular file, and is read twice to give its format back; save it to a "
+                           "file, or use --json.")  # fmt: skip
+        values = (value for answer in self.file(path) for value in answer.values())
+        first = list(islice(values, 1))  # a bad line is refused before any line is given back
+        yield from self.asking.corpus.reader.fill(path, chain(first, values))
+        next(values, None)  # what follows the last record is read too
+
+    def figures(self) -> tuple[dict[str, float], Mapping[str, str]]:
+        """The figures of what was answered, and why some are not numbers."""
+        figures = self.run.task.metrics()
+        return figures, counts(self.run.task, figures).get("not_finite", {})
+
+    def _answers(self, questions: Iterator[Question], fields: Mapping[str, Field]) -> Iterator[Answer]:
+        self.run.task.eval()
+        self.run.task.on_validation_epoch_start()
+        self.seen = Seen()
+        for chunk in self._chunks(questions):
+            yield from self._answered(chunk, fields)
+            self.seen.records += len(chunk)
+            if self.progress:
+                self.progress(self.seen)
+
+    def _chunks(self, questions: Iterator[Question]) -> Iterator[list[Question]]:
+        """As many records as are put into batches together."""
+        chunk: list[Question] = []
+        steps, most = 0, POOL * self.run.config.training.batch_size
+        for question in questions:
+            chunk.append(question)
+            steps += question.steps
+            if len(chunk) == most or steps >= CHUNK_STEPS:
+                yield chunk
+                chunk, steps = [], 0
+        if chunk:
+            yield chunk
+
+    @torch.inference_mode()
+    def _answered(self, chunk: list[Question], fields: Mapping[str, Field]) -> list[Answer]:
+        """Answers to some records, in their order."""
+        places = [place for place, question in enumerate(chunk) if len(question.read[self.asking.field])]
+        predicted: dict[int, Tensor] = {}
+        if places:
+            records = (chunk[place].read for place in places)
+            split = encoded(records, fields, self.run.vocabularies, self.asking.words).under(self.asking.roles)
+            self._count(split)
+            predicted = {places[row]: values for row, values in self._predicted(split)}
+        return [self._answer(question, predicted.get(place)) for place, question in enumerate(chunk)]
+
+    def _predicted(self, split: Split) -> Iterator[tuple[int, Tensor]]:
+        """The number of each record, and what is predicted of it."""
+        task = self.run.task
+        loader = prediction_loader(self.run.config, task.spec, split)
+        if self.evaluates and self.seen.records == 0:
+            self._refuse_without_answers(split)
+        for number, batch in enumerate(loader):
+            precise = as_precise(batch, task)
+            if self.evaluates:
+                task.judge(precise)
+            yield from zip(loader.rows(number).tolist(), task.predict(precise), strict=True)
+
+    def _answer(self, question: Question, predicted: Tensor | None) -> Answer:
+        task = self.run.task
+        if task.description.loss_over == "records":
+            return Empty() if predicted is None else task.answer(question.shown, predicted, self.run.vocabulary)
+        steps = torch.zeros(0, dtype=torch.int64) if predicted is None else predicted[: question.steps]
+        return task.answer(question.shown, steps, self.run.vocabulary)
+
+    def _count(self, split: Split) -> None:
+        """Add the symbols that are read, and those that the vocabulary does not have."""
+        predicts = self.run.config.task.description.predicts
+        for role, vocabulary in self.run.vocabulary.items():
+            if isinstance(vocabulary, SymbolVocabulary) and role in split.fields and role != predicts:
+                self.seen.symbols += split[role].steps
+                self.seen.unknown += int((split[role].values == vocabulary.spec.unknown_index).sum())
+
+    def _refuse_without_answers(self, split: Split) -> None:
+        """Refuse to evaluate a file none of whose first answers the run could give."""
+        predicts: Any = self.run.config.task.description.predicts
+        names = self.run.task.spec[predicts].names if predicts else ()
+        if names and (split[predicts].values < 0).all():
+            known = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
+            raise BadInput(f"The file has no {predicts} that this run can predict ({known}), so that there is nothing "
+                           "to evaluate; give a file that has them, or leave out --evaluate.")  # fmt: skip

@@ -1,0 +1,139 @@
+"""What a finished run is asked: plain lines, or a file in the format that it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from unroll.data.corpus import Corpus
+from unroll.data.fields import Field, Frames, Record, Symbols
+from unroll.data.prepare import spelled
+from unroll.data.readers import guess, reader_named
+from unroll.data.readers.series import parse_steps
+from unroll.errors import BadInput
+from unroll.experiment import Trained
+from unroll.experiment.loading import reads_spelling
+from unroll.experiment.prepared_data import roles_of
+
+
+class Question(NamedTuple):
+    """One record.
+
+    Args:
+        read: what the network reads, by field.
+        shown: what the answer shows of it, by role.
+        steps: of the answer, without an end of sentence that the corpus adds; 0 for an empty line.
+    """
+
+    read: Record
+    shown: Record
+    steps: int
+
+
+class Asking:
+    """How a run is asked, as its settings have it.
+
+    Args:
+        run: the run.
+
+    Raises:
+        BadInput: it is a language model.
+    """
+
+    def __init__(self, run: Trained) -> None:
+        config = run.config
+        self.description, self.vocabulary = config.task.description, run.vocabulary
+        if self.description.continues:
+            raise BadInput(f"{config.name} is a language model, which continues a text; use unroll generate.")
+        self.corpus: Corpus = config.data.build_corpus()
+        self.roles = roles_of(config, run.vocabularies)
+        self.lead = self.description.lengths[0]  # the role that a plain line fills
+        self.field = self.roles[self.lead]
+        self.words = spelled(self.corpus) if reads_spelling(config) else None
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The fields that the task reads of a record of a file."""
+        return {field: self.corpus.fields[field] for field in self.roles.values() if field != "spelling"}
+
+    @property
+    def line_fields(self) -> dict[str, Field]:
+        """The only field of a plain line.
+
+        Raises:
+            BadInput: the task cannot do with it.
+        """
+        needed = {role for role, part in self.description.roles.items() if part.is_needed}
+        others = needed - {self.lead, self.description.predicts}
+        kind = self.corpus.fields[self.field]
+        if others or not isinstance(kind, Symbols | Frames):
+            raise BadInput(f"task={self.description.name} reads more than a plain line has "
+                           f"({', '.join(sorted(others) or [kind.kind])}); give --file in the format "
+                           f"{self.corpus.reader.name}.")  # fmt: skip
+        return {self.field: kind}
+
+    def is_plain(self, path: Path) -> bool:
+        """Whether a file has plain lines, by its name; any other file must be in the format of the run's corpus.
+
+        Raises:
+            BadInput: the name is that of another format.
+        """
+        own, other = self.corpus.reader, guess(path)
+        if path.suffix in own.suffixes or other is None:
+            return own.is_plain
+        if reader_named(other).is_plain:
+            return True
+        raise BadInput(f"{path} is named as a file of the format {other}, and this run reads {own.name}"
+                       f"{_endings(own.suffixes)}; convert it, or give plain lines in a .txt file.")  # fmt: skip
+
+    def of_lines(self, lines: Iterable[str]) -> Iterator[Question]:
+        """Plain lines, such as words between blanks, or steps such as ``0.5,1 0.25,0``."""
+        for line in lines:
+            shown, read = self._value(line)
+            yield Question(self.corpus.ended({self.field: read}), {self.lead: shown}, len(shown))
+
+    def _value(self, line: str) -> tuple[list[str] | list[list[float]], str | list[str] | list[list[float]]]:
+        """What a line shows, and what is read of it: of characters the line break too, as in training."""
+        if isinstance(self.corpus.fields[self.field], Frames):
+            steps = _series(line, self.vocabulary.spec[self.lead].size)
+            return steps, steps
+        symbols = self.vocabulary.symbols(self.lead)
+        tokens = symbols.split(line)
+        return tokens, f"{line}\n" if symbols.unit == "characters" else tokens
+
+    def of_file(self, path: Path) -> Iterator[Question]:
+        """Records of a file, by the reader of the run's corpus."""
+        corpus = replace(self.corpus, files={"test": path}, cuts=None)
+        for number, (_, record) in enumerate(corpus.records(), start=1):
+            value = record[self.field]
+            _refuse_width(value, self.fields[self.field], self.vocabulary.spec[self.lead].size,
+                          f"{path}, record {number}")  # fmt: skip
+            added = corpus.sentence_end and isinstance(self.fields[self.field], Symbols)
+            steps = len(value) - 1 if added else len(value)
+            shown = {role: record[field] for role, field in self.roles.items() if field in record}
+            yield Question(record, {**shown, self.lead: value[:steps]}, steps)
+
+
+def _endings(suffixes: tuple[str, ...]) -> str:
+    return f" ({', '.join(suffixes)})" if suffixes else ""
+
+
+def _series(line: str, width: int) -> list[list[float]]:
+    """The steps of a line; none of an empty one."""
+    if not line.strip():
+        return []
+    try:
+        steps = parse_steps(line)
+    except ValueError:
+        steps = [[]]
+    if len(steps[0]) != width:
+        raise BadInput(f"{line[:40]!r} is no series; write steps of {width} numbers, such as 0.5,1 0.25,0.")
+    return steps
+
+
+def _refuse_width(value: Sequence[Sequence[float]], field: Field, width: int, place: str) -> None:
+    if isinstance(field, Frames) and len(value[0]) != width:
+        raise BadInput(f"{place} has steps of {len(value[0])} numbers, and this run reads steps of {width}; correct "
+                       "the file, or name another run.")  # fmt: skip
