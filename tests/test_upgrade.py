@@ -18,14 +18,14 @@ SENTENCES, SERIES = "the old dog that barks sees her .\nEzra zibbles\n", "0.5,1 
 # what the version that trained each of them answered
 ANSWERS = {
     "tagging-bilstm-chars-crf": (
-        ["predict", "--file", "sentences"],
+        ["predict", "--file", "sentences.txt"],
         [["DET", *["PUNCT"] * 7], ["PUNCT", "PUNCT"]],
     ),
     "oldest-tagging": (
-        ["predict", "--file", "sentences"],
+        ["predict", "--file", "sentences.txt"],
         [["PROPN", "SCONJ", "SCONJ", "SCONJ", "PROPN", "PROPN", "PROPN", "PROPN"], ["PROPN", "PROPN"]],
     ),
-    "adding-gru": (["predict", "--file", "series"], [0.3906194269657135, 0.4017975926399231]),
+    "adding-gru": (["predict", "--file", "series.txt"], [0.3906194269657135, 0.4017975926399231]),
     "recall-lstm": (["generate", "--prompt", "the", "--temperature", "0", "--length", "8"], [". . . the hi Mary . ."]),
     "grammar-feedforward": (
         ["generate", "--prompt", "the", "--temperature", "0", "--length", "8"], [" ".join(["the"] * 8)],
@@ -36,8 +36,8 @@ ANSWERS = {
 @pytest.fixture
 def old(project: Path) -> Path:
     """Copies of the runs of format 0, in a project."""
-    Path("sentences").write_text(SENTENCES, encoding="utf-8")
-    Path("series").write_text(SERIES, encoding="utf-8")
+    Path("sentences.txt").write_text(SENTENCES, encoding="utf-8")
+    Path("series.txt").write_text(SERIES, encoding="utf-8")
     return shutil.copytree(STORED, project / "old")
 
 

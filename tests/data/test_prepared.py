@@ -17,7 +17,7 @@ from unroll.data import prepared
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.fields import Record
 from unroll.data.prepare import prepare
-from unroll.data.prepared import SpellingColumn, Split, open_split
+from unroll.data.prepared import Split, open_split
 from unroll.data.readers import Reader
 from unroll.data.readers.columns import Columns
 from unroll.data.readers.conllu import Conllu
@@ -26,6 +26,7 @@ from unroll.data.readers.text import Text
 from unroll.data.vectors import load_vectors
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import END, PADDING, UNKNOWN, CharacterVocabulary
+from unroll.data.writers import encoded
 from unroll.errors import BadInput
 
 words, characters = Text("words"), Text("characters")
@@ -468,16 +469,20 @@ def test_what_is_not_labelled_words_is_not_spelled(reader: Reader, sentence_end:
     assert not list(out.rglob("characters*"))
 
 
-def test_words_of_raw_text_are_spelled_like_those_of_a_corpus(tmp_path: Path) -> None:
+def test_records_in_memory_are_encoded_like_those_of_a_corpus(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(corpus(tmp_path, columns, *[f"the X\n{'x' * 99} X\nthe X\nThe X\n"] * 3), out)
-    known = opened(out, "test").spelling
-    characters = vocabularies(out)["spelling"]
-    assert isinstance(characters, CharacterVocabulary)
-    made = SpellingColumn.of(["the", "x" * 99, "the", "The"], characters)
-    assert known is not None
-    for name in ("values", "form_offsets", "characters"):
-        assert getattr(known, name).tolist() == getattr(made, name).tolist()
+    read = corpus(tmp_path, columns, *[f"the X\n{'x' * 99} Y\n\nthe X\n\n-DOCSTART-\nThe X\n"] * 3)
+    prepare(read, out)
+    records = [record for split, record in read.records() if split == "test"]
+    made, known = encoded(records, read.fields, vocabularies(out), "tokens"), opened(out, "test")
+    assert made.fields.keys() == known.fields.keys() == {"tokens", "labels", "document", "spelling"}
+    for field in known.fields:
+        for name in ("values", "offsets", "form_offsets", "characters"):
+            one, two = getattr(known[field], name, None), getattr(made[field], name, None)
+            assert (one is None) == (two is None)
+            if one is not None:
+                np.testing.assert_array_equal(one, two, strict=True)
+    assert made["labels"].offsets is made["tokens"].offsets
 
 
 def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) -> None:

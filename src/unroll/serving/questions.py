@@ -75,13 +75,13 @@ class Asking:
         return {self.field: kind}
 
     def is_plain(self, path: Path) -> bool:
-        """Whether a file has plain lines, by its name; any other file must be in the format of the run's corpus.
+        """Whether a file has plain lines: its name ends as that of a text, and the run was not trained on such names.
 
         Raises:
-            BadInput: the name is that of another format.
+            BadInput: the name is that of a file of another format.
         """
         own, other = self.corpus.reader, guess(path)
-        if path.suffix in own.suffixes or other is None:
+        if other is None or path.suffix in (*own.suffixes, self.corpus.files["train"].suffix):
             return own.is_plain
         if reader_named(other).is_plain:
             return True
