@@ -15,7 +15,7 @@ from unroll.errors import BadInput
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("runs", type=Path, metavar="RUN|FOLDER", help="a run, or a folder of runs")
     parser.add_argument(
-        "--prepared", type=Path, metavar="FOLDER", help="what unroll prepare --out FOLDER wrote (a cache)"
+        "--prepared", type=Path, metavar="FOLDER", help="what unroll prepare --out FOLDER wrote (default: the cache)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")

@@ -23,12 +23,12 @@ def add_arguments(parser: Parser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("text", nargs="?", help="one plain line; standard input, line by line, if absent")
     source.add_argument(
-        "--file", type=Path, help="a file in the format that the run was trained on, which is printed with the "
-        "predictions filled in; a .txt file has plain lines"
+        "--file", type=Path, help="a file in the format that the run was trained on, printed with the predictions "
+        "filled in; a .txt file has plain lines"
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object per record")
     parser.add_argument(
-        "--evaluate", action="store_true", help="also compare with the answers that the file has (standard error)"
+        "--evaluate", action="store_true", help="also print the figures, on standard error, if the file has the answers"
     )
 
 
