@@ -41,3 +41,14 @@ def test_a_damaged_file_of_the_project_is_named(
     (line,) = capsys.readouterr().err.splitlines()
     assert file in line
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_file_that_an_experiment_uses_and_that_is_missing_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("conf/data/grammar.yaml").unlink()
+    for words in (["config", "experiment=tagging"], ["config", "--course", "conf/course.yaml"]):
+        assert main(words) == 2
+        message = capsys.readouterr().err
+        assert "conf/data/grammar.yaml does not exist" in message
+        assert message.count("\n") == 1

@@ -102,6 +102,11 @@ class OwnCell(Middle):
     pass
 """),
 }  # fmt: skip
+LATER = {  # what a check on a few sequences cannot see: wrong at another batch size
+    "batch": f"class OwnCell(Cell):\n{STEP.replace('self.recur(state.hidden))', 'projected.new_zeros(2, 1))  # HERE')}",
+    "raised": "class OwnCell(Cell):\n    def step(self, projected, state):\n        if len(projected) > 3:\n"
+              "            raise KeyError('no')  # HERE\n" + STEP.partition("\n")[2],
+}  # fmt: skip
 BROKEN = {  # file → arguments, its class with the wrong line marked, and what is said beside
     "shape": ({}, f"class OwnCell(Cell):\n{STEP.replace('self.recur(state.hidden))', 'state.hidden.T)  # HERE')}",
               "size"),
@@ -163,4 +168,16 @@ def test_a_mistake_in_a_cell_ends_in_a_sentence_with_its_line(
     numbers = [number for number, text in enumerate((HEAD + code).splitlines(), start=1) if "# HERE" in text]
     for number in numbers:
         assert f"own_{name}.py, line {number}" in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_mistake_that_shows_in_training_alone_ends_in_a_sentence_too(
+    name: str, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(f"later_{name}", {}, LATER[name], tmp_path, monkeypatch)
+    assert main(["train", *tiny, "training.batch_size=8", "--out", "run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    (number,) = [number for number, text in enumerate((HEAD + LATER[name]).splitlines(), start=1) if "# HERE" in text]
+    assert f"own_later_{name}.py, line {number}: " in line
     assert not Path("run").exists()

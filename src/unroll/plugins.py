@@ -22,6 +22,7 @@ VARIABLE = "UNROLL_PLUGINS"  # the folders, for processes that this one starts
 PACKAGES = {"cells": "unroll.cells", "readers": "unroll.data.readers", "tasks": "unroll.tasks"}
 SHARED = {"cells": {"base", "initializers"}, "readers": {"base"}, "tasks": set[str]()}  # files that define none
 ROOT = Path(__file__).parent.parent
+CELLS = Path(__file__).parent / "cells"
 
 
 def use(folders: Iterable[Path]) -> None:
@@ -101,6 +102,21 @@ def _place(path: Path, error: Exception) -> str:
         return f"{error.filename}, line {error.lineno}"
     frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(path)]
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(path)
+
+
+def place_of(error: BaseException) -> str | None:
+    """File and line of one's own code in which something went wrong; None if that is not where it did.
+
+    One's own are plug-ins, and cells that were added to the package without being exported.
+    """
+    exported = set(re.findall(r"from unroll\.cells\.(\w+) import", (CELLS / "__init__.py").read_text(encoding="utf-8")))
+    own = [folder for room in PACKAGES for folder in folders(room)]
+    for frame in reversed(extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        added = path.parent == CELLS and path.stem not in exported | SHARED["cells"] | {"__init__"}
+        if added or any(path.is_relative_to(folder) for folder in own):
+            return f"{path}, line {frame.lineno}"
+    return None
 
 
 def digests(used: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -274,6 +274,8 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"training.warmup": {"low": 0, "high": 1, "stp": 1}}}, ["space.training.warmup.stp"]),
     ({"space": {"training.warmup": {"low": 0}}}, ["space.training.warmup.high is missing"]),
     ({"space": {"training.tokens": [1, 2]}}, ["training.tokens cannot be searched", "equal budget"]),
+    ({"space": {"training.state_reset": ["epoch", "document"]}}, ["training.state_reset cannot be searched", "figure"]),
+    ({"space": {"training.patience": [1, 2]}}, ["training.patience cannot be searched", "equal budget"]),
     ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
     ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in both space and settings"]),
     ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),

@@ -8,6 +8,7 @@ from types import TracebackType
 from unroll.credentials import without_secrets
 from unroll.errors import BadInput, NotCertified, ProcessLost, StageFailed, is_lack_of_memory, lack_of_memory
 from unroll.launching import place
+from unroll.plugins import place_of
 
 
 def report(error: BaseException) -> int | None:
@@ -32,6 +33,9 @@ def report(error: BaseException) -> int | None:
             return _end(2, f"{error.filename or 'a file'}: {error.strerror or error}; fix that and try again.")
         case _ if is_lack_of_memory(error):
             return _end(2, str(lack_of_memory(error)))
+        case Exception() if (place_in_own_code := place_of(error)) is not None:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            return _end(2, f"{place_in_own_code}: {type(error).__name__}: {reason}; correct the line.", once=True)
     return None
 
 

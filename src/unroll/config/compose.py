@@ -110,6 +110,13 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
     pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
     files = {str(key).rpartition("/")[2]: str(name) for key, name in pairs} | dict(chosen)
     inner = [Source(conf / group / f"{files[group]}.yaml", section=group) for group in GROUPS[1:] if group in files]
+    for source in inner:
+        name = source.path.stem
+        if name != "???" and not source.path.is_file():
+            raise BadInput(
+                f"{path} uses {source.section}={name}, and {source.path} does not exist; restore the file, or choose "
+                f"another with {source.section}=NAME."
+            )
     own = [Source(path, ("archs", files.get("arch", "")), is_own=True), Source(path, is_own=True)]
     return [*own, *(source for source in inner if source.path.is_file()), Source(conf / "config.yaml")]
 

@@ -14,6 +14,8 @@ UNSEARCHED = {  # keys that must be equal for all trials, and why
     "training.tokens": "trials are compared at an equal budget of tokens",
     "training.validations": "trials are compared at their validations, which must be at equal numbers of tokens",
     "training.evaluation_streams": "the same weights get different figures with a different number of streams",
+    "training.state_reset": "the same weights get another figure when the state is reset elsewhere",
+    "training.patience": "trials are compared at an equal budget of tokens",
     "training.devices": "it does not change the result",
     "training.checkpoint_seconds": "it does not change the result",
 }
