@@ -41,6 +41,7 @@ from unroll.networks.labels import CRFOutput, FeedbackOutput, SoftmaxOutput
 from unroll.networks.ngram import KneserNey
 from unroll.networks.readout import READOUTS
 from unroll.networks.recurrent import RecurrentLayer
+from unroll.serving.model import RunModel
 from unroll.tasks.base import Task
 from unroll.tasks.cloze.module import Cloze
 from unroll.tasks.language_model.module import LanguageModel
@@ -425,7 +426,7 @@ def test_frozen_vectors_stay_tuned_ones_move_and_the_run_needs_their_file_no_mor
     for word in given if inputs == "frozen_vectors" else ("the", "cat"):
         assert np.array_equal(rows[word], np.float32(given[word])) == (inputs == "frozen_vectors")
     assert table.weight.requires_grad == (inputs == "vectors")
-    assert len(run.answer(["the zebra sees nobody"], length=3)) == 1
+    assert len(RunModel(project / "run").predict(["the zebra sees nobody"], {"length": 3})) == 1
 
 
 @pytest.mark.parametrize("arch", ["bilstm-chars-crf", "lstm-feedback", "coupled"])

@@ -37,7 +37,7 @@ def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(
     project: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "no corpus 'browm' (did you mean brown?)" in refused("data", "fetch", "browm")
-    assert "Which corpus" in refused("data", "fetch")
+    assert "unroll data list" in refused("data", "fetch")
     monkeypatch.setenv("UNROLL_MIRROR", str(project / "nowhere"))
     assert "not a folder" in refused("data", "fetch", "tinyshakespeare")
     assert not Path("paper").exists() or not list(Path("paper").rglob("input.txt"))

@@ -14,6 +14,7 @@ from unroll import experiment, preparation
 from unroll.config import Config, load
 from unroll.errors import BadInput
 from unroll.experiment import Trained
+from unroll.serving.model import RunModel
 from unroll.training.precision import PRECISIONS, autocast, plugin, resolved
 
 Small = Callable[..., Config]
@@ -84,7 +85,7 @@ def test_double_precision_holds_from_training_to_use(
     assert {weight.dtype for weight in weights.values()} == {torch.float64}
     assert any(not torch.equal(weight, weight.float().double()) for weight in weights.values())
     run = Trained.load(project / "run")
-    assert run.answer([line], length=3)
+    assert RunModel(project / "run").predict([line], {"length": 3})
     prepared = preparation.prepared(run.config.data)
     judged = experiment.evaluate([project / "run"], prepared, None, project / "costs" / "speed.json")["run"]
     assert judged["validation"] == figures
