@@ -258,4 +258,4 @@ def test_mlflow_gets_the_certificate_and_a_tag(small: Small, store: str, capsys:
     assert json.loads(mlflow.artifacts.load_text(f"runs:/{logged.info.run_id}/certificate.json")) == certificate
     Path("torn.db").write_text("this is no database, however long the text may be " * 40, encoding="utf-8")
     assert certify(run, prepared, tracking=["tracking.uri=sqlite:///torn.db"]) == certificate
-    assert "MLflow did not take the certificate" in capsys.readouterr().err
+    assert "MLflow did not accept the certificate" in capsys.readouterr().err

@@ -133,7 +133,7 @@ def test_a_tracker_on_the_command_line_is_used(
     assert main(["evaluate", run, "--prepared", prepared, "tracking=none"]) == 0
     assert main(["certify", run, "--prepared", prepared, f"tracking.uri={uri}"]) == 0
     said = capsys.readouterr().err
-    assert "MLflow did not take the certificate" in said
+    assert "MLflow did not accept the certificate" in said
     assert "foreign-password" not in said
     assert heard  # with the password that was typed
     assert main(["evaluate", run, "--prepared", prepared, "arch=gru"]) == 2
@@ -365,7 +365,7 @@ def test_a_fingerprint_that_was_sent_finds_no_run_of_this_project(
         assert main(["certify", "theirs", "--prepared", prepared]) == 0
     (logged,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert "certified" not in logged.data.tags
-    assert "MLflow did not take" not in capsys.readouterr().err
+    assert "MLflow did not accept" not in capsys.readouterr().err
 
 
 CYCLE = "experiment: &a\n  b: *a\n"

@@ -124,7 +124,7 @@ def test_a_store_that_takes_no_model_costs_the_run_nothing_else(
 
     monkeypatch.setattr(serve, "log_model", full)
     tracked(small, project, store)
-    assert "MLflow did not take the model of this run (No space left on device)" in capsys.readouterr().err
+    assert "MLflow did not accept the model of this run (No space left on device)" in capsys.readouterr().err
     (run,) = mlflow.search_runs(experiment_names=["tagging"], output_format="list")
     assert run.info.status == "FINISHED"
     assert list(Predictor(experiment.Trained.load(project / "runs/tagging/bilstm-0")).lines(["the dog barks"]))

@@ -103,9 +103,9 @@ def test_a_project_that_was_copied_or_moved_writes_into_its_own_folder(
     kept = files(other / "mlruns")
     assert sum(path.endswith("notes.txt") for path in kept) == 3
     assert sum(path.endswith("more.txt") for path in kept) == 1
-    assert "comes from" in capsys.readouterr().err
+    assert "was moved from" in capsys.readouterr().err
     open_store(uri_of(other))
-    assert "comes from" not in capsys.readouterr().err
+    assert "was moved from" not in capsys.readouterr().err
     assert str(original) not in dump(other)
 
 
@@ -163,7 +163,7 @@ def test_a_database_that_several_projects_share_keeps_their_places(
         before = connection.execute("SELECT artifact_uri FROM runs").fetchall()
         open_store(f"sqlite:///{shared}")
         assert connection.execute("SELECT artifact_uri FROM runs").fetchall() == before
-    assert "comes from" not in capsys.readouterr().err
+    assert "was moved from" not in capsys.readouterr().err
 
 
 def test_paths_are_rewritten_all_or_none(filled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_a_copied_project_trains_on_its_own(
     before = files(project)
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "comes from" in done.stderr
+    assert "was moved from" in done.stderr
     assert files(project) == before
     assert len(list((copy / "mlruns").rglob("history.csv"))) == 2
 
@@ -337,7 +337,7 @@ def test_a_database_that_may_not_be_written_is_refused(
 ) -> None:
     allows = os.access
     monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK and allows(path, mode))  # root may write all
-    check_refused(small, store, "may not write", capsys)
+    check_refused(small, store, "no write permission", capsys)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_what_a_store_did_not_take_stays_and_is_sent_later(
         patched.setattr(Spool, "send", gone)
         patched.setattr(Spool, "send_result", gone)
         train(config, out)
-    assert "the run's folder has it" in capsys.readouterr().err
+    assert "it is in the folder of the run" in capsys.readouterr().err
     (working,) = (project / "outputs" / "working").iterdir()
     assert not list(working.glob("*.ckpt"))
     assert tracked(store)[1] == Counter()
@@ -216,7 +216,7 @@ def test_a_run_goes_on_while_its_server_is_away(
     with monkeypatch.context() as patched:
         patched.setattr("unroll.tracking.mlflow.open_store", away)
         train(config, out)
-    assert "cannot be opened. The run goes on" in capsys.readouterr().err
+    assert "cannot be opened. The run continues" in capsys.readouterr().err
     run, points = tracked(store)
     assert points == written(out)
     assert run.info.status == "FINISHED"
@@ -616,7 +616,7 @@ def test_what_a_server_missed_that_never_came_back_is_sent_by_sync(
     server.stop()
     _, errors = run.communicate(timeout=300)
     assert run.returncode == 0, errors
-    assert "MLflow did not take all of this run" in errors
+    assert "MLflow did not accept all of this run" in errors
     assert sum(tracked(store)[1].values()) < sum(written(project / "run").values())
     assert main(["sync", "run", "--uri", server.uri]) == 2  # it is still away
     server.start()

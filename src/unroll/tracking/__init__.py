@@ -1,4 +1,4 @@
-"""Tracking: where runs are logged."""
+"""Experiment tracking."""
 
 import os
 
@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# a server that does not answer is asked again by the sender: MLflow's own patience, minutes, would be waited for
+# the sender retries by itself; MLflow's own retries would block for minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
-os.environ.setdefault("PGCONNECT_TIMEOUT", "5")  # seconds; PostgreSQL's own are minutes
+os.environ.setdefault("PGCONNECT_TIMEOUT", "5")  # seconds; the default is minutes

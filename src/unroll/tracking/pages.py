@@ -1,7 +1,7 @@
-"""MLflow's pages as people read them here: they open on model training, with the columns that answer the question.
+"""Default layout of MLflow's pages: model training, with the columns that matter.
 
-MLflow keeps in the browser how a page is to look, and nowhere else; this page sets it where a person has not.
-``mlflow server --app-name unroll`` serves it, and so does ``unroll ui``.
+MLflow stores the layout in the browser only; the first page sets it unless the user has. It is served by
+``mlflow server --app-name unroll`` and by ``unroll ui``.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def _first_page(_: Request) -> HTMLResponse:
 
 
 def script(experiments: Iterable[Experiment]) -> str:
-    """HTML that gives the pages of experiments their first look.
+    """HTML that sets the default layout of the pages of experiments.
 
     Args:
-        experiments: of the store.
+        experiments: experiments of the store.
     """
     looks: dict[str, object] = {
         "mlflow.workflowType_v1": "machine_learning",
         "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
-    }  # leaves the chat closed
+    }  # keeps the chat closed
     for experiment in experiments:
         key = f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment.experiment_id}"]-ReactComponentState'
         shown = columns(experiment.tags.get(HEADLINE))
@@ -71,7 +71,7 @@ def columns(headline: str | None) -> dict[str, int]:
     """Columns of the table of an experiment's runs, in order, and their widths in pixels.
 
     Args:
-        headline: figure by which its runs are compared; None where that is not known.
+        headline: metric by which its runs are compared; None if unknown.
     """
     figures = {f"validation_{headline}": 148, f"test_{headline}": 115} if headline else {}
     metrics = {**figures, "parameters": 95, "tokens_per_second": 140, "seconds": 80}

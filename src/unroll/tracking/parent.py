@@ -1,4 +1,4 @@
-"""The MLflow run of a study, under which those of its trials stand."""
+"""The MLflow run of a study, the parent of the runs of its trials."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from unroll.tracking.tracker import PARENT
 def open_parent(
     uri: str, experiment: str, question: str, name: str, params: dict[str, str], tags: dict[str, str]
 ) -> str:
-    """Identifier of the run of a study, which is found by its name, or made.
+    """Find the run of a study by its name, or create it, and return its identifier.
 
     Args:
         uri: tracking URI.
-        experiment: group of the run.
-        question: that the study answers.
-        name: of the study, with its digest.
-        params: the space, a key each.
-        tags: what it is found by.
+        experiment: MLflow experiment of the run.
+        question: question that the study answers.
+        name: name of the study, with its digest.
+        params: the search space, one parameter per key.
+        tags: tags of the run.
 
     Raises:
         BadInput: the store cannot be opened.
@@ -43,11 +43,11 @@ def open_parent(
 
 
 def check_parent(uri: str, run_id: str) -> None:
-    """Make sure that a store has the run of a study.
+    """Check that a store has the run of a study.
 
     Args:
         uri: tracking URI.
-        run_id: of the study.
+        run_id: identifier of the run.
 
     Raises:
         BadInput: the store cannot be opened, or another one has the run.
@@ -58,19 +58,19 @@ def check_parent(uri: str, run_id: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise BadInput(f"MLflow's store {uri} has no run {run_id}, which is that of the study; set tracking.uri to a "
-                       "server or database that all machines reach, or put the store back.") from None  # fmt: skip
+        raise BadInput(f"MLflow's store {uri} has no run {run_id}, the run of the study; set tracking.uri to a "
+                       "server or database that all machines can reach, or restore the store.") from None  # fmt: skip
 
 
 def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[str, str], folder: Path | None) -> None:
-    """Log what came of a study, with the files of a folder, and end it; no run under it is left open.
+    """Log the results of a study with the files of a folder, and close its run and all runs below it.
 
     Args:
         uri: tracking URI.
-        run_id: of the study.
+        run_id: identifier of the run.
         figures: best value, numbers of trials, importances.
-        tags: what is told of it.
-        folder: with its trials, best settings and figures; None for a study that has failed.
+        tags: tags to add.
+        folder: folder with trials, best settings and figures; None for a failed study.
 
     Raises:
         BadInput: the store cannot be opened, or another one has the run.
@@ -89,6 +89,6 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
 
 
 def children(client: MlflowClient, run_id: str) -> list[Run]:
-    """The runs under one."""
+    """Child runs of a run."""
     group = client.get_run(run_id).info.experiment_id
     return list(client.search_runs([group], f"tags.`{PARENT}` = '{run_id}'", max_results=10_000))

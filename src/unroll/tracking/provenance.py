@@ -1,4 +1,4 @@
-"""Where a result comes from: settings, data, code and environment, as digests and text."""
+"""Provenance of a result: digests of settings, data and code, and the environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
 # what a trained model depends on
 CODE = ("cells", "networks", "data", "tasks", "training", "experiment", "history.py", "interruption.py", "launching.py")
-SHORT = 12  # digits of a digest that people read
+SHORT = 12  # digits of an abbreviated digest
 
 
 def digest_of(paths: Sequence[Path]) -> str:
-    """SHA-256 over the names and bytes of files and folders; caches of Python are passed over."""
+    """SHA-256 of the names and contents of files and folders, ignoring ``__pycache__``."""
     total = hashlib.sha256()
     for path in paths:
         files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
@@ -41,19 +41,19 @@ def code_digest(*beside: str) -> str:
     """SHA-256 of the code that a trained model depends on.
 
     Args:
-        beside: further parts of the package, for what depends on more.
+        beside: further parts of the package to include.
     """
     package = Path(__file__).parent.parent
     return digest_of([package / name for name in (*CODE, *beside)])
 
 
 def fingerprint(settings: str, data: str, code: str) -> str:
-    """What a run is: the same fingerprint, the same result on the same machine."""
+    """Fingerprint of a run: runs with the same fingerprint have the same result on the same machine."""
     return hashlib.sha256(f"{settings}\n{data}\n{code}".encode()).hexdigest()
 
 
 def git_state() -> dict[str, str]:
-    """Commit and whether files differ from it, outputs aside; nothing outside a repository."""
+    """Commit, and whether files other than outputs differ from it; empty outside a repository."""
     commit = _git("rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return {}
@@ -62,7 +62,7 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing where it is not installed, or there is no repository."""
+    """Output of a git command; empty if git is not installed or there is no repository."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10,
                               env={**os.environ, "LC_ALL": "C"})  # fmt: skip
@@ -73,12 +73,12 @@ def _git(*arguments: str) -> str:
     return "" if done.returncode else done.stdout.strip()
 
 
-@functools.cache  # once in a process, whatever number of runs it trains
+@functools.cache  # once per process
 def _report(error: str) -> None:
-    """Say that a run has no commit, since git does not read the repository that is there."""
+    """Report that runs are logged without a commit, since git cannot read the repository."""
     if "dubious ownership" in error:
         folder = shlex.quote(error.partition("repository at '")[2].partition("'")[0] or str(Path.cwd()))
-        reason = ("git does not read this repository, which belongs to another user; if you trust it: "
+        reason = ("git refuses this repository, which belongs to another user; if you trust it, run: "
                   f"git config --global --add safe.directory {folder}")  # fmt: skip
     else:
         reason = f"git cannot read this repository ({error.strip().splitlines()[0]})"
@@ -86,7 +86,7 @@ def _report(error: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Versions that a result may depend on."""
+    """Versions of software that a result may depend on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

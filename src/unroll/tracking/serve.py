@@ -18,18 +18,18 @@ LOADER = "unroll.serving.model"  # the module that MLflow asks for the model
 
 
 def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
-    """Log a finished run to its MLflow run, so that any MLflow server can load it where this package is.
+    """Log the model of a finished run, for any MLflow server on which this package is installed.
 
-    Not by ``mlflow.pyfunc.log_model``: that looks through every installed package to compare versions, which takes
-    longer than all the rest, and puts the model into the experiment that the process has opened last.
+    Does not use ``mlflow.pyfunc.log_model``, which is slow, since it compares versions of all installed packages, and
+    logs to the experiment that the process opened last.
 
     Args:
-        folder: of the finished run.
-        client: of the store that has the MLflow run.
-        run_id: of the MLflow run.
+        folder: folder of the finished run.
+        client: client of the store with the MLflow run.
+        run_id: identifier of the MLflow run.
     """
     run = client.get_run(run_id)
-    name = re.sub(r"[/:.%\"']", "-", str(run.info.run_name))  # without what MLflow refuses
+    name = re.sub(r"[/:.%\"']", "-", str(run.info.run_name))  # without characters that MLflow refuses
     model = client.create_logged_model(run.info.experiment_id, name, run_id, resolve_tags())
     try:
         with TemporaryDirectory() as place:
@@ -37,7 +37,7 @@ def log_model(folder: Path, client: MlflowClient, run_id: str) -> None:
             client.log_model_artifacts(model.model_id, place)
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-    except BaseException:  # it is logged again later
+    except BaseException:  # it will be logged again
         with contextlib.suppress(Exception):
             client.delete_logged_model(model.model_id)
         raise

@@ -1,4 +1,4 @@
-"""What was sent of a run's history, and what is still to be sent, by row and content: a clock decides nothing."""
+"""The spool of a run: which rows of its history were sent, by content and independent of clocks."""
 
 from __future__ import annotations
 
@@ -26,23 +26,30 @@ from unroll.tracking import serve
 from unroll.tracking.store import allowed, client_of, experiment_of, open_store
 from unroll.tracking.tracker import FIGURES, MEMORY, RunRecord, Status
 
-TAG = 5_000  # characters that MLflow takes in a tag
-BATCH = 1_000  # points that MLflow takes in one call
+TAG = 5_000  # maximum length of a tag in MLflow
+BATCH = 1_000  # maximum number of points per call of MLflow
 
 
-KINDS = {"uri": str, "run_id": str | None, "key": str, "sent": int, "digest": str, "has_result": bool}  # remembered
+KINDS = {
+    "uri": str,
+    "run_id": str | None,
+    "key": str,
+    "sent": int,
+    "digest": str,
+    "has_result": bool,
+}  # stored state
 Point = tuple[int, str, str]  # step, metric, value
 
 
 class Spool:
-    """A history on disk, and how much of it a store has taken.
+    """A history on disk, and how much of it a store has received.
 
-    That is remembered as a number of rows and their digest. Where the history has other rows now (the run went on from
-    a checkpoint), or where it is not known whether the store took what it was sent last, the store is asked which
-    points it has, and a row of the same metric, step and value is not sent again.
+    The state is a number of rows and their digest. If the history has changed since (the run resumed from a
+    checkpoint), or if it is unknown whether the last rows arrived, the points are fetched from the store, and rows with
+    the same metric, step and value are not sent again.
 
     Args:
-        folder: has the history, and gets the memory of what was sent.
+        folder: folder with the history, in which the state is stored.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,21 +57,21 @@ class Spool:
         kept = _remembered(self.memory)
         self.uri: str = kept.get("uri", "")
         self.run_id: str | None = kept.get("run_id")
-        self.key: str = kept.get("key", "")  # by which a run is found that was made just before a kill
-        self.record = RunRecord(**kept["record"]) if kept.get("record") else None  # until the store has taken it
+        self.key: str = kept.get("key", "")  # identifies a run that was created just before a kill
+        self.record = RunRecord(**kept["record"]) if kept.get("record") else None  # until the store has accepted it
         self.sent: int = kept.get("sent", 0)
-        self.digest: str = kept.get("digest", "")  # of the rows that were sent
-        self.sure = False  # whether the store has just those rows, as far as is known
-        self.there: Counter[Point] = Counter()  # points that the store has beside them
+        self.digest: str = kept.get("digest", "")  # of the sent rows
+        self.sure = False  # whether the store is known to have exactly those rows
+        self.there: Counter[Point] = Counter()  # further points in the store
         self.has_result: bool = kept.get("has_result", False)
 
     @property
     def client(self) -> MlflowClient:
-        """The store, if it is there by now."""
+        """A client of the store."""
         return client_of(self.uri)
 
     def is_known(self) -> bool:
-        """Whether the store has the run to which the points go."""
+        """Whether the store has the run of this spool."""
         if self.run_id is None:
             return False
         try:
@@ -75,9 +82,9 @@ class Spool:
             return False
 
     def open(self, uri: str, record: RunRecord) -> None:
-        """Open the run, or open it again; in another store than before it begins again, with all of its points.
+        """Create or reopen the run; in another store than before, all points are sent again.
 
-        By the client alone: MLflow's notion of an active run is one per process, and outlives an error.
+        Uses the client only: MLflow's active run is global to the process, and remains after an error.
         """
         if self.uri == uri and self.is_known():
             self.client.update_run(self.run_id, status="RUNNING")
@@ -92,7 +99,7 @@ class Spool:
         self._describe()
 
     def _made(self, record: RunRecord) -> str:
-        """A run that was made for this spool, or a new one."""
+        """The run that was created for this spool, or a new one."""
         experiment = experiment_of(self.client, record.experiment, record.question, record.headline)
         for run in self.client.search_runs([experiment], f"tags.`unroll.spool` = '{self.key}'", max_results=1):
             return str(run.info.run_id)
@@ -100,7 +107,7 @@ class Spool:
         return str(self.client.create_run(experiment, tags=tags, run_name=record.name).info.run_id)
 
     def _describe(self) -> None:
-        """Log settings, environment and dataset, until the store has taken them."""
+        """Log settings, environment and dataset, unless the store has accepted them already."""
         if self.record is None:
             return
         record, client = self.record, self.client
@@ -114,14 +121,14 @@ class Spool:
         self._note()
 
     def send(self) -> None:
-        """Pass on what was not sent yet, points in batches; each is noted when it was taken."""
+        """Send the remaining points in batches, and record what was accepted."""
         assert self.run_id is not None
         self._describe()
         rows = self.history.rows()
         if not self.sure or digest(rows[: self.sent]) != self.digest:
             self.sent, self.there = 0, self._taken()
         new = [row for row in rows[self.sent :] if not self._is_there(row)]
-        self.sure = False  # until the store has answered
+        self.sure = False  # until the store has confirmed
         for begin in range(0, len(new), BATCH):
             part = new[begin : begin + BATCH]
             points = [Metric(allowed(name), float(value), int(now), int(tokens)) for tokens, name, value, now in part]
@@ -132,7 +139,7 @@ class Spool:
             self._note()
 
     def _taken(self) -> Counter[Point]:
-        """The points that the store has of this run."""
+        """The points of this run in the store."""
         taken: Counter[Point] = Counter()
         names = self.client.get_run(self.run_id).data.metrics
         for name in (name for name in names if not name.startswith("system/")):
@@ -141,7 +148,7 @@ class Spool:
         return taken
 
     def _is_there(self, row: list[str]) -> bool:
-        """Whether the store has a row already, which then stands for one of its points."""
+        """Whether the store has a row already; the matching point is then used up."""
         tokens, name, value, _ = row
         found = point(int(tokens), allowed(name), float(value))
         known = self.there[found] > 0
@@ -149,12 +156,12 @@ class Spool:
         return known
 
     def send_result(self, folder: Path, with_model: bool) -> None:
-        """Pass on what a finished run has beside its points: single figures, at step 0, are drawn as bars."""
+        """Send the other results of a finished run; single figures at step 0 are drawn as bars."""
         assert self.run_id is not None
         figures = self.memory.with_name(FIGURES)
         if figures.exists():
             now = int(time.time() * 1000)
-            found = read_json(figures, "delete it, and MLflow gets all but its figures")
+            found = read_json(figures, "delete it to send everything but its figures to MLflow")
             self.client.log_batch(
                 self.run_id, [Metric(allowed(name), float(value), now, 0) for name, value in found.items()]
             )
@@ -165,7 +172,7 @@ class Spool:
         self._note()
 
     def end(self, status: Status, tags: dict[str, str]) -> None:
-        """Close the run, which may have ended otherwise before it went on."""
+        """Close the run, and remove tags of an earlier failure."""
         assert self.run_id is not None
         for key in {"error", "lost"} & self.client.get_run(self.run_id).data.tags.keys() - tags.keys():
             self.client.delete_tag(self.run_id, key)
@@ -185,16 +192,16 @@ def digest(rows: Sequence[Sequence[str]]) -> str:
 
 
 def point(step: int, name: str, value: float) -> Point:
-    """What is compared of a point: MLflow keeps an infinite value as the largest number."""
+    """The comparable form of a point: MLflow stores infinity as the largest float."""
     kept = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
     return step, name, repr(kept)
 
 
 def _remembered(memory: Path) -> dict[str, Any]:
-    """What is known of what was sent; nothing, if that cannot be read."""
+    """The stored state; empty if it cannot be read."""
     if not memory.exists():
         return {}
-    remedy = "MLflow gets the run again, as another one"
+    remedy = "the run is sent to MLflow again, as a new run"
     try:
         kept = read_json(memory, remedy)
     except BadInput as error:
@@ -209,22 +216,22 @@ def _remembered(memory: Path) -> dict[str, Any]:
 
 
 def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
-    """Send MLflow the points of a run that it lacks, and return how many they were.
+    """Send the missing points of a run to MLflow, and return their number.
 
     Args:
-        working: folder with the run's spool.
-        run: its folder, if it is finished.
-        uri: of the store, if it has moved.
-        with_model: whether its model is sent too.
+        working: folder with the spool of the run.
+        run: folder of the run, if it is finished.
+        uri: URI of the store, if it has moved.
+        with_model: whether to send the model, too.
 
     Raises:
-        BadInput: the store cannot be opened, or has no such run.
+        BadInput: the store cannot be opened, or does not have the run.
     """
     spool = Spool(working)
     spool.uri = uri or spool.uri
     open_store(spool.uri)
     if not spool.is_known():
-        raise BadInput(f"{spool.uri} has no run {spool.run_id} any more; delete {working}, or put the store back.")
+        raise BadInput(f"{spool.uri} no longer has the run {spool.run_id}; delete {working}, or restore the store.")
     before = spool.sent
     spool.send()
     if run is not None:
@@ -239,5 +246,7 @@ def _dataset(record: RunRecord) -> Dataset:
     from mlflow.data.sources import LocalArtifactDatasetSource
 
     source = LocalArtifactDatasetSource(record.data_source)
-    told = MetaDataset(source, name=record.data_name, digest=record.data_digest[:36]).to_dict()
-    return Dataset(**{key: told.get(key) for key in ("name", "digest", "source_type", "source", "schema", "profile")})
+    content = MetaDataset(source, name=record.data_name, digest=record.data_digest[:36]).to_dict()
+    return Dataset(
+        **{key: content.get(key) for key in ("name", "digest", "source_type", "source", "schema", "profile")}
+    )

@@ -1,4 +1,4 @@
-"""MLflow's SQLite database: whether it can be used, and whether its artifacts lie beside it."""
+"""MLflow's SQLite database: checks, and the location of its artifacts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 
 from unroll.errors import BadInput
 
-PATIENCE = 3.0  # seconds that a database may be locked by another process
-# where the database keeps paths of artifacts
+LOCK_SECONDS = 3.0  # how long to wait for a lock of another process
+# columns with paths of artifacts
 LOCATIONS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
              ("model_versions", "source"), ("model_versions", "storage_location"))  # fmt: skip
 
@@ -25,7 +25,7 @@ def database_of(uri: str) -> Path | None:
     """The file of a SQLite URI; None for other stores.
 
     Raises:
-        BadInput: SQLite would take the URI for another file than the one that is meant.
+        BadInput: SQLite would open another file than intended.
     """
     scheme, _, rest = uri.partition("://")
     if scheme.partition("+")[0] != "sqlite":
@@ -35,46 +35,46 @@ def database_of(uri: str) -> Path | None:
         full = f"{scheme}:///{Path(name).expanduser()}"
         raise BadInput(f"tracking.uri={uri}: SQLite does not expand ~; write the path in full: {full}")
     if "?" in name:
-        raise BadInput(f"tracking.uri={uri}: what follows the ? would not be part of the path; write %3F for it.")
+        raise BadInput(f"tracking.uri={uri}: the text after ? would not be part of the path; write %3F instead.")
     if not rest.startswith("/") or name in ("", ":memory:"):
-        raise BadInput(f"tracking.uri={uri} names no file; write one, as sqlite:///mlruns/mlflow.db.")
-    return Path(str(make_url(uri).database))  # in which %20 is a blank
+        raise BadInput(f"tracking.uri={uri} names no file; write a path, as in sqlite:///mlruns/mlflow.db.")
+    return Path(str(make_url(uri).database))  # decodes %20
 
 
 def artifacts_of(database: Path) -> Path:
-    """The folder of the artifacts that belong to a database: the one that it is in, if that is ``mlruns``."""
+    """The folder of the artifacts of a database: its own folder if that is ``mlruns``, else ``mlruns`` inside it."""
     folder = database.absolute().parent
     return folder if folder.name == "mlruns" else folder / "mlruns"
 
 
 def location_of(folder: Path) -> str:
-    """A folder as MLflow takes it: a path in which it would read ``%20`` as a blank is given as a URI."""
+    """The location of a folder for MLflow: a path, or a URI if the path contains escapes such as ``%20``."""
     plain = str(folder)
     return plain if url2pathname(plain) == plain else folder.as_uri()
 
 
 def check(database: Path) -> None:
-    """Make sure that a database can be read and written, and is MLflow's.
+    """Check that a database is readable, writable and MLflow's.
 
     Raises:
-        BadInput: it cannot, and why.
+        BadInput: it is not; the message gives the reason.
     """
     if database.is_dir():
         raise BadInput("it is a folder")
     if not database.exists():
         return
     if not os.access(database, os.R_OK | os.W_OK) or not os.access(database.absolute().parent, os.W_OK):
-        raise BadInput("you may not write to it or to its folder")
+        raise BadInput("you have no write permission for it or its folder")
     with _connected(database) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        connection.execute("BEGIN IMMEDIATE")  # a lock that is held for longer is found here
+        connection.execute("BEGIN IMMEDIATE")  # detects a lock that is held for longer
         connection.rollback()
     if tables and "experiments" not in tables:
         raise BadInput("it has tables of another program")
 
 
 def is_empty(database: Path) -> bool:
-    """Whether there are no tables yet."""
+    """Whether a database has no tables yet."""
     if not database.exists() or not database.stat().st_size:
         return True
     with _connected(database) as connection:
@@ -82,13 +82,13 @@ def is_empty(database: Path) -> bool:
 
 
 def settle(database: Path) -> None:
-    """Have the artifacts of a project that was copied or moved read and written where the database is now.
+    """Update the paths of artifacts after a project was copied or moved.
 
-    MLflow keeps absolute paths. Where the artifacts of an experiment have come along, or there are none yet, its paths
-    are rewritten, in one transaction. Paths of other places stay: a database may be shared by several projects.
+    MLflow stores absolute paths. If the artifacts of an experiment were moved along, or there are none yet, its paths
+    are rewritten in one transaction. Other paths are kept, since several projects may share a database.
 
     Raises:
-        BadInput: the database was copied without its artifacts, so that runs would be written into the original.
+        BadInput: the database was copied without its artifacts, so runs would be written into the original.
     """
     with _connected(database) as connection:
         rows = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
@@ -104,15 +104,15 @@ def settle(database: Path) -> None:
             )
         connection.commit()
     before = {place.parent for place in map(_path, moves) if place and (artifacts_of(database) / place.name).exists()}
-    if before:  # or else there were no artifacts yet
-        print(f"unroll: {database} comes from {' and '.join(map(str, before))}; its artifacts are now read and written "
-              f"in {artifacts_of(database)}.", file=sys.stderr)  # fmt: skip
+    if before:  # otherwise there were no artifacts yet
+        print(f"unroll: {database} was moved from {' and '.join(map(str, before))}; its artifacts are now in "
+              f"{artifacts_of(database)}.", file=sys.stderr)  # fmt: skip
 
 
 def _move(database: Path, key: str, name: str, location: str) -> tuple[str, str] | None:
-    """Location of an experiment as it is and as it should be; None where it should stay."""
+    """Old and new location of an experiment; None if it should not change."""
     there = _path(location)
-    if there is None or there.name not in (key, name):  # a server's, or one that a person has chosen
+    if there is None or there.name not in (key, name):  # on a server, or chosen by the user
         return None
     root, here = artifacts_of(database), artifacts_of(database) / there.name
     if there.resolve() == here.resolve():
@@ -126,7 +126,7 @@ def _move(database: Path, key: str, name: str, location: str) -> tuple[str, str]
 
 
 def _path(location: str) -> Path | None:
-    """A location as the path that MLflow makes of it; None if it is not on this machine."""
+    """The local path of a location; None if it is not on this machine."""
     parsed = urlparse(location)
     if parsed.scheme == "file":
         return Path(url2pathname(parsed.path))
@@ -135,18 +135,18 @@ def _path(location: str) -> Path | None:
 
 @contextlib.contextmanager
 def _connected(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection without transactions of its own.
+    """A connection in autocommit mode.
 
     Raises:
         BadInput: the file is not a database, is damaged, or is locked.
     """
-    connection = sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)
+    connection = sqlite3.connect(database, timeout=LOCK_SECONDS, isolation_level=None)
     try:
         yield connection
     except sqlite3.OperationalError as error:
         locked = "another process has locked it" if "locked" in str(error) else str(error)
         raise BadInput(locked) from error
     except sqlite3.DatabaseError as error:
-        raise BadInput(f"{error}; put back a copy of it, or move it away") from error
+        raise BadInput(f"{error}; restore it from a copy, or move it away") from error
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""MLflow's store: its client's settings, how it is opened, and what happens when it is gone."""
+"""MLflow's store: settings of the client, opening the store, and handling outages."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from unroll.tracking.sqlite import artifacts_of, check, database_of, is_empty, l
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # it is reported once, when it is given up
-logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it is started again
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # a server that is down is reported once
-utils.MAX_RETRY_COUNT = 4  # ten, MLflow's own, would wait 100 seconds for a database that cannot be opened
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # unroll reports the final failure
+logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # unroll restarts it
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # unroll reports a server that is down once
+utils.MAX_RETRY_COUNT = 4  # MLflow's default of ten would take 100 seconds for a database that cannot be opened
 
-# tags of an experiment: two that MLflow's pages read, and the figure by which its runs are compared
+# tags of an experiment: two that MLflow's pages read, and the metric by which its runs are compared
 KIND, NOTE, HEADLINE = "mlflow.experimentKind", "mlflow.note.content", "headline"
 
 
 @contextlib.contextmanager
-def forgiving(loss: str, kept: str = "the run's folder has it") -> Iterator[None]:
-    """Report what a store that is gone has cost, and go on: there are files that have it all."""
+def forgiving(loss: str, kept: str = "it is in the folder of the run") -> Iterator[None]:
+    """Report errors of an unavailable store and continue, since files contain everything."""
     try:
         yield
-    except Exception as error:  # whatever the store's driver raises
+    except Exception as error:  # drivers raise errors of many classes
         print(f"unroll: {loss} ({plain(error)[:160]}); {kept}.", file=sys.stderr)
 
 
 def open_store(uri: str) -> None:
-    """Point MLflow at ``uri``; a SQLite database is created by one process at a time.
+    """Connect MLflow to ``uri``; an SQLite database is created by one process at a time.
 
     Raises:
-        BadInput: the URI cannot be that of a store.
+        BadInput: the URI is not valid for a store.
         Unavailable: the store cannot be opened.
     """
     database = database_of(uri)
@@ -55,7 +55,7 @@ def open_store(uri: str) -> None:
         MlflowClient().search_experiments(max_results=1)
         if database:
             settle(database)
-    except Exception as error:  # whatever driver or server there is, its errors have no common class
+    except Exception as error:  # drivers and servers have no common class of errors
         reason, remedy = _explained(uri, error)
         raise Unavailable(
             f"MLflow's store {uri} cannot be opened ({reason}); {remedy}, or use tracking=none."
@@ -63,24 +63,24 @@ def open_store(uri: str) -> None:
 
 
 def _explained(uri: str, error: Exception) -> tuple[str, str]:
-    """What is wrong with a store, and what to do about it."""
+    """The reason why a store cannot be opened, and the remedy."""
     found = re.search(r"out-of-date database schema \(found version (\w+)", str(error))
     if not found:
         return plain(error), "repair it, set another tracking.uri"
     migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
     if any(migrations.glob(f"{found[1]}_*.py")):
         return "an older MLflow wrote it", f"copy it, then run: mlflow db upgrade {uri}"
-    return f"a newer MLflow than {mlflow.__version__} wrote it", "install that one, set another tracking.uri"
+    return f"a newer MLflow than {mlflow.__version__} wrote it", "install that version, set another tracking.uri"
 
 
 def plain(error: Exception) -> str:
-    """An error in one line, without passwords and without where its library explains it."""
+    """An error on one line, without passwords and links to the documentation of its library."""
     text = re.sub(r"\(Background on this error at: \S+\)|^\([\w.]+\)", "", without_secrets(str(error)))
     return " ".join(text.split())[:300]
 
 
 def _prepare(uri: str, database: Path) -> None:
-    """Check a database, and create its tables under a lock: runs that start side by side would create them twice."""
+    """Check a database and create its tables under a lock, since concurrent runs would create them twice."""
     database.parent.mkdir(parents=True, exist_ok=True)
     check(database)
     with held(lock_beside(database)):
@@ -89,27 +89,27 @@ def _prepare(uri: str, database: Path) -> None:
 
 
 def client_of(uri: str) -> MlflowClient:
-    """A client of the store whose public URI this is."""
+    """A client of the store with a public URI, without its password."""
     return MlflowClient(with_secrets(uri))
 
 
 def experiment_of(client: MlflowClient, name: str, question: str, headline: str = "") -> str:
-    """Identifier of an experiment, which is made if need be, and restored if it was deleted.
+    """Identifier of an experiment, created if it does not exist, and restored if it was deleted.
 
-    Its tags have MLflow show it as one of model training, under its question.
+    Tags make MLflow show it as model training, with its question.
 
     Args:
-        client: of an open store.
-        name: of the experiment.
-        question: that it answers.
-        headline: figure by which its runs are compared, if it is known yet.
+        client: client of an open store.
+        name: name of the experiment.
+        question: question that it answers.
+        headline: metric by which its runs are compared, if known.
     """
     found = client.get_experiment_by_name(name) or _made(client, name)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-        print(f"unroll: MLflow's experiment {name} was deleted; it is restored, with its runs.", file=sys.stderr)
+        print(f"unroll: MLflow's experiment {name} was deleted; it has been restored with its runs.", file=sys.stderr)
     for key, value in {KIND: "custom_model_development", NOTE: question, HEADLINE: headline}.items():
-        if value and key not in found.tags:  # a description that a person has written stays
+        if value and key not in found.tags:  # keeps a description that the user has written
             client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
 
@@ -119,7 +119,7 @@ def _made(client: MlflowClient, name: str) -> Experiment:
     location = location_of(artifacts_of(database) / name) if database else None
     try:
         client.create_experiment(name, location)
-    except MlflowException as error:  # another run has made it
+    except MlflowException as error:  # another run has created it
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     made = client.get_experiment_by_name(name)
@@ -128,10 +128,10 @@ def _made(client: MlflowClient, name: str) -> Experiment:
 
 
 def allowed(name: str) -> str:
-    """A metric's name without what MLflow refuses."""
+    """The name of a metric without characters that MLflow refuses."""
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
 def single(split: str, name: str) -> str:
-    """Name of a figure that a run has once: without a slash, so that MLflow draws it after the curves."""
+    """Name of a single figure, without a slash, so that MLflow draws it after the curves."""
     return allowed(f"{split}_{name}".replace("/", "."))

@@ -1,4 +1,4 @@
-"""What a tracker does, and the one that does nothing."""
+"""The interface of a tracker, and a tracker that does nothing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a tracker is given of a run before it starts.
+    """Metadata of a run that a tracker receives before training.
 
     Args:
-        experiment: group of the run.
+        experiment: name of the experiment.
         name: ``<experiment>/<arch>-<seed>``.
         params: flat settings.
-        tags: what runs are grouped and found by.
+        tags: tags for grouping and searching.
         config: resolved settings, as YAML.
         environment: versions, as YAML.
         data_name, data_digest, data_source: the dataset.
-        question: that the experiment answers.
-        headline: figure by which runs of the experiment are compared.
+        question: question that the experiment answers.
+        headline: metric by which runs of the experiment are compared.
     """
 
     experiment: str
@@ -34,30 +34,30 @@ class RunRecord:
     data_name: str
     data_digest: str
     data_source: str
-    question: str = ""  # absent in what an older version has noted, as is the next one
+    question: str = ""  # this and the next one are absent in records of older versions
     headline: str = ""
 
 
-PARENT = "mlflow.parentRunId"  # tag by which the UI nests a run
-FIGURES = "figures.json"  # of a run's working folder: single figures of the finished run, for the tracker
-MEMORY = "tracking.json"  # of a run's working folder: to which run its points go, and how many were sent
+PARENT = "mlflow.parentRunId"  # tag with which the UI nests a run
+FIGURES = "figures.json"  # in the working folder of a run: single figures of the finished run, for the tracker
+MEMORY = "tracking.json"  # in the working folder of a run: the MLflow run, and how much was sent to it
 
 
 class Tracker(Protocol):
-    """Follows one run by the history that it writes, so that no step ever waits for a store."""
+    """Follows a run through its history on disk, so that training never waits for a store."""
 
     def start(self, record: RunRecord, folder: Path) -> None:
-        """Open the run whose working folder this is, or go on with it if it was opened before."""
+        """Create the run with this working folder, or reopen it."""
 
     def log_result(self, folder: Path) -> None:
-        """Log the finished run's folder, and its model if that is asked for."""
+        """Log the folder of the finished run, and its model if requested."""
 
     def end(self, status: Status, tags: dict[str, str]) -> bool:
-        """Close the run with how it ended; whatever is still unsent goes out first. Whether all of it has gone."""
+        """Send what is left and close the run with a status; return whether everything was sent."""
 
 
 class NullTracker:
-    """Tracks nothing: for machines without MLflow."""
+    """A tracker that does nothing, for machines without MLflow."""
 
     def start(self, record: RunRecord, folder: Path) -> None:
         """Do nothing."""
