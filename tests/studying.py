@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from unroll.config import CONF, StudyConfig, StudySettings, compose_study
-from unroll.tuning.choosing import Budget
-from unroll.tuning.claim import Claim
 from unroll.tuning.job import Job, full_name
+from unroll.tuning.pruners import Budget
 from unroll.tuning.space import Values
 from unroll.tuning.study import Study
+from unroll.tuning.trial_lease import TrialLease
 
 ROOT = Path(__file__).parent.parent
 BUDGET = Budget(tokens=1_000, validations=4)
@@ -72,23 +72,23 @@ def suggest(trial: Any) -> Values:
     return {"x": trial.suggest_float("x", 0.0, 1.0)}
 
 
-def complete(claim: Claim) -> None:
+def complete(lease: TrialLease) -> None:
     """Choose, report and tell, as a worker does."""
-    value = claim.chosen(suggest)["x"]
+    value = lease.choose(suggest)["x"]
     for tokens in (250, 500, 750, 1_000):
-        if claim.report(tokens, value):
-            claim.tell("PRUNED")
+        if lease.report(tokens, value):
+            lease.finish("PRUNED")
             return
-    claim.tell("COMPLETE", value)
+    lease.finish("COMPLETE", value)
 
 
 def complete_all(study: Study) -> None:
     """Work until nothing is left."""
     while study.left():
         study.refill()
-        claim = study.claim()
-        assert claim is not None
-        complete(claim)
+        lease = study.acquire()
+        assert lease is not None
+        complete(lease)
 
 
 def forget(storage: str, *trial_ids: int) -> None:

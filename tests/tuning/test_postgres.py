@@ -148,9 +148,9 @@ def test_whoever_works_at_once_on_a_server_gets_another_trial(server: PostgreSQL
         with closing(open_study(server.uri, trials=30)) as study:
             while study.left():
                 study.refill()
-                claim = study.claim()
-                if claim is not None:
-                    complete(claim)
+                lease = study.acquire()
+                if lease is not None:
+                    complete(lease)
 
     processes = [get_context("fork").Process(target=work) for _ in range(4)]
     for process in processes:

@@ -138,7 +138,7 @@ def test_trials_that_cost_too_much_are_told_apart_from_pruned_and_failed_ones(tm
              slot(3, "gru", None, "TOO_COSTLY", excess="9 parameters, 8 allowed"),
              slot(4, "gru", None, "FAIL", error="no memory")]  # fmt: skip
     result = result_of(job, slots)
-    assert result.told().startswith("lstm-vs-gru-0123: 2 trials complete, 1 pruned, 1 too costly, 1 failed\n")
+    assert result.summary().startswith("lstm-vs-gru-0123: 2 trials complete, 1 pruned, 1 too costly, 1 failed\n")
     counts = {"trials/complete": 2.0, "trials/pruned": 1.0, "trials/too_costly": 1.0, "trials/fail": 1.0}
     assert {name: count for name, count in result.figures().items() if name.startswith("trials/")} == counts
     write_results(job, result, tmp_path / "out", lambda folder: None)
@@ -155,7 +155,7 @@ def test_what_each_arch_was_given_is_reported(tmp_path: Path) -> None:
     slots = [slot(0, "lstm", 0.5, tokens=150_000), slot(1, "lstm", 0.9, "PRUNED", tokens=60_000),
              slot(2, "gru", 0.4, tokens=150_000), slot(3, "gru", None, "FAIL")]  # fmt: skip
     result = result_of(job, slots)
-    given = [" ".join(line.split()) for line in result.told().splitlines()[1:3]]
+    given = [" ".join(line.split()) for line in result.summary().splitlines()[1:3]]
     # the failed trial noted nothing, and was at its validation of 30,000 tokens
     assert given == ["lstm 2 trials, 1 complete, 210,000 tokens read", "gru 2 trials, 1 complete, 180,000 tokens read"]
     write_results(job, result, tmp_path / "out", lambda folder: None)

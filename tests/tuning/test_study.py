@@ -20,13 +20,13 @@ from studying import BUDGET, complete_all, config_of, die, forget, killed, open_
 
 from unroll.credentials import without_secrets
 from unroll.errors import BadInput
-from unroll.tuning import choosing, database
+from unroll.tuning import database, samplers
 from unroll.tuning import slots as slot_module
 from unroll.tuning import study as module
-from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.database import DatabaseGone
 from unroll.tuning.space import Values, grid_points
 from unroll.tuning.study import Study
+from unroll.tuning.trial_lease import TakenOver, TrialLease
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,10 @@ def storage(golden: Path, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/optuna.db"
 
 
-def claimed(study: Study) -> Claim:
-    claim = study.claim()
-    assert claim is not None
-    return claim
+def acquired(study: Study) -> TrialLease:
+    lease = study.acquire()
+    assert lease is not None
+    return lease
 
 
 def trials(study: Study) -> list[optuna.trial.FrozenTrial]:
@@ -90,7 +90,7 @@ def test_a_finished_study_is_added_nothing_to(storage: str) -> None:
     again = open_study(storage, trials=5)
     assert not again.left()
     again.refill()
-    assert again.claim() is None
+    assert again.acquire() is None
     assert [(trial.number, trial.state, trial.params) for trial in trials(again)] == before
     assert states(again) == ["COMPLETE"] * 5
 
@@ -108,8 +108,8 @@ def test_whoever_claims_at_once_gets_another_trial(storage: str, together: str) 
 
     def claim_all(_: int) -> list[int]:
         study, found = open_study(storage, trials=40), []
-        while (claim := study.claim()) is not None:
-            found.append(claim.slot)
+        while (lease := study.acquire()) is not None:
+            found.append(lease.slot)
         return found
 
     if together == "processes":
@@ -137,10 +137,10 @@ def test_a_slot_that_was_made_twice_is_tried_once(storage: str) -> None:
 def test_a_trial_that_waits_is_not_taken_for_gone(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claimed(study)
+    acquired(study)
     study.refill()
     assert states(study) == ["RUNNING"]
-    assert study.claim() is None
+    assert study.acquire() is None
 
 
 # ---- kills
@@ -157,36 +157,36 @@ def at(step: str, storage: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
             enqueue = study.study.enqueue_trial
             study.study.enqueue_trial = lambda *a, **k: die() if trials(study) else enqueue(*a, **k)  # type: ignore
         study.refill()
-        if step == "just before it is claimed":
+        if step == "just before it is acquired":
             study.storage.set_trial_state_values = die  # type: ignore[method-assign]
-        if step == "just after it is claimed":
-            monkeypatch.setattr(module, "Claim", die)
-        claim = study.claim()
-        assert claim is not None
+        if step == "just after it is acquired":
+            monkeypatch.setattr(module, "TrialLease", die)
+        lease = study.acquire()
+        assert lease is not None
         if step == "before it has chosen":
             die()
-        claim.chosen(suggest)
+        lease.choose(suggest)
         if step == "when it has chosen":
             die()
-        claim.report(250, 0.5)
+        lease.report(250, 0.5)
         if step == "when it has reported":
             die()
-        claim.note(figures={"loss": 0.5})
+        lease.note(figures={"loss": 0.5})
         if step == "before it has told":
             die()
-        claim.tell("COMPLETE", 0.5)
+        lease.finish("COMPLETE", 0.5)
         die()
 
     return work
 
 
-STEPS = ["before anything is there", "between two slots", "just before it is claimed", "just after it is claimed",
+STEPS = ["before anything is there", "between two slots", "just before it is acquired", "just after it is acquired",
          "before it has chosen", "when it has chosen", "when it has reported", "before it has told",
          "when it has told"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "step", some_slow(STEPS, "just after it is claimed", "when it has chosen", "before it has told")
+    "step", some_slow(STEPS, "just after it is acquired", "when it has chosen", "before it has told")
 )
 def test_a_worker_that_is_killed_at_any_step_costs_no_trial(
     step: str, storage: str, monkeypatch: pytest.MonkeyPatch
@@ -208,7 +208,7 @@ def test_a_worker_that_is_killed_at_any_step_costs_no_trial(
 def test_a_worker_that_is_killed_while_it_releases_another_costs_no_trial(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    values = claimed(study).chosen(suggest)
+    values = acquired(study).choose(suggest)
     forget(storage)
 
     def work() -> None:
@@ -230,13 +230,13 @@ def test_a_grid_point_that_was_half_chosen_is_tried_whole(storage: str) -> None:
     study = open_study(storage, presets, space=space, sampler={"name": "grid"}, trials=None)
     study.refill()
     for _ in presets:
-        claimed(study).chosen(lambda trial: {"x": trial.suggest_categorical("x", [0, 1])})
+        acquired(study).choose(lambda trial: {"x": trial.suggest_categorical("x", [0, 1])})
     forget(storage)
     study.refill()
     for _ in presets:
-        claim = claimed(study)
-        claim.chosen(lambda trial: {key: trial.suggest_categorical(key, choices) for key, choices in space.items()})
-        claim.tell("COMPLETE", 0.0)
+        lease = acquired(study)
+        lease.choose(lambda trial: {key: trial.suggest_categorical(key, choices) for key, choices in space.items()})
+        lease.finish("COMPLETE", 0.0)
     assert [slot.values for slot in study.slots()] == presets
 
 
@@ -245,7 +245,7 @@ def test_a_trial_is_given_up_when_its_workers_were_lost_too_often(storage: str) 
     for _ in range(3):
         assert study.left()
         study.refill()
-        claimed(study)
+        acquired(study)
         forget(storage)
     study.refill()
     assert not study.left()
@@ -256,13 +256,13 @@ def test_a_trial_is_given_up_when_its_workers_were_lost_too_often(storage: str) 
 def test_a_trial_that_is_put_back_is_not_counted_as_lost(storage: str) -> None:
     study = open_study(storage, trials=1, retries=0)
     study.refill()
-    values = [claimed(study).chosen(suggest)]
+    values = [acquired(study).choose(suggest)]
     for _ in range(3):
-        claim = Claim(study, trials(study)[0]._trial_id, 0)
-        claim.put_back()
+        lease = TrialLease(study, trials(study)[0]._trial_id, 0)
+        lease.release()
         assert study.left()
         study.refill()
-        values.append(claimed(study).chosen(suggest))
+        values.append(acquired(study).choose(suggest))
     assert len(trials(study)) == 1
     assert all(found == values[0] for found in values)
 
@@ -270,17 +270,17 @@ def test_a_trial_that_is_put_back_is_not_counted_as_lost(storage: str) -> None:
 def test_what_was_never_tried_comes_before_what_was_put_back(storage: str) -> None:
     study = open_study(storage, trials=2)
     study.refill()
-    claim = claimed(study)
-    claim.put_back()
-    assert (claim.slot, claimed(study).slot, claimed(study).slot) == (0, 1, 0)
+    lease = acquired(study)
+    lease.release()
+    assert (lease.slot, acquired(study).slot, acquired(study).slot) == (0, 1, 0)
 
 
 def test_a_failed_trial_is_not_tried_again(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claim = claimed(study)
-    claim.note(error="ValueError: no")
-    claim.tell("FAIL")
+    lease = acquired(study)
+    lease.note(error="ValueError: no")
+    lease.finish("FAIL")
     assert not study.left()
     assert study.slots()[0].notes["error"] == "ValueError: no"
 
@@ -291,22 +291,22 @@ def test_a_failed_trial_is_not_tried_again(storage: str) -> None:
 def test_a_worker_that_slept_too_long_has_lost_its_trial_and_is_told_so(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    slept = claimed(study)
-    values = slept.chosen(suggest)
+    slept = acquired(study)
+    values = slept.choose(suggest)
     slept.report(250, 0.9)
     forget(storage)
     other = open_study(storage, trials=1)
     other.refill()
-    claim = claimed(other)
+    lease = acquired(other)
     for act in (lambda: slept.report(500, 0.9), lambda: slept.note(tokens=1), lambda: slept.constrain("much"),
-                lambda: slept.chosen(lambda trial: {"y": trial.suggest_float("y", 0, 1)})):  # fmt: skip
-        with pytest.raises(TakenOver, match="another worker goes on with it"):
+                lambda: slept.choose(lambda trial: {"y": trial.suggest_float("y", 0, 1)})):  # fmt: skip
+        with pytest.raises(TakenOver, match="another worker has taken it over"):
             act()
-    slept.tell("FAIL")
-    slept.put_back()
-    assert claim.chosen(suggest) == values
-    claim.tell("COMPLETE", 0.25)
-    slept.tell("COMPLETE", 0.75)
+    slept.finish("FAIL")
+    slept.release()
+    assert lease.choose(suggest) == values
+    lease.finish("COMPLETE", 0.25)
+    slept.finish("COMPLETE", 0.75)
     (slot,) = open_study(storage, trials=1).slots()
     assert (slot.state, slot.value, slot.reports) == ("COMPLETE", 0.25, {250: 0.9})
 
@@ -314,8 +314,8 @@ def test_a_worker_that_slept_too_long_has_lost_its_trial_and_is_told_so(storage:
 def test_a_beating_heart_keeps_a_trial(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claim = claimed(study)
-    with claim.beating():
+    lease = acquired(study)
+    with lease.heartbeat():
         forget(storage)
         time.sleep(1.3)
         study.refill()
@@ -328,17 +328,17 @@ def test_a_beating_heart_keeps_a_trial(storage: str) -> None:
 def test_a_trial_that_goes_on_is_judged_by_all_it_has_reported(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claim = claimed(study)
-    claim.chosen(suggest)
+    lease = acquired(study)
+    lease.choose(suggest)
     for tokens, value in ((250, 0.5), (500, 0.4)):
-        claim.report(tokens, value)
+        lease.report(tokens, value)
     forget(storage)
     study.refill()
-    again = claimed(study)
-    again.chosen(suggest)
+    again = acquired(study)
+    again.choose(suggest)
     again.report(500, 0.4)  # its checkpoint was older
     again.report(750, 0.3)
-    again.tell("COMPLETE", 0.3)
+    again.finish("COMPLETE", 0.3)
     assert study.slots()[0].reports == {250: 0.5, 500: 0.4, 750: 0.3}
 
 
@@ -347,10 +347,10 @@ def pruned_at(study: Study, values: list[float]) -> list[int | None]:
     found: list[int | None] = []
     study.refill()
     for value in values:
-        claim = claimed(study)
-        claim.chosen(suggest)
-        ended = next((tokens for tokens in (250, 500, 750, 1_000) if claim.report(tokens, value)), None)
-        claim.tell("COMPLETE", value) if ended is None else claim.tell("PRUNED")
+        lease = acquired(study)
+        lease.choose(suggest)
+        ended = next((tokens for tokens in (250, 500, 750, 1_000) if lease.report(tokens, value)), None)
+        lease.finish("COMPLETE", value) if ended is None else lease.finish("PRUNED")
         found.append(ended)
     return found
 
@@ -387,9 +387,9 @@ def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> N
     study = open_study(storage, trials=12, pruner=HYPERBAND)
     study.refill()
     for _ in range(12):
-        claim = claimed(study)
-        claim.chosen(suggest)
-        claim.report(250, 0.0)
+        lease = acquired(study)
+        lease.choose(suggest)
+        lease.report(250, 0.0)
     pruner = study.study.pruner
     assert isinstance(pruner, optuna.pruners.HyperbandPruner)
     first = {trial.user_attrs["slot"]: (pruner._get_bracket_id(study.study, trial), trial.system_attrs)
@@ -411,10 +411,10 @@ def test_a_trial_that_was_lost_is_not_held_against_others_twice(storage: str) ->
     pruner = study.study.pruner
     assert isinstance(pruner, optuna.pruners.HyperbandPruner)
     pruner._try_initialization(study.study)
-    claims = [claimed(study) for _ in trials(study)]
-    for claim in claims:
-        claim.chosen(suggest)
-    bracket = [claim for claim in claims if pruner._get_bracket_id(study.study, trials(study)[claim.slot]) == 1]
+    leases = [acquired(study) for _ in trials(study)]
+    for lease in leases:
+        lease.choose(suggest)
+    bracket = [lease for lease in leases if pruner._get_bracket_id(study.study, trials(study)[lease.slot]) == 1]
     best, second, *others = bracket[:4]
     for value, other in zip((0.2, 0.3), others, strict=True):
         other.report(500, value)
@@ -422,7 +422,7 @@ def test_a_trial_that_was_lost_is_not_held_against_others_twice(storage: str) ->
         assert not best.report(500, 0.05)
         forget(storage, best.trial_id)
         study.refill()
-        best = claimed(study)
+        best = acquired(study)
     assert not second.report(500, 0.06)  # the second of four, of which half goes on
 
 
@@ -443,10 +443,10 @@ def test_every_sampler_chooses_in_a_space_with_conditions(name: str, storage: st
     study = open_study(storage, trials=12, sampler={"name": name}, space=SPACE)
     study.refill()
     for _ in range(12):
-        claim = claimed(study)
-        values = claim.chosen(conditional)
-        assert claim.chosen(conditional) == values
-        claim.tell("COMPLETE", (values["x"] - 0.4) ** 2 + values.get("y", 0))  # not at an end, which is soon found
+        lease = acquired(study)
+        values = lease.choose(conditional)
+        assert lease.choose(conditional) == values
+        lease.finish("COMPLETE", (values["x"] - 0.4) ** 2 + values.get("y", 0))  # not at an end, which is soon found
     assert states(study) == ["COMPLETE"] * 12
     assert len({slot.values["x"] for slot in study.slots()}) == 12
 
@@ -456,11 +456,11 @@ def test_a_key_that_the_first_trial_has_not_is_drawn_anew_in_every_other(name: s
     space = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
     study = open_study(storage, trials=6, sampler={"name": name}, space=space)
     study.refill()
-    claim, drawn = claimed(study), []
-    claim.tell("COMPLETE", claim.chosen(suggest)["x"])
-    while (claim := study.claim()) is not None:
-        drawn.append(claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})["y"])
-        claim.tell("COMPLETE", drawn[-1])
+    lease, drawn = acquired(study), []
+    lease.finish("COMPLETE", lease.choose(suggest)["x"])
+    while (lease := study.acquire()) is not None:
+        drawn.append(lease.choose(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})["y"])
+        lease.finish("COMPLETE", drawn[-1])
     assert len(set(drawn)) == len(drawn) == 5
 
 
@@ -479,11 +479,11 @@ def test_what_is_balanced_is_searched_apart_from_the_other_choices(name: str, st
     study = open_study(storage, presets, trials=32, balanced="arch", space=ARCHS, sampler={"name": name})
     study.refill()
     drawn: dict[str, list[float]] = {"lstm": [], "gru": []}
-    while (claim := study.claim()) is not None:
-        values = claim.chosen(of_arch)
+    while (lease := study.acquire()) is not None:
+        values = lease.choose(of_arch)
         drawn[values["arch"]].append(values["x"])
         # any LSTM is better than all GRUs: where a GRU does best, the best of all tell nothing
-        claim.tell("COMPLETE", (values["x"] - BEST[values["arch"]]) ** 2 + (values["arch"] == "gru"))
+        lease.finish("COMPLETE", (values["x"] - BEST[values["arch"]]) ** 2 + (values["arch"] == "gru"))
     for arch, best in BEST.items():
         assert len(drawn[arch]) == 16
         assert sum(abs(x - best) < 0.2 for x in drawn[arch][10:]) >= 5, drawn
@@ -496,10 +496,10 @@ def test_every_balanced_choice_gets_quasi_random_values_of_all_of_a_range(seed: 
                        space={**ARCHS, "k": [12, 24, 48]})  # fmt: skip
     study.refill()
     drawn: dict[str, list[Values]] = {"lstm": [], "gru": []}
-    while (claim := study.claim()) is not None:
-        values = claim.chosen(lambda trial: {"k": trial.suggest_categorical("k", [12, 24, 48]), **of_arch(trial)})
+    while (lease := study.acquire()) is not None:
+        values = lease.choose(lambda trial: {"k": trial.suggest_categorical("k", [12, 24, 48]), **of_arch(trial)})
         drawn[values["arch"]].append(values)
-        claim.tell("COMPLETE", 1.0)
+        lease.finish("COMPLETE", 1.0)
     for values in drawn.values():
         assert {found["k"] for found in values} == {12, 24, 48}
         assert 2 <= sum(found["x"] < 0.5 for found in values) <= 6
@@ -512,7 +512,7 @@ def test_a_quarter_of_the_trials_is_drawn_before_the_sampler_learns(
     trials: int, balanced: str | None, at_random: int
 ) -> None:
     config = config_of("sqlite:///s.db", trials=trials, balanced=balanced, space=ARCHS)
-    assert choosing.startup(config) == at_random
+    assert samplers.startup(config) == at_random
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
@@ -522,9 +522,9 @@ def test_workers_side_by_side_do_not_choose_the_same(name: str, storage: str) ->
 
     def work(_: int) -> list[float]:
         study, found = open_study(storage, trials=16, sampler={"name": name}), []
-        while (claim := study.claim()) is not None:
-            found.append(claim.chosen(suggest)["x"])
-            claim.tell("COMPLETE", found[-1])
+        while (lease := study.acquire()) is not None:
+            found.append(lease.choose(suggest)["x"])
+            lease.finish("COMPLETE", found[-1])
         return found
 
     found = [value for values in in_forks(3, work) for value in values]
@@ -542,8 +542,8 @@ def test_values_are_chosen_by_one_process_at_a_time(storage: str, tmp_path: Path
 
     def work(_: int) -> int:
         study, chosen = open_study(storage, trials=9), 0
-        while (claim := study.claim()) is not None:
-            claim.chosen(choose)
+        while (lease := study.acquire()) is not None:
+            lease.choose(choose)
             chosen += 1
         return chosen
 
@@ -555,14 +555,14 @@ def test_what_random_draws_depends_on_its_slot_alone(storage: str, tmp_path: Pat
     studies = [open_study(f"sqlite:///{tmp_path}/{name}.db", trials=3, sampler={"name": "random"}) for name in "ab"]
     for study in studies:
         study.refill()
-    claimed(studies[1]).put_back()  # it comes last there
+    acquired(studies[1]).release()  # it comes last there
     orders = []
     for study in studies:
         orders.append([])
         for _ in range(3):
-            claim = claimed(study)
-            claim.chosen(suggest)
-            orders[-1].append(claim.slot)
+            lease = acquired(study)
+            lease.choose(suggest)
+            orders[-1].append(lease.slot)
     assert orders == [[0, 1, 2], [1, 2, 0]]
     assert [slot.values for slot in studies[0].slots()] == [slot.values for slot in studies[1].slots()]
 
@@ -577,8 +577,8 @@ def test_a_point_of_a_grid_outlives_its_worker(low: float, high: float, step: fl
     study = open_study(storage, presets, space=space, sampler={"name": "grid"}, trials=None, retries=1)
     study.refill()
     for _ in range(2):
-        while (claim := study.claim()) is not None:
-            claim.chosen(lambda trial: {"x": trial.suggest_float("x", low, high, step=step)})
+        while (lease := study.acquire()) is not None:
+            lease.choose(lambda trial: {"x": trial.suggest_float("x", low, high, step=step)})
         forget(storage)
         study.refill()
     assert [slot.values for slot in study.slots()] == presets
@@ -591,11 +591,11 @@ def test_what_costs_too_much_is_drawn_anew(name: str, limit: float, sign: int, s
     study = open_study(storage, trials=6, sampler={"name": name})
     while study.left():
         study.refill()
-        claim = claimed(study)
-        value = claim.chosen(suggest)["x"]
-        claim.constrain("too much" if value > limit else None)
+        lease = acquired(study)
+        value = lease.choose(suggest)["x"]
+        lease.constrain("too much" if value > limit else None)
         if value <= limit:
-            claim.tell("COMPLETE", sign * value)
+            lease.finish("COMPLETE", sign * value)
     assert states(study) == ["COMPLETE"] * 6
     assert all(slot.values["x"] <= limit for slot in study.slots())
     drawn = Counter((trial.user_attrs["slot"], trial.params["x"]) for trial in trials(study))
@@ -609,9 +609,9 @@ def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, mo
     study = open_study(storage, trials=1, sampler={"name": "random"})
     while study.left():
         study.refill()
-        claim = claimed(study)
-        claim.chosen(suggest)
-        claim.constrain("9 parameters, 8 allowed")
+        lease = acquired(study)
+        lease.choose(suggest)
+        lease.constrain("9 parameters, 8 allowed")
     assert len(trials(study)) == 4
     assert states(study) == ["TOO_COSTLY"]
     assert study.slots()[0].notes == {"excess": "9 parameters, 8 allowed"}
@@ -620,9 +620,9 @@ def test_after_many_draws_that_cost_too_much_a_slot_is_given_up(storage: str, mo
 def test_a_grid_point_that_costs_too_much_is_not_drawn_again(storage: str) -> None:
     study = open_study(storage, [{"x": 0.5}], sampler={"name": "grid"}, trials=None, space={"x": [0.5]})
     study.refill()
-    claim = claimed(study)
-    claim.chosen(lambda trial: {"x": trial.suggest_categorical("x", [0.5])})
-    claim.constrain("much")
+    lease = acquired(study)
+    lease.choose(lambda trial: {"x": trial.suggest_categorical("x", [0.5])})
+    lease.constrain("much")
     assert not study.left()
     assert states(study) == ["TOO_COSTLY"]
 
@@ -631,9 +631,9 @@ def test_draws_that_cost_too_much_are_not_told_as_lost_workers(storage: str) -> 
     study = open_study(storage, trials=1, sampler={"name": "random"}, retries=0)
     for excess in ("much", "more", None):
         study.refill()
-        claim = claimed(study)
-        claim.chosen(suggest)
-        claim.constrain(excess)
+        lease = acquired(study)
+        lease.choose(suggest)
+        lease.constrain(excess)
     forget(storage)
     study.refill()
     assert study.slots()[0].notes["error"] == "its worker was lost 1 times"
@@ -642,12 +642,12 @@ def test_draws_that_cost_too_much_are_not_told_as_lost_workers(storage: str) -> 
 def test_a_trial_that_goes_on_is_constrained_without_a_warning(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claim = claimed(study)
-    claim.chosen(suggest)
-    claim.constrain(None)
+    lease = acquired(study)
+    lease.choose(suggest)
+    lease.constrain(None)
     forget(storage)
     study.refill()
-    claimed(study).constrain(None)
+    acquired(study).constrain(None)
 
 
 # ---- notes
@@ -682,9 +682,9 @@ def test_importances_tell_the_key_that_matters(storage: str) -> None:
     study = open_study(storage, trials=24, sampler={"name": "random"}, space=space)
     study.refill()
     for _ in range(24):
-        claim = claimed(study)
-        values = claim.chosen(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})
-        claim.tell("COMPLETE", values["x"])
+        lease = acquired(study)
+        values = lease.choose(lambda trial: {key: trial.suggest_float(key, 0.0, 1.0) for key in space})
+        lease.finish("COMPLETE", values["x"])
     shares = study.importances()
     assert shares["x"] > 0.7
     assert study.importances() == shares
@@ -692,7 +692,7 @@ def test_importances_tell_the_key_that_matters(storage: str) -> None:
 
 def test_importances_are_found_while_others_work(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study, other = open_study(storage, trials=1), open_study(storage, trials=1)
-    monkeypatch.setattr(database, "TURN", 0.1, raising=False)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1, raising=False)
     monkeypatch.setattr(study, "_importances", lambda: other.refill() or {"x": 1.0})
     assert study.importances() == other.importances() == {"x": 1.0}
 
@@ -723,22 +723,22 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "OPTIONS", {"sqlite": {"timeout": 0.1}})
 
 
-ACTS = ["refill", "claim", "chosen", "report", "note", "tell", "slots"]
+ACTS = ["refill", "acquire", "choose", "report", "note", "finish", "slots"]
 
 
-@pytest.mark.parametrize("act", some_slow(ACTS, "chosen"))
+@pytest.mark.parametrize("act", some_slow(ACTS, "choose"))
 def test_a_database_that_is_gone_is_waited_for(act: str, storage: str, impatient: None) -> None:
     study = open_study(storage, trials=1)
     if act != "refill":
         study.refill()
-    claim = claimed(study) if act not in ("refill", "claim", "slots") else None
-    asked: dict[str, Callable[[], Any]] = {"refill": study.refill, "claim": study.claim, "slots": study.slots}
-    if claim is not None:
-        asked |= {"chosen": lambda: claim.chosen(suggest), "report": lambda: claim.report(250, 0.5),
-                  "note": lambda: claim.note(tokens=3), "tell": lambda: claim.tell("COMPLETE", 0.5)}  # fmt: skip
+    lease = acquired(study) if act not in ("refill", "acquire", "slots") else None
+    asked: dict[str, Callable[[], Any]] = {"refill": study.refill, "acquire": study.acquire, "slots": study.slots}
+    if lease is not None:
+        asked |= {"choose": lambda: lease.choose(suggest), "report": lambda: lease.report(250, 0.5),
+                  "note": lambda: lease.note(tokens=3), "finish": lambda: lease.finish("COMPLETE", 0.5)}  # fmt: skip
     with Held(storage, 0.6):
         asked[act]()
-    assert time.monotonic() - study.silence < 60
+    assert time.monotonic() - study.last_outage < 60
     assert len(trials(study)) == 1
 
 
@@ -746,20 +746,23 @@ def test_a_database_that_does_not_come_back_is_told_of(
     storage: str, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(storage)
-    monkeypatch.setattr(database, "PATIENCE", 0.1)
-    with Held(storage, 20), pytest.raises(DatabaseGone, match=r"is gone .*locked.*; bring it back and start the same"):
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.1)
+    with (
+        Held(storage, 20),
+        pytest.raises(DatabaseGone, match=r"is unavailable .*locked.*; restore it and run"),
+    ):
         study.slots()
 
 
 def test_nobody_is_given_up_just_after_the_database_was_gone(storage: str) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    claimed(study)
+    acquired(study)
     forget(storage)
-    study.missed()
+    study.record_outage()
     study.refill()
     assert states(study) == ["RUNNING"]
-    study.silence -= 4
+    study.last_outage -= 4
     study.refill()
     assert states(study) == ["WAITING"]
 
@@ -768,9 +771,12 @@ def test_a_process_that_was_stopped_with_the_lock_does_not_hold_the_others_for_e
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(storage)
-    monkeypatch.setattr(database, "TURN", 0.2)
-    with database.alone(study.storage), pytest.raises(DatabaseGone, match=r"optuna\.db\.lock.*end it, or let it go on"):
-        study.claim()
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
+    with (
+        database.exclusive(study.storage),
+        pytest.raises(DatabaseGone, match=r"db\.lock.*end it, or let it continue"),
+    ):
+        study.acquire()
 
 
 def test_who_is_at_it_is_waited_for_longer_than_a_database_that_is_gone(
@@ -778,18 +784,18 @@ def test_who_is_at_it_is_waited_for_longer_than_a_database_that_is_gone(
 ) -> None:
     study = open_study(storage, trials=1)
     study.refill()
-    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.1)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with database.alone(study.storage):
+        with database.exclusive(study.storage):
             held.set()
             done.wait(0.5)
 
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
-    assert study.claim() is not None
+    assert study.acquire() is not None
     holder.join()
 
 

@@ -266,7 +266,7 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_no_trial(smal
         assert command.returncode in (0, 1), told
         if command.returncode == 0:
             break
-        assert "start the same command again, and the study goes on" in told
+        assert "run the same command again to resume the study" in told
     assert kills > 1
     check_whole(study, store, 20)
 

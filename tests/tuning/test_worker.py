@@ -28,11 +28,11 @@ from unroll.launching import TAKEN, launch
 from unroll.tracking.tracker import NullTracker
 from unroll.training.checkpoint import usable
 from unroll.tuning import worker
-from unroll.tuning.claim import Claim
 from unroll.tuning.database import DatabaseGone
 from unroll.tuning.job import JOB, Job
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
+from unroll.tuning.trial_lease import TrialLease
 from unroll.tuning.tune import Progress
 
 Small = Callable[..., Config]
@@ -56,10 +56,10 @@ def tiny(small: Small) -> Callable[..., tuple[Job, Study]]:
 
 
 def attempt(job: Job, study: Study) -> Slot:
-    claim = study.claim()
-    assert claim is not None
-    worker.attempt(job, claim)
-    return study.slots()[claim.slot]
+    lease = study.acquire()
+    assert lease is not None
+    worker.attempt(job, lease)
+    return study.slots()[lease.slot]
 
 
 def test_a_trial_is_trained_as_any_run_is(tiny: Callable[..., tuple[Job, Study]], project: Path) -> None:
@@ -93,7 +93,9 @@ def test_a_pruned_trial_leaves_no_run_behind(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, study = tiny()
-    monkeypatch.setattr(Claim, "report", lambda self, tokens, value: self.trial.report(value, tokens) or tokens == 400)
+    monkeypatch.setattr(
+        TrialLease, "report", lambda self, tokens, value: self.trial.report(value, tokens) or tokens == 400
+    )
     slot = attempt(job, study)
     assert (slot.state, list(slot.reports)) == ("PRUNED", [200, 400])
     assert slot.notes["tokens"] == 400
@@ -101,7 +103,7 @@ def test_a_pruned_trial_leaves_no_run_behind(
     assert not list(WORKING.iterdir())
 
 
-@pytest.mark.parametrize("step", ["chosen", "constrain"])
+@pytest.mark.parametrize("step", ["choose", "constrain"])
 def test_an_interrupted_trial_waits_for_another_worker(
     step: str, tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +112,7 @@ def test_an_interrupted_trial_waits_for_another_worker(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Claim, step, interrupt)
+    monkeypatch.setattr(TrialLease, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
         attempt(job, study)
     assert study.slots()[0].state == "WAITING"
@@ -193,7 +195,7 @@ def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_ano
     def launched(devices: int, words: list[str], module: str) -> None:
         assert (devices, module) == (2, "unroll.tuning")
         code = worker.main(words)
-        states.extend(slot.state for slot in study.slots())  # nobody else may claim it until all have ended
+        states.extend(slot.state for slot in study.slots())  # nobody else may lease it until all have ended
         raise SystemExit(code)
 
     monkeypatch.setattr(worker, "train", busy)
@@ -220,7 +222,7 @@ def test_a_worker_that_was_killed_is_told_of_once(
     workers[1].kill()
     workers[1].wait()
     progress.tell_of_killed(workers)  # none is left that could go on: the command says so itself
-    told = "unroll: a worker was ended by signal 9; the study goes on without it.\n"
+    told = "unroll: a worker was killed by signal 9; the study continues without it.\n"
     assert capsys.readouterr().err == told
 
 
@@ -243,22 +245,22 @@ class Garbage:
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("moment", ["chosen", "note", "tell"])
+@pytest.mark.parametrize("moment", ["choose", "note", "finish"])
 def test_ctrl_c_between_trainings_is_heeded_where_python_would_lose_it(
     moment: str, tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, study = tiny(trials=4)
-    handler, real = signal.getsignal(signal.SIGINT), getattr(Claim, moment)
+    handler, real = signal.getsignal(signal.SIGINT), getattr(TrialLease, moment)
 
-    def interrupted(self: Claim, *given: Any, **named: Any) -> Any:
+    def interrupted(self: TrialLease, *given: Any, **named: Any) -> Any:
         Garbage()
-        monkeypatch.setattr(Claim, moment, real)
+        monkeypatch.setattr(TrialLease, moment, real)
         return real(self, *given, **named)
 
-    monkeypatch.setattr(Claim, moment, interrupted)
+    monkeypatch.setattr(TrialLease, moment, interrupted)
     with pytest.raises(KeyboardInterrupt):
         worker.work(job)
-    states = ["COMPLETE"] * (moment == "tell") + ["WAITING"] * 4
+    states = ["COMPLETE"] * (moment == "finish") + ["WAITING"] * 4
     assert [slot.state for slot in study.slots()] == states[:4]
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -267,9 +269,9 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job, study = tiny(trials=2)
-    report = Claim.report
+    report = TrialLease.report
 
-    def late(self: Claim, tokens: int, value: float) -> bool:
+    def late(self: TrialLease, tokens: int, value: float) -> bool:
         if tokens == 600 and not (WORKING / "late").exists():  # it slept, and others have missed it
             (WORKING / "late").touch()
             forget(STORAGE)
@@ -284,15 +286,15 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
             return True
 
     monkeypatch.setattr(training, "build_tracker", lambda *_: Tracker())
-    monkeypatch.setattr(Claim, "report", late)
+    monkeypatch.setattr(TrialLease, "report", late)
     slot = attempt(job, study)
     assert ends == [("KILLED", {})]
     (WORKING / "late").unlink()
     assert slot.state == "WAITING"
-    assert "another worker goes on with it" in capsys.readouterr().err
+    assert "another worker has taken it over" in capsys.readouterr().err
     (folder,) = WORKING.iterdir()
     assert (folder / "last.ckpt").exists()
-    monkeypatch.setattr(Claim, "report", report)
+    monkeypatch.setattr(TrialLease, "report", report)
     found = []
     monkeypatch.setattr(training, "usable", lambda *rest: found.append(usable(*rest)) or found[-1])
     attempt(job, study)
@@ -311,7 +313,7 @@ def test_a_database_that_is_gone_ends_the_worker_and_fails_no_trial(
     def gone(*_: Any) -> None:
         raise DatabaseGone("Optuna's database is gone.")
 
-    monkeypatch.setattr(Claim, "report", gone)
+    monkeypatch.setattr(TrialLease, "report", gone)
     with pytest.raises(DatabaseGone):
         attempt(job, study)
     assert study.slots()[0].state == "RUNNING"
@@ -368,7 +370,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
         if step == "finished":
             patch.setattr(worker, "_tell", die)
         else:
-            patch.setattr(Claim, "report", lambda *_: True)
+            patch.setattr(TrialLease, "report", lambda *_: True)
             patch.setattr("unroll.experiment.working.Working.tidy", die)
         killed(lambda: attempt(job, job.open()))
     forget(STORAGE)
@@ -436,7 +438,7 @@ def test_a_worker_that_is_paused_loses_its_trial_and_goes_on_with_others(
     paused.send_signal(signal.SIGCONT)
     errors = [process.communicate(timeout=60)[1].decode() for process in (paused, other)]
     assert (paused.returncode, other.returncode) == (0, 0)
-    assert "another worker goes on with it" in errors[0]
+    assert "another worker has taken it over" in errors[0]
     assert "is training this run" in errors[1]
     assert [slot.state for slot in study.slots()] == ["COMPLETE"] * 3
     assert not list(WORKING.iterdir())

@@ -1,1 +1,1 @@
-"""Tuning: which settings serve best, at equal cost."""
+"""Hyperparameter tuning at equal cost."""

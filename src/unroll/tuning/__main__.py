@@ -5,8 +5,8 @@ import sys
 
 
 def run() -> int:
-    """Work; Ctrl-C before there is anything to put back ends the process without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is imported for seconds would answer it with a traceback
+    """Run a worker; Ctrl-C before it has a trial ends the process silently."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback during the imports, which take seconds
     from unroll.tuning.worker import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
-"""What a run costs, counted before it is trained: parameters, operations, memory.
+"""The cost of a run, measured before training: parameters, operations and memory.
 
-The run's own network is built on torch's meta device, where a tensor has a shape and no numbers, and takes a step there
-as in training. So whatever it is made of, a cell of one's own included, needs no formula.
+The network is built on torch's meta device, where tensors have shapes but no data, and takes a training step there. So
+no part of it needs a formula, including cells of plug-ins.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from unroll.experiment.building import build_without_numbers
 from unroll.experiment.loading import reads_streams
 from unroll.experiment.memory import moments
 
-CHARACTERS = 3  # read for each token: of UD English EWT 2.8, as a batch of 32 sentences spells each form once
-STEPS = 4  # of the sequences in which memory is counted; longer ones are cut and laid side by side, which holds as much
+CHARACTERS = 3  # characters per token: 2.8 in UD English EWT, where a batch of 32 sentences spells each form once
+STEPS = 4  # sequence length for memory; longer sequences are split into rows, which take the same memory
 aten = torch.ops.aten
 FORMULAS = {**flop_registry, aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
 
 
 def parameters(config: Config, spec: DataSpec) -> int:
-    """Entries of all weights of a run's network, frozen ones too, tied ones once; 0 of n-grams, which are counted.
+    """Number of parameters of a run's network, including frozen ones, with tied ones once; 0 for n-gram models.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
+        spec: sizes that depend on the data.
 
     Raises:
         BadInput: the network cannot be built.
@@ -47,56 +47,56 @@ def parameters(config: Config, spec: DataSpec) -> int:
 
 
 def flops(config: Config, spec: DataSpec) -> int:
-    """Floating-point operations of training on one token more: three times those of its forward pass.
+    """Floating-point operations of training per token: three times those of the forward pass.
 
-    Of the forward pass, the sums and products of matrix products and convolutions are counted. The backward pass takes
-    as many for the gradient of what is read, and as many for that of the weights. An embedding is looked up, at no
-    cost; as a tied output it costs its product. Words are taken to be spelled in 3 characters each, ``CHARACTERS``.
+    The forward pass counts additions and multiplications of matrix products and convolutions. The backward pass takes
+    the same number for the gradients of the inputs, and again for those of the weights. Looking up an embedding is
+    free; a tied output costs its product. Words are assumed to have 3 characters, ``CHARACTERS``.
 
-    Left out are biases, gates, norms, dropout and softmax, the number that a regressor predicts once for a sequence,
-    padding and the optimizer. Counted, though it is not formed, is the gradient of what is read but not learned:
-    one-hot, real and frozen vectors.
+    Not counted are biases, gates, norms, dropout and softmax, the output of a regressor, which is computed once per
+    sequence, padding and the optimizer. The gradient of inputs that are not learned (one-hot, real and frozen vectors)
+    is counted, although it is not computed.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
+        spec: sizes that depend on the data.
 
     Raises:
-        BadInput: the network cannot be built, or asks for numbers.
+        BadInput: the network cannot be built, or reads values of tensors.
     """
     return _operations(_Network.of(config, spec)) if parameters(config, spec) else 0
 
 
 def memory(config: Config, spec: DataSpec, longest: int | None = None) -> int:
-    """Bytes that a process holds in training when it holds most: weights, gradients, moments of the optimizer, and what
-    one batch makes, forwards and backwards.
+    """Peak memory of a training process in bytes: weights, gradients, optimizer state, and the tensors of one batch in
+    the forward and backward pass.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
-        longest: steps of the longest sequence; None where ``training.truncation_length`` is that of every batch.
+        spec: sizes that depend on the data.
+        longest: number of steps of the longest sequence; None if ``training.truncation_length`` bounds all batches.
 
     Raises:
-        BadInput: the steps of a batch are not known; and as of :func:`flops`.
+        BadInput: the length of a batch is not known; and as for :func:`flops`.
 
-    An estimate, as each device runs a cell in its own way. Numbers take 4 bytes in mixed precision too, since weights
-    and losses do. Left out are the corpus, which is mapped, and what torch takes.
+    An estimate, since each device runs a cell in its own way. Numbers take 4 bytes in mixed precision, too, since
+    weights and losses do. The memory-mapped corpus and torch itself are not counted.
     """
     settings, network = config.training, _Network.of(config, spec)
     known = [steps for steps in (settings.truncation_length, longest) if steps is not None]
     if not known:
-        raise BadInput("The memory of training depends on how long sequences are, which is not known beforehand; set "
-                       "training.truncation_length, or ask for no bound on memory.")  # fmt: skip
+        raise BadInput("The memory of training depends on the length of sequences, which is not known in advance; set "
+                       "training.truncation_length, or remove the limit on memory.")  # fmt: skip
     if not parameters(config, spec):
         return 0
     steps = min(STEPS, *known)
-    rows = -(-settings.batch_size // settings.devices)  # of the process that has most
+    rows = -(-settings.batch_size // settings.devices)  # of the process with the most rows
     return _peak(network, -(-rows * min(known) // steps), steps) + moments(config) * _weights(network)[1]
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A network, equal to another by the settings and sizes that decide what it costs."""
+    """A network, hashable by the settings and sizes that determine its cost."""
 
     settings: str
     sizes: tuple[tuple[str, FieldSpec], ...]
@@ -110,15 +110,15 @@ class _Network:
 
     @property
     def spec(self) -> DataSpec:
-        """Sizes that the data decides, by role."""
+        """Sizes that depend on the data, by role."""
         return dict(self.sizes)
 
     def build(self) -> Any:
-        """Its task, which trains it."""
+        """Build the task that trains the network."""
         return build_without_numbers(self.config, self.spec)
 
     def batch(self, rows: int, steps: int) -> Batch:
-        """A batch without numbers or padding, each token a form of its own."""
+        """A batch without data or padding, in which each token is a distinct form."""
         tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
         lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
         real = torch.float64 if self.config.training.precision == "64" else torch.float32
@@ -139,14 +139,14 @@ class _Network:
 
 @cache
 def _weights(network: _Network) -> tuple[int, int]:
-    """Entries of all weights, and bytes of those that are learned."""
+    """Number of all parameters, and bytes of the learned ones."""
     weights = list(network.build().parameters())
     return sum(weight.numel() for weight in weights), sum(weight.nbytes for weight in weights if weight.requires_grad)
 
 
 @cache
 def _operations(network: _Network) -> int:
-    """Those of a sequence of two tokens but for those of one: so what is done once for a sequence is left out."""
+    """Operations of a sequence of two tokens minus those of one token, which excludes work done once per sequence."""
     task = network.build()
     one, two = (_step(network, task, 1, steps, backward=False).operations for steps in (1, 2))
     return 3 * (two - one)
@@ -154,7 +154,7 @@ def _operations(network: _Network) -> int:
 
 @cache
 def _peak(network: _Network, rows: int, steps: int) -> int:
-    """The most bytes that are alive in a step, but for the optimizer's."""
+    """Peak bytes in a step, without the optimizer."""
     return _step(network, network.build(), rows, steps, backward=True).peak
 
 
@@ -162,7 +162,7 @@ def _step(network: _Network, task: Any, rows: int, steps: int, backward: bool) -
     """One step of training.
 
     Raises:
-        BadInput: the network fails, as a cell that asks for numbers does.
+        BadInput: the network fails, for example because a cell reads values of tensors.
     """
     batch = network.batch(rows, steps)
     counting = _Counting([*task.parameters(), *task.buffers()])
@@ -171,16 +171,16 @@ def _step(network: _Network, task: Any, rows: int, steps: int, backward: bool) -
             loss = task.training_step(batch, 0)
             if backward:
                 loss.backward()
-    except Exception as error:  # whatever a cell of one's own does
-        build_task(network.config, network.spec)  # where it is wrong in any case, this names its line
+    except Exception as error:  # a cell of a plug-in may raise anything
+        build_task(network.config, network.spec)  # names the line of an error that is independent of this
         name, reason = network.config.arch.name, " ".join(str(error).split())[:200].rstrip(".")
-        raise BadInput(f"The cost of arch={name} cannot be counted on torch's meta device, which has shapes and no "
-                       f"numbers: {reason}; correct its cell, or compare it without costs.") from error  # fmt: skip
+        raise BadInput(f"The cost of arch={name} cannot be measured on torch's meta device, which has shapes but no "
+                       f"data: {reason}; correct its cell, or compare it without costs.") from error  # fmt: skip
     return counting
 
 
 class _Answers(TorchFunctionMode):
-    """Answers what a network asks of numbers, as where no sequence is padded and no number has left its range."""
+    """Answers questions about values as if no sequence were padded and all values were finite."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in (Tensor.any, Tensor.all) and len(args) == 1 and not kwargs:
@@ -191,12 +191,12 @@ class _Answers(TorchFunctionMode):
 
 
 class _Counting(TorchDispatchMode):
-    """Counts what torch executes.
+    """Counts operations and memory.
 
     Args:
-        held: tensors that are there already.
+        held: tensors that exist already.
 
-    ``operations`` are those of matrix products and convolutions; ``peak`` is the most bytes that were alive at once.
+    ``operations`` are those of matrix products and convolutions; ``peak`` is the maximum number of live bytes.
     """
 
     def __init__(self, held: Iterable[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""What everybody who works at a study must know, and agree on."""
+"""The job that all workers of a study share."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from unroll.data.batch import DataSpec
 from unroll.metrics import Metric
 from unroll.plugins import loaded
 from unroll.tracking.provenance import code_digest, digest_of
-from unroll.tuning.choosing import Budget
+from unroll.tuning.pruners import Budget
 from unroll.tuning.space import Space
 from unroll.tuning.study import Study
 
 if TYPE_CHECKING:
     from unroll.experiment.prepared_data import PreparedData
 
-JOB = "UNROLL_JOB"  # variable that has the job of a worker: everybody sees the arguments of a process, and its password
-STUDIES = Path("studies")  # databases of Optuna, and the runs of trials
+JOB = "UNROLL_JOB"  # environment variable with the job; arguments would expose passwords to other users
+STUDIES = Path("studies")  # Optuna's databases and the runs of trials
 
 
 @dataclass(frozen=True)
 class Job:
-    """A study as a worker gets it.
+    """A study as passed to a worker.
 
     Args:
-        settings: of the study.
-        name: with the digest of all that decides its result.
-        prepared: folder with ``fit/``; None for those of the cache.
-        parent: its run in MLflow; None where nothing is tracked.
+        settings: settings of the study.
+        name: name with the digest of everything that affects the result.
+        prepared: folder with ``fit/``; None to use the cache.
+        parent: run of the study in MLflow; None without tracking.
     """
 
     settings: StudySettings
@@ -42,30 +42,30 @@ class Job:
     parent: str | None
 
     def dumps(self) -> str:
-        """As text, for a process."""
+        """Serialise the job."""
         return json.dumps({"study": self.settings.study.model_dump(mode="json"), "bases": self.settings.bases,
                            "name": self.name, "prepared": self.prepared, "parent": self.parent})  # fmt: skip
 
     @classmethod
     def loads(cls, text: str) -> Job:
-        """From text."""
+        """Restore a job from :meth:`dumps`."""
         content = json.loads(text)
         settings = StudySettings(StudyConfig.model_validate(content["study"]), content["bases"])
         return cls(settings, content["name"], content["prepared"], content["parent"])
 
     @cached_property
     def space(self) -> Space:
-        """Its space."""
+        """The search space."""
         return Space(self.settings, self.spec_of, self.longest_of)
 
     @cached_property
     def first(self) -> Config:
-        """A run of the study: what all of them have in common is as in this one."""
+        """The first run of the study, for settings that all runs share."""
         return self.settings.first()
 
     @cached_property
     def folders(self) -> dict[str, Path]:
-        """Prepared data by its settings."""
+        """Folders of prepared data by data settings."""
         return {}
 
     def prepared_for(self, config: Config) -> Path:
@@ -82,28 +82,28 @@ class Job:
         return self._data_of(config).spec
 
     def longest_of(self, config: Config) -> int:
-        """Steps of the longest sequence that a run trains on."""
+        """Number of steps of the longest training sequence of a run."""
         return int(self._data_of(config).split("train")["inputs"].lengths.max())
 
     def _data_of(self, config: Config) -> PreparedData:
-        from unroll.experiment.prepared_data import PreparedData  # which brings lightning, and few studies ask for it
+        from unroll.experiment.prepared_data import PreparedData  # imports lightning, which few studies need
 
         return PreparedData.to_train(config, self.prepared_for(config))
 
     @property
     def folder(self) -> Path:
-        """Where the runs of its trials are."""
+        """Folder of the runs of the trials."""
         return STUDIES / self.name
 
     def open(self) -> Study:
-        """The study in its database."""
+        """Open the study in its database."""
         budget = Budget(self.first.training.tokens, self.first.training.validations)
         is_higher_better = not monitored(self.first).lower
         return Study(self.settings.study, self.name, is_higher_better, self.space.slots(), budget)
 
 
 def monitored(config: Config) -> Metric:
-    """The metric by which validations of a run are judged."""
+    """The metric that validations of a run report to the study."""
     return config.task.description.monitor(config.role_fields)
 
 
@@ -111,14 +111,14 @@ def full_name(job: Job) -> str:
     """Name of a study with the digest of its space, data, code and budget.
 
     Args:
-        job: the study, that has no name yet.
+        job: the study, without its name.
 
     Raises:
-        BadInput: its data are not prepared.
+        BadInput: the data are not prepared.
     """
     settings = job.settings
     if job.prepared is not None:
-        job.spec_of(job.first)  # which refuses a folder that is not of this corpus
+        job.spec_of(job.first)  # refuses a folder of another corpus
     runs = [job.first]
     if any(key.partition(".")[0] in ("data", "task") for key in settings.study.space):  # trials read several corpora
         runs = [settings.run(corner) for corner in job.space.corners()]

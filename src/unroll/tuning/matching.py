@@ -1,4 +1,4 @@
-"""Hidden sizes at which architectures cost the same, so that a comparison tells of cells and not of sizes."""
+"""Hidden sizes that equalise the cost of architectures, so that a comparison is about cells and not sizes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ QUANTITIES = {"parameters": parameters, "flops": flops}
 
 
 def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Config:
-    """Settings whose network costs most nearly what another does, by its ``arch.hidden_size``; of two the smaller.
+    """Choose ``arch.hidden_size`` such that the cost is closest to a target; of two equally close sizes the smaller.
 
     Args:
         config: settings of the run.
         spec: sizes that the data decides.
         quantity: ``parameters`` or ``flops``.
-        target: what it is to cost.
+        target: the target cost.
 
     Raises:
-        BadInput: there is no such quantity, the network has no hidden size, or of one unit it costs more already.
+        BadInput: the quantity is unknown, the network has no hidden size, or a single unit exceeds the target.
 
-    A cost grows with H but at one place: where features are as wide as a tied embedding, and need no projection to its
-    width. There the search takes the cost of the size above, and that place is looked at by itself if it lies above.
+    The cost increases with H except at one size: features as wide as a tied embedding need no projection. There the
+    search uses the cost of the next size, and checks the exceptional size separately.
     """
     if quantity not in QUANTITIES:
         raise no_such("quantity", quantity, QUANTITIES)
     arch = config.arch
     if isinstance(arch, NgramConfig):
-        raise BadInput(f"arch={arch.name} counts n-grams and has no hidden size to match {quantity} by; leave it out.")
+        raise BadInput(f"arch={arch.name} counts n-grams and has no hidden size to match {quantity}; remove it.")
     width = arch.embedding_size if arch.inputs == "embedding" else spec["inputs"].vector_size
-    lower = {width, width // 2} - {0}  # two directions make twice as many features
+    lower = {width, width // 2} - {0}  # a bidirectional network has twice as many features
 
     def sized(size: int) -> Config:
         return config.model_copy(update={"arch": arch.model_copy(update={"hidden_size": size})})
@@ -44,21 +44,21 @@ def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Confi
 
     if cost(1) > target:
         raise BadInput(f"arch={arch.name} has {cost(1):,} {quantity} with a single hidden unit, more than the "
-                       f"{target:,} to be matched; have all match a greater number, or leave it out.")  # fmt: skip
+                       f"target of {target:,}; make the first arch larger, or remove this one.")  # fmt: skip
     below, above = _around(target, lambda size: cost(size + (size in lower)), arch.hidden_size)
     sizes = {below, above} | ({above + 1} if above in lower else set()) | {size for size in lower if size > above}
     return sized(min(sorted(sizes), key=lambda size: abs(cost(size) - target)))
 
 
 def _around(target: int, cost: Callable[[int], int], first: int) -> tuple[int, int]:
-    """Two neighbouring sizes, the costs of which have the target between them; 1 and 1 where a single unit reaches it.
+    """Two adjacent sizes whose costs enclose the target; 1 and 1 if a single unit reaches it.
 
     Args:
-        target: what is to be reached.
-        cost: of a size, which grows with it.
-        first: size to begin with.
+        target: the target cost.
+        cost: cost of a size; increasing.
+        first: size at which to start.
 
-    Sizes in between are guessed as if a cost grew with the square of its size, since each is a network to be built.
+    Each cost requires building a network, so sizes are interpolated as if the cost were quadratic.
     """
     if cost(1) >= target:
         return 1, 1

@@ -1,4 +1,4 @@
-"""What came of a study: every trial, the best of each arch, the front of quality against cost, importances."""
+"""Results of a study: all trials, the best of each arch, Pareto fronts of quality and cost, and importances."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from unroll.tuning.job import Job, monitored
 from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
 
-FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html")  # of the folder of a study
-ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}  # of a trial
+FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html")  # in the folder of a study
+ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a study.
+    """The results of a study.
 
     Args:
-        name: with its digest.
-        metric: figure by which trials are monitored, of their best validations.
-        maximize: whether a greater one is better.
-        slots: every trial.
+        name: name of the study, with its digest.
+        metric: the monitored metric, at the best validation of each trial.
+        maximize: whether higher values are better.
+        slots: all trials.
         best: the best trial of each arch.
-        importances: how much of the quality each key decides.
+        importances: share of the variance of the quality that each key explains.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Result:
     importances: dict[str, float]
 
     def figures(self) -> dict[str, float]:
-        """For MLflow: the best value of each arch, numbers of trials, importances."""
+        """Figures for MLflow: the best value of each arch, numbers of trials, and importances."""
         trials = {f"trials/{state.lower()}": float(count) for state, count in states(self.slots).items()}
         best = {f"best/{arch}": slot.value for arch, slot in self.best.items() if slot.value is not None}
         return {**trials, **best, **{f"importance/{key}": share for key, share in self.importances.items()}}
 
-    def told(self) -> str:
-        """The best of each arch, a line each."""
+    def summary(self) -> str:
+        """A summary with one line for the best trial of each arch."""
         ends = [f"{count} {ENDS[state]}" for state, count in states(self.slots).items() if count]
         lines = [f"{self.name}: {', '.join(ends)}", *self.spent()]
         for arch, slot in self.best.items():
@@ -57,7 +57,7 @@ class Result:
         return "\n".join(lines)
 
     def spent(self) -> list[str]:
-        """What each arch was given, a line each; nothing where one alone was tried."""
+        """One line per arch with the trials and tokens that it got; empty for a single arch."""
         groups: dict[str, list[Slot]] = {}
         for slot in self.slots:
             groups.setdefault(str(slot.values.get("arch", "")), []).append(slot)
@@ -70,13 +70,13 @@ class Result:
         ]
 
     def lack(self) -> str:
-        """What is wrong where no trial is complete."""
+        """The error message for a study without a complete trial."""
         reasons = [slot.notes[key] for slot in self.slots for key in (ERROR, EXCESS) if key in slot.notes]
         return f"No trial of {self.name} is complete" + (f"; the last one: {reasons[-1]}" if reasons else ".")
 
 
 def results_of(job: Job, study: Study) -> Result:
-    """Read what came of a study."""
+    """Read the results of a study."""
     metric = monitored(job.first)
     slots = study.slots()
     best: dict[str, Slot] = {}
@@ -86,20 +86,20 @@ def results_of(job: Job, study: Study) -> Result:
 
 
 def states(slots: Sequence[Slot]) -> dict[str, int]:
-    """How many trials ended in which way."""
+    """Number of trials by the state in which they ended."""
     return {state: sum(slot.state == state for slot in slots) for state in ENDS}
 
 
 def complete(slots: Sequence[Slot]) -> list[Slot]:
-    """Trials that spent their budget."""
+    """Trials that have used their whole budget."""
     return [slot for slot in slots if slot.state == "COMPLETE" and slot.value is not None]
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the Pareto front: of the points than which none is as good in both, and better in one.
+    """Indices of the Pareto front: points that no other point dominates.
 
     Args:
-        points: quality and cost, both the less the better.
+        points: pairs of quality and cost; lower is better for both.
     """
     return [
         index for index, (quality, cost) in enumerate(points)
@@ -108,13 +108,13 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], None]) -> None:
-    """Write ``trials.csv``, ``study.json``, ``best-<arch>.yaml`` and the settings of what is to be trained anew.
+    """Write ``trials.csv``, ``study.json``, ``best-<arch>.yaml`` and the settings of the runs to retrain.
 
     Args:
         job: the study.
-        result: what came of it.
-        out: folder to write.
-        draw: adds figures to it.
+        result: its results.
+        out: output folder.
+        draw: adds figures to the folder.
     """
     rows = [_row(slot) for slot in result.slots]
     _mark_fronts(rows, result)
@@ -126,30 +126,30 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
     with whole(out, replaces=FILES) as folder:
         folder.mkdir()
         (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
-        (folder / "study.json").write_text(to_json(_told(job, result)), encoding="utf-8")
+        (folder / "study.json").write_text(to_json(_content(job, result)), encoding="utf-8")
         for arch, slot in result.best.items():
             (folder / f"best-{arch}.yaml").write_text(job.space.run(slot.values).dump(), encoding="utf-8")
             again = job.space.run(slot.values, retrained=True)
             for seed in job.settings.study.retrain.seeds:
-                anew = again.model_copy(update={"seed": seed})
-                (folder / f"{arch}-{seed}.yaml").write_text(anew.dump(), encoding="utf-8")
+                retrained = again.model_copy(update={"seed": seed})
+                (folder / f"{arch}-{seed}.yaml").write_text(retrained.dump(), encoding="utf-8")
         draw(folder)
 
 
 def refuse_another(job: Job, out: Path) -> None:
-    """Refuse to write where another study stands.
+    """Refuse to overwrite the results of another study.
 
     Raises:
-        BadInput: there is one.
+        BadInput: the folder contains another study.
     """
     there = written_name(out).rpartition("-")[0]  # without its digest
     if there not in ("", job.settings.study.name):
-        raise BadInput(f"{out} is the study {there}; name another folder with --out, or delete this one first, if "
-                       f"{job.settings.study.name} is to stand in its place.")  # fmt: skip
+        raise BadInput(f"{out} contains the study {there}; choose another folder with --out, or delete it to "
+                       f"replace it with {job.settings.study.name}.")  # fmt: skip
 
 
 def written_name(out: Path) -> str:
-    """Name, with its digest, of the study that a folder has the results of; empty where it has none to be read."""
+    """Name, with its digest, of the study in a folder; empty if there is no readable one."""
     try:
         return str(read_json(out / "study.json", "unroll tune writes it again")["name"])
     except (BadInput, KeyError):
@@ -157,19 +157,20 @@ def written_name(out: Path) -> str:
 
 
 def is_written(job: Job, out: Path) -> bool:
-    """Whether a folder has what came of a finished study, and the settings of what is to be trained anew."""
+    """Whether a folder has the complete results of a finished study, including settings of the runs to retrain."""
     path, seeds = out / "study.json", job.settings.study.retrain.seeds
     try:
-        told = read_json(path, "unroll tune writes it again")
-        names = [f"{name}.yaml" for arch in told["best"] for name in [f"best-{arch}", *(f"{arch}-{n}" for n in seeds)]]
+        found = read_json(path, "unroll tune writes it again")
+        names = [f"{name}.yaml" for arch in found["best"] for name in [f"best-{arch}", *(f"{arch}-{n}" for n in seeds)]]
     except (BadInput, KeyError, TypeError):
         return False
     if not all((out / name).is_file() for name in ["trials.csv", *names]):
         return False
-    return (told.get("name"), told.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
+    return (found.get("name"), found.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
 
 
-def _told(job: Job, result: Result) -> dict[str, Any]:
+def _content(job: Job, result: Result) -> dict[str, Any]:
+    """Content of ``study.json``."""
     study = job.settings.study
     return {
         "name": result.name, "question": study.question, "experiment": study.experiment, "metric": result.metric,
@@ -198,7 +199,7 @@ def _row(slot: Slot) -> dict[str, Any]:
 
 
 def _mark_fronts(rows: list[dict[str, Any]], result: Result) -> None:
-    """Mark the rows that no other beats in quality and parameters, or in quality and time per token."""
+    """Mark the Pareto fronts of quality and parameters, and of quality and time per token."""
     sign = -1 if result.maximize else 1
     done = [row for row in rows if row["state"] == "COMPLETE"]
     for row in rows:

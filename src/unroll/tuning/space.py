@@ -1,4 +1,4 @@
-"""The space of a study: which values go together, and the settings of the run that they make."""
+"""The search space of a study, and the runs that its values define."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 
 Values = dict[str, Any]
-MANY = 4_096  # corners that are checked one by one; of more, those of every two keys
+MANY = 4_096  # maximum number of corners to check; beyond it, only pairs of keys are combined
 MEGABYTE = 10**6
 
 
 class Suggests(Protocol):
-    """What the space asks of a trial of Optuna."""
+    """The part of Optuna's trial that the space uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
@@ -28,12 +28,12 @@ class Suggests(Protocol):
 
 
 class Space:
-    """Keys that are searched, and the runs that their values make.
+    """The searched keys and the runs that their values define.
 
     Args:
-        settings: of the study.
-        spec: sizes of the data of a run, for costs.
-        longest: steps of its longest sequence.
+        settings: settings of the study.
+        spec: returns the sizes of the data of a run, for costs.
+        longest: returns the number of steps of its longest sequence.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Space:
         self.order = _ordered(self.study)
 
     def is_active(self, key: str, values: Values) -> bool:
-        """Whether a key is searched with these values of others."""
+        """Whether a key is searched, given the values of other keys."""
         return all(
             other in values and values[other] in (wanted if isinstance(wanted, list) else [wanted])
             for other, wanted in self.study.space[key].when.items()
         )
 
     def suggested(self, trial: Suggests) -> Values:
-        """Values of a trial."""
+        """Suggest the values of a trial."""
         values: Values = {}
         for key in self.order:
             if self.is_active(key, values):
@@ -58,13 +58,13 @@ class Space:
         return values
 
     def slots(self) -> list[Values]:
-        """What is set of every trial before it is chosen: all of a point of a grid, the choice that is balanced."""
+        """The fixed values of each trial: a whole point of a grid, or the balanced choice."""
         study = self.study
         if study.sampler.name == "grid":
             points = {key: grid_points(study.space[key]) for key in self.order}
             found = list(itertools.islice(self._combinations(points), MOST + 1))
             if len(found) > MOST:
-                raise BadInput(f"study={study.name} has a grid of more than {MOST:,} points; search fewer, or choose "
+                raise BadInput(f"study={study.name} has a grid of more than {MOST:,} points; reduce it, or choose "
                                "another sampler.")  # fmt: skip
             return found
         assert study.trials is not None
@@ -75,7 +75,7 @@ class Space:
         return [{study.balanced: value} for _, value in zip(range(study.trials), itertools.cycle(dimension.choices))]
 
     def corners(self) -> Iterator[Values]:
-        """Every choice with every end of every range; of many keys, those of every two, the others at their first."""
+        """Yield all combinations of choices and ends of ranges; if too many, only those of each pair of keys."""
         ends = {key: _ends(self.study.space[key]) for key in self.order}
         if _count(ends) <= MANY:
             yield from self._combinations(ends)
@@ -93,12 +93,12 @@ class Space:
             yield from self._combinations(points, {**values, rest[0]: value})
 
     def check(self) -> None:
-        """Compose and check every corner, as it is tried and, where it may be the best, as it is trained anew.
+        """Compose and check each corner, as a trial and, unless it is over a limit, as a retrained run.
 
         Raises:
-            BadInput: one is impossible, all cost more than they may, or a grid has too many points.
+            BadInput: a corner is invalid, all are over the limits, or a grid has too many points.
         """
-        self.slots()  # a grid may have too many
+        self.slots()  # refuses a grid with too many points
         excesses = []
         for corner in self.corners():
             with self._named(f"try {as_words(corner)}"):
@@ -107,26 +107,26 @@ class Space:
                 with self._named(f"train {as_words(corner)} again"):
                     self.run(corner, retrained=True)
         if all(excesses):
-            raise BadInput(f"study={self.study.name} has no corner that its constraints allow (the last one has "
-                           f"{excesses[-1]}); widen them, or search smaller networks.")  # fmt: skip
+            raise BadInput(f"study={self.study.name} has no corner within its constraints (the last one has "
+                           f"{excesses[-1]}); relax them, or search smaller networks.")  # fmt: skip
 
     @contextlib.contextmanager
     def _named(self, what: str) -> Iterator[None]:
-        """Say what it is that cannot be done."""
+        """Prefix errors with what cannot be done."""
         try:
             yield
         except BadInput as error:
             raise BadInput(f"study={self.study.name} cannot {what}: {error}") from None
 
     def run(self, values: Values, retrained: bool = False) -> Config:
-        """Settings of the run of a trial, its hidden size such that it costs what the first arch would.
+        """Settings of the run of a trial, with the hidden size that matches the cost of the first arch.
 
         Args:
-            values: of the trial.
+            values: values of the trial.
             retrained: whether the run retrains the best trial.
 
         Raises:
-            BadInput: an impossible value or pair.
+            BadInput: a value or a combination is invalid.
         """
         config = self.settings.run(values, retrained)
         if self.study.match is None:
@@ -137,13 +137,13 @@ class Space:
             return config
         kept = {key: value for key, value in values.items() if "arch" not in self.study.space[key].when}
         reference = self.settings.run({**kept, "arch": archs.choices[0]}, retrained)
-        from unroll.tuning.matching import QUANTITIES, matched  # builds networks, which takes seconds to import
+        from unroll.tuning.matching import QUANTITIES, matched  # imports torch, which takes seconds
 
         target = QUANTITIES[self.study.match](reference, self.spec(reference))
         return matched(config, self.spec(config), self.study.match, target)
 
     def excess(self, config: Config) -> str | None:
-        """In words, by what a run costs more than it may; None if it does not."""
+        """Description of the limit that a run exceeds; None if it exceeds none."""
         limits = self.study.constraints
         if limits.parameters is None and limits.memory is None:
             return None
@@ -159,7 +159,7 @@ class Space:
 
 
 def _ordered(study: StudyConfig) -> list[str]:
-    """Keys such that each comes after those of its conditions, which have no circle."""
+    """Keys sorted such that each follows the keys of its conditions, which have no cycle."""
     order: list[str] = []
     while len(order) < len(study.space):
         order += [key for key, part in study.space.items() if key not in order and set(part.when) <= set(order)]
@@ -182,13 +182,13 @@ def _ends(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
 
 
 def grid_points(dimension: ChoiceConfig | RangeConfig) -> list[Any]:
-    """Every value of a grid."""
+    """All values of a key on a grid."""
     if isinstance(dimension, ChoiceConfig):
         return list(dimension.choices)
     assert dimension.step is not None  # checked with the settings
     low, high, step = (Decimal(str(number)) for number in (dimension.low, dimension.high, dimension.step))
     kind = int if dimension.whole else float
-    # in decimals, as Optuna has them: 3 times 0.1 is above 0.3, and Optuna refuses what is above a range
+    # in decimal arithmetic, as in Optuna: 3 * 0.1 exceeds 0.3 in floating point, and Optuna refuses it
     return [kind(low + index * step) for index in range(int((high - low) / step) + 1)]
 
 

@@ -1,4 +1,4 @@
-"""A trial that a process is at, from its values to what came of it."""
+"""The lease of a trial by one process, from choosing its values to its result."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, Trial, TrialState
-
 from unroll.errors import ProcessLost, Suspended
-from unroll.tuning.database import alone
+from unroll.tuning.backend import FrozenTrial, Trial, TrialState, UpdateFinishedTrialError
+from unroll.tuning.database import exclusive
 from unroll.tuning.slots import EXCESS
 from unroll.tuning.space import Values
 
@@ -23,26 +21,26 @@ State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
 class TakenOver(Suspended):
-    """A trial whose process gave no sign of life, so that another one has taken it over."""
+    """Another worker has taken over the trial, since this process sent no heartbeat for too long."""
 
 
-class Claim:
-    """A trial that this process is at.
+class TrialLease:
+    """A running trial that belongs to this process.
 
     Args:
-        study: it is of.
-        trial_id: its number in the database.
-        slot: its number in the study.
+        study: the study of the trial.
+        trial_id: identifier of the trial in the database.
+        slot: number of its slot in the study.
     """
 
     def __init__(self, study: Study, trial_id: int, slot: int) -> None:
         self.study, self.trial_id, self.slot = study, trial_id, slot
-        self.trial = study.patiently(lambda: Trial(study.study, trial_id))
-        self.last = -1  # tokens of the last report
+        self.trial = study.retry(lambda: Trial(study.study, trial_id))
+        self.last = -1  # tokens at the last report
 
     @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
-        """Say again and again that this process is at it."""
+    def heartbeat(self) -> Iterator[None]:
+        """Record heartbeats of the trial in a background thread."""
         ended = threading.Event()
         thread = threading.Thread(target=self._beat, args=(ended,), daemon=True)
         thread.start()
@@ -56,82 +54,82 @@ class Claim:
         while not ended.wait(self.study.config.heartbeat):
             try:
                 self.study.storage.record_heartbeat(self.trial_id)
-            except Exception:  # a database that is gone may come back
-                self.study.missed()
+            except Exception:  # the database may come back
+                self.study.record_outage()
 
-    def chosen(self, suggest: Callable[[Trial], Values]) -> Values:
-        """Its values, chosen by one process at a time, each of which so knows what the others try.
+    def choose(self, suggest: Callable[[Trial], Values]) -> Values:
+        """Choose the values of the trial, one process at a time, so that each knows the values of the others.
 
         Raises:
             TakenOver: another worker has it.
         """
 
-        def choose() -> Values:
-            with alone(self.study.storage):
-                self.trial = Trial(self.study.study, self.trial_id)  # knows what was chosen before the answer was lost
+        def chosen() -> Values:
+            with exclusive(self.study.storage):
+                self.trial = Trial(self.study.study, self.trial_id)  # has values chosen by an attempt that failed
                 return suggest(self.trial)
 
-        return self._ask(choose)
+        return self._retry(chosen)
 
     def report(self, tokens: int, value: float) -> bool:
-        """Report a validation; whether the trial is to end here.
+        """Report a validation, and return whether to prune the trial.
 
         Raises:
             TakenOver: another worker has it.
         """
-        if tokens <= self.last:  # the end of the budget, just after the last validation
+        if tokens <= self.last:  # the end of the budget, right after the last validation
             return False
         self.last = tokens
-        known = self._ask(self._running).intermediate_values
-        if tokens not in known:  # a run that goes on from a checkpoint comes by again
-            self._ask(lambda: self.trial.report(value, tokens))
-        # what was reported before was judged then; and who has spent the budget may keep what it bought
+        known = self._retry(self._running).intermediate_values
+        if tokens not in known:  # a run resumed from a checkpoint reports some validations again
+            self._retry(lambda: self.trial.report(value, tokens))
+        # earlier reports have been judged already, and a trial that has used its budget is complete
         if tokens < max(known, default=0) or tokens >= self.study.budget.tokens:
             return False
-        return bool(self._ask(self.trial.should_prune))
+        return bool(self._retry(self.trial.should_prune))
 
     def note(self, **notes: Any) -> None:
-        """Note what is known of the trial.
+        """Store notes about the trial.
 
         Raises:
             TakenOver: another worker has it.
         """
         for key, value in notes.items():
-            self._ask(lambda: self.trial.set_user_attr(key, value))  # noqa: B023
+            self._retry(lambda: self.trial.set_user_attr(key, value))  # noqa: B023
 
     def constrain(self, excess: str | None) -> None:
-        """End the trial untrained if it would cost more than it may; its slot then gets another one.
+        """End the trial untrained if it exceeds the constraints; its slot then gets another draw.
 
         Args:
-            excess: by what it would, in words; None if it would not.
+            excess: description of what is exceeded; None if nothing is.
 
         Raises:
             TakenOver: another worker has it.
         """
-        if not self._ask(lambda: self.trial.constraints):
-            self._ask(lambda: self.trial.set_constraint("cost", -1.0 if excess is None else 1.0))
+        if not self._retry(lambda: self.trial.constraints):
+            self._retry(lambda: self.trial.set_constraint("cost", -1.0 if excess is None else 1.0))
         if excess is not None:
             self.note(**{EXCESS: excess})
-            self.tell("PRUNED")
+            self.finish("PRUNED")
 
-    def check_told(self) -> None:
-        """Make sure that the processes of the trial have told what came of it.
+    def check_finished(self) -> None:
+        """Check that the processes of the trial have recorded how it ended.
 
         Raises:
             ProcessLost: they have not.
         """
         if self._state() == TrialState.RUNNING:
-            raise ProcessLost("its processes have ended without a word.")
+            raise ProcessLost("its processes ended without reporting a result.")
 
-    def tell(self, state: State, value: float | None = None) -> None:
-        """End the trial; one that another worker has taken over is the other's."""
-        self.study.patiently(lambda: self.study.study.tell(self.trial, value, TrialState[state], skip_if_finished=True))
+    def finish(self, state: State, value: float | None = None) -> None:
+        """Record how the trial ended, unless another worker has taken it over."""
+        self.study.retry(lambda: self.study.study.tell(self.trial, value, TrialState[state], skip_if_finished=True))
 
-    def put_back(self) -> None:
-        """Leave the trial, its values and its checkpoint to whoever claims it next.
+    def release(self) -> None:
+        """Return the trial with its values and checkpoint, for another worker to continue.
 
-        It is asked once: where the answer is lost, somebody may have claimed it already, and where it was not heard,
-        the trial is found without a sign of life.
+        Not retried: if the answer was lost, another worker may already have the trial; if the request was lost, the
+        trial is found to have no heartbeat.
         """
         with contextlib.suppress(Exception):
             self.study.storage.set_trial_state_values(self.trial_id, TrialState.WAITING)
@@ -143,11 +141,11 @@ class Claim:
         return trial
 
     def _state(self) -> TrialState:
-        return self.study.patiently(lambda: self.study.storage.get_trial(self.trial_id)).state
+        return self.study.retry(lambda: self.study.storage.get_trial(self.trial_id)).state
 
-    def _ask(self, ask: Callable[[], T]) -> T:
+    def _retry(self, ask: Callable[[], T]) -> T:
         try:
-            return self.study.patiently(ask)
+            return self.study.retry(ask)
         except UpdateFinishedTrialError:
-            raise TakenOver(f"Trial {self.slot} gave no sign of life for {self.study.config.grace} seconds, so another "
-                            "worker goes on with it.") from None  # fmt: skip
+            raise TakenOver(f"Trial {self.slot} sent no heartbeat for {self.study.config.grace} seconds, so another "
+                            "worker has taken it over.") from None  # fmt: skip

@@ -1,4 +1,4 @@
-"""A study from its first trial to its last: workers are started and watched, and what they found is written."""
+"""Runs a study: starts and monitors workers, and writes the results."""
 
 from __future__ import annotations
 
@@ -33,46 +33,46 @@ from unroll.tuning.results import (
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
-POLL = 0.5  # seconds between two looks at the workers
-CLOSED = "closed"  # noted of a study whose run in MLflow has all that came of it
+POLL = 0.5  # seconds between checks of the workers
+CLOSED = "closed"  # note of a study whose run in MLflow is complete
 
 
 def tune(
     settings: StudySettings, workers: int, prepared: Path | None, out: Path | None, draw: Callable[[Path], None]
 ) -> tuple[str, Path]:
-    """Work at a study until nothing is left, and write what came of it.
+    """Run a study to its end and write the results.
 
-    Started again, it goes on where it was stopped, and adds nothing to a study that is finished. Started on several
-    machines with one database, all of them work at the same study.
+    A stopped study resumes when it is started again; a finished one does not change. Several machines can work on the
+    same study with a shared database.
 
     Args:
-        settings: of the study.
-        workers: processes on this machine that each train one trial at a time.
-        prepared: folder with ``fit/`` for all trials; None for those of the cache.
-        out: folder for trials, best settings and figures; None for one among the ad-hoc ones.
-        draw: adds figures to a folder that has the rest.
+        settings: settings of the study.
+        workers: number of processes on this machine; each trains one trial at a time.
+        prepared: folder with ``fit/`` for all trials; None to use the cache.
+        out: folder for trials, best settings and figures; None for a folder in ``outputs/adhoc``.
+        draw: adds figures to the folder of the results.
 
     Returns:
-        What was found, in words, and where the rest of it is.
+        A summary in words, and the folder of the results.
 
     Raises:
-        BadInput: the space is impossible, the database cannot be had, or no trial has come to its end.
-        ProcessLost: all workers have ended, and something is left to be done.
+        BadInput: the space is invalid, the database cannot be opened, or no trial is complete.
+        ProcessLost: all workers have ended before the study.
     """
     if place().world > 1:
-        raise BadInput("unroll tune starts processes by itself; start it alone, and set training.devices.")
+        raise BadInput("unroll tune starts its own processes; run it without a launcher and set training.devices.")
     job = _job(settings, prepared)
     out = out or Path("outputs/adhoc") / job.name
     refuse_others(out, FILES)
     refuse_another(job, out)
     if not is_written(job, out):
-        job.space.check()  # before there is a study of it
+        job.space.check()  # before the study is created
     study = job.open()
     begun = study.left()
     if begun:
         if not study.slots():
             _check_beginning(job, out)
-            _tell_of_others(job, study)
+            _report_others(job, study)
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
@@ -83,43 +83,43 @@ def tune(
     if begun or not is_written(job, out):
         write_results(job, result, out, draw)
     _close(job, study, result, out)
-    return result.told(), out
+    return result.summary(), out
 
 
 def _job(settings: StudySettings, prepared: Path | None) -> Job:
     unnamed = Job(settings, "", None if prepared is None else str(prepared), None)
     searched = [key for key in settings.study.space if key.partition(".")[0] in ("data", "task")]
     if prepared is not None and searched:
-        raise BadInput(f"study={settings.study.name} searches {searched[0]}, which one prepared folder cannot serve; "
-                       "leave out --prepared.")  # fmt: skip
+        raise BadInput(f"study={settings.study.name} searches {searched[0]}, which needs more than one prepared "
+                       "folder; omit --prepared.")  # fmt: skip
     return replace(unnamed, name=full_name(unnamed))
 
 
 def _check_beginning(job: Job, out: Path) -> None:
-    """Look for what stands of a study of which the database has nothing, since it was lost or is another one.
+    """Check for results of a study that the database does not have, since it was lost or replaced.
 
     Raises:
-        BadInput: there are finished trials, which others would replace.
+        BadInput: there are finished trials, which new ones would overwrite.
     """
     lost = f"Optuna's database {job.settings.study.storage} has no trials of {job.name}"
     if count := len(list(job.folder.glob("*/run.json"))):
-        raise BadInput(f"{lost}, but {job.folder} has {count} finished ones, which others would replace; put the "
-                       f"database back, or delete {job.folder} to start from the first trial.")  # fmt: skip
+        raise BadInput(f"{lost}, but {job.folder} has {count} finished ones, which new trials would overwrite; "
+                       f"restore the database, or delete {job.folder} to start from the first trial.")  # fmt: skip
     if written_name(out) == job.name:
-        print(f"unroll: {lost}, whose results are in {out}; it starts again from its first trial, and its results will "
-              "replace those.", file=sys.stderr)  # fmt: skip
+        print(f"unroll: {lost}, whose results are in {out}; the study starts again from its first trial, and its "
+              "results will replace those.", file=sys.stderr)  # fmt: skip
 
 
-def _tell_of_others(job: Job, study: Study) -> None:
-    """Say so where the study was another one before, whose trials are none of this one's."""
+def _report_others(job: Job, study: Study) -> None:
+    """Report earlier versions of the study, whose trials are not used."""
     if others := study.others():
-        what = "is of another space" if len(others) == 1 else "are of other spaces"
+        what = "has another space" if len(others) == 1 else "have another space"
         print(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
-              f"those trials stay there, and {job.name} starts from its first trial.", file=sys.stderr)  # fmt: skip
+              f"those trials are kept, and {job.name} starts from its first trial.", file=sys.stderr)  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
-    """The study's run in MLflow, which all machines that work at it must reach."""
+    """The run of the study in MLflow, which all participating machines must reach."""
     tracking = job.first.tracking
     if tracking.name == "none":
         return None
@@ -144,7 +144,7 @@ def _parent(job: Job, study: Study) -> str | None:
 
 
 def _close(job: Job, study: Study, result: Result, out: Path | None) -> None:
-    """End the study's run in MLflow, unless that was done; it has failed where there is nothing to be logged."""
+    """End the run of the study in MLflow if it is open; it has failed if there are no results to log."""
     tracking = job.first.tracking
     key = f"mlflow {tracking.uri}"
     if tracking.name == "none" or key not in study.notes() or CLOSED in study.notes():
@@ -152,41 +152,41 @@ def _close(job: Job, study: Study, result: Result, out: Path | None) -> None:
     from unroll.tracking.parent import close_parent
 
     assert tracking.uri is not None
-    tags = {"best": result.told()} if out else {"error": result.lack()}
+    tags = {"best": result.summary()} if out else {"error": result.lack()}
     close_parent(tracking.uri, study.notes()[key], result.figures(), tags, out)
     study.note(CLOSED, lambda: "yes")
 
 
 def _work(job: Job, study: Study, workers: int) -> None:
-    """Start the workers, show how they come on, and wait until nothing is left.
+    """Start the workers, show their progress, and wait for the study to end.
 
     Raises:
-        ProcessLost: all workers have ended before that.
-        BadInput: a worker has said what is wrong.
+        ProcessLost: all workers have ended before the study.
+        BadInput: a worker has reported an error.
     """
     progress = Progress(study, monitored(job.first).name)
     with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
             interruption.heed()
-            progress.tell_of_killed(running)
+            progress.report_killed(running)
             progress.show()
             time.sleep(POLL)
         progress.show()
         codes = [process.returncode for process in running]
     if study.left():
         if 2 in codes:
-            raise BadInput(f"a worker of {job.name} could not go on, as it says above; start the same command again.")
+            raise BadInput(f"a worker of {job.name} could not continue; see above, then run the same command again.")
         if 130 in codes:
             raise KeyboardInterrupt
-        raise ProcessLost(f"All {workers} workers of {job.name} have ended ({', '.join(map(str, codes))}); start the "
-                          "same command again, and the study goes on.")  # fmt: skip
+        raise ProcessLost(f"All {workers} workers of {job.name} have ended ({', '.join(map(str, codes))}); run the "
+                          "same command again to resume the study.")  # fmt: skip
 
 
 @contextlib.contextmanager
 def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers, each with its share of the cores, and its GPUs where there are any; none of them outlives this.
+    """Start workers with their shares of cores and GPUs; they end with this context.
 
-    They are no part of the terminal's foreground: Ctrl-C would reach them twice, by the terminal and by this process.
+    They are not in the foreground process group, or Ctrl-C would reach them twice: from the terminal and from here.
     """
     running = []
     try:
@@ -205,7 +205,7 @@ def _started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def _bind(process: int, number: int, workers: int) -> None:
-    """Keep a worker to its share of the cores, where the system can."""
+    """Bind a worker to its share of the cores, if the system supports it."""
     if sys.platform == "linux":
         cores = sorted(os.sched_getaffinity(0))
         share = cores[number * len(cores) // workers : (number + 1) * len(cores) // workers]
@@ -214,7 +214,7 @@ def _bind(process: int, number: int, workers: int) -> None:
 
 
 def _gpus(worker: int, devices: int) -> dict[str, str]:
-    """The GPUs of a worker; none are named where there are none."""
+    """Environment that assigns GPUs to a worker; empty without GPUs."""
     import torch
 
     count = torch.cuda.device_count()
@@ -223,15 +223,17 @@ def _gpus(worker: int, devices: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
 
 
-OVER = "\r\x1b[K"  # writes over the line that a terminal shows
+OVER = "\r\x1b[K"  # overwrites the current line of a terminal
 
 
 class Progress:
-    """Trials done, the best of them, and the time left: a line that is written over on a terminal, else one per trial.
+    """Progress of a study: finished trials, the best one and the time left.
+
+    On a terminal the line is overwritten; elsewhere there is one line per trial.
 
     Args:
-        study: that is shown.
-        metric: by which it is monitored.
+        study: the study.
+        metric: the monitored metric.
     """
 
     def __init__(self, study: Study, metric: str) -> None:
@@ -241,32 +243,32 @@ class Progress:
         self.terminal = sys.stderr.isatty()
         self.killed: set[int] = set()
 
-    def tell_of_killed(self, workers: Sequence[subprocess.Popen[bytes]]) -> None:
-        """Say of each worker that was killed that it was, once; those that ended otherwise have said so themselves."""
+    def report_killed(self, workers: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Report each killed worker once; workers that end otherwise report it themselves."""
         for process in workers:
             others = any(other.poll() is None for other in workers)
             if (process.poll() or 0) < 0 and process.pid not in self.killed and others:
                 self.killed.add(process.pid)
-                print(f"{OVER * self.terminal}unroll: a worker was ended by signal {-process.returncode}; the study "
-                      "goes on without it.", file=sys.stderr)  # fmt: skip
+                print(f"{OVER * self.terminal}unroll: a worker was killed by signal {-process.returncode}; the study "
+                      "continues without it.", file=sys.stderr)  # fmt: skip
 
     def show(self) -> None:
-        """Show what is new."""
+        """Print the progress if it has changed."""
         slots = self.study.slots()
         done = _done(slots)
         if not self.terminal and len(done) == self.shown:
             return
         self.shown = len(done)
         line = self.line(slots, time.monotonic() - self.start)
-        over = self.terminal and len(done) < len(slots)  # the next one is written over this one
+        over = self.terminal and len(done) < len(slots)  # the next line overwrites this one
         print(f"{OVER}{line}" if self.terminal else line, end="" if over else "\n", file=sys.stderr, flush=True)
 
     def line(self, slots: list[Slot], seconds: float) -> str:
-        """All of it in one line.
+        """The progress in one line.
 
         Args:
-            slots: as they stand.
-            seconds: since the workers were started.
+            slots: current state of the slots.
+            seconds: time since the workers were started.
         """
         done = _done(slots)
         ends = [f"{count} {ENDS[state]}" for state, count in states(done).items() if count and state != "COMPLETE"]
@@ -287,8 +289,8 @@ class Progress:
 
 
 def _short(key: str, value: object) -> str:
-    told = f"{value:.3g}" if isinstance(value, float) else value
-    return f"{key.removesuffix('.name').rpartition('.')[2]}={told}"
+    text = f"{value:.3g}" if isinstance(value, float) else value
+    return f"{key.removesuffix('.name').rpartition('.')[2]}={text}"
 
 
 def _done(slots: list[Slot]) -> list[Slot]:

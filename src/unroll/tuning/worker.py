@@ -1,8 +1,8 @@
-"""A process that tries what a study asks for, one trial after the other, until nothing is left.
+"""A worker process, which runs trials of a study until none is left.
 
-``python -m unroll.tuning LAUNCHER``, LAUNCHER being the number of the process that starts it, with the job in
-the environment; ``unroll tune`` starts as many as it was told. A trial that trains in several processes is one of
-these: the worker asks, and starts them with what it was told.
+``python -m unroll.tuning LAUNCHER``, where LAUNCHER is the id of the parent process; the job is in the environment.
+``unroll tune`` starts the workers. For a trial that trains in several processes, the worker chooses the values and
+starts the processes with them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from unroll.experiment import Busy, Pruned, finished, train
 from unroll.interruption import Interruption
 from unroll.launching import end_with_the_launcher, launch, place
 from unroll.tracking.tracker import PARENT
-from unroll.tuning.claim import Claim, TakenOver
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.job import JOB, Job, monitored
 from unroll.tuning.space import Values
+from unroll.tuning.trial_lease import TakenOver, TrialLease
 
-# by which status the processes of a trial tell the worker what it is to do
+# exit statuses by which the processes of a trial inform the worker
 STATUS: dict[type[BadInput], int] = {Unavailable: os.EX_UNAVAILABLE, Busy: os.EX_TEMPFAIL}
-POLL = 0.5  # seconds between two looks for a trial, where others are at the last ones
+POLL = 0.5  # seconds between checks for a trial while other workers run the last ones
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Work at a study, or train a trial together with other processes."""
+    """Run trials of a study, or train a trial together with other processes."""
     launcher, *together = arguments
     end_with_the_launcher(int(launcher))
     job = Job.loads(os.environ[JOB])
@@ -57,130 +57,130 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def work(job: Job) -> None:
-    """Try what waits, and take over what others have left, until nothing is left."""
+    """Run waiting trials and take over abandoned ones, until none is left."""
     study = job.open()
     with Interruption() as interruption:
         while study.left():
             interruption.heed()
             study.refill()
-            claim = study.claim()
-            if claim is None:
+            lease = study.acquire()
+            if lease is None:
                 time.sleep(POLL)
                 continue
-            with claim.beating():
-                attempt(job, claim)
+            with lease.heartbeat():
+                attempt(job, lease)
 
 
-def attempt(job: Job, claim: Claim) -> None:
-    """Choose the values of a trial, train it, and tell what came of it.
+def attempt(job: Job, lease: TrialLease) -> None:
+    """Choose the values of a trial, train it, and record the result.
 
     Raises:
-        KeyboardInterrupt: it was asked to end; the trial waits for another worker.
-        Unavailable: what all trials need is not there; this one waits until a worker is started again.
-        DatabaseGone: it cannot be told; the trial will be missed.
+        KeyboardInterrupt: the worker was interrupted; the trial waits for another worker.
+        Unavailable: something that all trials need is missing; the trial waits for a new worker.
+        DatabaseGone: the result cannot be recorded; the trial will be taken over.
     """
     try:
-        with _telling(claim):
-            values = claim.chosen(job.space.suggested)
+        with _recording_failure(lease):
+            values = lease.choose(job.space.suggested)
             config = job.space.run(values)
             excess = job.space.excess(config)
-            claim.constrain(excess)
+            lease.constrain(excess)
             if excess is None:
-                _train(job, claim, values, config)
+                _train(job, lease, values, config)
     except (KeyboardInterrupt, Unavailable):
-        claim.put_back()
+        lease.release()
         raise
     except (Busy, ProcessLost, TakenOver) as error:
-        print(f"unroll: trial {claim.slot}: {error}", file=sys.stderr)
-        if isinstance(error, Busy):  # whoever had it before is still at it
-            claim.put_back()
-        else:  # without an error of its own: its slot gets another trial, which goes on
-            claim.tell("FAIL")
+        print(f"unroll: trial {lease.slot}: {error}", file=sys.stderr)
+        if isinstance(error, Busy):  # the previous process is still training it
+            lease.release()
+        else:  # no error is noted, so the slot gets another trial, which continues
+            lease.finish("FAIL")
         time.sleep(job.settings.study.heartbeat)
 
 
 @contextlib.contextmanager
-def _telling(claim: Claim) -> Iterator[None]:
-    """Tell of a trial that it went wrong, where that is its own fault: the others are tried all the same.
+def _recording_failure(lease: TrialLease) -> Iterator[None]:
+    """Record a trial as failed if the error is its own; the other trials continue.
 
     Raises:
-        Unavailable: the fault is the machine's, and would be found in every other trial.
+        Unavailable: the error is one of the machine, and would affect every trial.
     """
     try:
         yield
     except Pruned:
-        pass  # told by its report
+        pass  # recorded by its report
     except (Busy, ProcessLost, Suspended):
         raise
     except OSError as error:  # of its files or connections
         where = error.filename or "a file or a connection"
-        raise Unavailable(f"{where}: {error.strerror or error}; fix that, and start the same command again.") from error
-    except Exception as error:  # whatever one network does to itself
+        raise Unavailable(f"{where}: {error.strerror or error}; fix this and run the same command again.") from error
+    except Exception as error:  # a network may fail in any way
         error = lack_of_memory(error) if is_lack_of_memory(error) else error
-        told = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-        claim.note(error=without_secrets(told)[:500])
-        claim.tell("FAIL")
+        message = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+        lease.note(error=without_secrets(message)[:500])
+        lease.finish("FAIL")
 
 
-def _train(job: Job, claim: Claim, values: Values, config: Config) -> None:
+def _train(job: Job, lease: TrialLease, values: Values, config: Config) -> None:
     spec = job.spec_of(config)
     width = getattr(config.arch, "hidden_size", None)
-    claim.note(parameters=parameters(config, spec), flops=flops(config, spec), hidden_size=width)
-    figures = finished(config, job.prepared_for(config), _folder(job, claim.slot))
-    if figures is not None:  # its worker was killed before it could tell
-        _tell(job, claim, figures)
+    lease.note(parameters=parameters(config, spec), flops=flops(config, spec), hidden_size=width)
+    figures = finished(config, job.prepared_for(config), _folder(job, lease.slot))
+    if figures is not None:  # its worker was killed before it could record the result
+        _record(job, lease, figures)
     elif config.training.devices == 1:
-        _train_and_tell(job, claim, config)
+        _train_and_record(job, lease, config)
     else:
-        _launch(job, claim, values, config.training.devices)
+        _launch(job, lease, values, config.training.devices)
 
 
-def _train_and_tell(job: Job, claim: Claim, config: Config) -> None:
-    watch = Watch(f"{job.settings.study.name}/{claim.slot:03}", _tags(job, claim.slot), claim)
-    figures = train(config, job.prepared_for(config), _folder(job, claim.slot), trial=watch)
+def _train_and_record(job: Job, lease: TrialLease, config: Config) -> None:
+    watch = Watch(f"{job.settings.study.name}/{lease.slot:03}", _tags(job, lease.slot), lease)
+    figures = train(config, job.prepared_for(config), _folder(job, lease.slot), trial=watch)
     if watch.tokens:
         watch.note()
-    _tell(job, claim, figures)
+    _record(job, lease, figures)
 
 
-def _tell(job: Job, claim: Claim, figures: dict[str, float]) -> None:
+def _record(job: Job, lease: TrialLease, figures: dict[str, float]) -> None:
     metric = monitored(job.first).name
-    claim.note(figures=figures)
+    lease.note(figures=figures)
     if not math.isfinite(figures[metric]):
         raise BadInput(f"the best validation {metric} is {figures[metric]}")
-    claim.tell("COMPLETE", figures[metric])
+    lease.finish("COMPLETE", figures[metric])
 
 
-def _launch(job: Job, claim: Claim, values: Values, devices: int) -> None:
-    """Train in several processes, the first of which tells."""
-    together = {"slot": claim.slot, "trial_id": claim.trial_id, "values": values}
+def _launch(job: Job, lease: TrialLease, values: Values, devices: int) -> None:
+    """Train in several processes, the first of which records the result."""
+    together = {"slot": lease.slot, "trial_id": lease.trial_id, "values": values}
     os.environ[JOB] = job.dumps()
     try:
         launch(devices, [str(os.getpid()), json.dumps(together)], "unroll.tuning")
-    except SystemExit as ended:  # the parent puts back what must be, so that nobody claims it in between
+    except SystemExit as ended:  # the parent releases the trial, so that nobody takes it in between
         if ended.code == STATUS[Unavailable]:
-            raise Unavailable(f"Trial {claim.slot} could not go on, as its processes say above.") from None
+            raise Unavailable(f"Trial {lease.slot} could not continue; see the messages above.") from None
         if ended.code == STATUS[Busy]:
-            raise Busy("it waits for the process that is named above.") from None
+            raise Busy("waiting for the process named above.") from None
         if ended.code != 2:  # a signal, such as that of Ctrl-C
             raise KeyboardInterrupt from None
-    claim.check_told()  # after bad input, which they have told, too
+    lease.check_finished()  # also after bad input, which the processes have recorded
 
 
 def _train_together(job: Job, together: dict[str, Any]) -> None:
-    """Be one of the processes that train a trial; the first one reports and tells."""
+    """Train a trial as one of several processes; the first one reports and records the result."""
     config, slot = job.space.run(together["values"]), together["slot"]
     if place().rank > 0:
         with contextlib.suppress(Pruned):
             train(config, job.prepared_for(config), _folder(job, slot), trial=Watch("", {}, None))
         return
-    claim = Claim(job.open(), together["trial_id"], slot)
-    with _telling(claim):
-        _train_and_tell(job, claim, config)
+    lease = TrialLease(job.open(), together["trial_id"], slot)
+    with _recording_failure(lease):
+        _train_and_record(job, lease, config)
 
 
 def _folder(job: Job, slot: int) -> Path:
-    """Where the run of a trial goes."""
+    """Folder of the run of a trial."""
     return job.folder / f"{slot:03}"
 
 
@@ -191,34 +191,34 @@ def _tags(job: Job, slot: int) -> dict[str, str]:
 
 @dataclass
 class Watch:
-    """What a trial's training tells its study.
+    """Connects the training of a trial to its study.
 
     Args:
-        name: of the run.
-        tags: of the run.
-        claim: the trial; None in all processes but the first.
+        name: name of the run.
+        tags: tags of the run.
+        lease: the trial; None in all processes but the first.
     """
 
     name: str
     tags: dict[str, str]
-    claim: Claim | None
+    lease: TrialLease | None
     tokens: int = 0
     speed: float = 0.0
 
     def report(self, tokens: int, value: float, speed: float) -> bool:
-        """Report a validation; whether the trial is to end."""
-        assert self.claim is not None
+        """Report a validation, and return whether to prune the trial."""
+        assert self.lease is not None
         self.tokens, self.speed = tokens, speed
-        if not math.isfinite(value):  # a pruner would take it for a trial that others beat
+        if not math.isfinite(value):  # a pruner would treat it as merely worse than others
             self.note()
             raise BadInput(f"the validation is {value} after {tokens:,} tokens")
-        ended = self.claim.report(tokens, value)
-        if ended:  # told before its checkpoint is gone, or a kill in between would have it trained again
+        ended = self.lease.report(tokens, value)
+        if ended:  # recorded before its checkpoint is deleted, or it would be trained again after a kill
             self.note()
-            self.claim.tell("PRUNED")
+            self.lease.finish("PRUNED")
         return ended
 
     def note(self) -> None:
-        """Note what the trial has spent."""
-        assert self.claim is not None
-        self.claim.note(tokens=self.tokens, tokens_per_second=round(self.speed))
+        """Note the cost of the trial so far."""
+        assert self.lease is not None
+        self.lease.note(tokens=self.tokens, tokens_per_second=round(self.speed))

@@ -1,0 +1,32 @@
+"""The only module that imports Optuna: the parts of it that tuning uses, with its logging and warnings configured."""
+
+import warnings
+
+import optuna
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.study import StudyDirection, create_study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def ignore_experimental_warnings() -> None:
+    """Silence warnings about experimental features, such as heartbeats, which the tests of this package cover.
+
+    The filter is set for good, since a temporary one is not safe with threads.
+    """
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+
+__all__ = [
+    "BaseDistribution", "BasePruner", "BaseSampler", "FanovaImportanceEvaluator", "FrozenTrial", "GPSampler",
+    "HyperbandPruner", "MedianPruner", "NopPruner", "QMCSampler", "RDBStorage", "RandomSampler", "StorageInternalError",
+    "Study", "StudyDirection", "TPESampler", "Trial", "TrialState", "UpdateFinishedTrialError", "create_study",
+    "create_trial", "fail_stale_trials", "get_param_importances", "ignore_experimental_warnings",
+]  # fmt: skip
