@@ -297,7 +297,7 @@ def test_another_torch_is_a_change_of_code(
     monkeypatch.setattr(torch, "__version__", "9.9")
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
     assert (
-        f"of other torch ({version}, now 9.9); to go on from it all the same, use --accept-code-change"
+        f"of other torch ({version}, now 9.9); to resume from it anyway, use --accept-code-change"
         in capsys.readouterr().err
     )
     assert has_checkpoint(working)
@@ -356,7 +356,7 @@ def test_a_run_that_cannot_be_helped_leaves_its_checkpoint(small: Small, project
     config = small("grammar", "lstm", *OFTEN, "training.optimizer.name=sgd", "training.optimizer.learning_rate=1e30",
                    "training.clip_norm=null", "training.dropped_steps=3", "training.schedule=constant",
                    "training.warmup=0")  # fmt: skip
-    with pytest.raises(BadInput, match="not finite in 4 steps in a row"):
+    with pytest.raises(BadInput, match="not finite in 4 consecutive steps"):
         train(config, project / "run")
     (working,) = (project / "outputs" / "working").iterdir()
     kept = read(working / LAST)
@@ -594,7 +594,7 @@ def test_what_else_decides_the_bits_is_part_of_what_a_run_is(
     monkeypatch.setattr("unroll.experiment.training.arithmetic", lambda: before | {part: "another"})
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
     value = before.get(part, "none")
-    said = f"of other {part} ({value}, now another); to go on from it all the same, use --accept-code-change"
+    said = f"of other {part} ({value}, now another); to resume from it anyway, use --accept-code-change"
     assert said in capsys.readouterr().err
     experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
     found = results(project / "killed")

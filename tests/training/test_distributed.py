@@ -192,7 +192,7 @@ def test_another_number_of_processes_goes_on_without_loss(
     capfd.readouterr()
     (first,) = set(first_step(after, config, project / "killed"))
     assert first > 0
-    assert f"goes on in {after} processes; before there were {before}" in capfd.readouterr().err
+    assert f"resumes in {after} processes; it had {before} before" in capfd.readouterr().err
     close(project / "killed", project / "whole")
 
 

@@ -168,7 +168,7 @@ class Harmful:
     "value", [Harmful(), (1, 2), {1: 2}, Path("a"), {"a": {3}}], ids=lambda value: type(value).__name__
 )
 def test_what_would_need_pickling_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match="cannot be given to other processes"):
+    with pytest.raises(TypeError, match="cannot be sent to other processes"):
         packed(value)
 
 

@@ -283,7 +283,7 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(through: str) -> None
 @pytest.mark.parametrize("through", ["loss", "gradient"])
 def test_too_many_in_a_row_stop_the_run_with_a_sentence_and_sound_weights(through: str) -> None:
     task = Broken({1, 2, 3, 4}, through)
-    with pytest.raises(BadInput, match=r"not finite in 3 steps in a row, after .* tokens; lower"):
+    with pytest.raises(BadInput, match=r"not finite in 3 consecutive steps, after .* tokens; lower"):
         moved(task, batches_of("tagger", 2), 1, plain(patience=2))
     assert task.weight.isfinite().all()
 

@@ -17,12 +17,12 @@ import torch
 from unroll.config import Config
 from unroll.errors import ProcessLost
 from unroll.training.checkpoint import LAST
-from unroll.training.distributed import _lost_is_told
+from unroll.training.distributed import _lost_peers_reported
 
 Small = Callable[..., Config]
 Results = dict[str, bytes]
 SENTENCE = "unroll: Another process of this run has ended ("
-REMEDY = "start the same command again, and the run goes on from its last checkpoint."
+REMEDY = "run the same command again to resume from the last checkpoint."
 # sh's $0 is the name, and its first argument the file that tells both addresses
 ENTER = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && exec "$@"'
 
@@ -228,7 +228,7 @@ def test_a_killed_process_ends_both_hosts_and_the_same_commands_go_on(victim: st
     ],
 )
 def test_what_gloo_says_of_a_host_that_is_gone_is_told_in_a_sentence(said: str) -> None:
-    with pytest.raises(ProcessLost) as caught, _lost_is_told():
+    with pytest.raises(ProcessLost) as caught, _lost_peers_reported():
         raise RuntimeError(f"[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] {said}")
     told = str(caught.value)
     assert told.startswith(f"Another process of this run has ended ({said.split('. ')[0]}), ")
@@ -236,5 +236,5 @@ def test_what_gloo_says_of_a_host_that_is_gone_is_told_in_a_sentence(said: str) 
 
 
 def test_what_is_no_loss_of_a_process_stays_what_it_is() -> None:
-    with pytest.raises(RuntimeError, match="must match the size"), _lost_is_told():
+    with pytest.raises(RuntimeError, match="must match the size"), _lost_peers_reported():
         raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")

@@ -139,7 +139,7 @@ def test_a_trial_that_ends_in_no_number_fails_and_says_so(tiny: Callable[..., tu
     job, study = tiny(settings={**write_study().study.settings, **EXPLODES}, space={"seed": [0]}, trials=1)
     slot = attempt(job, study)
     assert slot.state == "FAIL"
-    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 steps in a row")
+    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 consecutive steps")
 
 
 def test_what_cannot_be_reached_by_the_test_split_is_trained_without_it(
@@ -487,7 +487,7 @@ def test_what_is_wrong_with_a_trial_of_two_processes_ends_it_and_not_the_worker(
     assert process.returncode == 0, errors
     (slot,) = study.slots()
     assert (slot.state, len(study.study.trials)) == ("FAIL", 1), errors
-    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 steps in a row")
+    assert slot.notes["error"].startswith("The loss or its gradient was not finite in 11 consecutive steps")
 
 
 @pytest.mark.slow

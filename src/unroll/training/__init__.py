@@ -1,1 +1,1 @@
-"""Training: how a task is trained."""
+"""Training: callbacks, checkpoints, optimizers and distributed processes."""

@@ -1,4 +1,4 @@
-"""What happens beside the steps: budget, history, lines or a bar on the terminal."""
+"""Callbacks: token budget, history, interruption, pruning and progress on the terminal."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from unroll.training.trainable import Trainable, trainable
 
 
 class TokenBudget(Callback):
-    """Stops when the budget of tokens has been read; Lightning then validates a last time."""
+    """Stops training when the token budget is used up; Lightning then validates once more."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not trainer.fit_loop.epoch_loop._should_accumulate():  # no gradient is left behind
+        if not trainer.fit_loop.epoch_loop._should_accumulate():  # no accumulated gradient is lost
             module = trainable(pl_module)
             trainer.should_stop = trainer.should_stop or module.tokens_seen >= module.budget
 
 
 class Interruptible(Callback):
-    """Ends training after Ctrl-C when the batch at hand is done.
+    """Stops training after Ctrl-C at the end of the current batch.
 
     Args:
-        interruption: which is entered.
+        interruption: the active context.
     """
 
     def __init__(self, interruption: Interruption) -> None:
@@ -53,10 +53,10 @@ class Interruptible(Callback):
 
 
 class Best(Callback):
-    """Keeps the weights of the best validation; they are part of a checkpoint, and so never newer than it.
+    """Keeps the weights of the best validation as part of the checkpoint, so they are never newer than it.
 
     Args:
-        monitor: metric by which a validation is better.
+        monitor: the monitored metric.
         mode: ``min`` or ``max``.
     """
 
@@ -81,16 +81,16 @@ class Best(Callback):
 
 
 class History(Callback):
-    """Writes the curves on a token axis: one line per point, at once.
+    """Writes curves over tokens to a file, one line per point, immediately.
 
-    The points are part of a checkpoint too, so that a run goes on with just those that its checkpoint knows, whatever
-    has happened to the file: what was written after the checkpoint is written again, and what was lost is put back.
+    The points are also part of the checkpoint. A resumed run starts from the points of its checkpoint, whatever has
+    happened to the file: later points are dropped and written again, and lost ones are restored.
 
     Args:
-        file: where they go; one process writes there.
-        gradients: measures the steps.
-        points: points of the training curve between two validations.
-        steps: batches between two validations.
+        file: the history file, written by one process.
+        gradients: the callback that measures steps.
+        points: number of points of the training curve between two validations.
+        steps: number of batches between two validations.
     """
 
     def __init__(self, file: HistoryFile, gradients: Gradients, points: int, steps: int) -> None:
@@ -139,14 +139,14 @@ class History(Callback):
 
 
 class Watched(Callback):
-    """Reports every validation, and ends training in all processes if the answer is yes.
+    """Reports each validation, and stops training in all processes if the report returns True.
 
     Args:
-        validations: over the budget, evenly spaced; a validation is reported at the tokens that its number stands for,
-            so that runs of unlike batches can be compared. A validation falls between two batches: the tokens that were
-            read before the n-th one are short of those that are reported by less than n batches.
-        report: given tokens, the monitored figure and the tokens per second so far, in the first process.
-        everywhere: gives all processes what the first one makes.
+        validations: number of validations over the budget, evenly spaced. Validations are reported at these nominal
+            numbers of tokens, so that runs with different batches are comparable. The actual number at the n-th
+            validation is lower by less than n batches.
+        report: called in the first process with tokens, the monitored metric and the tokens per second so far.
+        everywhere: broadcasts the result of a function of the first process.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Watched(Callback):
 
 
 class Clock(Callback):
-    """Measures what a process has trained on, and for how long, its validations included."""
+    """Measures tokens and seconds of training in this process, including validations."""
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -184,7 +184,7 @@ class Clock(Callback):
 
 
 class Lines(Callback):
-    """One quiet line per validation, for logs and pipes."""
+    """Prints one line per validation, for logs and pipes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -202,7 +202,7 @@ class Lines(Callback):
 
 
 class TokenBar(RichProgressBar):
-    """Progress bar for a terminal, with tokens per second and the last validation."""
+    """Progress bar for a terminal with tokens per second and the latest validation."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         module, now = trainable(pl_module), time.perf_counter()
@@ -214,5 +214,5 @@ class TokenBar(RichProgressBar):
         return bar | ({} if monitored is None else {module.monitor: shown(float(monitored))})
 
     def _get_train_description(self, current_epoch: int) -> str:
-        # Lightning would show the epoch of −2: the budget is in tokens, and how many epochs it takes is not set
+        # Lightning would show "of -2", since the budget is in tokens and the number of epochs is not set
         return f"epoch {current_epoch + 1}"

@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run goes on as if nothing had happened, bit for bit."""
+"""Checkpoints from which a killed run resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from unroll.outputs import move, sync
 from unroll.training.exchange import gathered
 from unroll.training.trainable import trainable
 
-torch.serialization.add_safe_globals([EarlyStoppingReason])  # in the state of early stopping; all else is plain
+torch.serialization.add_safe_globals(
+    [EarlyStoppingReason]
+)  # part of the state of early stopping; everything else is plain
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-FORMAT = 2  # of a checkpoint: what there is beside Lightning's own
+FORMAT = 2  # version of what is added to Lightning's checkpoint
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to.
+    """Identity of the run that a checkpoint belongs to.
 
     Args:
         settings, data, code: digests.
-        arithmetic: what else decides the bits of a result: see :func:`~unroll.training.precision.arithmetic`.
+        arithmetic: other factors that affect the bits of a result; see :func:`~unroll.training.precision.arithmetic`.
     """
 
     settings: str
@@ -39,10 +41,10 @@ class Identity:
 
     @classmethod
     def read(cls, content: Any) -> Identity:
-        """What :func:`~dataclasses.asdict` has made of one.
+        """Restore an identity from the result of :func:`~dataclasses.asdict`.
 
         Raises:
-            ValueError: it is something else, or by another version.
+            ValueError: the content is invalid, or from another version.
         """
         names = set(cls.__annotations__)
         if not isinstance(content, dict) or not names <= set(content) or not isinstance(content["arithmetic"], dict):
@@ -50,41 +52,41 @@ class Identity:
         return cls(**{name: content[name] for name in names})
 
     def parts(self) -> dict[str, str]:
-        """Every part by its name."""
+        """All parts by name."""
         return {"settings": self.settings, "data": self.data, "code": self.code, **self.arithmetic}
 
     def differences(self, now: Identity) -> dict[str, str]:
-        """What is not the same now: name → value of then."""
+        """Parts that differ from those of another identity, with their values in this one."""
         then = self.parts()
         return {name: then.get(name, "none") for name in then | now.parts() if then.get(name) != now.parts().get(name)}
 
 
 def acceptable(differences: dict[str, str]) -> bool:
-    """Whether a run may go on all the same, if that is asked for: it has the same settings and data."""
+    """Whether the differences may be accepted on request: settings and data must be equal."""
     return not {"settings", "data"} & set(differences)
 
 
 def described(differences: dict[str, str], now: Identity) -> str:
-    """Differences in words, such as ``code and torch (2.12, now 2.13)``."""
+    """Describe differences, as in ``code and torch (2.12, now 2.13)``."""
     parts = now.parts()
     words = [name if name in ("settings", "data", "code") else f"{name} ({then}, now {parts.get(name, 'none')})"
              for name, then in differences.items()]  # fmt: skip
-    hint = "; to go on from it all the same, use --accept-code-change" if acceptable(differences) else ""
+    hint = "; to resume from it anyway, use --accept-code-change" if acceptable(differences) else ""
     return " and ".join(words) + hint
 
 
 class Resume(Callback):
-    """Saves all that training goes on from, every so many seconds, and puts back what Lightning does not.
+    """Saves checkpoints at an interval, and restores the state that Lightning does not.
 
-    No checkpoint is taken where a validation is due, which Lightning would leave out when it goes on from there, nor
-    between batches whose gradients are being accumulated, which are in no checkpoint.
+    No checkpoint is saved right before a validation, which Lightning would skip on resuming, nor between batches of
+    accumulated gradients, which checkpoints do not contain.
 
     Args:
-        folder: gets ``last.ckpt`` and the one before it, ``previous.ckpt``, each whole or not at all.
-        identity: what the run is.
-        before: what of its identity was another one when it began: name → value of then.
-        seconds: between two checkpoints.
-        clock: gives the time in seconds.
+        folder: folder of ``last.ckpt`` and its predecessor ``previous.ckpt``, both written atomically.
+        identity: identity of the run.
+        before: parts of the identity that differed when the run started, with their values.
+        seconds: interval between checkpoints.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -94,17 +96,17 @@ class Resume(Callback):
         self.folder, self.identity, self.before = folder, identity, before
         self.seconds, self.clock = seconds, clock
         self.saved_at = clock()
-        self.started = False  # until then, what fails is putting back a checkpoint
-        self.kept: list[dict[str, Any]] = []  # of every process, from a checkpoint
+        self.started = False  # until then, a failure is one of restoring the checkpoint
+        self.kept: list[dict[str, Any]] = []  # state of each process from the checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.kept:
-            self._put_back(trainer, pl_module)
+            self._restore(trainer, pl_module)
         self.started = True
 
-    def _put_back(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and len(self.kept) != trainer.world_size:
-            print(f"unroll: the run goes on in {trainer.world_size} processes; before there were {len(self.kept)}.",
+            print(f"unroll: the run resumes in {trainer.world_size} processes; it had {len(self.kept)} before.",
                   file=sys.stderr)  # fmt: skip
         if trainer.global_rank < len(self.kept):
             restore_random(self.kept[trainer.global_rank]["random"])
@@ -119,13 +121,13 @@ class Resume(Callback):
         validation_due = (loop.total_batch_idx + 1) % trainer.val_check_batch == 0
         if validation_due or trainer.should_stop or loop._should_accumulate():
             return
-        # clocks differ, and all processes must agree
+        # clocks differ between processes, but all must decide alike
         if trainer.strategy.reduce_boolean_decision(self.clock() - self.saved_at >= self.seconds, all=False):
             self.save(trainer)
             self.saved_at = self.clock()
 
     def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint beside the last one, and put it in its place when it is whole."""
+        """Write a checkpoint to a temporary file, and move it into place when it is complete."""
         last, written = self.folder / LAST, self.folder / f"{LAST}.part"
         trainer.save_checkpoint(written, weights_only=False)
         if trainer.is_global_zero:
@@ -148,21 +150,21 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random(states: dict[str, Any]) -> None:
-    """Put back what :func:`random_states` gave."""
+    """Restore the states from :func:`random_states`."""
     torch.set_rng_state(states["cpu"])
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
 class Found(NamedTuple):
-    """A checkpoint to go on from, and what of the run's identity was another one when it began: name → value."""
+    """A checkpoint to resume from, and the parts of the run's identity that differed when it started."""
 
     path: Path
     before: dict[str, str]
 
 
 def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -> Found | None:
-    """The last checkpoint in a folder that is whole and belongs to the run; the one before it if need be; or None."""
+    """The latest intact checkpoint in a folder that belongs to the run; None if there is none."""
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
@@ -179,8 +181,8 @@ def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -
 
 
 def _read(path: Path) -> tuple[Identity, dict[str, str]]:
-    """To what a checkpoint belongs, and what it had gone on from, if every byte of it is as it was written."""
-    with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
+    """Read the identity of a checkpoint and its earlier differences, after verifying its checksums."""
+    with zipfile.ZipFile(path) as archive:  # torch does not verify checksums
         if bad := archive.testzip():
             raise ValueError(f"{bad} has a wrong checksum")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

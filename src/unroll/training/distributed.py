@@ -1,4 +1,4 @@
-"""Processes that train one model together: torchrun or SLURM start them, Lightning joins them."""
+"""Distributed training: torchrun or SLURM starts the processes, Lightning connects them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from unroll.errors import BadInput, ProcessLost, Unavailable
 from unroll.launching import Place, place
 
 LOOPBACK = "127.0.0.1"
-SRUN = ".*`srun` command is available.*"  # what Lightning warns of wherever SLURM is installed
-# what gloo and NCCL say when the other end of a connection is gone; they have no class for it
+SRUN = ".*`srun` command is available.*"  # a warning of Lightning wherever SLURM is installed
+# messages of gloo and NCCL for a lost peer; they have no class of errors for it
 GONE = re.compile(
     r"connection (closed|reset|refused|was)|(read|write) error|broken pipe|remote process|timed out", re.I
 )
 
 
 class Group(NamedTuple):
-    """The processes of a run, as one of them sees them.
+    """The group of processes of a run, from the view of one of them.
 
     Args:
-        rank: of this process, from 0.
-        world: how many there are.
-        local: how many there are on this machine.
-        cluster: who started them; None for a process alone.
+        rank: rank of this process, from 0.
+        world: number of processes.
+        local: number of processes on this machine.
+        cluster: the environment that started them; None for a single process.
     """
 
     rank: int
@@ -46,21 +46,21 @@ class Group(NamedTuple):
 
 @contextlib.contextmanager
 def joined() -> Iterator[Group]:
-    """Join the processes that were started together, for as long as they train.
+    """Join the process group for the duration of training.
 
     Raises:
-        ProcessLost: one of the others has ended.
+        ProcessLost: another process has ended.
         BadInput: there are more processes than GPUs.
     """
     here = place()
     if here.world == 1:
         yield Group(0, 1, 1, None)
         return
-    # where this is not set, Lightning shares the machine's cores out, and the sums would depend on it
+    # otherwise Lightning divides the cores of the machine, and the order of summation would depend on them
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", SRUN)
-        # SLURM's requeueing is asked for with sbatch --requeue; a run goes on from its own checkpoints
+        # requeueing is requested with sbatch --requeue; a run resumes from its own checkpoints
         cluster = SLURMEnvironment(auto_requeue=False) if here.slurm else TorchElasticEnvironment()
     backend = "gloo"
     if torch.cuda.is_available():
@@ -69,14 +69,14 @@ def joined() -> Iterator[Group]:
                            "training.devices.")  # fmt: skip
         torch.cuda.set_device(cluster.local_rank())
         backend = "cpu:gloo,cuda:nccl"
-    with _lost_is_told():
-        _meet(here, cluster, backend)
+    with _lost_peers_reported():
+        _connect(here, cluster, backend)
         yield Group(here.rank, here.world, here.local, cluster)
-        leave()  # not after an error, when the others may be gone
+        leave()  # not after an error, when other processes may be gone
 
 
-def _meet(here: Place, cluster: ClusterEnvironment, backend: str) -> None:
-    """Have the processes find each other: on one machine over loopback, so that no other machine can connect."""
+def _connect(here: Place, cluster: ClusterEnvironment, backend: str) -> None:
+    """Initialise the process group; on a single machine over loopback, so that no other machine can connect."""
     if here.world > here.local:
         address = f"tcp://{cluster.main_address}:{cluster.main_port}" if here.slurm else None
         distributed.init_process_group(backend, address, rank=here.rank, world_size=here.world)
@@ -84,7 +84,7 @@ def _meet(here: Place, cluster: ClusterEnvironment, backend: str) -> None:
     interfaces = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
     for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(variable, interfaces[0])
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun's own, where it listens
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun provides a store
         distributed.init_process_group(backend)
         return
     store = _store(here, cluster.main_port)
@@ -92,7 +92,7 @@ def _meet(here: Place, cluster: ClusterEnvironment, backend: str) -> None:
 
 
 def _store(here: Place, port: int) -> TCPStore:
-    """Where processes of one machine leave their addresses; torch's own would listen on every interface.
+    """Rendezvous store of the processes of one machine; torch's default listens on every interface.
 
     Raises:
         Unavailable: another program listens on this port.
@@ -102,28 +102,29 @@ def _store(here: Place, port: int) -> TCPStore:
     try:
         listener = socket.create_server((LOOPBACK, port))
     except OSError as error:
-        raise Unavailable(f"Port {port} of this machine, where the processes of this run were to meet, cannot be used "
-                          f"({error.strerror}); start the same command again.") from None  # fmt: skip
+        raise Unavailable(f"Port {port}, through which the processes of this run connect, cannot be used "
+                          f"({error.strerror}); run the same command again.") from None  # fmt: skip
     return TCPStore(LOOPBACK, port, here.world, is_master=True, master_listen_fd=listener.detach())
 
 
 def leave() -> None:
-    """Leave the processes that were joined; what this one does from here on, it does alone."""
+    """Leave the process group; this process continues alone."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
-def _lost_is_told() -> Iterator[None]:
+def _lost_peers_reported() -> Iterator[None]:
+    """Raise errors of lost connections as :class:`ProcessLost`."""
     try:
         yield
     except RuntimeError as error:
-        lost = isinstance(error, distributed.DistError) and "InvalidUsage" not in str(error)  # NCCL's for own mistakes
+        lost = isinstance(error, distributed.DistError) and "InvalidUsage" not in str(error)  # NCCL's error for misuse
         if lost or GONE.search(str(error)):
-            said = re.sub(r"\[\S+:\d+\] ", "", " ".join(str(error).split()))  # without the places in gloo's code
+            said = re.sub(r"\[\S+:\d+\] ", "", " ".join(str(error).split()))  # without locations in gloo's code
             reason = said.split(". ")[0][:160]
             raise ProcessLost(
-                f"Another process of this run has ended ({reason}), so this one ends too; start the same command "
-                "again, and the run goes on from its last checkpoint."
+                f"Another process of this run has ended ({reason}), so this one ends, too; run the same command again "
+                "to resume from the last checkpoint."
             ) from error
         raise

@@ -1,7 +1,7 @@
-"""What processes that train together give each other: tensors and JSON, never pickled objects.
+"""Communication between processes as tensors and JSON, never as pickled objects.
 
-A pickled object runs code of its sender when it is read. Torch's ``broadcast_object_list`` and ``all_gather_object``
-pickle, and so does Lightning's ``broadcast``; none of them is used.
+Unpickling an object runs code of its sender. Torch's ``broadcast_object_list`` and ``all_gather_object`` and
+Lightning's ``broadcast`` use pickle, so none of them is used here.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from unroll.errors import BadInput, Suspended, Unavailable
 
 T = TypeVar("T")
 TREE = "tree"  # name of the tensor that holds the JSON
-ERRORS = {kind.__name__: kind for kind in (Unavailable, Suspended, BadInput)}  # the most special first
+ERRORS = {kind.__name__: kind for kind in (Unavailable, Suspended, BadInput)}  # the most specific first
 
 
 def by_the_first(make: Callable[[], T]) -> T:
-    """What the first process makes, given to all of them; and what it raises, if it is about bad input.
+    """Call a function in the first process, and return its result, or raise its ``BadInput``, in all processes.
 
     Args:
-        make: called in the first process alone.
+        make: function to call in the first process only.
 
     Raises:
         BadInput: the first process raised it.
-        TypeError: the result is more than tensors, numbers, texts, None, and lists and dicts of these.
+        TypeError: the result is not made of tensors, numbers, strings, None, and lists and dicts of these.
     """
     if not distributed.is_initialized():
         return make()
@@ -47,11 +47,11 @@ def by_the_first(make: Callable[[], T]) -> T:
 
 
 def broadcast(value: Any, source: int = 0) -> Any:
-    """What one process has, in all of them.
+    """Broadcast a value from one process to all.
 
     Args:
-        value: tensors, numbers, texts, None, and lists and dicts of these; in other processes it does not matter.
-        source: rank of the process.
+        value: tensors, numbers, strings, None, and lists and dicts of these; ignored in other processes.
+        source: rank of the sending process.
     """
     mine = packed(value) if distributed.get_rank() == source else torch.empty(0, dtype=torch.uint8)
     size = torch.tensor([len(mine)])
@@ -62,10 +62,10 @@ def broadcast(value: Any, source: int = 0) -> Any:
 
 
 def gathered(value: Any) -> list[Any]:
-    """What every process has, in the order of their ranks.
+    """Gather the values of all processes, ordered by rank.
 
     Args:
-        value: tensors, numbers, texts, None, and lists and dicts of these.
+        value: tensors, numbers, strings, None, and lists and dicts of these.
     """
     if not distributed.is_initialized():
         return [value]
@@ -79,17 +79,17 @@ def gathered(value: Any) -> list[Any]:
 
 
 class Strategy(DDPStrategy):
-    """Lightning's DDP without its pickled broadcast."""
+    """Lightning's DDP with a broadcast that does not use pickle."""
 
     def broadcast(self, obj: T, src: int = 0) -> T:
         return broadcast(obj, src) if distributed.is_initialized() else obj
 
 
 def packed(value: Any) -> Tensor:
-    """A value as bytes in the format of safetensors: its tensors, and JSON that says where they belong.
+    """Serialise a value in the safetensors format: its tensors, and JSON that describes their positions.
 
     Raises:
-        TypeError: the value is something else than tensors, numbers, texts, None, and lists and dicts of these.
+        TypeError: the value is not made of tensors, numbers, strings, None, and lists and dicts of these.
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_tree(value, tensors)).encode()
@@ -97,7 +97,7 @@ def packed(value: Any) -> Tensor:
 
 
 def unpacked(content: Tensor) -> Any:
-    """The value that :func:`packed` made these bytes of."""
+    """Restore a value from the result of :func:`packed`."""
     tensors = load(content.numpy().tobytes())
     return _value(json.loads(tensors[TREE].numpy().tobytes()), tensors)
 
@@ -107,7 +107,7 @@ def _bytes(content: bytes) -> Tensor:
 
 
 def _tree(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """JSON of a value, whose tensors are put aside under numbers."""
+    """The JSON form of a value, with its tensors collected in ``tensors`` under numbers."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Tensor):
@@ -118,7 +118,7 @@ def _tree(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_tree(part, tensors) for part in value]
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: _tree(part, tensors) for key, part in value.items()}}
-    raise TypeError(f"A {type(value).__name__} cannot be given to other processes, which take tensors and JSON.")
+    raise TypeError(f"A {type(value).__name__} cannot be sent to other processes; only tensors and JSON can.")
 
 
 def _value(tree: Any, tensors: dict[str, Tensor]) -> Any:

@@ -1,4 +1,4 @@
-"""What happens to a gradient between the backward pass and the optimizer's step."""
+"""Gradient processing between the backward pass and the optimizer step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from unroll.training.trainable import Trainable, trainable
 
 @dataclass(frozen=True)
 class Clipping:
-    """How large a gradient may be: Pascanu, Mikolov, Bengio, ICML 2013; at most one of the three.
+    """Gradient clipping (Pascanu, Mikolov, Bengio, ICML 2013); at most one of the three.
 
     Args:
-        norm: largest norm of all of it; None for any.
-        value: largest absolute value of an entry; None for any.
-        parameter_norm: largest norm of the part of each parameter; None for any.
+        norm: maximum norm of the whole gradient; None for no clipping.
+        value: maximum absolute value of each entry; None for no clipping.
+        parameter_norm: maximum gradient norm of each parameter; None for no clipping.
     """
 
     norm: float | None = None
@@ -31,7 +31,7 @@ class Clipping:
 
 
 class Step(NamedTuple):
-    """What is measured of a step: sum of the losses and their number, norms, whether it was clipped or dropped."""
+    """Measurements of a step: sum and number of the losses, norms, and whether it was clipped or skipped."""
 
     loss: float
     places: float
@@ -42,24 +42,24 @@ class Step(NamedTuple):
 
 
 class Gradients(Callback):
-    """Makes the gradient that of the mean over all real tokens of a step, adds penalties, clips it, drops a broken one.
+    """Normalises the gradient to the mean over all real tokens of a step, adds penalties, clips, and skips bad steps.
 
     .. math:: g = \\frac{1}{N} \\sum_{\\text{ranks}} \\sum_{\\text{batches}} \\sum_t \\nabla \\ell_t
         + \\lambda_1\\, \\mathrm{sign}(W) + \\lambda_2 W
 
-    The loss of a batch is a sum over its tokens, divided by a nominal number; how many tokens N there were in all ranks
-    and all accumulated batches of the step is known only now, before the optimizer moves. Under ``16-mixed`` the
-    gradient is unscaled already.
+    The loss of a batch is a sum over its tokens divided by a nominal number; the number N of tokens in all ranks and
+    accumulated batches of the step is known only here, right before the optimizer step. With ``16-mixed`` the gradient
+    is already unscaled.
 
     Args:
-        clipping: how large the gradient may be.
-        recurrent: recurrent matrices W, which the penalties are on.
+        clipping: bounds on the gradient.
+        recurrent: recurrent matrices W, to which the penalties apply.
         l1: λ₁.
         l2: λ₂.
-        patience: steps in a row that may be dropped, since loss or gradient are not finite, before training stops.
+        patience: consecutive non-finite steps to skip before stopping.
 
     Raises:
-        BadInput: too many steps in a row were not finite.
+        BadInput: too many consecutive steps were not finite.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Gradients(Callback):
     ) -> None:
         self.clipping, self.recurrent, self.l1, self.l2, self.patience = clipping, recurrent, l1, l2, patience
         self.dropped_in_a_row = 0
-        self.steps: list[Step] = []  # since the last look
+        self.steps: list[Step] = []  # since the last report
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         module = trainable(pl_module)
@@ -79,8 +79,10 @@ class Gradients(Callback):
         torch._foreach_mul_(gradients, module.nominal * averaged / sums[1].clamp(min=1))
         self._penalize()
         norm = total_norm(gradients)
-        loss, count, before = torch.cat([sums, norm[None].double()]).tolist()  # the device is waited for this once
-        if not count:  # a window without a target has nothing to learn from
+        loss, count, before = torch.cat(
+            [sums, norm[None].double()]
+        ).tolist()  # the only synchronisation with the device
+        if not count:  # a window without targets has no gradient
             optimizer.zero_grad()
         elif not math.isfinite(loss) or not math.isfinite(before):
             self._drop(module, optimizer)
@@ -97,19 +99,19 @@ class Gradients(Callback):
                 weight.grad.add_(weight.detach(), alpha=self.l2)
 
     def _drop(self, module: Trainable, optimizer: Any) -> None:
-        """Leave out a step: an optimizer passes over parameters without a gradient."""
+        """Skip a step: the optimizer ignores parameters without a gradient."""
         optimizer.zero_grad()
         module.forget()
         self.dropped_in_a_row += 1
         self.steps.append(Step(0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
         if self.dropped_in_a_row > self.patience:
             raise BadInput(
-                f"The loss or its gradient was not finite in {self.dropped_in_a_row} steps in a row, after "
+                f"The loss or its gradient was not finite in {self.dropped_in_a_row} consecutive steps, after "
                 f"{module.tokens_seen:,} tokens; lower training.optimizer.learning_rate, or clip more."
             )
 
     def take_measured(self) -> dict[str, float]:
-        """Means over the steps since the last call, for the curves; nothing where there were none."""
+        """Means over the steps since the last call, for the curves; empty if there were none."""
         if not self.steps:
             return {}
         loss, count, before, after, clipped, dropped = (math.fsum(column) for column in zip(*self.steps, strict=True))
@@ -126,21 +128,21 @@ class Gradients(Callback):
 
 
 def total_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of all entries together."""
+    """Euclidean norm of all entries of all gradients."""
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
     return norm
 
 
 def clip(gradients: Sequence[Tensor], norm: Tensor, clipping: Clipping) -> tuple[Tensor, Tensor | bool]:
-    """Make gradients no larger than they may be, in place.
+    """Clip gradients in place.
 
     Args:
-        gradients: of all parameters.
-        norm: of all of them together.
-        clipping: the bound.
+        gradients: gradients of all parameters.
+        norm: their total norm.
+        clipping: bounds on the gradient.
 
     Returns:
-        The norm after it, and whether any was too large.
+        The norm after clipping, and whether anything was clipped.
     """
     if clipping.norm is not None:
         torch._foreach_mul_(list(gradients), (clipping.norm / norm).clamp(max=1.0))

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from unroll.errors import BadInput
 
-SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the budget → factor of the learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {  # fraction of the budget → factor of the learning rate
     "constant": lambda _: 1.0,
     "linear": lambda share: 1.0 - share,
     "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
@@ -22,15 +22,15 @@ SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the budget → fa
 def optimizer_factory(
     name: str, learning_rate: float, weight_decay: float, momentum: float, schedule: str, warmup: float
 ) -> Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[str, Any]]:
-    """Make what a task calls with its parameters and its progress.
+    """Create the function that builds the optimizer from the parameters and progress of a task.
 
     Args:
         name: ``adamw`` (Loshchilov and Hutter 2019) or ``sgd``.
-        learning_rate: at the peak of the schedule.
+        learning_rate: peak learning rate of the schedule.
         weight_decay: decoupled for AdamW, L2 for SGD; see :func:`decayed`.
-        momentum: of SGD.
-        schedule: ``constant``, ``linear`` or ``cosine``, over what the warm-up leaves of the budget.
-        warmup: share of the budget over which the rate rises from 0, in [0, 1).
+        momentum: momentum factor of SGD.
+        schedule: ``constant``, ``linear`` or ``cosine``, over the budget after the warm-up.
+        warmup: fraction of the budget over which the rate increases linearly from 0, in [0, 1).
 
     Raises:
         BadInput: a name is unknown.
@@ -40,7 +40,7 @@ def optimizer_factory(
 
     def factor(share: float) -> float:
         if share < warmup:
-            # not 0 at the first step, which would be lost
+            # not 0, or the first step would have no effect
             return max(share / warmup, 0.01)
         return max(SCHEDULES[schedule]((share - warmup) / (1 - warmup)), 1e-3)
 
@@ -60,10 +60,10 @@ def optimizer_factory(
 
 
 def decayed(parameters: Iterator[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Groups of parameters with and without decay.
+    """Parameter groups with and without weight decay.
 
-    Matrices decay. Vectors do not: biases, gains of normalised layers, peepholes and learned first states have no
-    products to keep small, and a decayed bias is a skewed threshold.
+    Weight decay applies to matrices only. Vectors (biases, gains of layer norms, peepholes and learned initial states)
+    are excluded, since they do not scale products, and decay would shift a bias.
     """
     kept = list(parameters)
     matrices, vectors = ([p for p in kept if (p.dim() > 1) == wanted] for wanted in (True, False))

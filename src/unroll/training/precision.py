@@ -1,4 +1,4 @@
-"""Numbers of the arithmetic: what a machine can do, and what Lightning is told."""
+"""Floating-point precision: hardware support, and Lightning's plugins."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from unroll.errors import BadInput
 
 T = TypeVar("T")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed", "64")
-PACKAGES = ("torch", "lightning", "torchmetrics", "numpy")  # that a run's numbers go through
-# variables by which the libraries of matrix products choose their code
+PACKAGES = ("torch", "lightning", "torchmetrics", "numpy")  # packages that affect the numbers of a run
+# environment variables by which libraries of matrix products select their kernels
 KERNELS = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
 
 
 def arithmetic() -> dict[str, str]:
-    """What decides the bits of a result beside settings, data and code.
+    """Factors other than settings, data and code that affect the bits of a result.
 
-    Versions, the instructions that torch uses (``ATEN_CPU_CAPABILITY`` may have chosen fewer than the processor has),
-    the GPU if there is one, and what the environment asks of the libraries of matrix products.
+    Versions, the instruction set that torch uses (``ATEN_CPU_CAPABILITY`` can restrict it), the GPU if there is one,
+    and environment variables of the libraries of matrix products.
     """
     major, minor, _ = platform.python_version_tuple()
     found = {package: version(package) for package in PACKAGES} | {"torch": str(torch.__version__)}
@@ -35,13 +35,13 @@ def arithmetic() -> dict[str, str]:
 
 
 def resolved(precision: str) -> str:
-    """The same, or where it is ``auto`` the fastest that this machine has instructions for.
+    """Resolve ``auto`` to the fastest precision that the hardware supports; other precisions are unchanged.
 
-    On a GPU ``bf16-mixed`` from compute capability 8.0 on, ``16-mixed`` from 7.0 on; on a CPU ``bf16-mixed`` with
-    AMX or AVX512-BF16; else ``32``.
+    On a GPU ``bf16-mixed`` from compute capability 8.0, ``16-mixed`` from 7.0; on a CPU ``bf16-mixed`` with AMX or
+    AVX512-BF16; otherwise ``32``.
 
     Raises:
-        BadInput: the machine cannot do it.
+        BadInput: the hardware does not support the precision.
     """
     if precision == "16-mixed" and not torch.cuda.is_available():
         raise BadInput("training.precision=16-mixed needs a GPU; choose bf16-mixed or 32.")
@@ -55,9 +55,9 @@ def resolved(precision: str) -> str:
 
 
 def plugin(precision: str) -> Precision:
-    """Lightning's part for a precision.
+    """Lightning's plugin for a precision.
 
-    Mixed precision keeps weights in single precision; in fp16 the loss is scaled, so that small gradients survive
+    Mixed precision keeps weights in single precision; with fp16 the loss is scaled to preserve small gradients
     (Micikevicius et al., ICLR 2018).
     """
     if precision == "32":
@@ -70,11 +70,11 @@ def plugin(precision: str) -> Precision:
 
 
 def as_precise(batch: T, module: nn.Module) -> T:
-    """A batch whose real numbers are as precise as a module's weights, as Lightning hands it out in training."""
+    """Convert a batch to the precision of a module's weights, as Lightning does in training."""
     is_double = any(weight.dtype == torch.float64 for weight in module.parameters())
     return DoublePrecision().convert_input(batch) if is_double else batch
 
 
 def autocast(precision: str) -> torch.autocast:
-    """The arithmetic of a precision outside of Lightning, on a CPU."""
+    """Autocast context of a precision, for use outside Lightning on a CPU."""
     return torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed"))

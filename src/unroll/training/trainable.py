@@ -1,4 +1,4 @@
-"""What training asks of a module beside what Lightning does."""
+"""The interface that training requires of a module in addition to Lightning's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class Trainable(Protocol):
-    """A module that counts what it reads.
+    """A module that counts the tokens it reads.
 
     Args:
-        budget: tokens to be read in training.
-        tokens_seen: tokens that were read, in all processes.
-        nominal: number by which the loss of a batch, a sum, is divided, whatever the batch has.
-        monitor: metric by which a validation is judged.
+        budget: training budget in tokens.
+        tokens_seen: tokens read so far in all processes.
+        nominal: constant by which the loss of each batch, a sum, is divided.
+        monitor: the monitored metric.
     """
 
     budget: int
@@ -24,18 +24,18 @@ class Trainable(Protocol):
     monitor: str
 
     def take_sums(self) -> Tensor:
-        """Sum of the losses of this process since the last call, and their number: of one optimizer step: [2]."""
+        """Sum and number of the losses of this process since the last call, for one optimizer step: [2]."""
 
     def forget(self) -> None:
-        """Leave nothing behind of a step that was not finite."""
+        """Discard the state of a non-finite step."""
 
     def kept(self) -> dict[str, Any]:
-        """What this process goes on from beside the weights, as plain tensors and numbers."""
+        """State of this process other than the weights, as plain tensors and numbers."""
 
     def go_on(self, kept: list[dict[str, Any]], rank: int, world: int) -> None:
-        """Go on from what all processes kept, of which there may have been another number."""
+        """Resume from the states of all processes, whose number may have changed."""
 
 
 def trainable(module: LightningModule) -> Trainable:
-    """The same module, seen as what it must be."""
+    """The module, typed as :class:`Trainable`."""
     return cast("Trainable", module)

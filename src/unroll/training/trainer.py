@@ -1,4 +1,4 @@
-"""Lightning's Trainer, set up from flat settings."""
+"""Builds Lightning's Trainer from flat settings."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def build_trainer(
     every_weight: bool,
     callbacks: list[Callback],
 ) -> Trainer:
-    """Trainer that stops at the token budget.
+    """Build a Trainer that stops at the token budget.
 
     Args:
-        name: of the run, for the lines on the terminal; None for none.
-        monitor: metric by which a validation is better.
+        name: name of the run for progress output; None for no output.
+        monitor: the monitored metric.
         mode: ``min`` or ``max``.
-        steps_between_validations: batches.
-        accumulate: batches whose gradients make one step of the optimizer.
+        steps_between_validations: number of batches between validations.
+        accumulate: number of batches over which gradients are accumulated for each optimizer step.
         precision: one of :data:`~unroll.training.precision.PRECISIONS`.
-        patience: validations without improvement before stopping; None for never.
-        group: processes that train together.
-        every_weight: whether all weights have a gradient in every batch.
-        callbacks: further ones.
+        patience: validations without improvement before stopping early; None to disable.
+        group: the process group.
+        every_weight: whether all weights get a gradient in every batch.
+        callbacks: further callbacks.
     """
     _quiet()
-    told = name is not None and group.rank == 0
-    terminal = told and sys.stderr.isatty() and find_spec("rich") is not None
+    shows_progress = name is not None and group.rank == 0
+    terminal = shows_progress and sys.stderr.isatty() and find_spec("rich") is not None
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
     progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(str(name))
-    # a process alone is told so: in a job of SLURM, Lightning would take its signals and write checkpoints of its own
+    # explicit for a single process: in a SLURM job, Lightning would handle signals and write its own checkpoints
     plugins: list[Any] = [plugin(precision), group.cluster or LightningEnvironment()]
     strategy: Any = "auto"
     if group.cluster is not None:
@@ -61,14 +61,14 @@ def build_trainer(
         num_nodes=group.world // group.local,
         strategy=strategy,
         plugins=plugins,
-        deterministic="warn" if torch.cuda.is_available() else None,  # on a CPU everything is
+        deterministic="warn" if torch.cuda.is_available() else None,  # always on a CPU
         max_epochs=-1,
         val_check_interval=steps_between_validations,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         accumulate_grad_batches=accumulate,
         logger=False,
-        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if told else [])],
+        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if shows_progress else [])],
         enable_progress_bar=terminal,
         enable_model_summary=False,
         enable_checkpointing=False,
@@ -77,14 +77,14 @@ def build_trainer(
 
 
 def _quiet() -> None:
-    """Silence what Lightning says to everybody: tips, and advice on workers that do not exist here."""
+    """Silence Lightning's tips and its advice on worker processes, which are not used here."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", SRUN)
-    # lightning 2.6 asks torch 2.13 for a class that is on its way out
+    # lightning 2.6 uses a class that torch 2.13 deprecates
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*", FutureWarning)
-    # the means of a validation are the same in all processes, since they are made of sums over all
+    # the means of a validation are equal in all processes, since they come from sums over all of them
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
-    # in fp16 the first steps may overflow and be left out; the schedule follows the tokens, not the steps
+    # in fp16 the first steps may overflow and be skipped; the schedule follows tokens, not steps
     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
