@@ -137,7 +137,7 @@ def test_a_run_that_was_sent_runs_no_code_that_it_names(mine: Path, monkeypatch:
      ("cells/nothing.py", "x = 1\n", ["must define one cell"]),
      ("readers/conllu.py", READER, ["conllu", "twice"]),
      ("readers/broken.py", "import nonsense_of_mine\n", ["broken.py, line 1", "nonsense_of_mine"]),
-     ("readers/other.py", "x = 1\n", ["must define one reader"]),
+     ("readers/other.py", "x = 1\n", ["must define exactly one Reader"]),
      ("tasks/tagger/description.py", DESCRIPTION, ["tagger", "twice"]),
      ("tasks/half/description.py", DESCRIPTION, ["has no module.py"]),
      ("tasks/empty/module.py", MODULE, ["has no description.py"]),

@@ -62,7 +62,7 @@ def test_data_add_makes_a_corpus_of_ones_own(
     )
     capsys.readouterr()
     message = refused("train", "experiment=grammar", "--prepared", "data/mine")
-    assert "data/mine/fit/vocabulary.json is missing: that is no prepared corpus" in message
+    assert "data/mine/fit/vocabulary.json is missing, so this is not a prepared corpus" in message
     assert "delete conf/data/mine.yaml and data/mine." in refused("data", "add", "mine.txt")
     assert "does not exist" in refused("data", "add", "absent.txt")
     Path("mine.xyz").write_text("a", encoding="utf-8")

@@ -91,7 +91,7 @@ def test_a_key_of_train_alone_is_measured_where_it_is_and_the_others_are_named(
     assert main(["train", "--config", saved(config), "--out", "run"]) == 0
     said = capsys.readouterr()
     for split in ("validation", "test"):
-        assert f"the {split} split (data/small/{split}.conllu) marks no step" in said.err
+        assert f"the {split} split (data/small/{split}.conllu) has no probed steps" in said.err
     assert "accuracy/left: nothing to score" in said.out
 
 
@@ -100,7 +100,7 @@ def test_a_key_of_validation_alone_is_measured(small: Small, capsys: pytest.Capt
     rewrite(config, "Context=", "Other=", "train")
     assert main(["train", "--config", saved(config), "--out", "run"]) == 0
     said = capsys.readouterr()
-    assert "marks no step" not in said.err
+    assert "has no probed steps" not in said.err
     assert "accuracy/left 0." in said.out or "accuracy/left 1." in said.out
 
 

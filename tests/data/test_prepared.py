@@ -497,7 +497,7 @@ def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) ->
 
 
 def test_a_word_without_a_character_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="a word without a character; correct") as caught:
+    with pytest.raises(BadInput, match="a word has no characters; correct") as caught:
         prepare(corpus(tmp_path, columns, "a\tX\n", "a\tX\n\n\tX\n", "a\tX\n"), tmp_path / "out")
     assert f"{tmp_path / 'validation.txt'}, validation sequence 2" in str(caught.value)
 
@@ -526,7 +526,7 @@ def test_with_vectors_the_vocabulary_is_the_words_of_train_and_of_the_file(tmp_p
 
 
 def test_vectors_of_no_word_of_train_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no vector of any word of train"):
+    with pytest.raises(BadInput, match="no vector for any word of train"):
         prepare(corpus(tmp_path, words, "hund katze\n", "a\n", "b\n", vectors=VECTORS), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -201,7 +201,7 @@ def test_a_truncated_download_from_a_mirror_keeps_nothing(
 
 def test_a_file_that_is_nowhere_is_one_sentence_with_a_remedy(folder: Path, source: Source, server: Server) -> None:
     sentence = refused(source, folder, f"{server.url}/mirror")
-    assert "corpus/file.txt could not be fetched" in sentence
+    assert "corpus/file.txt could not be downloaded" in sentence
     assert source.url in sentence
     assert "UNROLL_MIRROR" in sentence
     assert server.asked == [f"/mirror/corpus/file.txt{suffix}" for suffix in PACK] + ["/origin/file.txt"]

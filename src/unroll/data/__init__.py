@@ -1,1 +1,1 @@
-"""Data: where tensors come from; knows no network."""
+"""Data: readers, preparation, and loaders of batches; independent of networks."""

@@ -1,4 +1,4 @@
-"""Arrays that grow by their first dimension, on disk or in memory."""
+"""Arrays that grow along their first dimension, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 
 class ArrayInMemory:
-    """An array that is appended to, as :class:`ArrayFile` is.
+    """An array in memory with the interface of :class:`ArrayFile`.
 
     Args:
-        dtype: of its numbers.
-        shape: of a row.
+        dtype: type of its elements.
+        shape: shape of a row.
     """
 
     def __init__(self, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
@@ -20,11 +20,11 @@ class ArrayInMemory:
         self.parts = [np.zeros((0, *shape), self.dtype)]
 
     def append(self, values: object) -> None:
-        """Add some rows."""
+        """Append rows."""
         self.parts.append(np.asarray(values, self.dtype).reshape(-1, *self.shape))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     @property
     def values(self) -> np.ndarray:
@@ -33,14 +33,14 @@ class ArrayInMemory:
 
 
 class ArrayFile:
-    """A ``.npy`` file that is appended to.
+    """A ``.npy`` file opened for appending.
 
-    Plain writes, not a memory map: on a full disk they fail with an error, a memory map with a crash.
+    Uses plain writes, which raise an error on a full disk; a memory map would crash.
 
     Args:
-        path: of the file.
-        dtype: of its numbers.
-        shape: of a row.
+        path: path of the file.
+        dtype: type of its elements.
+        shape: shape of a row.
     """
 
     def __init__(self, path: Path, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
@@ -49,7 +49,7 @@ class ArrayFile:
         self._write_header()
 
     def append(self, values: object) -> None:
-        """Write some rows."""
+        """Append rows."""
         rows = np.asarray(values, self.dtype).reshape(-1, *self.shape)
         self.file.write(rows.tobytes())
         self.rows += len(rows)
@@ -59,7 +59,7 @@ class ArrayFile:
         np.lib.format.write_array_header_1_0(self.file, header)
 
     def close(self) -> None:
-        """Write how many rows there are: numpy leaves room for more digits in the header."""
+        """Write the number of rows into the header, where numpy reserves space for more digits."""
         with self.file:
             self.file.seek(0)
             self._write_header()

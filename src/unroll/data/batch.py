@@ -1,4 +1,4 @@
-"""What a network is given, and the sizes that data decides."""
+"""Batches, and the sizes that depend on the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Padded(NamedTuple):
-    """Sequences side by side, padded at their ends, or windows of them.
+    """Sequences, or windows of them, padded at their ends.
 
     Shapes:
         values: [B, T] or [B, T, …], lengths: [B], each ≥ 1
@@ -23,11 +23,11 @@ class Padded(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """Which steps are measured apart.
+    """Steps that are measured separately.
 
     Shapes:
         groups: [B, T] group of a probed step, −1 elsewhere
-        contrasts: [B, T] symbol that a probed target must beat, −1 where it must beat all
+        contrasts: [B, T] symbol that a probed target must beat, −1 if it must beat all
     """
 
     groups: Tensor
@@ -35,13 +35,13 @@ class Probed(NamedTuple):
 
 
 class Spelled(NamedTuple):
-    """The spelling of words: each distinct form once, and which one each word has.
+    """The spelling of words: each distinct form once, and the index of the form of each word.
 
-    In training the forms are the distinct ones of the batch; in evaluation those of the whole split, the same two
-    tensors in every batch, so that their features are computed once.
+    In training the forms are those of the batch; in evaluation those of the whole split, with the same two tensors in
+    every batch, so that their features are computed only once.
 
     Shapes:
-        forms: [B, T] row of ``characters`` that spells a word, −1 where padded
+        forms: [B, T] row of ``characters`` with the spelling of a word, −1 for padding
         characters: [U, C] characters of each form, padded at their ends; lengths: [U], each ≥ 1
     """
 
@@ -54,13 +54,13 @@ class Window(NamedTuple):
     """How a window of longer sequences relates to those before and after it.
 
     Args:
-        first: whether it begins its sequences, so that no state may be carried into it.
-        carry: steps after which the state is the one that the next window begins with.
-        rows: sequences B, or 0 where one stands for an empty share.
+        first: whether it is the first window of its sequences, so that no state is carried into it.
+        carry: number of steps after which the state is passed to the next window.
+        rows: number of sequences B, or 0 if a dummy row stands for an empty share.
 
     Shapes:
-        left: [B] steps that each sequence has from the beginning of this window on, 0 or less where it has ended
-        fresh: [B, T] bool, true where a new document begins, before which the state is reset; None where nowhere
+        left: [B] remaining steps of each sequence from the start of this window, 0 or less if it has ended
+        fresh: [B, T] bool, true at the start of a new document, where the state is reset; None if there is none
     """
 
     first: bool
@@ -73,17 +73,17 @@ class Window(NamedTuple):
 Part = Union[Padded, Probed, Spelled, "Tensor"]  # one field of a batch
 
 
-@dataclass  # not frozen: Lightning sets the fields of a copy where it changes the precision of tensors
+@dataclass  # not frozen: Lightning sets fields of a copy when it converts the precision of tensors
 class Batch:
-    """Some records of a split, field by field.
+    """A batch of records, field by field.
 
     Args:
-        fields: of a sequence :class:`Padded`, of one value per record a tensor [B, …]; by role.
-        window: where in its sequences this window lies; None for whole sequences.
-        tokens: steps that the masks of this batch hold, in all ranks that share it.
+        fields: fields by role; :class:`Padded` for sequences, a tensor [B, …] for one value per record.
+        window: position of the window in its sequences; None for whole sequences.
+        tokens: number of unmasked steps of the batch in all ranks.
 
     Shapes:
-        mask: [B, T] bool, true where a step counts: it is real, and was not read in an earlier window already
+        mask: [B, T] bool, true where a step counts: not padding, and not already counted in an earlier window
     """
 
     fields: Mapping[str, Part]
@@ -105,20 +105,20 @@ class Batch:
 
     @property
     def probe(self) -> Probed | None:
-        """Steps measured apart; None where the corpus has no probe."""
+        """The probed steps; None if the corpus has no probe."""
         found = self.fields.get("probe")
         assert found is None or isinstance(found, Probed)
         return found
 
     @property
     def spelling(self) -> Spelled | None:
-        """How words are spelled; None where the network does not read it."""
+        """The spelling of the words; None if the network does not read it."""
         found = self.fields.get("spelling")
         assert found is None or isinstance(found, Spelled)
         return found
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with every tensor changed."""
+        """Apply a function to all tensors."""
         fields = {
             name: type(part)(*map(change, part)) if isinstance(part, tuple) else change(part)
             for name, part in self.fields.items()
@@ -130,23 +130,24 @@ class Batch:
         return replace(self, fields=fields, mask=change(self.mask), window=window)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
-        """The same batch on another device, as Lightning asks for it."""
+        """Move the batch to another device; called by Lightning."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """Sizes of a field, which come from the data, never from YAML.
+    """Sizes of a field, which come from the data and never from YAML.
 
     Args:
-        size: V symbols or characters, special ones included; K labels, categories or groups; the width of a frame.
-        names: every label, category or group in the order of its number; empty for other kinds.
-        unit: of symbols, ``words`` or ``characters``.
-        vector_size: of symbols, the width E of their pretrained vectors; 0 without them.
-        scheme: of labels, ``bio`` if they mark spans; else None.
-        shape: of pictures, C × H × W.
-        padding_index: the symbol, character or label (−1) that fills the end of a shorter sequence.
-        unknown_index: of symbols and characters, the one that stands for all that are not in the vocabulary.
+        size: number V of symbols or characters, including special ones; K of labels, categories or groups; width of
+            frames.
+        names: names of labels, categories or groups by number; empty for other kinds.
+        unit: ``words`` or ``characters``, for symbols.
+        vector_size: size E of pretrained vectors, for symbols; 0 without vectors.
+        scheme: ``bio`` for labels that mark spans; otherwise None.
+        shape: C × H × W, for pictures.
+        padding_index: symbol, character or label (−1) that pads shorter sequences.
+        unknown_index: symbol or character for everything outside the vocabulary.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""Whole records in batches of similar lengths."""
+"""Batches of records of similar lengths."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from unroll.data.loader import ALL, Loader, Share
 from unroll.data.prepared import ProbeColumn, SpellingColumn, Split
 from unroll.data.windows import Cut, cut, window_count
 
-POOL = 256  # batches that are sorted by length together: more waste less padding, fewer mix better
+POOL = 256  # batches per sorted pool; a larger pool needs less padding, a smaller one shuffles better
 
 
 class Buckets(Loader):
     """Batches of records of similar length, in a new order every epoch.
 
-    An epoch shuffles the records, sorts each pool of 256 batches by length, cuts it into batches and shuffles those.
-    Without a seed the records are sorted by length once, for evaluation, and spelled words refer to one table of the
-    whole split's forms.
+    Each epoch shuffles the records, sorts each pool of 256 batches by length, divides it into batches and shuffles
+    them. Without a seed, for evaluation, all records are sorted by length, and spelled words refer to one table with
+    the forms of the whole split.
 
     Args:
         split: records, by role.
-        spec: sizes that the data decides, by role.
-        by: roles of the sequences by whose lengths records are sorted, the most important first; steps of the first
-            are counted, and cut into windows.
+        spec: sizes that depend on the data, by role.
+        by: roles of the sequences whose lengths are the sort keys, the primary one first; its steps are counted, and
+            split into windows.
         batch_size: records per batch B.
-        seed: of the orders; None for one fixed order.
-        truncation_length: steps k of a window, in which sequences longer than that are read; None to read them whole.
-        stride: new steps s ≤ k of each window; None for k of them.
+        seed: random seed of the orders; None for a fixed order.
+        truncation_length: window length k in steps, for longer sequences; None for whole sequences.
+        stride: new steps s ≤ k of each window; None for k.
         share: rows of this process.
-        batch_tokens: most steps of a batch, padding included; a longer record is a batch of its own. None for no limit.
+        batch_tokens: maximum number of steps per batch, padding included; a longer record is a batch of its own. None
+            for no limit.
 
     Shapes:
-        each batch: [B, T] or [B, T, …] of a sequence, T its longest one, or k; [B, …] of one value per record
+        each batch: [B, T] or [B, T, …] for sequences, with T the longest one or k; [B, …] for one value per record
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class Buckets(Loader):
         self.batch_size, self.batch_tokens, self.seed, self.share = batch_size, batch_tokens, seed, share
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         self.lengths, self.tokens = split[by[0]].lengths, split[by[0]].steps
-        self.keys = [split[role].lengths for role in reversed(by)]  # np.lexsort has the most important one last
-        self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # an epoch, and its windows
+        self.keys = [split[role].lengths for role in reversed(by)]  # the primary key comes last for np.lexsort
+        self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # the epoch and its windows
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None  # characters of all forms, and their lengths
         if split.spelling is not None and seed is None:
             self.table = self._characters(split.spelling, np.arange(len(split.spelling.form_offsets) - 1))
@@ -65,7 +66,7 @@ class Buckets(Loader):
         return self.share.of(self._windows()[number][0])
 
     def _windows(self) -> list[tuple[np.ndarray, Cut]]:
-        """Every window of this epoch: the numbers of its records, and where they are cut."""
+        """All windows of this epoch: the indices of their records, and the cuts."""
         if self.plan[0] != self.epoch:
             windows = []
             for rows in self._orders():
@@ -78,7 +79,7 @@ class Buckets(Loader):
         return self.plan[1]
 
     def _orders(self) -> list[np.ndarray]:
-        """Numbers of the records of each batch of this epoch."""
+        """Indices of the records of each batch of this epoch."""
         if self.seed is None:
             order = self._sorted(np.arange(len(self.lengths)))
             return list(self._batches(order))
@@ -91,25 +92,25 @@ class Buckets(Loader):
         return [batches[i] for i in draw.permutation(len(batches))]
 
     def _batches(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Sorted records, cut into batches: as many as may be together."""
+        """Divide sorted records into batches as large as allowed."""
         begin = 0
         while begin < len(rows):
             count = min(self.batch_size, len(rows) - begin)
-            if self.batch_tokens is not None:  # records are sorted: the last one of a batch is its longest
+            if self.batch_tokens is not None:  # records are sorted, so the last one of a batch is the longest
                 steps = self.lengths[rows[begin : begin + count]] * np.arange(1, count + 1)
                 count = max(1, int((steps <= self.batch_tokens).sum()))
             yield rows[begin : begin + count]
             begin += count
 
     def _sorted(self, rows: np.ndarray) -> np.ndarray:
-        """Records from the shortest to the longest; equal ones keep their order."""
+        """Sort records by length; equal ones keep their order."""
         return rows[np.lexsort([lengths[rows] for lengths in self.keys])]
 
     def _collate(self, rows: np.ndarray, part: Cut) -> Batch:
         everyone, rows = self.lengths[rows], self.share.of(rows)
         lengths, count = self.lengths[rows], len(rows)
         rows, is_empty = (rows, False) if count else (np.zeros(1, np.int64), True)
-        if is_empty:  # of some row of another process, nothing counts
+        if is_empty:  # a row of another process stands in, fully masked
             lengths = np.zeros(1, np.int64)
         time = np.arange(part.begin, part.end)[None]  # [1, T]
         real = time < lengths[:, None]  # [B, T]
@@ -123,11 +124,11 @@ class Buckets(Loader):
     def _field(
         self, role: str, rows: np.ndarray, part: Cut, is_empty: bool
     ) -> Padded | Probed | Spelled | torch.Tensor:
-        """One field of some records: padded where it is a sequence, cut where sequences are read in windows."""
+        """Collate one field: sequences are padded, and cut if they are read in windows."""
         column = self.split[role]
         if column.offsets is None:
             values = column.values[rows]
-            # what an index is to torch; bytes of pictures stay bytes
+            # int64 for indices in torch; bytes of pictures are unchanged
             return torch.from_numpy(values.astype(np.int64) if values.dtype == np.int32 else values)
         lengths = np.zeros(1, np.int64) if is_empty else column.lengths[rows]
         is_cut = column.offsets is self.split[self.by[0]].offsets
@@ -146,13 +147,13 @@ class Buckets(Loader):
         return Window(part.begin == 0, part.carry, rows, torch.from_numpy(lengths - part.begin), None)
 
     def _spelled(self, column: SpellingColumn, place: np.ndarray, real: np.ndarray) -> Spelled:
-        """Row of the form of each step, and the table that it is a row of."""
+        """Row of the form of each step, and the table with the rows."""
         forms = np.full(real.shape, -1, np.int64)
         forms[real] = column.values[place[real]]
         if self.table is not None:
             return Spelled(torch.from_numpy(forms), *self.table)
         distinct, forms[real] = np.unique(forms[real], return_inverse=True)
-        if not len(distinct):  # a share without a row has no word, and what spells must have one
+        if not len(distinct):  # an empty share has no words, but the character network needs one
             distinct = np.zeros(1, np.int64)
         return Spelled(torch.from_numpy(forms), *self._characters(column, distinct))
 
@@ -162,7 +163,7 @@ class Buckets(Loader):
 
 
 def _padded(values: np.ndarray, place: np.ndarray, real: np.ndarray, padding: int) -> torch.Tensor:
-    """Steps at their places, and padding where they are not real: [N, …], [B, T] → [B, T, …]."""
+    """Gather steps by position, with padding where they are not real: [N, …], [B, T] → [B, T, …]."""
     if values.dtype.kind == "f":
         return torch.from_numpy(np.where(real[..., None], values[place], np.float32(0)))
     return torch.from_numpy(np.where(real, values[place], padding).astype(np.int64))

@@ -1,4 +1,4 @@
-"""A corpus as it is read: its files, and where they are cut into splits."""
+"""A corpus: its files, their splits, and how symbols are processed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus as it is read: files, where to cut them, and what becomes of a symbol.
+    """A corpus: files, splits, and the processing of symbols.
 
     Args:
-        reader: of the files.
-        files: file of each split; with ``cuts``, the one file of all of them under ``train``.
-        cuts: where one file is cut, in file order: train and validation as shares (at most 1) or numbers of
-            symbols, or of records where there is not one sequence of symbols; the rest is test. None if each split
+        reader: reader of the files.
+        files: file of each split; with ``cuts``, the single file under ``train``.
+        cuts: sizes of train and validation in a single file, in file order, as fractions (at most 1) or numbers of
+            symbols, or of records unless there is exactly one sequence of symbols; the rest is test. None if each split
             has a file.
-        sentence_end: whether ``[EOS]`` follows each sequence.
-        lowercase: whether words are folded to lower case.
-        normalize: whether numerals become ``[NUM]`` and addresses ``[URL]``.
-        min_count: how often the training split must have a symbol for it to be in the vocabulary.
-        vectors: file of pretrained vectors, all of whose words are in the vocabulary too; None for none.
+        sentence_end: whether to append ``[EOS]`` to each sequence.
+        lowercase: whether to convert words to lower case.
+        normalize: whether to replace numerals with ``[NUM]`` and addresses with ``[URL]``.
+        min_count: minimum count in the training split for a symbol to enter the vocabulary.
+        vectors: file of pretrained vectors, whose words are added to the vocabulary; None for none.
     """
 
     reader: Reader
@@ -44,15 +44,15 @@ class Corpus:
 
     @property
     def fields(self) -> Mapping[str, Field]:
-        """What every record has."""
+        """Fields of every record."""
         return self.reader.fields
 
     @property
     def origin(self) -> dict[str, str]:
-        """What the numbers of train and validation depend on, under the names of settings.
+        """Settings that affect the prepared train and validation splits.
 
-        Of a file its name and that of its folder count, since a corpus may lie elsewhere on another machine. An option
-        that has its default is left out, so that a reader may get further ones.
+        Files are identified by their names and those of their folders, since paths differ between machines. Options
+        with default values are omitted, so that new options can be added to a reader.
         """
         reader = {field.name: getattr(self.reader, field.name) for field in fields(self.reader)  # type: ignore[arg-type]  # all are dataclasses
                   if getattr(self.reader, field.name) != field.default}  # fmt: skip
@@ -68,18 +68,18 @@ class Corpus:
         }
 
     def file(self, split: str) -> Path:
-        """The file that has a split."""
+        """The file that contains a split."""
         return self.files.get(split, self.files["train"])
 
     @property
     def _text(self) -> str | None:
-        """The field of symbols if there is one such sequence, which may be cut between any two of them."""
+        """The field of symbols, if there is exactly one and records can be cut between any two symbols."""
         found = [name for name, field in self.fields.items() if isinstance(field, Symbols)]
         aligned = all(isinstance(field, Symbols | Labels | Probe | DocumentStart) for field in self.fields.values())
         return found[0] if len(found) == 1 and aligned else None
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Every record with its split, in file order; a sequence that spans a cut is cut."""
+        """Yield each record with its split, in file order; a sequence across a cut is divided."""
         if self.cuts is None:
             for split in SPLITS:
                 if split in self.files:
@@ -99,7 +99,7 @@ class Corpus:
         first, second = self.cuts
         if first <= 1:
             total = sum(self._size(record) for record in self._read("train"))
-            # 0.29 · 100 is a little less than 29 in binary fractions, and must not lose one for it
+            # 0.29 · 100 is slightly less than 29 in floating point, but must count as 29
             return [math.floor(round(share * total, 6)) for share in (first, first + second)]
         return [int(first), int(first + second)]
 
@@ -110,18 +110,18 @@ class Corpus:
             yield self.ended(record)
 
     def ended(self, record: Record) -> Record:
-        """A record whose sequences of symbols end with ``[EOS]``, where that is asked for."""
+        """Append ``[EOS]`` to the sequences of symbols of a record, if configured."""
         if not self.sentence_end:
             return record
         ends = {name: [*value, END] for name, value in record.items() if isinstance(self.fields[name], Symbols)}
         return {**record, **ends}
 
     def _size(self, record: Record) -> int:
-        """What cuts count: symbols, or whole records that cannot be cut."""
+        """The size of a record in the unit of cuts: symbols, or records that cannot be divided."""
         return 1 if self._text is None else len(record[self._text])
 
     def _part(self, record: Record, low: int, high: int) -> Record:
-        """Steps ``low`` to ``high`` of a record of one sequence; any other record is one whole."""
+        """Steps ``low`` to ``high`` of a record with one sequence; any other record is returned whole."""
         return (
             record
             if self._text is None
@@ -130,7 +130,7 @@ class Corpus:
 
 
 def misaligned(fields: Mapping[str, Field], record: Record) -> str:
-    """What is wrong where labels and the steps that they belong to are not as many; empty if nothing is."""
+    """The error if labels and the steps they belong to differ in number; otherwise empty."""
     for name, field in fields.items():
         if isinstance(field, Labels) and len(record[name]) != len(record[field.of]):
             return f"{len(record[name])} values of {name}, but {len(record[field.of])} of {field.of}"

@@ -1,6 +1,6 @@
-"""Fields: the named values of a record, and the kinds of value that there are.
+"""Fields: the named values of a record, and their kinds.
 
-A reader yields records, mappings from field name to value, and declares the kind of each of its fields.
+A reader yields records, which map field names to values, and declares the kind of each field.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Symbols:
-    """Symbols of a vocabulary, one per step. Value: a sequence of texts.
+    """Symbols of a vocabulary, one per step. Value: a sequence of strings.
 
     Args:
-        unit: what a symbol is: ``words`` or ``characters``.
+        unit: ``words`` or ``characters``.
     """
 
     kind: ClassVar[str] = "symbols"
@@ -33,12 +33,12 @@ class Frames:
 
 @dataclass(frozen=True)
 class Labels:
-    """A category per step of another field. Value: a sequence of texts.
+    """A category per step of another field. Value: a sequence of strings.
 
     Args:
         of: the other field.
-        scheme: ``bio`` if labels mark spans, as ``O``, ``B-…`` and ``I-…``; else None.
-        column: where in a line of the file they are, in words; empty where lines have no columns.
+        scheme: ``bio`` if labels mark spans, as ``O``, ``B-…`` and ``I-…``; otherwise None.
+        column: description of their column in the file; empty if there are no columns.
     """
 
     kind: ClassVar[str] = "labels"
@@ -49,7 +49,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Probe:
-    """Steps of another field that are measured apart. Value: (step, group, symbol that it must beat or "") of each.
+    """Steps of another field that are measured separately. Value: a tuple (step, group, symbol to beat or "") for each.
 
     Args:
         of: the other field.
@@ -61,7 +61,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Category:
-    """One of K categories. Value: a text."""
+    """One of K categories. Value: a string."""
 
     kind: ClassVar[str] = "category"
 
@@ -75,14 +75,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image. Value: an array of bytes, C × H × W, of one shape in the whole corpus."""
+    """An image. Value: an array of bytes, C × H × W, with the same shape in the whole corpus."""
 
     kind: ClassVar[str] = "picture"
 
 
 @dataclass(frozen=True)
 class DocumentStart:
-    """Whether a document begins with the record. Value: true or false."""
+    """Whether the record starts a new document. Value: a bool."""
 
     kind: ClassVar[str] = "document_start"
 

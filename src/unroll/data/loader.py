@@ -1,4 +1,4 @@
-"""Batches in an order that can be taken up again where it was left."""
+"""Batches in an order that can be resumed at any position."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from unroll.data.batch import Batch
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of every batch a process reads, of all processes that train together.
+    """The rows of every batch that a process reads in distributed training.
 
     Args:
-        rank: of this process.
+        rank: rank of this process.
         world: number of processes.
     """
 
@@ -24,7 +24,7 @@ class Share:
     world: int = 1
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """The rows of this process, next to each other; none where there are fewer rows than processes."""
+        """The contiguous rows of this process; empty if there are fewer rows than processes."""
         return np.array_split(rows, self.world)[self.rank]
 
 
@@ -32,16 +32,16 @@ ALL = Share()
 
 
 class Loader(ABC):
-    """Batches of a split, epoch after epoch, whose place is saved and loaded as Lightning asks for it.
+    """Batches of a split, epoch by epoch, with a state that Lightning saves and loads.
 
-    The length is that of the epoch that comes next, or is being read: epochs may differ. An epoch that was not read to
-    its end starts again when it is asked for again, unless a place in it was loaded.
+    The length is that of the current or next epoch, since epochs may differ. An epoch that is abandoned starts again at
+    the next iteration, unless a position in it was loaded.
 
-    Processes that train together read batches of the same number at the same time, each its share of the rows. One that
-    has no row in a batch gets a row of which nothing counts, so that all of them make the same steps.
+    In distributed training, all processes read the same batch at the same time, each its share of the rows. A process
+    without rows in a batch gets a fully masked row, so that all processes take the same steps.
     """
 
-    tokens: int  # real tokens, or steps of real vectors, in one epoch
+    tokens: int  # tokens or frames in one epoch, without padding
 
     def __init__(self) -> None:
         self.epoch, self.position, self.begin = 0, 0, 0
@@ -51,7 +51,7 @@ class Loader(ABC):
 
     @abstractmethod
     def batch(self, number: int) -> Batch:
-        """One batch of the epoch that is being read."""
+        """A batch of the current epoch."""
 
     def __iter__(self) -> Iterator[Batch]:
         begin, self.begin = self.begin, 0
@@ -59,25 +59,25 @@ class Loader(ABC):
         for number in range(begin, count):
             batch = self.batch(number)
             self.position = number + 1
-            if self.position == count:  # what is saved at the end of an epoch is the beginning of the next one
+            if self.position == count:  # at the end of an epoch, the saved position is the start of the next one
                 self.epoch, self.position = self.epoch + 1, 0
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The place of the batch that comes next."""
+        """The position of the next batch."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place that was saved."""
+        """Resume from a saved position."""
         self.epoch, self.begin = state["epoch"], state["position"]
         self.position = self.begin
 
 
 class Endless:
-    """Epoch after epoch, as if they were one: a run ends with its budget, not with an epoch.
+    """All epochs as one endless epoch, since a run ends with its budget and not with an epoch.
 
-    It has a length, though none that is ever reached, since Lightning reads one batch ahead of what has none, and its
-    place would be one too far.
+    It has a length, which is never reached, because Lightning prefetches a batch from iterables without one, so that
+    the saved position would be off by one.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -91,9 +91,9 @@ class Endless:
             yield from self.loader
 
     def state_dict(self) -> dict[str, int]:
-        """The place of the batch that comes next."""
+        """The position of the next batch."""
         return self.loader.state_dict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place that was saved."""
+        """Resume from a saved position."""
         self.loader.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Words that stand for a whole class, such as any number, share one token."""
+"""Replacement of numerals and addresses with class tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 NUMBER, URL = "[NUM]", "[URL]"
 
-# Groups of three digits are parted by one sign throughout, which is not that of the decimals: 1,000,000.5 or 1.000,5.
+# Groups of three digits use one separator throughout, which differs from the decimal sign: 1,000,000.5 or 1.000,5.
 NUMERAL = re.compile(
     r"[+\-−±]?"
     r"(?:(?:\d+|\d{1,3}(?:(?P<between>[.,'’\s])\d{3})(?:(?P=between)\d{3})*)(?:(?!(?P=between))[.,]\d+)?|[.,]\d+)"
@@ -18,12 +18,12 @@ ADDRESS = re.compile(
 
 
 def normalized(word: str) -> str:
-    """``[NUM]`` for a numeral, ``[URL]`` for an address of the web or of electronic mail, any other word as it is.
+    """Replace a numeral with ``[NUM]`` and a URL or e-mail address with ``[URL]``; other words are unchanged.
 
-    A numeral is an integer or a decimal number, with or without thousands separators, a sign and a percent sign.
-    Whatever else has digits stays a word: ordinals (3rd) and decades (1990s) are other parts of speech than numbers,
-    and times, dates, fractions and telephone numbers have other neighbours. An address begins with a scheme
-    (http://, mailto:) or www., or is of the form name@host.domain; a bare host (yahoo.com) is more often a name.
+    A numeral is an integer or a decimal number, optionally with thousands separators, a sign and a percent sign. Other
+    words with digits are kept: ordinals (3rd) and decades (1990s) are not the same part of speech as numbers, and
+    times, dates, fractions and telephone numbers occur in other contexts. An address starts with a scheme (http://,
+    mailto:) or www., or has the form name@host.domain; a bare host (yahoo.com) is more often a name.
     """
     if NUMERAL.fullmatch(word):
         return NUMBER

@@ -1,4 +1,4 @@
-"""From a corpus to numbers on disk: what :mod:`unroll.data.prepared` maps into memory is written here."""
+"""Preparation: converts a corpus to the arrays that :mod:`unroll.data.prepared` maps into memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from unroll.outputs import to_json, whole
 
 
 def prepare(corpus: Corpus, out: Path) -> None:
-    """Read a corpus twice, once for the vocabularies and once to write it as numbers, in bounded memory.
+    """Prepare a corpus in two passes, one for the vocabularies and one for the arrays, in bounded memory.
 
     Args:
-        corpus: what to read.
-        out: folder that gets ``fit`` and ``test``.
+        corpus: the corpus.
+        out: output folder of ``fit`` and ``test``.
 
     Raises:
-        BadInput: a file is bad, a split is empty, or the disk is full; nothing is left in ``out`` then.
+        BadInput: a file is invalid, a split is empty, or the disk is full; then ``out`` is not changed.
     """
     surveys = survey(corpus)
     with whole(out, replaces=("fit/*.json",)) as folder:
@@ -51,7 +51,7 @@ def prepare(corpus: Corpus, out: Path) -> None:
 
 
 def _vocabularies(corpus: Corpus, surveys: dict[str, FieldSurvey], fit: Path) -> Vocabularies:
-    """What the first pass learned, field by field; the vectors of the words are written to ``fit``."""
+    """The vocabulary of each field after the first pass; word vectors are written to ``fit``."""
     found: dict[str, Vocabulary] = {}
     for name, part in surveys.items():
         vocabulary = part.vocabulary()
@@ -66,7 +66,7 @@ def _vocabularies(corpus: Corpus, surveys: dict[str, FieldSurvey], fit: Path) ->
 
 
 def spelled(corpus: Corpus) -> str | None:
-    """The field of words that are spelled: those that have labels, unless ``[EOS]``, which is not a word, follows."""
+    """The field of words to spell: words with labels, unless ``[EOS]``, which is not a word, is appended."""
     labelled = {field.of for field in corpus.fields.values() if isinstance(field, Labels)}
     words = [name for name in labelled if _is_words(corpus.fields[name])]
     return words[0] if words and not corpus.sentence_end else None
@@ -77,12 +77,12 @@ def _is_words(field: Field) -> bool:
 
 
 def _with_vectors(source: Path, kept: SymbolVocabulary, counts: Counter[str], fit: Path) -> SymbolVocabulary:
-    """Write the vectors, and how much of train they cover; the vocabulary with their words, and their width."""
+    """Write the vectors and their coverage of train, and return the vocabulary extended with their words."""
     table = write_table(source, kept.symbols, fit / "vectors.npy")
     figures = coverage(Counter({word: count for word, count in counts.items() if word != END}), kept.symbols, table)
     (fit / "coverage.json").write_text(to_json(figures), encoding="utf-8")
     if not figures["types_with_vector"]:
-        raise BadInput(f"{source} has no vector of any word of train; give vectors of this language and this casing.")
+        raise BadInput(f"{source} has no vector for any word of train; use vectors for this language and casing.")
     types, running = (figures[f"{kind}_with_vector"] / figures[kind] for kind in ("types", "tokens"))
     print(f"{source}: {types:.1%} of train's distinct words and {running:.1%} of its words have a vector.",
           file=sys.stderr)  # fmt: skip

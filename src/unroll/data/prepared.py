@@ -1,13 +1,12 @@
-"""Prepared corpora: numbers on disk that are memory-mapped, so that a corpus may be larger than memory.
+"""Prepared corpora: memory-mapped arrays on disk, so that a corpus may be larger than memory.
 
-``fit/`` holds ``vocabulary.json`` and the folders ``train`` and ``validation``; ``test/`` the folder ``test``. A split
-has a folder per field, with ``values.npy``: a row per step, and the start of each sequence in ``offsets.npy``; a row
-per step of another field, whose offsets it shares (labels, probes, spelling); or a row per record. A probe has
-``contrasts.npy`` beside the groups. Words with labels are spelled: ``spelling/values.npy`` numbers the distinct forms
-of a split, as they are written, in the order in which they first come, and ``characters.npy`` with
-``form_offsets.npy`` spells each of them once. With pretrained vectors, ``fit/`` has ``vectors.npy``, a row per symbol,
-and ``coverage.json``. ``spec.json`` of both parts has the kinds of the fields, the settings that they
-were prepared with, and the digest of every file.
+``fit/`` contains ``vocabulary.json`` and the folders ``train`` and ``validation``; ``test/`` the folder ``test``. A
+split has a folder per field with ``values.npy``. Its rows are the steps of the field, with the start of each sequence
+in ``offsets.npy``; or the steps of another field, whose offsets it shares (labels, probes, spelling); or the records.
+A probe also has ``contrasts.npy``. Words with labels are spelled: ``spelling/values.npy`` numbers the distinct raw
+forms of a split in order of first occurrence, and ``characters.npy`` with ``form_offsets.npy`` contains the spelling
+of each form. With pretrained vectors, ``fit/`` has ``vectors.npy``, one row per symbol, and ``coverage.json``. The
+``spec.json`` of both parts has the kinds of the fields, the settings of preparation, and the digest of each file.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from unroll.data.vectors import load_vectors
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput
 
-PART = 1 << 20  # symbols that are counted at a time
+PART = 1 << 20  # symbols counted at a time
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Column:
     """One field of a split.
 
     Shapes:
-        values: [N, …] a row per step, or [S, …] a row per record
-        offsets: [S + 1] where each sequence begins; None where a record has one value
+        values: [N, …] one row per step, or [S, …] one row per record
+        offsets: [S + 1] start of each sequence; None if a record has a single value
     """
 
     values: np.ndarray
@@ -40,24 +39,24 @@ class Column:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Length of every sequence: [S]."""
+        """Length of each sequence: [S]."""
         assert self.offsets is not None
         return np.diff(self.offsets)
 
     @property
     def begins(self) -> np.ndarray:
-        """Where every sequence begins: [S]."""
+        """Start of each sequence: [S]."""
         assert self.offsets is not None
         return self.offsets[:-1]
 
     @property
     def steps(self) -> int:
-        """Steps of all sequences."""
+        """Total number of steps."""
         assert self.offsets is not None
         return int(self.offsets[-1])
 
     def counts(self, size: int) -> np.ndarray:
-        """How often each symbol comes: [V]. The split is read in parts, since it may be larger than memory."""
+        """Count of each symbol: [V]. Reads the split in parts, since it may be larger than memory."""
         total = np.zeros(size, np.int64)
         for begin in range(0, len(self.values), PART):
             total += np.bincount(self.values[begin : begin + PART], minlength=size)
@@ -77,17 +76,17 @@ class ProbeColumn(Column):
 
 @dataclass(frozen=True)
 class SpellingColumn(Column):
-    """The number of each word's form, and every distinct form spelled once.
+    """The index of the form of each word, and the spelling of each distinct form.
 
     Shapes:
-        form_offsets: [F + 1], characters: all forms one after the other
+        form_offsets: [F + 1], characters: concatenation of all forms
     """
 
     form_offsets: np.ndarray
     characters: np.ndarray
 
     def rows(self, numbers: np.ndarray, padding_index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Characters of some forms side by side, padded at their ends, with their lengths: [U] → [U, C], [U]."""
+        """Padded characters of forms, with their lengths: [U] → [U, C], [U]."""
         starts = self.form_offsets[numbers]
         lengths = self.form_offsets[numbers + 1] - starts
         place = np.arange(lengths.max())[None]  # [1, C]
@@ -114,36 +113,36 @@ class Split:
 
     @property
     def probe(self) -> ProbeColumn | None:
-        """Steps measured apart; None where the corpus has no probe."""
+        """The probed steps; None if the corpus has no probe."""
         found = self.fields.get("probe")
         assert found is None or isinstance(found, ProbeColumn)
         return found
 
     @property
     def spelling(self) -> SpellingColumn | None:
-        """How words are spelled; None where they are not."""
+        """The spelling of the words; None if they are not spelled."""
         found = self.fields.get("spelling")
         assert found is None or isinstance(found, SpellingColumn)
         return found
 
     def without(self, *names: str) -> Split:
-        """The same split without some fields."""
+        """A copy of the split without some fields."""
         return replace(self, fields={name: column for name, column in self.fields.items() if name not in names})
 
     def under(self, roles: Mapping[str, str]) -> Split:
-        """The fields that fill a task's roles, by role.
+        """A copy of the split with the fields of a task's roles, keyed by role.
 
         Args:
-            roles: role → field.
+            roles: field of each role.
         """
         return replace(self, fields={role: self.fields[field] for role, field in roles.items() if field in self.fields})
 
 
 def open_split(folder: Path) -> Split:
-    """Map a split into memory, once its files are seen to be as they were written.
+    """Map a split into memory after verifying its files.
 
     Raises:
-        BadInput: the folder is not a prepared split, or a file was changed.
+        BadInput: the folder is not a prepared split, or a file has changed.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a prepared split; run: unroll prepare experiment=…")
@@ -173,7 +172,7 @@ def split_of(name: str, arrays: Mapping[str, Mapping[str, np.ndarray]], aligned:
 
 
 def _column(arrays: Mapping[str, np.ndarray], offsets: np.ndarray | None) -> Column:
-    """What the arrays of a field are."""
+    """Build a column from the arrays of a field."""
     if "contrasts" in arrays:
         return ProbeColumn(arrays["values"], offsets, arrays["contrasts"])
     if "characters" in arrays:
@@ -185,10 +184,10 @@ def open_vocabularies(folder: Path) -> Vocabularies:
     """The vocabularies of a prepared corpus.
 
     Args:
-        folder: with ``fit/``.
+        folder: folder with ``fit/``.
 
     Raises:
-        BadInput: the folder is not a prepared corpus, or the file was changed.
+        BadInput: the folder is not a prepared corpus, or the file has changed.
     """
     path = folder / "fit" / "vocabulary.json"
     if path.is_file():
@@ -197,13 +196,13 @@ def open_vocabularies(folder: Path) -> Vocabularies:
 
 
 def open_vectors(folder: Path) -> np.ndarray:
-    """The pretrained vectors of a prepared corpus: [V, E] float32, a row of NaN where their file had none.
+    """The pretrained vectors of a prepared corpus: [V, E] float32, with NaN rows for symbols without a vector.
 
     Args:
-        folder: with ``fit/``.
+        folder: folder with ``fit/``.
 
     Raises:
-        BadInput: there are none, or the file was changed.
+        BadInput: there are no vectors, or the file has changed.
     """
     if (folder / "fit" / "vectors.npy").exists():
         check(folder / "fit", "vectors.npy")

@@ -1,4 +1,4 @@
-"""Which field of a corpus fills which role of a task."""
+"""Assignment of the fields of a corpus to the roles of a task."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from unroll.errors import BadInput, no_such
 
 @dataclass(frozen=True)
 class Role:
-    """What a task reads under one name.
+    """A named input of a task.
 
     Args:
-        kinds: of fields that may fill it.
-        is_needed: whether the task cannot do without it.
+        kinds: kinds of fields that may fill it.
+        is_needed: whether the task requires it.
     """
 
     kinds: tuple[str, ...]
@@ -22,16 +22,16 @@ class Role:
 
 
 def fill(roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str, str], place: str) -> dict[str, str]:
-    """The field of each role: the one given, else that of the role's name, else the only one of a fitting kind.
+    """Assign a field to each role: the given one, else the one with the name of the role, else the only fitting one.
 
     Args:
-        roles: of the task.
-        kinds: field → kind, of the corpus.
-        given: role → field, where the settings say it.
+        roles: roles of the task.
+        kinds: kind of each field of the corpus.
+        given: fields of roles in the settings.
         place: the corpus and the task, for messages.
 
     Raises:
-        BadInput: a role that is needed cannot be filled, or is given a field that does not exist or fit.
+        BadInput: a required role cannot be filled, or a given field does not exist or does not fit.
     """
     for name in given:
         if name not in roles:

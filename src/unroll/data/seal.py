@@ -1,7 +1,6 @@
-"""What a prepared corpus is known by: ``spec.json`` of each part has its format, its fields, what it was prepared from,
-and every file's digest.
+"""Integrity of prepared corpora: ``spec.json`` of each part has its format, fields, origin and digests of all files.
 
-A file that was cut, emptied or changed would otherwise be read as other data, or end in an error far from its cause.
+Otherwise a truncated or changed file would be read as different data, or cause an error far from its origin.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from unroll.outputs import read_json, to_json
 
 SPEC = "spec.json"
 FORMAT = 3
-KNOWN: dict[tuple[int, ...], str] = {}  # digests of files that this process has read: a corpus may be large
+KNOWN: dict[tuple[int, ...], str] = {}  # cached digests of files, since a corpus may be large
 
 
 Fields = Mapping[str, Mapping[str, str | None]]
 
 
 def seal(part: Path, fields: Fields, origin: Mapping[str, str]) -> None:
-    """Write what a part, ``fit`` or ``test``, consists of; it is not changed any more.
+    """Write the ``spec.json`` of a complete part, ``fit`` or ``test``.
 
     Args:
         part: the folder.
-        fields: of every field its ``kind``, and ``of`` which other field's steps it has values; None for its own.
-        origin: the settings on which its numbers depend.
+        fields: ``kind`` of each field, and ``of``, the field with which it is aligned; None for a field of its own.
+        origin: settings on which the data depend.
     """
     files = {file: _digest(part / file) for file in _files(part)}
     content = {"format": FORMAT, "origin": origin, "fields": fields, "files": files}
@@ -36,47 +35,46 @@ def seal(part: Path, fields: Fields, origin: Mapping[str, str]) -> None:
 
 
 def check(part: Path, name: str = "") -> Fields:
-    """Make sure that files are as they were written, and that all of them are in the list of ``spec.json``.
+    """Verify files against the digests in ``spec.json``.
+
+    Args:
+        part: the folder ``fit`` or ``test`` of a prepared corpus.
+        name: name of a file, or of a folder with all its files; empty for the whole part.
 
     Returns:
         The fields of the part.
 
-
-    Args:
-        part: the folder ``fit`` or ``test`` of a prepared corpus.
-        name: of a file, or of a folder with all of its files; empty for the whole part.
-
     Raises:
-        BadInput: a file is missing, is another one, or is not in the list; or the part is of another version.
+        BadInput: a file is missing, changed or not listed, or the part is of another version.
     """
     remedy, (files, fields) = _remedy(part), _sections(part, "files", "fields")
     chosen = {file for file in {*files, *_files(part)} if not name or file == name or file.startswith(f"{name}/")}
     for file in sorted(chosen):
         path = part / file
         if file not in files:
-            raise BadInput(f"{path} is not in the list of {part / SPEC}, so that nobody can check it; {remedy}.")
+            raise BadInput(f"{path} is not listed in {part / SPEC}, so it cannot be verified; {remedy}.")
         if not path.is_file():
             raise BadInput(f"{path} is missing; {remedy}.")
         if files[file] != _digest(path):
-            raise BadInput(f"{path} is damaged (it is not what unroll prepare wrote); {remedy}.")
+            raise BadInput(f"{path} is damaged (it differs from what unroll prepare wrote); {remedy}.")
     return fields
 
 
 def origin_of(part: Path) -> Mapping[str, str]:
-    """The settings on which the numbers of a part depend.
+    """The settings on which the data of a part depend.
 
     Args:
         part: the folder ``fit`` or ``test`` of a prepared corpus.
 
     Raises:
-        BadInput: there is no such part, or it is of another version.
+        BadInput: the part does not exist, or is of another version.
     """
     (found,) = _sections(part, "origin")
     return found
 
 
 def _sections(part: Path, *names: str) -> list[dict[str, Any]]:
-    """Sections of a part's ``spec.json``."""
+    """Sections of the ``spec.json`` of a part."""
     content = read_json(part / SPEC, _remedy(part))
     sections = [content.get(name) for name in names]
     if content.get("format") != FORMAT or not all(isinstance(section, dict) for section in sections):
@@ -89,7 +87,7 @@ def _remedy(part: Path) -> str:
 
 
 def _files(part: Path) -> list[str]:
-    """Every file of a part but the list of them."""
+    """All files of a part except ``spec.json``."""
     found = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()}
     return sorted(found - {SPEC})
 

@@ -1,4 +1,4 @@
-"""Corpora from outside: fetched from a mirror or their origin, verified, and moved into place whole."""
+"""Public corpora: downloaded from a mirror or their origin, verified, and moved into place atomically."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Source:
     """One file of a public corpus.
 
     Args:
-        file: its name, below the corpus's folder here and below the corpus's name on a mirror.
-        url: its origin, pinned to a revision.
-        sha256: digest of the unpacked file.
+        file: path relative to the folder of the corpus, locally and on a mirror.
+        url: download URL, pinned to a revision.
+        sha256: digest of the uncompressed file.
     """
 
     file: str
@@ -36,18 +36,18 @@ class Source:
 
 
 def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path:
-    """Fetch one file into ``folder``, unless it is there already, verified.
+    """Download one file into ``folder``, unless it exists and is verified.
 
-    A mirror, a folder or a URL, is asked first, for the file itself and for it packed as .gz or .xz; then the origin.
+    The mirror, a folder or a URL, is tried first, for the file and for a .gz or .xz version; then the origin.
 
     Args:
-        corpus: name of the corpus, a folder on the mirror.
-        source: what to fetch.
-        folder: where it goes.
-        mirror: folder or URL; None to go to the origin at once.
+        corpus: name of the corpus, which is a folder on the mirror.
+        source: the file.
+        folder: target folder.
+        mirror: folder or URL; None to use only the origin.
 
     Raises:
-        BadInput: the mirror does not exist, nothing could be reached, or the digest is wrong; nothing is kept then.
+        BadInput: the mirror does not exist, nothing could be downloaded, or the digest is wrong; no file is kept.
     """
     from pooch.hashes import file_hash
 
@@ -68,8 +68,8 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
                 raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it again.") from None
         if not written.exists():
             raise BadInput(
-                f"{corpus}/{source.file} could not be fetched, the last place tried said: {reason}; nothing was kept. "
-                "Check the connection, or set UNROLL_MIRROR to a folder or URL that has it."
+                f"{corpus}/{source.file} could not be downloaded (last error: {reason}); nothing was kept. "
+                "Check the connection, or set UNROLL_MIRROR to a folder or URL with the file."
             )
         if (digest := file_hash(str(written))) != source.sha256:
             raise BadInput(
@@ -80,7 +80,7 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
 
 
 def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tuple[str, str, Callable[[Path], None]]]:
-    """Places to try in order: their name, how they are packed, and how to get them to a path."""
+    """Places to try in order, with their names, suffixes of compression, and functions that download them."""
     if mirror:
         is_url = urlparse(mirror).scheme in ("http", "https")
         if not is_url and not Path(mirror).is_dir():

@@ -17,26 +17,26 @@ Reset = Literal["document", "epoch", "never"]
 
 
 class Streams(Loader):
-    """A split as B parallel streams, read in windows of k steps: Mikolov et al. 2010; Zaremba et al. 2014.
+    """A split as B parallel streams, read in windows of k steps (Mikolov et al. 2010; Zaremba et al. 2014).
 
-    Stream b continues from window to window, so the state after one window is the state before the next. Every
-    token but the first is a target exactly once: streams differ by at most one token, and the shorter ones are
+    Stream b continues from window to window, so the state after one window is the initial state of the next. Every
+    token except the first is a target exactly once: stream lengths differ by at most one token, and shorter streams are
     masked in the last window.
 
     Args:
-        split: symbols in order, in the role ``inputs``; ``document`` and ``probe`` where the corpus has them.
+        split: symbols in order, in the role ``inputs``; ``document`` and ``probe`` if the corpus has them.
         streams: number of parallel streams B.
-        truncation_length: steps k of a window, through which the gradient flows; None for whole streams.
-        stride: new steps s ≤ k of each window; None for k of them.
-        reset: when the state is forgotten: at the beginning of every ``epoch``, there and wherever a ``document``
-            begins, or ``never``, so that an epoch goes on with what the one before it left.
+        truncation_length: window length k, through which the gradient flows; None for whole streams.
+        stride: new steps s ≤ k of each window; None for k.
+        reset: when to reset the state: at the start of each ``epoch``, also at the start of each ``document``, or
+            ``never``, so that an epoch continues from the state of the previous one.
         share: rows of this process.
 
     Shapes:
         each batch: ``inputs``, ``targets``, mask: [B, k], the last one shorter; the first ones too, if s < k
 
     Raises:
-        BadInput: there are fewer tokens than streams need, or no documents.
+        BadInput: there are too few tokens for the streams, or no documents.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Streams(Loader):
         return Batch(fields, mask, window, tokens)
 
     def _fresh(self, begin: int, end: int) -> torch.Tensor | None:
-        """Where a document begins: [B, end − begin]; None where none does."""
+        """Starts of documents: [B, end − begin]; None if there are none."""
         if self.reset != "document":
             return None
         place = self.starts[:, None] + np.arange(begin, end)
@@ -91,16 +91,16 @@ class Streams(Loader):
         return torch.from_numpy(found) if found.any() else None
 
     def _cut(self, values: np.ndarray, begin: int, end: int, shift: int) -> torch.Tensor:
-        """Steps ``begin`` to ``end`` of every stream: [B, end − begin]."""
+        """Steps ``begin`` to ``end`` of each stream: [B, end − begin]."""
         place = self.starts[:, None] + np.arange(begin + shift, end + shift)  # [B, end − begin]
-        # The last stream may lack the last step; its place is masked, so any token will do.
+        # the last stream may lack the last step; it is masked, so any token will do
         return torch.from_numpy(values.take(place, mode="clip").astype(np.int64))
 
 
 def _documents(split: Split) -> np.ndarray:
-    """Places of the first symbols of documents, in ascending order."""
+    """Positions of the first symbols of documents, in ascending order."""
     column = split.fields.get("document")
     if column is None or not column.values.any():
-        raise BadInput(f"The {split.name} split marks no documents; choose training.state_reset=epoch or never.")
+        raise BadInput(f"The {split.name} split has no document boundaries; set training.state_reset=epoch or never.")
     starts: np.ndarray = split["inputs"].begins[column.values]
     return starts

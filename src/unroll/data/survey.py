@@ -1,4 +1,4 @@
-"""The first pass over a corpus: what each field's vocabulary is made from, and what cannot be prepared."""
+"""The first pass over a corpus: collects vocabularies and checks the data."""
 
 from __future__ import annotations
 
@@ -33,41 +33,41 @@ from unroll.errors import BadInput
 
 
 class FieldSurvey(ABC):
-    """What the first pass learns of one field; no vocabulary knows the test split."""
+    """Collects the vocabulary of one field in the first pass, without the test split."""
 
-    def learn(self, value: Any) -> None:  # noqa: B027  # of some fields there is nothing to learn
-        """Look at one value of train."""
+    def learn(self, value: Any) -> None:  # noqa: B027  # some fields have nothing to learn
+        """Process one value of the training split."""
 
-    def fault(self, value: Any) -> str:  # noqa: ARG002  # most kinds of value are right by themselves
-        """What is wrong with one value of any split; empty if nothing is."""
+    def fault(self, value: Any) -> str:  # noqa: ARG002  # most kinds of values need no check
+        """The error in one value of any split; empty if there is none."""
         return ""
 
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
-        """What was learned."""
+        """The vocabulary that was collected."""
 
 
 class SymbolSurvey(FieldSurvey):
     """Counts symbols.
 
     Args:
-        corpus: how they are folded, and how often one must come.
-        field: what a symbol is.
+        corpus: the corpus, with its normalisation and minimum count.
+        field: the field.
     """
 
     def __init__(self, corpus: Corpus, field: Symbols) -> None:
         self.corpus, self.unit = corpus, field.unit
-        self.written: Counter[str] = Counter()  # as train has them
+        self.written: Counter[str] = Counter()  # raw forms in train
 
     def learn(self, value: Sequence[str]) -> None:
         self.written.update(value)
 
     def fault(self, value: Sequence[str]) -> str:
-        return "a word without a character" if self.unit == "words" and not all(value) else ""
+        return "a word has no characters" if self.unit == "words" and not all(value) else ""
 
     @property
     def counts(self) -> Counter[str]:
-        """How often train has each symbol, as it is looked up."""
+        """Counts of normalised symbols in train."""
         counts: Counter[str] = Counter()
         for symbol, count in self.written.items():
             counts[fold(symbol, self.corpus.lowercase, self.corpus.normalize)] += count
@@ -78,7 +78,7 @@ class SymbolSurvey(FieldSurvey):
         return SymbolVocabulary(self.unit, self.corpus.lowercase, self.corpus.normalize, 0, tuple(kept))
 
     def spelling(self) -> CharacterVocabulary:
-        """The characters of the words as they are written."""
+        """The vocabulary of the characters of raw words."""
         found = {letter for form in self.written for letter in shortened(form)}
         return CharacterVocabulary((PADDING, UNKNOWN, *sorted(found)))
 
@@ -115,18 +115,18 @@ class CategorySurvey(FieldSurvey):
 
 
 class ProbeSurvey(FieldSurvey):
-    """Collects groups of probed steps, split by split: those of train and of validation are known."""
+    """Collects groups of probed steps in each split; those of train and validation are known."""
 
     def __init__(self) -> None:
         self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
 
     def note(self, split: str, value: Sequence[tuple[int, str, str]]) -> None:
-        """Look at one value of any split."""
+        """Process one value of any split."""
         self.groups[split].update(group for _, group, _ in value)
 
     @property
     def known(self) -> set[str]:
-        """The groups that are measured apart."""
+        """The groups that are measured."""
         return self.groups["train"] | self.groups["validation"]
 
     def vocabulary(self) -> ProbeVocabulary:
@@ -134,43 +134,43 @@ class ProbeSurvey(FieldSurvey):
 
 
 def _in_order(groups: set[str]) -> list[str]:
-    """Numbers by their size, then names by the alphabet."""
+    """Sort numbers by value, then names alphabetically."""
     return sorted(groups, key=lambda group: (int(group) if group.isdigit() else 0, group))
 
 
 class FrameSurvey(FieldSurvey):
-    """Compares the widths of frames."""
+    """Checks the width of frames."""
 
     def __init__(self) -> None:
         self.width = 0
 
     def fault(self, value: Sequence[Sequence[float]]) -> str:
         self.width = self.width or len(value[0])
-        return "" if len(value[0]) == self.width else f"steps of {len(value[0])} numbers, but of {self.width} before"
+        return "" if len(value[0]) == self.width else f"steps of {len(value[0])} numbers after steps of {self.width}"
 
     def vocabulary(self) -> FrameVocabulary:
         return FrameVocabulary(self.width)
 
 
 class PictureSurvey(FieldSurvey):
-    """Compares the shapes of pictures."""
+    """Checks the shape of pictures."""
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = ()
 
     def fault(self, value: np.ndarray) -> str:
         self.shape = self.shape or value.shape
-        return "" if value.shape == self.shape else f"a picture of {value.shape}, but of {self.shape} before"
+        return "" if value.shape == self.shape else f"a picture of shape {value.shape} after pictures of {self.shape}"
 
     def vocabulary(self) -> PictureVocabulary:
         return PictureVocabulary(self.shape)
 
 
 class PlainSurvey(FieldSurvey):
-    """Of what is its own number, there is nothing to learn.
+    """For fields without a vocabulary to learn, such as numbers.
 
     Args:
-        found: the vocabulary.
+        found: the fixed vocabulary.
     """
 
     def __init__(self, found: Vocabulary) -> None:
@@ -181,7 +181,7 @@ class PlainSurvey(FieldSurvey):
 
 
 def survey_of(corpus: Corpus, field: Field) -> FieldSurvey:
-    """What learns a field's vocabulary."""
+    """Create the survey of a field."""
     match field:
         case Symbols():
             return SymbolSurvey(corpus, field)
@@ -202,10 +202,10 @@ def survey_of(corpus: Corpus, field: Field) -> FieldSurvey:
 
 
 def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
-    """Read a corpus once, and refuse what cannot be prepared.
+    """Read a corpus once and check that it can be prepared.
 
     Raises:
-        BadInput: a value is bad, a split is empty, or no step is marked for a probe.
+        BadInput: a value is invalid, a split is empty, or no step is marked for a probe.
     """
     corpus.reader.check(list(corpus.files.values()))
     found = {name: survey_of(corpus, field) for name, field in corpus.fields.items()}
@@ -222,8 +222,8 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
     for split in SPLITS:
         named = split in corpus.files or (corpus.cuts is not None and (split != "test" or sum(corpus.cuts) != 1))
         if named and not records[split]:
-            raise BadInput(f"The {split} split is empty: {corpus.file(split)} has nothing for it; correct the file or "
-                           "data.split.")  # fmt: skip
+            raise BadInput(f"The {split} split is empty: {corpus.file(split)} has no records for it; correct the file "
+                           "or data.split.")  # fmt: skip
     for part in found.values():
         if isinstance(part, ProbeSurvey):
             _check_probe(corpus, part, [split for split in SPLITS if records[split]])
@@ -231,15 +231,15 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
 
 
 def _check_probe(corpus: Corpus, part: ProbeSurvey, splits: Sequence[str]) -> None:
-    """Refuse marks that the test split alone has, and say where the held-out splits will have no figures of them."""
+    """Refuse a probe that only the test split marks, and report splits without figures of groups."""
     if not part.known:
-        raise BadInput(f"{corpus.file('train')}: neither train nor validation marks a step to be measured apart, and "
-                       "groups that the test split alone has are not known; mark steps there too, or take the probe "
-                       "away with ~data.reader.probe.")  # fmt: skip
+        raise BadInput(f"{corpus.file('train')}: neither train nor validation has probed steps, and groups that occur "
+                       "only in the test split are unknown; mark steps there, too, or remove the probe with "
+                       "~data.reader.probe.")  # fmt: skip
     for split in splits:
         if split != "train" and not part.groups[split]:
-            print(f"unroll: the {split} split ({corpus.file(split)}) marks no step to be measured apart; it will have "
-                  "no figures of groups.", file=sys.stderr)  # fmt: skip
+            print(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures of "
+                  "groups.", file=sys.stderr)  # fmt: skip
     if lost := part.groups["test"] - part.known:
-        print(f"unroll: the groups {', '.join(_in_order(lost))} are in the test split ({corpus.file('test')}) alone; "
-              "they are not measured apart.", file=sys.stderr)  # fmt: skip
+        print(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split ({corpus.file('test')}); "
+              "they are not measured.", file=sys.stderr)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pretrained word vectors in the text format of GloVe: Pennington, Socher and Manning, EMNLP 2014."""
+"""Pretrained word vectors in the text format of GloVe (Pennington, Socher and Manning, EMNLP 2014)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from unroll.errors import BadInput
 
 
 class Table(NamedTuple):
-    """What was written of a file of vectors.
+    """The table written from a file of vectors.
 
     Args:
-        tokens: every token in the order of its row: those given, then the words that only the file has.
-        size: width E of a vector.
-        found: whether each of the tokens given has a vector.
+        tokens: token of each row: the given ones, then further words of the file.
+        size: size E of a vector.
+        found: whether each given token has a vector.
     """
 
     tokens: list[str]
@@ -30,9 +30,9 @@ class Table(NamedTuple):
 
 
 def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Words with their vectors, line by line: the word and E numbers between single blanks.
+    """Yield the words and vectors of a file, whose lines have a word and E numbers separated by single spaces.
 
-    A first line of two whole numbers is the header of word2vec's text format, V and E; the file must keep to it.
+    A first line of two integers is the header of word2vec's text format, V and E; the file must match it.
 
     Args:
         path: a UTF-8 file.
@@ -41,8 +41,8 @@ def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         each vector: [E] float32
 
     Raises:
-        BadInput: the file is missing, empty, not UTF-8 or not what its header says, or a line has another number of
-            columns than the first or a number that is none.
+        BadInput: the file is missing, empty, not UTF-8 or does not match its header, or a line has another number of
+            columns than the first or an invalid number.
     """
     width, announced, words = 0, None, 0
     for number, line in numbered_lines(path):
@@ -53,19 +53,17 @@ def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         width = width or len(cells) - 1
         if len(cells) != width + 1 or not width or not cells[0]:
             raise BadInput(
-                f"{path}, line {number}: {len(cells)} columns, but a word without a blank in it and {width or 'some'} "
-                "numbers are expected, as in the first line; correct or remove the line."
+                f"{path}, line {number}: {len(cells)} columns, but expected a word without spaces and "
+                f"{width or 'some'} numbers, as in the first line; correct or remove the line."
             )
         yield cells[0], _numbers(path, number, cells[1:])
         words += 1
     if not words or words != (announced or words):
-        raise BadInput(
-            f"{path} has {words} vectors, but {announced or 'at least one'} were expected; fetch the file again."
-        )
+        raise BadInput(f"{path} has {words} vectors, but expected {announced or 'at least one'}; fetch the file again.")
 
 
 def _numbers(path: Path, number: int, cells: Sequence[str]) -> np.ndarray:
-    """The numbers of a line, all of which must be finite in single precision."""
+    """Parse the numbers of a line, which must be finite in single precision."""
     try:
         with np.errstate(over="ignore"):
             vector = np.array([float(cell) for cell in cells]).astype(np.float32)
@@ -73,29 +71,29 @@ def _numbers(path: Path, number: int, cells: Sequence[str]) -> np.ndarray:
         raise BadInput(f"{path}, line {number}: {error}; correct or remove the line.") from None
     if not np.isfinite(vector).all():
         cell = cells[int(np.isfinite(vector).argmin())]
-        raise BadInput(f"{path}, line {number}: {cell!r} is no finite number; correct or remove the line.")
+        raise BadInput(f"{path}, line {number}: {cell!r} is not a finite number; correct or remove the line.")
     return vector
 
 
 def write_table(source: Path, tokens: Sequence[str], out: Path) -> Table:
-    """Write the vectors of ``tokens``, and of every other word of a file, as one array, in one pass over the file.
+    """Write the vectors of ``tokens`` and all further words of a file as one array, in one pass over the file.
 
-    A token has the vector of the word spelled like it, else of its lower case, else a row of NaN. Of a word that comes
-    twice, the first vector counts.
+    A token gets the vector of the identical word, else of its lower case, else a row of NaN. For duplicate words the
+    first vector counts.
 
     Args:
         source: file of vectors.
-        tokens: what must have a row, in the order of the rows.
-        out: the array, ``vectors.npy``.
+        tokens: tokens of the first rows, in order.
+        out: output array, ``vectors.npy``.
 
     Shapes:
         out: [V, E] float32
 
     Raises:
-        BadInput: see :func:`read_vectors`.
+        BadInput: as for :func:`read_vectors`.
 
-    The rows of ``tokens`` are held in memory until the end; all others are known to come in the order of the file and
-    go to disk as they are read, so that a file of vectors may be larger than memory.
+    The rows of ``tokens`` are kept in memory until the end; all others are written in the order of the file as they are
+    read, so a file of vectors may be larger than memory.
     """
     vectors = read_vectors(source)
     first = next(vectors)
@@ -118,7 +116,7 @@ def write_table(source: Path, tokens: Sequence[str], out: Path) -> Table:
                 if np.isnan(head[row, 0]):
                     head[row] = vector
         file.seek(0)
-        _write_header(file, len(rows), size)  # as long as before: numpy leaves room for more rows
+        _write_header(file, len(rows), size)  # the same length as before: numpy reserves space for more digits
         file.write(head.tobytes())
     return Table(list(rows), size, ~np.isnan(head[:, 0]))
 
@@ -129,16 +127,16 @@ def _write_header(file: IO[bytes], rows: int, size: int) -> None:
 
 
 def load_vectors(fit: Path) -> np.ndarray:
-    """The vectors that were prepared with a corpus.
+    """Load the vectors of a prepared corpus.
 
     Args:
         fit: the folder ``fit`` of the prepared corpus.
 
     Shapes:
-        result: [V, E] float32, a row of NaN where the file had no vector
+        result: [V, E] float32, with NaN rows for tokens without a vector
 
     Raises:
-        BadInput: the folder has none.
+        BadInput: the folder has no vectors.
     """
     try:
         vectors: np.ndarray = np.load(fit / "vectors.npy")
@@ -148,12 +146,12 @@ def load_vectors(fit: Path) -> np.ndarray:
 
 
 def coverage(counts: Counter[str], kept: Sequence[str], table: Table) -> dict[str, int]:
-    """How much of the training split has a vector.
+    """Coverage of the training split by vectors.
 
     Args:
-        counts: how often train has each word, as it is looked up.
-        kept: the tokens that the table was written for.
-        table: what was written.
+        counts: counts of normalised words in train.
+        kept: tokens for which the table was written.
+        table: the table.
     """
     known = set(table.tokens[len(kept) :])
     known.update(token for token, found in zip(kept, table.found, strict=True) if found)

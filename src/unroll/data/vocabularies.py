@@ -1,4 +1,4 @@
-"""The vocabularies of a corpus, one per field, as they are written beside prepared data and beside a run."""
+"""The vocabularies of a corpus, one per field, stored with prepared data and with each run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ KINDS: dict[str, type[Vocabulary]] = {
 
 
 class Vocabularies(Mapping[str, Vocabulary]):
-    """The vocabulary of every field of a corpus.
+    """The vocabularies of all fields of a corpus.
 
     Args:
-        by_field: field → vocabulary.
+        by_field: vocabulary of each field.
     """
 
     def __init__(self, by_field: Mapping[str, Vocabulary]) -> None:
@@ -54,14 +54,14 @@ class Vocabularies(Mapping[str, Vocabulary]):
 
     @property
     def spec(self) -> DataSpec:
-        """The sizes that networks and tasks are built from."""
+        """Sizes from which networks and tasks are built."""
         return {field: vocabulary.spec for field, vocabulary in self.items()}
 
     def under(self, roles: Mapping[str, str]) -> Vocabularies:
-        """The vocabularies of the fields that fill a task's roles, by role.
+        """The vocabularies of the fields of a task's roles, keyed by role.
 
         Args:
-            roles: role → field.
+            roles: field of each role.
         """
         return Vocabularies({role: self[field] for role, field in roles.items()})
 
@@ -73,11 +73,11 @@ class Vocabularies(Mapping[str, Vocabulary]):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content, by which a model knows its own vocabularies."""
+        """SHA-256 of the content, with which a model identifies its vocabularies."""
         return hashlib.sha256(self.dumps().encode()).hexdigest()
 
     def dumps(self) -> str:
-        """JSON text, the same for the same content."""
+        """Serialise to deterministic JSON."""
         content = {field: {"kind": vocabulary.kind, **asdict(vocabulary)} for field, vocabulary in self.items()}  # type: ignore[call-overload]  # all are dataclasses
         return json.dumps({"format": FORMAT, "fields": content}, ensure_ascii=False, indent=0) + "\n"
 
@@ -94,7 +94,7 @@ class Vocabularies(Mapping[str, Vocabulary]):
             return cls({field: _restored(part) for field, part in content["fields"].items()})
         except (FileNotFoundError, NotADirectoryError):
             raise BadInput(
-                f"{path} is missing: that is no prepared corpus; write one with unroll prepare --out FOLDER."
+                f"{path} is missing, so this is not a prepared corpus; create one with unroll prepare --out FOLDER."
             ) from None
         except BadInput:
             raise
@@ -103,11 +103,11 @@ class Vocabularies(Mapping[str, Vocabulary]):
 
 
 def _restored(content: dict[str, Any]) -> Vocabulary:
-    """One field's vocabulary from what was written of it.
+    """Restore the vocabulary of one field.
 
     Raises:
-        TypeError, KeyError: something is of another kind, or missing.
-        ValueError: an entry comes twice, or is one that no vocabulary of this kind has.
+        TypeError, KeyError: an entry has the wrong type or is missing.
+        ValueError: an entry is duplicate or invalid.
     """
     kind = KINDS[content["kind"]]
     given = {name: value for name, value in content.items() if name != "kind"}
@@ -124,9 +124,9 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if hint in (tuple[str, ...], tuple[int, ...]):
         item = str if hint == tuple[str, ...] else int
         if not isinstance(value, list) or not all(type(entry) is item for entry in value):
-            raise TypeError(f"its {name} are not a list of {'texts' if item is str else 'whole numbers'}")
+            raise TypeError(f"its {name} are not a list of {'strings' if item is str else 'integers'}")
         if item is str and len(set(value)) < len(value):
-            raise ValueError(f"one of its {name} comes twice")
+            raise ValueError(f"one of its {name} is a duplicate")
         return tuple(value)
     allowed = {str: str, bool: bool, int: int}.get(hint, (str, type(None)))
     if not isinstance(value, allowed) or (hint is int and isinstance(value, bool)):

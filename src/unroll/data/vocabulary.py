@@ -1,4 +1,4 @@
-"""What the numbers of a field mean, learned from the training split alone."""
+"""Vocabularies, which are learned from the training split only."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from unroll.data.normalization import normalized
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
 PADDING_INDEX, UNKNOWN_INDEX = 0, 1
-LONGEST = 32  # characters of a form that are read; of UD English EWT's forms, 1 in 150 has more, nearly all addresses
+LONGEST = 32  # maximum length of a form; in UD English EWT, 1 form in 150 is longer, nearly all of them addresses
 
 
 class Vocabulary(ABC):
-    """What the numbers of one field mean."""
+    """The vocabulary of a field, which maps its numbers to values."""
 
     kind: ClassVar[str]
 
     @property
     @abstractmethod
     def spec(self) -> FieldSpec:
-        """The sizes that networks and tasks are built from."""
+        """Sizes from which networks and tasks are built."""
 
     def fault(self) -> str:
-        """What no vocabulary of this kind has; empty if nothing is wrong."""
+        """The error if the vocabulary is invalid; otherwise empty."""
         return ""
 
 
 @dataclass(frozen=True)
 class SymbolVocabulary(Vocabulary):
-    """The symbols of the training split, most frequent first, behind ``[PAD]``, ``[UNK]`` and ``[EOS]``.
+    """The symbols of the training split, most frequent first, after ``[PAD]``, ``[UNK]`` and ``[EOS]``.
 
-    With pretrained vectors, the words that only their file has follow, in its order.
+    With pretrained vectors, they are followed by further words of the file of vectors, in its order.
 
     Args:
-        unit: what a symbol is: ``words`` or ``characters``.
-        lowercase: whether words are folded to lower case before they are looked up.
+        unit: ``words`` or ``characters``.
+        lowercase: whether words are converted to lower case before lookup.
         normalize: whether numerals and addresses are looked up as ``[NUM]`` and ``[URL]``.
-        vector_size: width E of the pretrained vectors; 0 without them.
-        symbols: every symbol in the order of its number, the special ones included.
+        vector_size: size E of pretrained vectors; 0 without vectors.
+        symbols: all symbols by number, including special ones.
     """
 
     kind: ClassVar[str] = "symbols"
@@ -57,7 +57,7 @@ class SymbolVocabulary(Vocabulary):
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Number of each symbol. A word that is spelled like the padding must not become it: it is unknown."""
+        """Number of each symbol, except padding: a word spelled like it is unknown."""
         return {symbol: number for number, symbol in enumerate(self.symbols) if symbol != PADDING}
 
     @property
@@ -73,9 +73,9 @@ class SymbolVocabulary(Vocabulary):
         return "its vector_size is negative" if self.vector_size < 0 else ""
 
     def encode(self, symbols: Sequence[str]) -> np.ndarray:
-        """Numbers of ``symbols``; a string is read character by character. Unknown ones become ``[UNK]``.
+        """Convert symbols, or the characters of a string, to numbers; unknown ones become ``[UNK]``.
 
-        With pretrained vectors, a word that is not in the vocabulary is looked up in lower case too.
+        With pretrained vectors, a word outside the vocabulary is also looked up in lower case.
         """
         unknown = self.index[UNKNOWN]
         words: Iterable[str] = symbols
@@ -86,11 +86,11 @@ class SymbolVocabulary(Vocabulary):
         return np.fromiter((self.index.get(word, unknown) for word in words), np.int32, len(symbols))
 
     def split(self, line: str) -> list[str]:
-        """Symbols of a line of raw text: characters, or words between blanks."""
+        """Split a line of raw text into characters, or into words at spaces."""
         return list(line) if self.unit == "characters" else line.split()
 
     def join(self, numbers: Sequence[int]) -> str:
-        """Text of ``numbers``; the end of a sentence is a line break."""
+        """Convert numbers to text; the end of a sentence becomes a line break."""
         words = ["\n" if self.symbols[n] == END else self.symbols[n] for n in numbers]
         if self.unit == "characters":
             return "".join(words)
@@ -98,16 +98,16 @@ class SymbolVocabulary(Vocabulary):
 
     @property
     def start(self) -> int:
-        """What stands before a text: the end of a sentence, or of a line of characters."""
+        """The symbol before a text: the end of a sentence, or of a line of characters."""
         return self.index.get("\n", self.index[END])
 
 
 @dataclass(frozen=True)
 class CharacterVocabulary(Vocabulary):
-    """The characters that spell the words of the training split, behind ``[PAD]`` and ``[UNK]``.
+    """The characters of the words of the training split, after ``[PAD]`` and ``[UNK]``.
 
     Args:
-        characters: every character in the order of its number, the special ones included.
+        characters: all characters by number, including special ones.
     """
 
     kind: ClassVar[str] = "spelling"
@@ -126,7 +126,7 @@ class CharacterVocabulary(Vocabulary):
         return "" if self.characters[:2] == (PADDING, UNKNOWN) else "its characters do not begin with the special ones"
 
     def encode(self, form: str) -> np.ndarray:
-        """Numbers of the characters of a word as it is written, neither folded nor normalised: [1 … 32]."""
+        """Convert the characters of a raw word, without normalisation, to numbers: [1 … 32]."""
         unknown, read = self.index[UNKNOWN], shortened(form)
         return np.fromiter((self.index.get(character, unknown) for character in read), np.int32, len(read))
 
@@ -136,8 +136,8 @@ class LabelVocabulary(Vocabulary):
     """The labels of the training split.
 
     Args:
-        scheme: ``bio`` if labels mark spans; else None.
-        names: every label in the order of its number.
+        scheme: ``bio`` if labels mark spans; otherwise None.
+        names: all labels by number.
     """
 
     kind: ClassVar[str] = "labels"
@@ -154,23 +154,23 @@ class LabelVocabulary(Vocabulary):
         return FieldSpec(len(self.names), self.names, scheme=self.scheme, padding_index=-1)
 
     def encode(self, labels: Sequence[str]) -> np.ndarray:
-        """Numbers of labels. One that train does not have is −1: it counts as an error, and is left out of the loss."""
+        """Convert labels to numbers. Unknown labels become −1: they count as errors, and are excluded from the loss."""
         return np.fromiter((self.index.get(label, -1) for label in labels), np.int32, len(labels))
 
 
 @dataclass(frozen=True)
 class CategoryVocabulary(LabelVocabulary):
-    """The categories of the training split's records."""
+    """The categories of the records of the training split."""
 
     kind: ClassVar[str] = "category"
 
 
 @dataclass(frozen=True)
 class ProbeVocabulary(Vocabulary):
-    """The groups of steps that are measured apart.
+    """The groups of probed steps.
 
     Args:
-        names: every group in the order of its number.
+        names: all groups by number.
     """
 
     kind: ClassVar[str] = "probe"
@@ -188,10 +188,10 @@ class ProbeVocabulary(Vocabulary):
 
 @dataclass(frozen=True)
 class FrameVocabulary(Vocabulary):
-    """Real vectors, which are their own numbers.
+    """Real vectors, which are stored as they are.
 
     Args:
-        width: of a vector.
+        width: size of a vector.
     """
 
     kind: ClassVar[str] = "frames"
@@ -207,7 +207,7 @@ class FrameVocabulary(Vocabulary):
 
 @dataclass(frozen=True)
 class PictureVocabulary(Vocabulary):
-    """Images, whose bytes are their own numbers.
+    """Images, whose bytes are stored as they are.
 
     Args:
         shape: C × H × W.
@@ -226,7 +226,7 @@ class PictureVocabulary(Vocabulary):
 
 @dataclass(frozen=True)
 class NumberVocabulary(Vocabulary):
-    """Real numbers, which are their own."""
+    """Real numbers, which are stored as they are."""
 
     kind: ClassVar[str] = "number"
 
@@ -237,7 +237,7 @@ class NumberVocabulary(Vocabulary):
 
 @dataclass(frozen=True)
 class DocumentVocabulary(Vocabulary):
-    """Whether a document begins: 0 or 1."""
+    """Whether a document starts: 0 or 1."""
 
     kind: ClassVar[str] = "document_start"
 
@@ -247,22 +247,23 @@ class DocumentVocabulary(Vocabulary):
 
 
 def ranked(counts: Counter[str], min_count: int) -> list[str]:
-    """The special symbols, then what occurs at least ``min_count`` times; ties are broken by the alphabet."""
+    """The special symbols, then symbols with at least ``min_count`` occurrences by frequency; ties alphabetically."""
     special = [PADDING, UNKNOWN, END]
     kept = (symbol for symbol, count in counts.items() if count >= min_count and symbol not in special)
     return special + sorted(kept, key=lambda symbol: (-counts[symbol], symbol))
 
 
 def fold(symbol: str, lowercase: bool, normalize: bool) -> str:
-    """The symbol that a word is looked up as: that of its class, or its lower case, or itself."""
-    # symbol by symbol, since the lower case of one character, such as İ, may be two
+    """Normalise a word for lookup: to its class, its lower case or itself."""
+    # symbol by symbol, since the lower case of a single character, such as İ, may be two characters
     word = symbol.lower() if lowercase and symbol != END else symbol
     return normalized(word) if normalize else word
 
 
 def shortened(form: str) -> str:
-    """The characters of a word that are read: of a longer one than 32 the first and the last 16.
+    """Shorten a word of more than 32 characters to its first and last 16.
 
-    Long addresses would pad every other word of a batch; prefix and suffix say more of a word than its middle.
+    Long addresses would require padding of all other words in a batch; prefix and suffix are more informative than the
+    middle.
     """
     return form if len(form) <= LONGEST else form[: LONGEST // 2] + form[-LONGEST // 2 :]

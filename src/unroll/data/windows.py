@@ -1,4 +1,4 @@
-"""Where long sequences are cut: windows of truncated backpropagation through time, Williams and Peng 1990."""
+"""Windows of truncated backpropagation through time (Williams and Peng 1990)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class Cut(NamedTuple):
-    """One window of a sequence, in steps of it.
+    """One window of a sequence, in steps.
 
     Args:
-        begin: first step that is read.
-        counted: first step whose loss counts; those before it are read again for their gradient alone.
+        begin: first step.
+        counted: first step whose loss counts; earlier ones are read again only for their gradient.
         end: step after the last one.
-        carry: steps from ``begin`` after which the state is the one that the next window begins with.
+        carry: number of steps from ``begin`` after which the state is passed to the next window.
     """
 
     begin: int
@@ -22,21 +22,21 @@ class Cut(NamedTuple):
 
 
 def window_count(steps: int, stride: int | None) -> int:
-    """Number of windows in a sequence of ``steps``, at least 1, whose new steps are ``stride`` each; None for all."""
+    """Number of windows, at least 1, in a sequence of ``steps`` with ``stride`` new steps each; None for all."""
     return 1 if stride is None else -(-steps // stride)
 
 
 def cut(number: int, steps: int, truncation_length: int | None, stride: int | None) -> Cut:
-    """One window of a sequence: BPTT(k; s) in the words of Williams and Peng, Neural Computation 2, 1990.
+    """One window of a sequence: BPTT(k; s) in the notation of Williams and Peng, Neural Computation 2, 1990.
 
-    Every window counts the loss of its newest s steps, and reads as many before them as make k. What two windows share
-    is read twice for its gradient, with the state of then; its loss counts once.
+    Each window counts the loss of its newest s steps, and reads earlier steps up to k in all. Steps shared by two
+    windows are read twice for the gradient, from the same state; their loss counts once.
 
     Args:
-        number: of the window, from 0.
-        steps: of the whole sequence.
-        truncation_length: k, steps through which the gradient flows; None for all of them.
-        stride: s ≤ k, new steps of each window; None for all.
+        number: index of the window, from 0.
+        steps: length of the sequence.
+        truncation_length: k, the number of steps through which the gradient flows; None for all.
+        stride: s ≤ k, the number of new steps of each window; None for all.
     """
     if truncation_length is None or stride is None:
         return Cut(0, 0, steps, steps)

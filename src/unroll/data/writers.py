@@ -102,7 +102,7 @@ class FieldWriter(ABC):
         self.kept: dict[str, ArrayInMemory] = {}
 
     def open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> ArrayFile | ArrayInMemory:
-        """An array of this field."""
+        """Open an array of this field."""
         if self.folder is None:
             return self.kept.setdefault(name, ArrayInMemory(dtype, shape))
         return self.files.enter_context(closing(ArrayFile(self.folder / f"{name}.npy", dtype, shape)))
@@ -117,15 +117,15 @@ class FieldWriter(ABC):
         """Write the value of one record."""
 
     def finish(self) -> None:  # noqa: B027  # most fields have nothing to add
-        """Write what is known only once every record was written."""
+        """Write what is known only after all records."""
 
     def close(self) -> None:
-        """End all arrays, even if one of them cannot be written."""
+        """Close all arrays, even if one of them cannot be written."""
         self.files.close()
 
 
 class SequenceWriter(FieldWriter):
-    """A row per step, and where each sequence begins."""
+    """Writes one row per step, and the start of each sequence."""
 
     def __init__(self, folder: Path | None, name: str, vocabulary: SymbolVocabulary | FrameVocabulary) -> None:
         super().__init__(folder, name)
@@ -145,7 +145,7 @@ class SequenceWriter(FieldWriter):
 
 
 class LabelWriter(FieldWriter):
-    """A number per step of another field."""
+    """Writes one number per step of another field."""
 
     def __init__(self, folder: Path | None, name: str, of: str, vocabulary: LabelVocabulary) -> None:
         super().__init__(folder, name)
@@ -153,12 +153,12 @@ class LabelWriter(FieldWriter):
 
     def append(self, record: Record) -> None:
         labels = self.vocabulary.encode(record[self.name])
-        missing = len(record[self.of]) - len(labels)  # of the end of a sentence, which has none
+        missing = len(record[self.of]) - len(labels)  # [EOS] has no label
         self.values.append(np.pad(labels, (0, missing), constant_values=-1))
 
 
 class ProbeWriter(FieldWriter):
-    """The group of each step of another field, and the symbol that its target must beat; −1 for none."""
+    """Writes the group of each step of another field, and the symbol that its target must beat; −1 for none."""
 
     def __init__(
         self, folder: Path | None, name: str, of: str, groups: ProbeVocabulary, symbols: SymbolVocabulary
@@ -177,7 +177,7 @@ class ProbeWriter(FieldWriter):
 
 
 class SingleWriter(FieldWriter):
-    """One value per record."""
+    """Writes one value per record."""
 
     def __init__(self, folder: Path | None, name: str, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
         super().__init__(folder, name)
@@ -188,7 +188,7 @@ class SingleWriter(FieldWriter):
 
 
 class CategoryWriter(SingleWriter):
-    """The number of a category per record; −1 for one that train does not have."""
+    """Writes the number of a category per record; −1 for unknown categories."""
 
     def __init__(self, folder: Path | None, name: str, vocabulary: CategoryVocabulary) -> None:
         super().__init__(folder, name, np.int32)
@@ -199,7 +199,7 @@ class CategoryWriter(SingleWriter):
 
 
 class SpellingWriter(FieldWriter):
-    """Every distinct form once, spelled, in the order in which the split first has them; and the form of each word."""
+    """Writes the spelling of each distinct form, in order of first occurrence, and the form of each word."""
 
     def __init__(self, folder: Path | None, words: str, vocabulary: CharacterVocabulary) -> None:
         super().__init__(folder, words)
@@ -210,7 +210,7 @@ class SpellingWriter(FieldWriter):
         self.values.append([self.forms.setdefault(form, len(self.forms)) for form in record[self.name]])
 
     def finish(self) -> None:
-        """Spell every form, once all of them are known."""
+        """Write the spelling of all forms."""
         self.open("form_offsets", np.int64).append(np.cumsum([0, *(len(shortened(form)) for form in self.forms)]))
         characters = self.open("characters", np.int32)
         for form in self.forms:
@@ -218,7 +218,7 @@ class SpellingWriter(FieldWriter):
 
 
 def _writer(folder: Path | None, name: str, fields: Mapping[str, Field], vocabularies: Vocabularies) -> FieldWriter:
-    """What writes a field."""
+    """Create the writer of a field."""
     field, vocabulary = fields[name], vocabularies[name]
     found: Any = None
     match field, vocabulary:

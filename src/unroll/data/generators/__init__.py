@@ -1,6 +1,6 @@
-"""Embedded corpora: each generator writes the same bytes on every machine and Python version.
+"""Synthetic corpora: each generator writes the same bytes on every machine and Python version.
 
-Only ``random.Random(seed).random()`` is drawn from, whose stream Python promises to keep.
+Generators draw only from ``random.Random(seed).random()``, whose sequence Python guarantees to be stable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all embedded corpora have in common: how their splits are drawn, so that none has an item of another."""
+"""Base of all synthetic corpora: draws splits without common items."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Draw = Callable[[], float]
-TRIES = 1_000  # draws of one item, before the corpus counts as too small for its splits
+TRIES = 1_000  # maximum number of draws for a new item
 
 
 @dataclass(frozen=True)
 class Generator:
-    """An embedded corpus.
+    """A synthetic corpus.
 
-    The test and the validation split come first. Their items are all different; one that is drawn a second time is
-    replaced by another draw. The training split may have an item twice, but none of theirs.
+    The test and validation splits are drawn first. All their items are distinct; duplicates are drawn again. The
+    training split may contain duplicates, but no item of the other splits.
 
     Args:
-        item: draws an item, given its number within the split, as it is written to the file.
-        sizes: items of train, validation and test.
-        seed: of the training split; validation has the next one, test the one after.
-        suffix: of the files.
+        item: draws an item with a given index in the split, as text of the file.
+        sizes: number of items in train, validation and test.
+        seed: random seed of the training split; validation uses the next one, test the one after that.
+        suffix: suffix of the files.
     """
 
     item: Callable[[Draw, int], str]
@@ -34,7 +34,7 @@ class Generator:
         """Write a file for each split.
 
         Raises:
-            ValueError: there are too few different items.
+            ValueError: there are too few distinct items.
         """
         held_out: set[str] = set()
         for split, offset in (("test", 2), ("validation", 1), ("train", 0)):
@@ -50,4 +50,4 @@ class Generator:
         for _ in range(TRIES):
             if (item := self.item(draw, number)) not in held_out:
                 return item
-        raise ValueError(f"{TRIES:,} draws gave no new item; give the corpus more variety, or smaller splits")
+        raise ValueError(f"no new item in {TRIES:,} draws; add variety to the corpus, or make its splits smaller")

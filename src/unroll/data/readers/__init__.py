@@ -1,4 +1,4 @@
-"""Readers: one per file format, each with its options; every file of this folder but ``base.py`` is one."""
+"""Readers: one per file format, with its options; each file in this folder except ``base.py`` defines one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from unroll.data.readers.base import Reader
 from unroll.errors import BadInput, no_such
 from unroll.plugins import load, parts
 
-_found: dict[Path, type[Reader]] = {}  # by file, once they were imported
+_found: dict[Path, type[Reader]] = {}  # imported readers by file
 
 
 def readers() -> dict[str, type[Reader]]:
-    """Every reader by its name.
+    """All readers by name.
 
     Raises:
-        BadInput: a file of readers fails when it is imported, or does not define one reader of its name.
+        BadInput: a file fails on import, or does not define exactly one reader with its name.
     """
     files = parts("readers")
     for name, file in files.items():
@@ -28,7 +28,7 @@ def reader_named(name: str) -> type[Reader]:
     """A reader by its name.
 
     Raises:
-        BadInput: there is no such reader; and as :func:`readers`.
+        BadInput: there is no such reader; and as for :func:`readers`.
     """
     if name not in readers():
         raise no_such("reader", name, readers())
@@ -36,7 +36,7 @@ def reader_named(name: str) -> type[Reader]:
 
 
 def guess(path: Path) -> str | None:
-    """Reader that a file's name suggests, or None."""
+    """The reader for the suffix of a file; None if there is none."""
     return next((name for name, reader in readers().items() if path.suffix in reader.suffixes), None)
 
 
@@ -45,7 +45,7 @@ def _reader_in(name: str) -> type[Reader]:
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Reader)]
     own = [kind for kind in kinds if kind.__module__ == module.__name__]
     if len(own) != 1 or getattr(own[0], "name", None) != name:
-        raise BadInput(f"{module.__file__} must define one reader, a Reader whose name is {name!r}; correct it.")
+        raise BadInput(f"{module.__file__} must define exactly one Reader, with name = {name!r}; correct the file.")
     return own[0]
 
 

@@ -1,4 +1,4 @@
-"""What a reader is, and how it opens a file."""
+"""The base class of readers, and functions that read lines of text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from unroll.errors import BadInput
 
 
 class Reader(ABC):
-    """A file format: a frozen dataclass, whose fields are its options.
+    """A file format: a frozen dataclass, whose fields are the options.
 
-    ``name`` is its name in settings, ``suffixes`` are those of files that are probably of the format. ``is_plain``
+    ``name`` is its name in settings, ``suffixes`` are the usual suffixes of its files. ``is_plain``
     marks a format whose lines are what a person would type; ``fills`` names the field that :meth:`fill` can replace.
     """
 
@@ -30,10 +30,10 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[Record]:
-        """The records of a file, in its order.
+        """Yield the records of a file in order.
 
         Raises:
-            BadInput: the file is missing, or a line of it is bad.
+            BadInput: the file is missing or has an invalid line.
         """
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
@@ -46,24 +46,24 @@ class Reader(ABC):
         raise NotImplementedError(f"{self.name} fills no field")
 
     def check(self, files: Collection[Path]) -> None:  # noqa: B027  # most formats have no option that asks for content
-        """Refuse options that ask for what none of a corpus's files has.
+        """Check options against the content of the files of a corpus.
 
         Raises:
-            BadInput: with what there is instead.
+            BadInput: an option refers to something that no file contains.
         """
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file with their numbers, without line ends.
+    """Yield the numbered lines of a UTF-8 file, without line ends.
 
     Raises:
-        BadInput: the file is missing, or a byte of it is not UTF-8 (its offset is named).
+        BadInput: the file is missing, or has a byte that is not UTF-8; the message gives its offset.
     """
     try:
         with path.open("rb") as file:
             yield from decoded(file, str(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{path} does not exist; correct the path, or put the file there.") from None
+        raise BadInput(f"{path} does not exist; correct the path, or create the file.") from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; name a file.") from None
 
@@ -81,19 +81,19 @@ def whole_lines(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
-    """Lines of UTF-8 bytes as text with their numbers, without line ends.
+    """Decode lines of UTF-8 and yield them with their numbers, without line ends.
 
     Args:
-        lines: bytes, line by line.
-        origin: what an error names.
+        lines: lines of bytes.
+        origin: their source, for messages.
 
     Raises:
-        BadInput: a byte is not UTF-8 (its offset is named).
+        BadInput: a byte is not UTF-8; the message gives its offset.
     """
     offset = 0
     for number, raw in enumerate(lines, start=1):
         try:
-            # a byte-order mark, which some editors write, is no character of the text
+            # drops the byte-order mark that some editors write
             yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""The Brown corpus as NLTK distributes it: a zip of samples, one sentence per line as ``word/tag``."""
+"""The Brown corpus as distributed by NLTK: a zip of samples, with one sentence of ``word/tag`` pairs per line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE = re.compile(r"brown/c[a-r]\d\d")
 
 @dataclass(frozen=True)
 class Brown(Reader):
-    """Sentences in the order of the samples, ca01 to cr09, as words with their tags; a sample is a document."""
+    """Sentences in the order of the samples, ca01 to cr09, as words with tags; each sample is a document."""
 
     name: ClassVar[str] = "brown"
 

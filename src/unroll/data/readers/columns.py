@@ -1,4 +1,4 @@
-"""CoNLL columns: one token per line, columns between tabs or blanks, an empty line after each sentence."""
+"""CoNLL columns: one token per line, columns separated by tabs or spaces, and an empty line after each sentence."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from unroll.data.fields import DocumentStart, Field, Labels, Record, Symbols
 from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput
 
-COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as CoNLL-U has it: "# name = value"; "#" alone may be a token
+COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as in CoNLL-U: "# name = value"; "#" alone may be a token
 
 
 @dataclass(frozen=True)
 class Columns(Reader):
     """Sentences of a file in CoNLL columns; comments ``# name = value`` before a sentence are skipped.
 
-    A document begins at a line ``-DOCSTART-``. With the scheme ``bio`` labels must be ``O``, ``B-…`` or ``I-…``; an
-    ``I-X`` that continues nothing is read as ``B-X``, as the scorers of shared tasks count it.
+    A line ``-DOCSTART-`` starts a document. With the scheme ``bio`` labels must be ``O``, ``B-…`` or ``I-…``; an
+    ``I-X`` that does not continue a span is read as ``B-X``, as in the scorers of shared tasks.
     """
 
     name: ClassVar[str] = "columns"
@@ -31,7 +31,8 @@ class Columns(Reader):
     token_column: Annotated[int, Option(description="Column of the token, from 0; negative from the last.")] = 0
     label_column: Annotated[int, Option(description="Column of the label, likewise.")] = -1
     scheme: Annotated[
-        Literal["bio"] | None, Option(description="bio checks that labels are O, B-… or I-…, and measures spans.")
+        Literal["bio"] | None,
+        Option(description="Label scheme: bio requires O, B-… or I-…, and adds span metrics."),
     ] = None
 
     @property
@@ -79,18 +80,18 @@ class Columns(Reader):
         if len(cells) != width or not -width <= min(asked) <= max(asked) < width:
             raise BadInput(
                 f"{place}: {len(cells)} columns, but the first line has {width} and token_column "
-                f"{self.token_column}, label_column {self.label_column} are asked for; correct the line or the columns."
+                f"{self.token_column}, label_column {self.label_column} are set; correct the line or the settings."
             )
         if self.token_column % width == self.label_column % width:
             raise BadInput(f"{place}: {self._one_column(width)}.")
 
     def _one_column(self, width: int) -> str:
-        """Why tokens have no labels where both are in one column, with what to do."""
+        """The error if tokens and labels are in the same column."""
         if width == 1:
-            return ("there is one column, so that its words have no labels; put tabs or blanks between word and label, "
-                    "or read text without labels from a .txt file (data.reader={name: text})")  # fmt: skip
+            return ("there is only one column, so the words have no labels; separate words and labels with tabs or "
+                    "spaces, or read text without labels from a .txt file (data.reader={name: text})")  # fmt: skip
         return (f"data.reader.token_column={self.token_column} and data.reader.label_column={self.label_column} are "
-                f"one column of {width}; give each its own")  # fmt: skip
+                f"the same column of {width}; set different ones")  # fmt: skip
 
     def _label(self, cells: list[str], before: list[str], place: str) -> str:
         label = cells[self.label_column].strip()

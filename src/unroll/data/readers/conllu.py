@@ -1,4 +1,4 @@
-"""CoNLL-U: the format of Universal Dependencies, ten columns between tabs."""
+"""CoNLL-U: the format of Universal Dependencies, with ten columns separated by tabs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
 class Conllu(Reader):
     """Sentences as words (FORM) with their parts of speech (UPOS); ranges and empty nodes are skipped.
 
-    A document begins at a comment ``# newdoc``.
+    A comment ``# newdoc`` starts a document.
     """
 
     name: ClassVar[str] = "conllu"
     suffixes: ClassVar[tuple[str, ...]] = (".conllu",)
     fills: ClassVar[str] = "labels"
-    probe: Annotated[str | None, Option(description="MISC key whose value groups tokens measured apart.")] = None
+    probe: Annotated[str | None, Option(description="MISC key of probed tokens; its value is their group.")] = None
     contrast: Annotated[str | None, Option(description="MISC key of the token that a probed one must beat.")] = None
 
     def __post_init__(self) -> None:
         if self.contrast and not self.probe:
-            raise ValueError(f"data.reader.contrast={self.contrast} is what a probed token must beat, and goes with "
-                             "data.reader.probe; give both, or take it away with ~data.reader.contrast")  # fmt: skip
+            raise ValueError(f"data.reader.contrast={self.contrast} requires data.reader.probe, since it applies to "
+                             "probed tokens; set both, or remove it with ~data.reader.contrast")  # fmt: skip
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -100,12 +100,12 @@ class Conllu(Reader):
 
 
 def _pairs(misc: str) -> dict[str, str]:
-    """The keys of MISC with their values; what is not ``key=value`` is not one of them."""
+    """The keys of MISC with their values; entries other than ``key=value`` are ignored."""
     return dict(pair.split("=", maxsplit=1) for pair in misc.split("|") if "=" in pair)
 
 
 def _miscs(path: Path) -> Iterator[str]:
-    """MISC of every word that has one."""
+    """Yield the MISC column of each word that has one."""
     for number, line in numbered_lines(path):
         if line and not line.startswith("#"):
             cells = _cells(line, f"{path}, line {number}")
@@ -114,17 +114,17 @@ def _miscs(path: Path) -> Iterator[str]:
 
 
 def _no_key(option: str, key: str, tokens: str, known: set[str]) -> str:
-    """What is wrong with a MISC key that no token has."""
-    there = f"choose one of {', '.join(sorted(known))}, or" if known else "there is no other key either, so"
+    """The message for a MISC key that no token has."""
+    there = f"choose one of {', '.join(sorted(known))}, or" if known else "there are no other keys, so"
     return (f"data.reader.{option}={key}: {tokens} has this key in its last column, MISC{nearest(key, sorted(known))}; "
-            f"{there} take the setting away with ~data.reader.{option}.")  # fmt: skip
+            f"{there} remove the setting with ~data.reader.{option}.")  # fmt: skip
 
 
 def _cells(line: str, place: str) -> list[str] | None:
-    """The columns of a word; None of a multiword range such as 3-4, or of an empty node such as 8.1."""
+    """The columns of a word; None for a multiword range such as 3-4 or an empty node such as 8.1."""
     cells = line.split("\t")
     if len(cells) != WIDTH:
-        raise BadInput(f"{place}: {len(cells)} columns, but CoNLL-U has ten between tabs; correct the line.")
+        raise BadInput(f"{place}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct the line.")
     if cells[0].isdigit():
         return cells
     if cells[0].replace("-", "").replace(".", "").isdigit():

@@ -1,4 +1,4 @@
-"""Series: one sequence of real vectors per line, with the number that is to be predicted from it."""
+"""Series: one sequence of real vectors per line, with the number to predict from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unroll.errors import BadInput
 
 @dataclass(frozen=True)
 class Series(Reader):
-    """Lines of the form ``target TAB step step …``, the numbers of a step joined by commas."""
+    """Lines of the form ``target TAB step step …``, with the numbers of a step separated by commas."""
 
     name: ClassVar[str] = "series"
     suffixes: ClassVar[tuple[str, ...]] = (".series",)
@@ -37,7 +37,7 @@ class Series(Reader):
                 if not tab or not math.isfinite(value):
                     raise BadInput(
                         f"{path}, line {number}: expected 'target TAB step step …' with steps such as 0.5,1 "
-                        "of one width, all finite; correct the line."
+                        "of equal width and finite numbers; correct the line."
                     )
                 yield {"frames": frames, "target": value}
 
@@ -50,10 +50,10 @@ class Series(Reader):
 
 
 def parse_steps(steps: str) -> list[list[float]]:
-    """Vectors of a line such as ``0.5,1 0.25,0``.
+    """Parse the vectors of a line such as ``0.5,1 0.25,0``.
 
     Raises:
-        ValueError: a number is not one or not finite, there is no step, or steps differ in width.
+        ValueError: a number is invalid or not finite, there are no steps, or steps differ in width.
     """
     vectors = [[float(value) for value in step.split(",")] for step in steps.split()]
     if len({len(vector) for vector in vectors}) != 1:

@@ -1,4 +1,4 @@
-"""Plain text: words between blanks, one sentence per line, or characters."""
+"""Plain text: one sentence per line with words separated by spaces, or characters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from unroll.data.readers.base import Reader, numbered_lines
 
 @dataclass(frozen=True)
 class Text(Reader):
-    """Lines as sequences: of words, or of characters with the line break as the last one."""
+    """Lines as sequences of words, or of characters including the line break."""
 
     name: ClassVar[str] = "text"
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     is_plain: ClassVar[bool] = True
-    unit: Annotated[Literal["words", "characters"], Option(description="What one symbol is.")] = "words"
+    unit: Annotated[Literal["words", "characters"], Option(description="Unit of the symbols.")] = "words"
 
     @property
     def fields(self) -> Mapping[str, Field]:
