@@ -145,7 +145,7 @@ def test_archs_that_are_trained_retrained_are_matched_to_the_first_one_as_it_is_
 
 
 def test_a_space_whose_every_corner_costs_too_much_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"study=tiny has no corner that its constraints allow .*parameters, 10 allowed"):
+    with pytest.raises(BadInput, match=r"study=tiny has no corner within its constraints .*parameters, 10 allowed"):
         space_of(constraints={"parameters": 10}).check()
     space_of(constraints={"parameters": 10_000}).check()
 

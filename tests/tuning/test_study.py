@@ -213,7 +213,7 @@ def test_a_worker_that_is_killed_while_it_releases_another_costs_no_trial(storag
 
     def work() -> None:
         other = open_study(storage, trials=1)
-        other._again = die  # type: ignore[method-assign, assignment]
+        other._replace = die  # type: ignore[method-assign, assignment]
         other.refill()
 
     killed(work)
@@ -834,9 +834,9 @@ def test_a_database_of_another_version_is_refused(storage: str) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").write_text("to be or not to be " * 100, encoding="utf-8")
-    with pytest.raises(BadInput, match=r"optuna\.db cannot be opened \(it is no database of SQLite"):
+    with pytest.raises(BadInput, match=r"optuna\.db cannot be opened \(it is not an SQLite database"):
         open_study(f"sqlite:///{tmp_path}/optuna.db")
-    with pytest.raises(BadInput, match="it is no database of SQLite"):
+    with pytest.raises(BadInput, match="it is not an SQLite database"):
         open_study(f"sqlite:///{tmp_path}")
     assert [path.name for path in tmp_path.iterdir()] == ["optuna.db"]
 

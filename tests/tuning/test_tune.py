@@ -130,7 +130,7 @@ def test_a_study_of_which_no_trial_is_complete_is_ended_as_failed_and_says_why(
 def test_what_is_refused_leaves_no_study(small: Small, capfd: pytest.CaptureFixture[str]) -> None:
     write_study(constraints={"parameters": 3, "memory": None})
     assert main(WORDS) == 2
-    assert "has no corner that its constraints allow" in capfd.readouterr().err
+    assert "has no corner within its constraints" in capfd.readouterr().err
     write_study()
     Path("notes.txt").write_text("keep", encoding="utf-8")
     assert main(["tune", "study=tiny", "--out", "notes.txt"]) == 2
@@ -147,7 +147,7 @@ def test_another_space_is_another_study_and_says_so(
     with contextlib.suppress(pytest.skip.Exception):
         main(WORDS)
     told = capfd.readouterr().err
-    assert f"{first.name} in {STORAGE} is of another space, budget, data or code" in told
+    assert f"{first.name} in {STORAGE} has another space, budget, data or code" in told
     assert f"{second.name} starts from its first trial" in told
 
 
@@ -158,7 +158,7 @@ def test_a_machine_whose_store_has_not_the_run_of_the_study_refuses_before_the_f
     job.open().note(f"mlflow {store}", lambda: "0123")  # another machine's, whose file has the same name
     monkeypatch.setattr("unroll.tuning.tune._work", lambda *_: pytest.fail("it begins"))
     assert main(["tune", "study=tiny"]) == 2
-    assert f"unroll: MLflow's store {store} has no run 0123, which is that of the study" in capfd.readouterr().err
+    assert f"unroll: MLflow's store {store} has no run 0123, the run of the study" in capfd.readouterr().err
     with pytest.raises(BadInput, match="has no run 0123"):  # when the other machine has done all
         close_parent(store, "0123", {}, {}, Path("outputs"))
 

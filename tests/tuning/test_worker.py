@@ -207,7 +207,7 @@ def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_ano
     assert len(study.study.trials) == 1
     told = capsys.readouterr().err
     assert "unroll: Another process is training this run." in told
-    assert "unroll: trial 0: it waits for the process" in told
+    assert "unroll: trial 0: waiting for the process" in told
 
 
 def test_a_worker_that_was_killed_is_told_of_once(
@@ -217,11 +217,11 @@ def test_a_worker_that_was_killed_is_told_of_once(
     workers = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     workers[0].kill()
     workers[0].wait()
-    progress.tell_of_killed(workers)
-    progress.tell_of_killed(workers)
+    progress.report_killed(workers)
+    progress.report_killed(workers)
     workers[1].kill()
     workers[1].wait()
-    progress.tell_of_killed(workers)  # none is left that could go on: the command says so itself
+    progress.report_killed(workers)  # none is left that could go on: the command says so itself
     told = "unroll: a worker was killed by signal 9; the study continues without it.\n"
     assert capsys.readouterr().err == told
 
@@ -368,7 +368,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
     job, study = tiny(trials=1)
     with monkeypatch.context() as patch:
         if step == "finished":
-            patch.setattr(worker, "_tell", die)
+            patch.setattr(worker, "_record", die)
         else:
             patch.setattr(TrialLease, "report", lambda *_: True)
             patch.setattr("unroll.experiment.working.Working.tidy", die)
