@@ -1,7 +1,7 @@
-"""User names and passwords in URIs: known to the processes of a command, and neither saved nor shown.
+"""Credentials in URIs: available to the processes of a command, but neither stored nor shown.
 
-A setting holds the public part of a URI. The whole of it is kept in the environment, which the processes that this one
-starts inherit, and is put together again where a connection is opened.
+Settings contain the public part of a URI. The full URI is kept in the environment, which child processes inherit, and
+is restored when a connection is opened.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-KEPT = "UNROLL_CREDENTIALS"  # variable that has the whole URI of each public one; other users cannot read it
+KEPT = "UNROLL_CREDENTIALS"  # environment variable with the full URI of each public one; other users cannot read it
 BEGIN = r"\b(?P<scheme>[a-zA-Z][\w+.-]*)://"
 ALONE, IN_TEXT = re.compile(BEGIN + "(?P<rest>.+)", re.S), re.compile(BEGIN + r"""(?P<rest>[^\s'"<>()]+)""")
-# a password may have an @ in it, and even what ends the host's part of a URI; a port is no password
+# a password may contain @ and even characters that end the authority of a URI; a port is not a password
 USER = re.compile(r"(?:(?P<name>[^/?#:@]*)(?::[^/?#]*)?|(?P<odd>[^/?#:@]*):(?!\d+(?:[/?#]|$)).*)@", re.S)
 SECRET = re.compile(r"(?<=[?&])[\w.-]*(?:pass|pwd|token|secret|key|auth|cred|sig)[\w.-]*=[^&#\s]*&?", re.I)
 DATABASES = ("postgres", "mysql", "mssql", "oracle")
 
 
 def public(text: str) -> str:
-    """A URI without what it should not show, which :func:`with_secrets` gives back; another text as it is.
+    """Remove credentials from a URI; :func:`with_secrets` restores them. Other text is unchanged.
 
-    Of a server of MLflow or of files, the user is left out, since a token may stand there. Of a database, the user is
-    kept, since the password may come from elsewhere.
+    For MLflow and file servers the user is removed, since it may be a token. For databases the user is kept, since the
+    password may come from elsewhere.
     """
     quote = text[:1] if text[:1] in ("'", '"') and text[-1:] == text[:1] else ""
     uri = text.strip(quote) if quote else text
@@ -38,19 +38,19 @@ def public(text: str) -> str:
 
 
 def with_secrets(uri: str) -> str:
-    """The URI whose public part this is."""
+    """The full URI of a public one."""
     return _kept().get(uri, uri)
 
 
 def without_secrets(text: str) -> str:
-    """A text without the users, passwords and tokens of the URIs in it."""
+    """Remove users, passwords and tokens from all URIs in a text."""
     for shown, uri in _kept().items():
         text = text.replace(uri, shown)
     return (ALONE if ALONE.fullmatch(text) and not re.search(r"\s", text) else IN_TEXT).sub(_shown, text)
 
 
 def in_settings(content: Any, change: Callable[[str], str]) -> Any:
-    """Settings with every text changed, by :func:`public` or :func:`without_secrets`."""
+    """Apply :func:`public` or :func:`without_secrets` to all strings in settings."""
     if isinstance(content, dict):
         return {key: in_settings(value, change) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -1,4 +1,4 @@
-"""The exceptions that end a command with a sentence: what a person can correct, and what went wrong without them."""
+"""Exceptions that end a command with a one-sentence message."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class BadInput(ValueError):
 
 
 class Suspended(BadInput):
-    """A run that was ended from outside, through no fault of its own, and goes on from its checkpoint."""
+    """A run was stopped from outside, through no fault of its own, and can resume from its checkpoint."""
 
 
 class Unavailable(Suspended):
-    """What a run needs of its machine is not there, such as room on the disk; its settings are not to blame."""
+    """The machine lacks something that a run needs, such as disk space; the settings are not the cause."""
 
 
 class ProcessLost(RuntimeError):
-    """A process that trained together with this one has ended; the command line prints it and exits with 1."""
+    """Another process of the same training has ended; the command line prints it and exits with 1."""
 
 
 class StageFailed(RuntimeError):
@@ -27,11 +27,11 @@ class StageFailed(RuntimeError):
 
 
 class NotCertified(RuntimeError):
-    """A run's numbers depend on what they must not; the command line prints it and exits with 1."""
+    """The results of a run depend on something they must not; the command line prints it and exits with 1."""
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether there was not enough memory, of the machine or of a GPU: torch has no one class for it."""
+    """Whether an error means that the machine or a GPU is out of memory; torch has no single class for it."""
     said = (
         "can't allocate memory",
         "not enough memory",
@@ -44,7 +44,7 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 
 def lack_of_memory(error: BaseException) -> BadInput:
-    """The sentence for :func:`is_lack_of_memory`."""
+    """The error message for :func:`is_lack_of_memory`."""
     asked = re.search(r"(?i)allocate ([\d.]+ ?\w+)", str(error))
     return BadInput(f"There is not enough memory{f' to allocate {asked[1]}' if asked else ''}; lower "
                     "recurrent.hidden_size, recurrent.embedding_size, training.batch_size or "
@@ -52,13 +52,13 @@ def lack_of_memory(error: BaseException) -> BadInput:
 
 
 def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:
-    """The error for a name that is not one of the choices, with the nearest of them and all."""
+    """The error for an unknown name, with the closest choice and all choices."""
     known = list(choices)
     return BadInput(f"There is no {kind} {name!r}{nearest(name, known)}; choose one of {', '.join(known)}.")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """What is added to an error about a word: the choice that it is close to, or nothing."""
+    """A hint with the choice closest to a word; empty if none is close."""
     import difflib
 
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

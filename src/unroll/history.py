@@ -1,4 +1,4 @@
-"""The curves of a run on disk: training writes them, and trackers pass them on."""
+"""The curves of a run on disk, written by training and read by trackers."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ COLUMNS = ("tokens", "metric", "value")
 
 
 class HistoryFile:
-    """Points of a run as lines ``tokens, metric, value, milliseconds``, each written as soon as it is known.
+    """Points of a run as lines ``tokens, metric, value, milliseconds``, written immediately.
 
-    A process may be killed while it writes: what is not a whole line is no point.
+    Incomplete lines, which a killed process may leave, are ignored.
 
     Args:
-        folder: where the run keeps it.
+        folder: folder of the file.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / HISTORY
 
     def rows(self) -> list[list[str]]:
-        """All points, up to a line that is damaged."""
+        """All points up to the first damaged line."""
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8", errors="replace")
         return list(takewhile(_is_point, csv.reader(text[: text.rfind("\n") + 1].split("\n")[:-1])))
 
     def append(self, rows: Sequence[Sequence[str]]) -> None:
-        """Add points."""
+        """Append points."""
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(_text(rows))
 
     def replace(self, rows: Sequence[Sequence[str]]) -> None:
-        """Have these points and no others."""
+        """Replace all points."""
         write_text(self.path, _text(rows))
 
     def publish(self, path: Path) -> None:
-        """Write the points with a header and without the time of day, which is another one in every run."""
+        """Write the points with a header and without the time, which differs between runs."""
         path.write_text(_text([COLUMNS, *(row[: len(COLUMNS)] for row in self.rows())]), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is kept until it can be heeded."""
+"""Deferred handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import threading
 
 
 class Interruption:
-    """While it is entered, Ctrl-C is kept until the next look at it; pressed again, it interrupts at once.
+    """A context that defers Ctrl-C until the next check; a second Ctrl-C interrupts immediately.
 
-    Python would raise KeyboardInterrupt wherever it happens to be: in a callback of the garbage collector, where
-    the libraries of databases leave many, it would be printed and lost. What was kept when another one is entered
-    within is that one's, too.
+    Python raises KeyboardInterrupt at any point. In a callback of the garbage collector, of which database libraries
+    have many, it would be printed and lost. A nested context inherits a pending Ctrl-C.
     """
 
     def __enter__(self) -> Interruption:
@@ -32,7 +31,7 @@ class Interruption:
         self.asked = True
 
     def heed(self) -> None:
-        """Look at it.
+        """Raise a pending Ctrl-C.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed.

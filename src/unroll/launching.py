@@ -1,4 +1,4 @@
-"""One process per device: started by torchrun's engine, or by a launcher that has done so already."""
+"""Starts one process per device with torchrun's engine, unless a launcher has started them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 from unroll.errors import BadInput, ProcessLost
 
-PROCESSES = 4  # for each core, at most: each takes a third of a gigabyte
+PROCESSES = 4  # maximum number per core; each takes about 330 MB
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Place(NamedTuple):
-    """Which process this is.
+    """Position of this process in its group.
 
     Args:
-        rank: its number among all, from 0.
-        world: how many there are.
-        local: how many there are on this machine; 0 where srun does not tell.
-        local_rank: its number on this machine.
+        rank: global rank, from 0.
+        world: number of processes.
+        local: number of processes on this machine; 0 if srun does not provide it.
+        local_rank: rank on this machine.
         slurm: whether srun started it.
     """
 
@@ -34,61 +34,61 @@ class Place(NamedTuple):
 
 
 def place() -> Place:
-    """Place of this process, as torchrun or srun tells it; that of a process alone where there is no launcher."""
+    """Position of this process according to torchrun or srun; a single process without a launcher."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return Place(*_numbers("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"), slurm=False)
-    # a script of sbatch has the number of tasks too, but no step: it is alone, until it says srun
+    # an sbatch script also has the number of tasks, but no step; it is a single process until it calls srun
     if "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
         return Place(*_numbers("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_LOCALID"), slurm=True)
     return Place(0, 1, 1, 0, slurm=False)
 
 
 def _numbers(rank: str, world: str, local: str, local_rank: str) -> tuple[int, int, int, int]:
-    """What the launcher tells in these variables."""
+    """Values of the variables of the launcher."""
     return int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local, 0)), int(os.environ[local_rank])
 
 
 def launch(devices: int, arguments: Sequence[str], module: str = "unroll.cli") -> bool:
-    """Run this command in one process per device, unless a launcher did so.
+    """Run this command in one process per device, unless a launcher has done so.
 
     Args:
-        devices: processes on this machine.
-        arguments: of the command, without its name.
-        module: which the command is.
+        devices: number of processes on this machine.
+        arguments: arguments of the command, without its name.
+        module: module of the command.
 
     Returns:
-        Whether it was run, so that nothing is left to be done.
+        Whether the command was run, so that the caller has nothing left to do.
 
     Raises:
-        BadInput: a launcher started another number of processes, or does not tell how many; or a shell.
-        ProcessLost: a process ended before its time.
+        BadInput: a launcher started another or an unknown number of processes, or an interactive shell.
+        ProcessLost: a process ended prematurely.
     """
     here = place()
     if here.local == 0:
-        raise BadInput("SLURM does not tell the processes per machine; give --ntasks-per-node, not --ntasks.")
-    if here.slurm and "SLURM_PTY_PORT" in os.environ:  # in a shell of it, one would wait for the others for ever
-        raise BadInput(f"srun --pty started {here.world} tasks, of which one has the terminal; leave out --pty, or "
-                       "take a shell with --ntasks=1.")  # fmt: skip
+        raise BadInput("SLURM does not report the tasks per node; use --ntasks-per-node instead of --ntasks.")
+    if here.slurm and "SLURM_PTY_PORT" in os.environ:  # in an interactive shell, one task would wait forever
+        raise BadInput(f"srun --pty started {here.world} tasks, of which only one has the terminal; omit --pty, or "
+                       "start the shell with --ntasks=1.")  # fmt: skip
     if here.world > 1 and here.local != devices:
-        raise BadInput(f"{here.local} processes were started on this machine, and training.devices={devices}; "
-                       "make the two alike.")  # fmt: skip
+        raise BadInput(f"{here.local} processes were started on this machine, but training.devices={devices}; "
+                       "make them equal.")  # fmt: skip
     if here.world > 1 and not here.slurm:
         end_with_the_launcher()
     if here.world > 1 or devices == 1:
         return False
     most = PROCESSES * (os.cpu_count() or 1)
     if devices > most:
-        raise BadInput(f"training.devices={devices} is more than this machine can run: at most {most}, {PROCESSES} for "
-                       "each core; lower it.")  # fmt: skip
+        raise BadInput(f"training.devices={devices} is too many for this machine; set at most {most}, which is "
+                       f"{PROCESSES} per core.")  # fmt: skip
     _run(devices, [module, *arguments])
     return True
 
 
 def end_with_the_launcher(launcher: int | None = None) -> None:
-    """Have this process killed when the one that started it is gone: nobody else would end it.
+    """Request that this process is killed when its parent ends, since nothing else would end it.
 
     Args:
-        launcher: the process that started this one, which may be gone by now; None if it does not tell.
+        launcher: id of the parent, which may have ended already; None if unknown.
     """
     import ctypes
 
@@ -104,7 +104,7 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
     import tempfile
     import uuid
 
-    # torchrun's parts log in two manners; what went wrong is told below
+    # torchrun logs through two channels; errors are reported below
     os.environ.setdefault("LOGLEVEL", "CRITICAL")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -112,8 +112,8 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # torchrun's engine would listen on every interface and unpickle what it receives; in a file of a folder that only
-    # this user can open, it talks to itself alone
+    # torchrun's engine would listen on every interface and unpickle what it receives; with a file in a private folder
+    # it communicates only with itself
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     try:
         with _signals_given_back(), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
@@ -124,20 +124,20 @@ def _run(devices: int, arguments: Sequence[str]) -> None:
             )  # fmt: skip
             elastic_launch(config, sys.executable)("-m", *arguments)
     except SignalException as error:
-        # after Ctrl-C the processes say so themselves
+        # after Ctrl-C the processes report it themselves
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode in (2, os.EX_UNAVAILABLE, os.EX_TEMPFAIL):
-            raise SystemExit(failure.exitcode) from None  # it has said why
+            raise SystemExit(failure.exitcode) from None  # it has reported the reason
         how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}"
-        raise ProcessLost(f"Process {rank} of {devices} ended with {how}, and so all have ended; start the same "
-                          "command again, and the run goes on from its last checkpoint.") from None  # fmt: skip
+        raise ProcessLost(f"Process {rank} of {devices} ended with {how}, so all have ended; run the same command "
+                          "again to resume from the last checkpoint.") from None  # fmt: skip
 
 
 @contextlib.contextmanager
 def _signals_given_back() -> Iterator[None]:
-    """Have signals afterwards go where they went before: torchrun's engine takes them for good."""
+    """Restore signal handlers afterwards, since torchrun's engine replaces them permanently."""
     handlers = {number: signal.getsignal(number) for number in TAKEN}
     try:
         yield

@@ -1,6 +1,6 @@
-"""What each task reports: which way a figure is better, and the scale on which it is compared.
+"""Metrics: their direction, and the scale on which they are compared.
 
-A scale is where differences of a figure mean the same everywhere. On it stand order, mean, interval, test and axis:
+On its scale, equal differences of a metric have equal meaning. Order, mean, interval, test and axis use it:
 
 ==========  =====================================  ==========================================  ====================
 scale       figures                                place on the scale                          a difference is read
@@ -26,8 +26,8 @@ from unroll.errors import BadInput
 
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
-DECIMALS = 12  # more than these are written as an exponent
-FEW_ITEMS = 2000  # scored items below which the test set is a source of doubt that seeds do not show
+DECIMALS = 12  # beyond this, exponential notation is used
+FEW_ITEMS = 2000  # below this number of scored items, the test set adds uncertainty that seeds do not show
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Metric:
     """A metric.
 
     Args:
-        name: as it is reported.
-        scale: on which it is compared.
-        lower: whether less of it is better.
-        top: the greatest value that it can have.
-        items: of a proportion, how many items it was counted over; None where that is not known.
+        name: name in reports.
+        scale: scale of comparison.
+        lower: whether lower is better.
+        top: maximum value.
+        items: number of items of a proportion; None if unknown.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Metric:
 
     @property
     def axis(self) -> Literal["log", "linear", "logit"]:
-        """Scale of a figure's axis, in matplotlib's words."""
+        """Name of the axis scale in matplotlib."""
         return AXES[self.scale]
 
     def onto(self, value: float) -> float:
-        """Place of a figure on the scale: NaN where it has none, infinite at an end that lies nowhere."""
+        """Transform a value to the scale: NaN outside the domain, infinite at its ends."""
         if self.scale == "difference":
             return value
         if math.isnan(value) or value < 0 or value > self.top:
@@ -66,7 +66,7 @@ class Metric:
         return math.log(value * self.items + 0.5) - math.log((1 - value) * self.items + 0.5)
 
     def back(self, place: float) -> float:
-        """The figure at a place on the scale, within what the metric can be."""
+        """Transform a place on the scale back to a value, within the range of the metric."""
         if math.isnan(place):
             return place
         if self.scale == "difference":
@@ -79,10 +79,10 @@ class Metric:
         return min(1.0, max(0.0, (share * (self.items + 1) - 0.5) / self.items))
 
     def grain(self, place: float) -> float:
-        """Least variance of seeds on the scale: that of one item more or less; 0 of what is not counted.
+        """Minimum variance between seeds on the scale: that of one item; 0 if items are not counted.
 
-        Of few items, several seeds have the same count by chance, most often where all items are right. Their spread
-        would be taken for 0, and the next architecture for worse.
+        With few items, several seeds may have the same count by chance, most often when all items are correct. Their
+        variance would be 0, and any other architecture would seem worse.
         """
         if self.scale != "log-odds" or self.items is None or not math.isfinite(place):
             return 0.0
@@ -90,35 +90,35 @@ class Metric:
         return (self.onto(min(1.0, share + half)) - self.onto(max(0.0, share - half))) ** 2
 
     def mean(self, values: Sequence[float]) -> float:
-        """Mean on the scale, as a figure: of a ratio the geometric one."""
+        """Mean on the scale, transformed back; for ratios the geometric mean."""
         return self.back(mean_place([self.onto(value) for value in values]))
 
     def rank(self, values: Sequence[float]) -> tuple[bool, float]:
-        """By which the better of two groups of figures comes first; one without a mean comes last."""
+        """Sort key of groups of values, best first; a group without a mean comes last."""
         place = mean_place([self.onto(value) for value in values])
         return math.isnan(place), place if self.lower else -place
 
 
 def mean_place(places: Sequence[float]) -> float:
-    """Mean of places on a scale; NaN where both of its ends are among them."""
+    """Mean of places on a scale; NaN if both infinities occur."""
     return math.nan if {math.inf, -math.inf} <= set(places) else fmean(places)
 
 
 def digits(value: float) -> int:
-    """Decimals with which a figure of this size is written: three digits that mean something of a small one."""
+    """Number of decimals for a value of this size; three significant digits for small values."""
     if 0 < abs(value) < 0.01:
         return 2 - math.floor(math.log10(abs(value)))
     return 4 if abs(value) < 1.5 else 2 if abs(value) < 100 else 1
 
 
 def shown(value: float) -> str:
-    """A figure on its own: four decimals, more where these would be zeros, an exponent where there were too many."""
+    """Format a single value: four decimals, more for small values, exponential notation for tiny ones."""
     places = max(4, digits(value))
     return f"{value:.{places}f}" if places <= DECIMALS else f"{value:.3g}"
 
 
 def exp(place: float) -> float:
-    """e to a power, or infinity where that is too large."""
+    """The exponential function, infinite on overflow."""
     return math.exp(place) if place < 700 else math.inf
 
 
@@ -129,24 +129,24 @@ def _log(value: float) -> float:
 NATS = Metric("loss", "difference", lower=True)
 KNOWN = Metric("loss_known", "difference", lower=True)
 ACCURACY = Metric("accuracy", "log-odds", lower=False, top=1)
-ACCURACY_BY_GROUP = replace(ACCURACY, name="accuracy/")  # and the name of the group
+ACCURACY_BY_GROUP = replace(ACCURACY, name="accuracy/")  # followed by the name of the group
 TOKENS_PER_SECOND = Metric("tokens/s", "ratio", lower=False)
 
 
 @dataclass(frozen=True)
 class Solved:
-    """What an experiment declares, before it is run, to be a solution.
+    """The criterion for a solution, declared before training.
 
     Args:
-        metric: that decides.
-        bound: that it must not exceed, or where more of it is better not fall short of.
+        metric: the metric of the criterion.
+        bound: upper bound, or lower bound if higher is better; inclusive.
     """
 
     metric: Metric
     bound: float
 
     def is_met(self, value: float) -> bool:
-        """Whether a figure is a solution; one of a run that diverged is not."""
+        """Whether a value meets the criterion; that of a diverged run does not."""
         return value <= self.bound if self.metric.lower else value >= self.bound
 
     def __str__(self) -> str:
@@ -154,32 +154,32 @@ class Solved:
 
 
 def parse_solved(text: str, metric_named: Callable[[str], Metric], headline: str) -> Solved:
-    """Read a declaration such as ``loss <= 0.01``.
+    """Parse a criterion such as ``loss <= 0.01``.
 
     Args:
-        text: the declaration.
-        metric_named: gives a metric of the task, or refuses it.
-        headline: metric of the task, for an example.
+        text: the criterion.
+        metric_named: returns a metric of the task by name, or refuses it.
+        headline: headline metric of the task, for an example.
 
     Raises:
-        BadInput: it is not of that form, of no metric of the task, of the wrong direction, or out of reach.
+        BadInput: the form, the metric or the direction is wrong, or the bound is out of range.
     """
     found = re.fullmatch(r"\s*(\S.*?)\s*([<>]=|[≤≥])\s*(\S+)\s*", text)
     bound = _number(found[3]) if found else math.nan
     if found is None or not math.isfinite(bound):
         example = f"{headline} {_sign(metric_named(headline))} 0.5"
-        raise BadInput(f"solved={text!r} is not of the form METRIC <= NUMBER, or >= where more is better; write for "
-                       f"example solved: {example}")  # fmt: skip
+        raise BadInput(f"solved={text!r} is not of the form METRIC <= NUMBER, or >= if higher is better; for example, "
+                       f"solved: {example}")  # fmt: skip
     try:
         metric = metric_named(found[1])
     except BadInput as error:
         raise BadInput(f"solved={text!r}: {str(error).rstrip('.')}") from None
     if (found[2] in ("<=", "≤")) != metric.lower:
-        raise BadInput(f"solved={text!r} is met by the worse figures: {'less' if metric.lower else 'more'} of "
+        raise BadInput(f"solved={text!r} has the wrong direction: {'lower' if metric.lower else 'higher'} "
                        f"{metric.name} is better; write {_sign(metric)}")  # fmt: skip
     if (metric.scale != "difference" and bound <= 0) or bound > metric.top:
         reach = "above 0" if math.isinf(metric.top) else f"between 0 and {metric.top:g}"
-        raise BadInput(f"solved={text!r}: {metric.name} is {reach}; choose a bound there")
+        raise BadInput(f"solved={text!r}: {metric.name} is {reach}; choose a bound in this range")
     return Solved(metric, bound)
 
 

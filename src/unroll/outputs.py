@@ -1,4 +1,4 @@
-"""Outputs are whole or absent, after a power cut too: written to a temporary name, synced, and moved into place."""
+"""Atomic outputs, even after a power cut: written to a temporary path, synced, and moved into place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from unroll.errors import BadInput, Unavailable
 
-# what reading something else than was written may raise
+# errors that reading an invalid file may raise
 MISREAD = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 Names = tuple[str, ...]
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -25,19 +25,18 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 
 @contextmanager
 def whole(path: Path, replaces: Names | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; what the block writes there takes its place if the block ends well.
+    """Yield a temporary path; the file or folder that the block writes there replaces ``path`` on success.
 
-    The block makes a file or a folder of the temporary path. Whatever goes wrong, including Ctrl-C and a full
-    disk, ``path`` keeps what it had, and no file is left beside it; what a killed process has left there goes when
-    ``path`` is written next.
+    On any failure, including Ctrl-C and a full disk, ``path`` is unchanged and the temporary path is removed. What a
+    killed process leaves is removed when ``path`` is next written.
 
     Args:
         path: the output.
-        replaces: see :func:`refuse_others`; None if the output is a file, or a folder that is not there yet.
+        replaces: see :func:`refuse_others`; None if the output is a file, or a new folder.
 
     Raises:
         Unavailable: the disk is full, or the folder cannot be written to.
-        BadInput: ``path`` is a folder of something else, or a file where a folder is due.
+        BadInput: ``path`` is a folder with other content, or a file in place of a folder.
     """
     refuse_others(path, replaces)
     try:
@@ -49,7 +48,7 @@ def whole(path: Path, replaces: Names | None = None) -> Iterator[Path]:
                 sync(written)
                 move(written, path)
                 return
-            # A folder cannot be replaced in one step: the old one leaves first, and comes back if the new one fails.
+            # a folder cannot be replaced atomically: the old one is moved away, and restored if the new one fails
             sync(written)
             old = path.replace(scratch / "old")
             try:
@@ -61,20 +60,23 @@ def whole(path: Path, replaces: Names | None = None) -> Iterator[Path]:
         if error.errno not in FULL:
             raise
         raise Unavailable(
-            f"{path} could not be written ({error.strerror}); nothing was left of it: free space or choose another "
+            f"{path} could not be written ({error.strerror}); no partial output was kept: free space or choose another "
             "folder, and run the same command again."
         ) from error
 
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside ``path`` that goes with the block; those that killed processes have left go before it."""
+    """A temporary folder beside ``path``; removes those left by killed processes."""
     prefix = f".{path.name}.unroll-"
     with ExitStack() as stack:
-        with _locked(path.parent):  # so that a folder that is just being made is not taken for one that was left
+        with _locked(path.parent):  # so that a folder under construction is not mistaken for a leftover
             for left in path.parent.iterdir():
                 if left.name.startswith(prefix):
-                    with suppress(OSError), _locked(left, fcntl.LOCK_NB):  # its process lives, or it just went
+                    with (
+                        suppress(OSError),
+                        _locked(left, fcntl.LOCK_NB),
+                    ):  # in use, or just removed
                         shutil.rmtree(left)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent)))
             stack.enter_context(_locked(scratch))
@@ -83,7 +85,7 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, how: int = 0) -> Iterator[None]:
-    """Hold a folder, until the block or the process ends."""
+    """Lock a folder until the block or the process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | how)
@@ -93,7 +95,7 @@ def _locked(folder: Path, how: int = 0) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Make the disk keep a file, or a folder with all that is in it, before anything relies on it."""
+    """Flush a file or a folder with its content to disk."""
     if path.is_dir():
         for part in path.iterdir():
             sync(part)
@@ -101,7 +103,7 @@ def sync(path: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Rename a file or folder that is synced, and make the disk keep its new name."""
+    """Rename a synced file or folder, and flush the new name to disk."""
     path.replace(target)
     _flush(target.parent)
 
@@ -115,22 +117,22 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     with whole(path) as written:
         written.write_text(text, encoding="utf-8")
 
 
 def to_json(content: Any) -> str:
-    """JSON that any reader takes, as text: a number that is not finite, which JSON does not have, becomes null.
+    """Serialise to standard JSON; non-finite numbers, which JSON lacks, become null.
 
-    Numbers of a list stand in one line.
+    Lists of numbers are written on one line.
     """
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return re.sub(r'\[\n\s+(-?\d[^]\[{}"]*)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def to_json_line(content: Any) -> str:
-    """The same in one line, without its end."""
+    """Serialise to JSON on one line, without a line break."""
     return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
 
 
@@ -143,24 +145,24 @@ def _finite(content: Any) -> Any:
 
 
 def restored(figures: Mapping[str, float | None]) -> dict[str, float]:
-    """Figures as they are read from JSON: what is not a finite number, written as null or by older versions, is NaN.
+    """Restore figures from JSON; null and other non-finite values become NaN.
 
     Raises:
-        TypeError, ValueError: a figure is something else.
+        TypeError, ValueError: a figure is not a number.
     """
     values = {name: math.nan if value is None else float(value) for name, value in figures.items()}
     return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """Read an object that was written by this program.
+    """Read a JSON object written by this program.
 
     Args:
         path: the file.
-        remedy: what gives a file that can be read, as the end of a sentence.
+        remedy: how to get a valid file, as the end of a sentence.
 
     Raises:
-        BadInput: there is no such file, or it was cut, emptied or changed.
+        BadInput: the file is missing or damaged.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -174,28 +176,28 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def refuse_others(path: Path, replaces: Names | None) -> None:
-    """Refuse a place where something else is.
+    """Refuse to overwrite other content.
 
     Args:
-        path: file or folder that is to be written.
-        replaces: patterns of what a folder holds that may be replaced. It has the first; or, where that was lost, the
-            second and nothing else than these. None for a file.
+        path: output file or folder.
+        replaces: patterns of the files of a folder that may be replaced. It must have the first; or, if that was lost,
+            the second and only files that match a pattern. None for a file.
 
     Raises:
-        BadInput: ``path`` is a folder of something else, or a file where a folder is due.
+        BadInput: ``path`` is a folder with other content, or a file in place of a folder.
     """
     if not path.is_dir():
         if replaces is not None and path.exists():
-            raise BadInput(f"{path} is a file; name a folder that is to be written.")
+            raise BadInput(f"{path} is a file; choose an output folder.")
         return
     if replaces is None:
-        raise BadInput(f"{path} is a folder; name a file that is to be written.")
+        raise BadInput(f"{path} is a folder; choose an output file.")
     if any(path.iterdir()) and not any(path.glob(replaces[0])) and not _has_only(path, replaces):
-        raise BadInput(f"{path} is a folder with other files in it; name another, or an empty one.")
+        raise BadInput(f"{path} is a folder with other files; choose another or an empty one.")
 
 
 def _has_only(path: Path, patterns: Names) -> bool:
-    """Whether a folder has a file of the second pattern, and none of another name than these."""
+    """Whether a folder has a file of the second pattern, and only files that match a pattern."""
     return any(path.glob(patterns[1]) if patterns[1:] else ()) and all(
         any(entry.match(pattern) for pattern in patterns) for entry in path.iterdir()
     )

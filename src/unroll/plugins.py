@@ -1,8 +1,8 @@
-"""Cells, readers and tasks from outside the package: folders that a person names, laid out as the package is.
+"""Plug-ins: cells, readers and tasks from folders outside the package, with the same layout as the package.
 
-A folder has ``cells/NAME.py``, ``readers/NAME.py`` and ``tasks/NAME/``, as many of each as there are. It is named on
-the command line, by ``--plugins FOLDER``, or in the project's own ``conf/config.yaml``, by ``plugins:``. Nothing else
-names one: a run has the names and digests of its plug-ins, and is refused where they are not loaded.
+A folder contains any number of ``cells/NAME.py``, ``readers/NAME.py`` and ``tasks/NAME/``. Folders are named only on
+the command line, with ``--plugins FOLDER``, or under ``plugins:`` in the project's own ``conf/config.yaml``. A run
+stores the names and digests of its plug-ins, and is refused if they are not loaded.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from types import ModuleType
 
 from unroll.errors import BadInput
 
-VARIABLE = "UNROLL_PLUGINS"  # the folders, for processes that this one starts
+VARIABLE = "UNROLL_PLUGINS"  # environment variable with the folders, for child processes
 PACKAGES = {"cells": "unroll.cells", "readers": "unroll.data.readers", "tasks": "unroll.tasks"}
-SHARED = {"cells": {"base", "initializers"}, "readers": {"base"}, "tasks": set[str]()}  # files that define none
+SHARED = {"cells": {"base", "initializers"}, "readers": {"base"}, "tasks": set[str]()}  # files that define no part
 ROOT = Path(__file__).parent.parent
 CELLS = Path(__file__).parent / "cells"
 
 
 def use(folders: Iterable[Path]) -> None:
-    """Have this process, and those that it starts, find plug-ins in folders, beside those that it has.
+    """Add folders of plug-ins for this process and its children.
 
     Raises:
         BadInput: a folder does not exist or has no plug-ins, or a name is defined twice.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder; name one that has cells/, readers/ or tasks/.")
+            raise BadInput(f"{folder} is not a folder; choose one with cells/, readers/ or tasks/.")
         if not any((folder / room).is_dir() for room in PACKAGES):
-            raise BadInput(f"{folder} has no cells/, readers/ or tasks/; name a folder of plug-ins.")
+            raise BadInput(f"{folder} has no cells/, readers/ or tasks/; choose a folder of plug-ins.")
     known = [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
     added = [str(folder.resolve()) for folder in folders]
     os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *added]))
     for room in PACKAGES:
-        parts(room)  # refuses a name that is defined twice
+        parts(room)  # refuses duplicate names
 
 
 def folders(room: str) -> list[Path]:
-    """Folders of plug-ins of one room."""
+    """Folders of plug-ins of one kind."""
     found = (Path(path) / room for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path)
     return [folder for folder in found if folder.is_dir()]
 
 
 def parts(room: str) -> dict[str, Path]:
-    """Every cell, reader or task by its name: a file, or of a task its folder.
+    """All cells, readers or tasks by name, with their files; for tasks, their folders.
 
     Args:
         room: ``cells``, ``readers`` or ``tasks``.
@@ -66,22 +66,22 @@ def parts(room: str) -> dict[str, Path]:
                 continue
             if path.stem in found:
                 raise BadInput(
-                    f"{path} and {found[path.stem]} define {path.stem} of {room} twice; rename one of them, or leave "
-                    "out its folder."
+                    f"{path} and {found[path.stem]} both define {path.stem} in {room}; rename one of them, or do not "
+                    "load its folder."
                 )
             found[path.stem] = path
     return found
 
 
 def load(room: str, name: str) -> ModuleType:
-    """Import a cell or a reader, or as ``NAME.PART`` a part of a task.
+    """Import a cell or a reader, or a module ``NAME.PART`` of a task.
 
     Args:
         room: ``cells``, ``readers`` or ``tasks``.
         name: one of :func:`parts`.
 
     Raises:
-        BadInput: a line of it fails; with its place.
+        BadInput: the module fails; the message names the line.
     """
     package = import_module(PACKAGES[room])
     for folder in folders(room):
@@ -92,12 +92,12 @@ def load(room: str, name: str) -> ModuleType:
         return import_module(f"{PACKAGES[room]}.{name}")
     except BadInput:
         raise
-    except Exception as error:  # whatever its lines do
-        raise BadInput(f"{_place(path, error)}: {type(error).__name__}: {error}; correct it.") from error
+    except Exception as error:  # a plug-in may raise anything
+        raise BadInput(f"{_place(path, error)}: {type(error).__name__}: {error}; correct the file.") from error
 
 
 def _place(path: Path, error: Exception) -> str:
-    """File and line of a part at which it failed."""
+    """File and line at which a part failed."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(path)]
@@ -120,49 +120,49 @@ def place_of(error: BaseException) -> str | None:
 
 
 def digests(used: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """SHA-256 of the code of each part from outside the package, by ``ROOM/NAME``.
+    """SHA-256 of the code of each plug-in, by ``ROOM/NAME``.
 
     Args:
-        used: room and name of parts, of the package too.
+        used: kinds and names of parts, including those of the package.
     """
     paths = {(room, name): parts(room)[name] for room, name in used}
     return {f"{room}/{name}": _digest(path) for (room, name), path in paths.items() if not path.is_relative_to(ROOT)}
 
 
 def loaded() -> dict[str, str]:
-    """SHA-256 of the code of every part from outside the package."""
+    """SHA-256 of the code of all loaded plug-ins."""
     return digests((room, name) for room in PACKAGES for name in parts(room))
 
 
 def refuse_other(named: Mapping[str, str], user: str) -> None:
-    """Refuse to use what was made with other plug-ins than those that are loaded.
+    """Refuse something that depends on plug-ins other than the loaded ones.
 
     Args:
-        named: digests by ``ROOM/NAME``, as a run has them.
-        user: what was made with them, for the message.
+        named: required digests by ``ROOM/NAME``.
+        user: what requires them, for the message.
 
     Raises:
-        BadInput: one is not loaded, or has other code.
+        BadInput: a plug-in is not loaded, or its code differs.
     """
     found = loaded() if named else {}
     for part, digest in named.items():
         if part not in found:
             raise BadInput(
-                f"{user} uses the plug-in {part}, which is not loaded; if you have its code and trust it, name its "
+                f"{user} uses the plug-in {part}, which is not loaded; if you have its code and trust it, load its "
                 "folder with --plugins."
             )
         if found[part] != digest:
             raise BadInput(
-                f"{user} uses the plug-in {part}, and the one that is loaded has other code; name the folder that it "
-                "was made with, or train again."
+                f"{user} uses the plug-in {part}, but the loaded one has different code; load the original folder, or "
+                "train again."
             )
 
 
 def of_project(settings: Path) -> list[Path]:
-    """The folders that a project's own ``conf/config.yaml`` names.
+    """The folders under ``plugins:`` in a project's ``conf/config.yaml``.
 
     Args:
-        settings: the file; nothing is named where there is none.
+        settings: the file, which need not exist.
 
     Raises:
         BadInput: ``plugins:`` is not a list of folders.
@@ -170,12 +170,12 @@ def of_project(settings: Path) -> list[Path]:
     text = settings.read_text(encoding="utf-8", errors="replace") if settings.is_file() else ""
     if not re.search(r"^plugins\s*:", text, flags=re.MULTILINE):
         return []
-    import yaml  # which commands that need no settings do without
+    import yaml  # not needed by commands without settings
 
     try:
         named = yaml.safe_load(text)["plugins"]
     except (yaml.YAMLError, TypeError, KeyError):
-        return []  # what is wrong with the file is said where its settings are read
+        return []  # loading the settings reports the error
     if not isinstance(named, list) or not all(isinstance(folder, str) for folder in named):
         raise BadInput(f"{settings}: plugins must be a list of folders, such as plugins: [my_plugins].")
     return [Path(folder) for folder in named]

@@ -1,4 +1,4 @@
-"""Joins settings and data before any network is there: fetch, generate, prepare; without torch and lightning."""
+"""Downloads, generates and prepares data according to settings, without torch and lightning."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CACHE = Path("outputs/cache")
 
 
 def prepared(data: DataConfig, out: Path | None = None) -> Path:
-    """Folder with the prepared corpus: ``out``, or one of the cache that is keyed by settings and files.
+    """Prepare a corpus in ``out``, or in the cache under a key of settings and files, and return the folder.
 
     Raises:
-        BadInput: a file is missing or bad.
+        BadInput: a file is missing or invalid.
     """
     if out is not None:
         obtain(data)
@@ -43,7 +43,7 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
         return out
     CACHE.mkdir(parents=True, exist_ok=True)
     with held(CACHE / f".{data.name}.lock"):
-        # processes that start together, on several machines too, would take from each other what they have just read
+        # concurrent processes, also on other machines, would overwrite each other's files
         obtain(data)
         target = CACHE / f"{data.name}-{_key(data)[:16]}"
         if not _is_whole(target):
@@ -52,7 +52,7 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
 
 
 def _is_whole(target: Path) -> bool:
-    """Whether a prepared corpus is in the cache as it was written; a damaged one is deleted."""
+    """Whether a prepared corpus is in the cache and intact; a damaged one is deleted."""
     if not target.exists():
         return False
     try:
@@ -66,7 +66,7 @@ def _is_whole(target: Path) -> bool:
 
 
 def _key(data: DataConfig) -> str:
-    """Digest of what a prepared corpus depends on: settings, files, and the code that reads them."""
+    """Digest of everything that a prepared corpus depends on: settings, files, and the code that reads them."""
     total = hashlib.sha256(json.dumps(data.model_dump(mode="json"), sort_keys=True).encode())
     code = [Path(__file__), *sorted((Path(__file__).parent / "data").rglob("*.py"))]
     for path in [Path(name) for name in (data.train, data.validation, data.test, data.vectors) if name] + code:
@@ -77,7 +77,7 @@ def _key(data: DataConfig) -> str:
 
 
 def obtain(data: DataConfig) -> None:
-    """Generate an embedded corpus if a file of it is not there; a public one is fetched only on request."""
+    """Generate a synthetic corpus if a file is missing; a public one is downloaded only on request."""
     folder = Path(data.train).parent
     files = [Path(file) for file in (data.train, data.validation, data.test) if file]
     lacking = [file for file in files if not file.exists()]
@@ -89,20 +89,20 @@ def obtain(data: DataConfig) -> None:
             GENERATORS[data.generator].write(written)
             _refuse_others(folder, written, data.generator)
     if data.sources and lacking:
-        raise BadInput(f"{lacking[0]} is not here yet; run: unroll data fetch {data.name}")
+        raise BadInput(f"{lacking[0]} does not exist yet; run: unroll data fetch {data.name}")
 
 
 def _refuse_others(folder: Path, generated: Path, generator: str) -> None:
-    """Refuse to replace a folder that has other files than those that a generator writes."""
+    """Refuse to replace a folder with files other than those of the generator."""
     for file in folder.iterdir() if folder.exists() else ():
         fresh = generated / file.name
         if not fresh.is_file() or not filecmp.cmp(file, fresh, shallow=False):
-            raise BadInput(f"{file} is not what generator={generator} writes, so {folder} is not replaced; move it, or "
-                           "give data.name another value.")  # fmt: skip
+            raise BadInput(f"{file} differs from what generator={generator} writes, so {folder} is not replaced; move "
+                           "it, or change data.name.")  # fmt: skip
 
 
 def changed_file(data: DataConfig) -> str:
-    """A file of an embedded corpus that is not what its generator writes; empty if none is.
+    """A file of a synthetic corpus that differs from what its generator writes; empty if there is none.
 
     Raises:
         BadInput: there is no such generator.
@@ -119,17 +119,17 @@ def changed_file(data: DataConfig) -> str:
 
 
 def fetch_corpus(data: DataConfig) -> Path:
-    """Generate an embedded corpus, or fetch every file of a public one, verified.
+    """Generate a synthetic corpus, or download and verify all files of a public one.
 
     Raises:
-        BadInput: the corpus is the user's own, or a file could not be had.
+        BadInput: the corpus is the user's own, or a download failed.
     """
     folder = Path(data.train).parent
     if data.generator is None and not data.sources:
-        raise BadInput(f"{data.name} is a corpus of your own, with nothing to fetch.")
+        raise BadInput(f"{data.name} is your own corpus, with nothing to download.")
     if folder not in (Path("data") / data.name, Path("paper/data") / data.name):
-        raise BadInput(f"data.train={data.train}: files of {data.name} are fetched into data/{data.name} or "
-                       f"paper/data/{data.name}; name a file of one of these.")  # fmt: skip
+        raise BadInput(f"data.train={data.train}: files of {data.name} are downloaded to data/{data.name} or "
+                       f"paper/data/{data.name}; choose a file in one of these.")  # fmt: skip
     for source in data.sources:
         fetch(data.name, Source(**source.model_dump()), folder, os.environ.get("UNROLL_MIRROR") or None)
     if data.sources:
@@ -139,12 +139,12 @@ def fetch_corpus(data: DataConfig) -> Path:
 
 
 def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
-    """Copy a file or folder of one's own to ``data/`` and write the YAML that names it.
+    """Copy a user's file or folder to ``data/`` and write its YAML file.
 
-    A folder has files whose names contain train, dev or valid, and test; a single file is cut 80/10/10.
+    A folder must have files whose names contain train, dev or valid, and test; a single file is split 80/10/10.
 
     Raises:
-        BadInput: there is nothing to add, the names do not show the format, or the name is taken.
+        BadInput: the path does not exist, the suffixes do not indicate a format, or the name is taken.
     """
     name = name or path.stem
     check_root(conf)
@@ -152,23 +152,23 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
         raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
     target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
     if settings.exists() or target.exists():
-        raise BadInput(f"There is a corpus {name!r} already; {_another_name(settings, target, conf)}.")
+        raise BadInput(f"A corpus {name!r} already exists; {_another_name(settings, target, conf)}.")
     if not path.exists():
-        raise BadInput(f"{path} does not exist; name a file or a folder.")
+        raise BadInput(f"{path} does not exist; choose a file or a folder.")
     files = _split_files(path)
     readers = {guess(file) for file in files.values()}
     if len(readers) != 1 or None in readers:
         names = ", ".join(sorted(file.name for file in files.values()))
         raise BadInput(
-            f"The names of {names} do not show their format; use .txt, .conllu, .conll, .bio, .tsv or .series, all "
-            "alike."
+            f"The suffixes of {names} do not indicate a single format; use .txt, .conllu, .conll, .bio, .tsv or "
+            ".series for all files."
         )
     content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": {"name": readers.pop()}}
     content |= {split: str(target / file.name) for split, file in files.items()}
     if "validation" not in files:
         content["split"] = {"train": 0.8, "validation": 0.1}
     corpus = complete_data(content, str(settings), conf).build_corpus()
-    survey(replace(corpus, files=files))  # what cannot be prepared is reported now, not when the corpus is used
+    survey(replace(corpus, files=files))  # reports errors now instead of when the corpus is used
     with whole(target) as folder:
         folder.mkdir()
         for file in files.values():
@@ -182,7 +182,7 @@ def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
 
 
 def _another_name(settings: Path, target: Path, conf: Path) -> str:
-    """What to do where a name is taken: a corpus that comes with the project is never to be deleted."""
+    """The remedy for a name that is taken; a corpus of the project must not be deleted."""
     if settings.exists():
         known = complete_data(read(settings), settings, conf)
         if known.generator or known.sources:
@@ -203,8 +203,8 @@ def _split_files(path: Path) -> dict[str, Path]:
             raise BadInput(f"{path} has {len(matches)} files for {split} ({names}); keep one whose name contains "
                            f"{words[0]}.")  # fmt: skip
         if not matches and split != "test":
-            raise BadInput(f"{path} has no file for {split}; put files there whose names contain train, dev and, if "
-                           "there is a test split, test, or add one file, which is cut 80/10/10.")  # fmt: skip
+            raise BadInput(f"{path} has no file for {split}; add files whose names contain train, dev and, optionally, "
+                           "test, or a single file, which is split 80/10/10.")  # fmt: skip
         if matches:
             found[split] = matches[0]
     return found

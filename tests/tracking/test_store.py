@@ -211,7 +211,7 @@ def test_an_experiment_that_was_deleted_is_restored(
     group = experiment_of(client, "tagging", "Why?")
     client.delete_experiment(group)
     assert experiment_of(client, "tagging", "Why?") == group
-    assert "experiment tagging was deleted; it is restored" in capsys.readouterr().err
+    assert "experiment tagging was deleted; it has been restored" in capsys.readouterr().err
     assert len(client.search_runs([group])) == 1
 
 

@@ -517,7 +517,7 @@ def test_sync_refuses_a_store_that_has_forgotten_the_run(
     MlflowClient(store).delete_run(tracked(store)[0].info.run_id)
     capsys.readouterr()
     assert main(["sync", "run"]) == 2
-    assert "has no run" in capsys.readouterr().err
+    assert "no longer has the run" in capsys.readouterr().err
     assert list((project / "outputs" / "working").iterdir())
 
 

@@ -246,7 +246,7 @@ def test_the_command_starts_its_processes_ends_with_them_and_goes_on(small: Smal
     _, said = first.communicate(timeout=60)
     assert time.monotonic() - begin < 30
     assert first.returncode == 1
-    assert "ended with signal 9, and so all have ended; start the same command again" in said
+    assert "ended with signal 9, so all have ended; run the same command again" in said
     assert "Traceback" not in said
     assert not Path(f"/proc/{ranks[0]}").exists()
     done = subprocess.run(command(config, "killed"), capture_output=True, text=True, check=False)

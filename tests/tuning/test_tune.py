@@ -134,7 +134,7 @@ def test_what_is_refused_leaves_no_study(small: Small, capfd: pytest.CaptureFixt
     write_study()
     Path("notes.txt").write_text("keep", encoding="utf-8")
     assert main(["tune", "study=tiny", "--out", "notes.txt"]) == 2
-    assert "notes.txt is a file; name a folder that is to be written" in capfd.readouterr().err
+    assert "notes.txt is a file; choose an output folder" in capfd.readouterr().err
     assert not Path("studies").exists()
 
 
