@@ -174,7 +174,10 @@ def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_file_where_a_folder_is_due_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(BadInput, match="is a file; name a folder"), whole(tmp_path / "out", replaces=("run.json",)):
+    with (
+        pytest.raises(BadInput, match="is a file; choose an output folder"),
+        whole(tmp_path / "out", replaces=("run.json",)),
+    ):
         pytest.fail("the block must not run")
     assert content(tmp_path) == {"out": "a file"}
 

@@ -127,18 +127,18 @@ def test_a_run_that_was_sent_runs_no_code_that_it_names(mine: Path, monkeypatch:
     module = mine / "tasks" / "topic" / "module.py"
     module.write_text(module.read_text(encoding="utf-8") + "# another\n", encoding="utf-8")
     assert main(["--plugins", str(mine), "predict", "run", "a"]) == 2
-    assert "other code" in capsys.readouterr().err
+    assert "different code" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("file", "text", "parts"),
     [("cells/raises.py", "\nraise RuntimeError('no')\n", ["raises.py, line 2", "RuntimeError: no"]),
-     ("cells/lstm.py", CELL, ["lstm", "twice"]),
+     ("cells/lstm.py", CELL, ["lstm", "both define"]),
      ("cells/nothing.py", "x = 1\n", ["must define one cell"]),
-     ("readers/conllu.py", READER, ["conllu", "twice"]),
+     ("readers/conllu.py", READER, ["conllu", "both define"]),
      ("readers/broken.py", "import nonsense_of_mine\n", ["broken.py, line 1", "nonsense_of_mine"]),
      ("readers/other.py", "x = 1\n", ["must define exactly one Reader"]),
-     ("tasks/tagger/description.py", DESCRIPTION, ["tagger", "twice"]),
+     ("tasks/tagger/description.py", DESCRIPTION, ["tagger", "both define"]),
      ("tasks/half/description.py", DESCRIPTION, ["has no module.py"]),
      ("tasks/empty/module.py", MODULE, ["has no description.py"]),
      ("tasks/bad/description.py", "1 / 0\n", ["description.py, line 1", "ZeroDivisionError"])],

@@ -97,7 +97,7 @@ def test_data_add_refuses_what_cannot_be_cut_into_splits(
     file: str, content: str, empty: str, project: Path, refused: Refused
 ) -> None:
     Path(file).write_text(content, encoding="utf-8")
-    assert f"The {empty} split is empty: {file} has nothing for it" in refused("data", "add", file)
+    assert f"The {empty} split is empty: {file} has no records for it" in refused("data", "add", file)
     assert not Path("data/e").exists()
     assert not Path("conf/data/e.yaml").exists()
 

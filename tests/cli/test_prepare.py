@@ -75,7 +75,7 @@ def test_a_key_where_no_token_has_any_is_refused(small: Small, refused: Refused)
     for misc in ("Context=left|Attractors=0|Contrast=sees|Distance=8", "Context=right",
                  "Attractors=1|Contrast=barks|Distance=10"):  # fmt: skip
         rewrite(config, misc, "_", "train", "validation", "test")
-    assert "there is no other key either" in refused("train", "--config", saved(config))
+    assert "there are no other keys" in refused("train", "--config", saved(config))
 
 
 def test_a_contrast_without_a_probe_is_refused(project: Path, refused: Refused) -> None:
@@ -107,14 +107,14 @@ def test_a_key_of_validation_alone_is_measured(small: Small, capsys: pytest.Capt
 def test_a_key_of_the_test_split_alone_is_refused(small: Small, refused: Refused) -> None:
     config = small("tagging", "lstm")
     rewrite(config, "Context=", "Other=", "train", "validation")
-    assert "neither train nor validation marks a step" in refused("train", "--config", saved(config))
+    assert "neither train nor validation has probed steps" in refused("train", "--config", saved(config))
 
 
 def test_groups_of_the_test_split_alone_are_named(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     config = small("tagging", "lstm")
     rewrite(config, "Context=right", "Context=above", "test")
     assert main(["train", "--config", saved(config), "--out", "run"]) == 0
-    assert "the groups above are in the test split (data/small/test.conllu) alone" in capsys.readouterr().err
+    assert "the groups above occur only in the test split (data/small/test.conllu)" in capsys.readouterr().err
 
 
 def test_a_file_of_conf_is_refused_with_a_command_that_prepares_it(project: Path, refused: Refused) -> None:

@@ -162,7 +162,7 @@ BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     "series with a target that is not a number": (READERS["series"](), b"nan\t1,0\n", ["line 1"]),
     "series with a step that is not a number": (READERS["series"](), b"1\t1,nan\n", ["line 1"]),
     "series with a step without end": (READERS["series"](), b"1\t1,inf\n", ["line 1"]),
-    "series with steps of two widths": (READERS["series"](), b"1\t1,0\n1\t1,0 1\n", ["line 2", "one width"]),
+    "series with steps of two widths": (READERS["series"](), b"1\t1,0\n1\t1,0 1\n", ["line 2", "equal width"]),
     "series that are not UTF-8": (READERS["series"](), b"1\t1,0\n1\t\xff\n", ["line 2", "byte 8 "]),
     "brown that is no zip": (READERS["brown"](), b"not a zip", ["not the Brown corpus"]),
 }  # fmt: skip

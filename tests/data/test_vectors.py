@@ -45,7 +45,7 @@ def test_the_header_of_word2vec_and_blanks_at_the_end_of_its_lines_are_passed_ov
         (b"a 1 2\n\nb 1 2\n", "line 2: 1 columns"),
         (b"a 1 2\nb\t1\t2\n", "line 2: 1 columns"),
         (b"a 1 2\nb  1 2\n", "line 2: 4 columns"),
-        (b"a 1 2\n 1 2\n", "line 2: 3 columns, but a word"),
+        (b"a 1 2\n 1 2\n", "line 2: 3 columns, but expected a word"),
         (b"a\n", "line 1: 1 columns"),
         (b"2 3\na 1 2\nb 1 2\n", "line 2: 3 columns"),
         (b"2 0\na\nb\n", "line 2: 1 columns"),
@@ -55,9 +55,9 @@ def test_the_header_of_word2vec_and_blanks_at_the_end_of_its_lines_are_passed_ov
         (b"a 1 2\nb 1 1e39\n", "line 2: '1e39' is not a finite number"),
         (b"a 1 2\nb\xff 1 2\n", "line 2: byte 7 is not UTF-8"),
         (b"", "0 vectors"),
-        (b"2 3\n", "0 vectors, but 2"),
-        (b"3 2\na 1 2\nb 1 2\n", "2 vectors, but 3"),
-        (b"1 2\na 1 2\nb 1 2\n", "2 vectors, but 1"),
+        (b"2 3\n", "0 vectors, but expected 2"),
+        (b"3 2\na 1 2\nb 1 2\n", "2 vectors, but expected 3"),
+        (b"1 2\na 1 2\nb 1 2\n", "2 vectors, but expected 1"),
     ],
 )
 def test_a_bad_file_is_one_sentence_that_names_the_file_and_the_line(content: bytes, said: str, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_after_a_change_of_code_a_run_begins_anew_and_says_so(
     found = train(config, project / "killed")
     said = capsys.readouterr().err
     assert f"{working.relative_to(project)} is not used, and the run begins again" in said
-    assert "its checkpoint is of other code; to go on" in said
+    assert "its checkpoint is of other code; to resume" in said
     assert "--accept-code-change" in said
     assert found["weights.safetensors"] == expected["weights.safetensors"]
     assert not list((project / "outputs" / "working").iterdir())  # nothing is left of the other code's

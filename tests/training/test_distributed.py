@@ -215,7 +215,7 @@ def test_when_one_process_is_gone_the_others_end_with_a_sentence(small: Small, p
     begin = time.monotonic()
     said, nothing = in_processes(2, run)
     assert nothing is None
-    assert re.match(r"Another process of this run has ended \(.*\), so this one ends too; start the same", said)
+    assert re.match(r"Another process of this run has ended \(.*\), so this one ends, too; run the same", said)
     assert time.monotonic() - begin < 30
 
 

@@ -73,7 +73,7 @@ def test_a_task_of_srun_has_its_place(job: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"SLURM_NTASKS_PER_NODE": None}, "give --ntasks-per-node"),
+        ({"SLURM_NTASKS_PER_NODE": None}, "use --ntasks-per-node"),
         ({"SLURM_PTY_PORT": "37499"}, "omit --pty"),
         ({"SLURM_NTASKS_PER_NODE": "4", "SLURM_NTASKS": "4"}, "4 processes were started on this machine"),
     ],
