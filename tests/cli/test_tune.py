@@ -49,7 +49,7 @@ def test_trials_that_the_database_has_lost_are_not_replaced(
     shutil.rmtree(Path("studies", name))
     assert main(["tune", "study=tiny", "--out", "out"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert "whose results are in out; it starts again from its first trial" in lines[0]
+    assert "whose results are in out; the study starts again from its first trial" in lines[0]
     assert sum("has no trials of" in line for line in lines) == 1
 
 
@@ -57,7 +57,7 @@ def test_another_study_is_not_replaced(done: Path, refused: Refused) -> None:
     write_study("other", **GRID)
     before = written(done)
     message = refused("tune", "study=other", "--out", "out")
-    assert "out is the study tiny" in message
+    assert "out contains the study tiny" in message
     assert "--out" in message
     assert written(done) == before
 

@@ -9,5 +9,5 @@ Refused = Callable[..., str]
 
 
 def test_ui_without_runs_says_how_to_get_some(project: Path, refused: Refused) -> None:
-    assert "no runs yet" in refused("ui")
+    assert "There are no runs in" in refused("ui")
     assert "write the path in full" in refused("ui", "--uri", "sqlite:///~/mlflow.db")

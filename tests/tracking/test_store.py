@@ -352,7 +352,7 @@ def test_a_database_that_may_not_be_written_is_refused(
             r"does not expand ~; write the path in full: sqlite\+pysqlite:////",
             marks=pytest.mark.slow,
         ),
-        pytest.param("sqlite:////tmp/a?b/mlflow.db", "write %3F for it", marks=pytest.mark.slow),
+        pytest.param("sqlite:////tmp/a?b/mlflow.db", "write %3F instead", marks=pytest.mark.slow),
     ],
 )
 def test_a_uri_that_sqlite_takes_for_another_file_is_refused(

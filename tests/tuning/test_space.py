@@ -364,7 +364,7 @@ def test_a_mistake_in_a_study_ends_in_one_sentence_and_status_2(
         (["study=tiny", "pruner.name=null"], "pruner.name=null: it must be 'median', 'hyperband' or 'none' ("),
         (["study=tiny", "pruner.warmup=2"], "pruner.warmup=2: it must be less than 1 ("),
         (["study=tiny", "--prepared", "nope"], "nope/fit/vocabulary.json is missing, so this is not a prepared corpus"),
-        (["study=tiny", "--prepared", "README.md"], "README.md/fit/vocabulary.json is missing: that is no"),
+        (["study=tiny", "--prepared", "README.md"], "README.md/fit/vocabulary.json is missing, so this is not"),
         (["study=tiny", "trials.x=3"], "There is no setting 'trials.x' of a study"),
         (["study=tiny", "training.tokns=3"], "did you mean training.tokens"),
         (["study=tiny", "--workers", "0"], "--workers: 0 is not a whole number from 1 to "),

@@ -502,7 +502,7 @@ def test_an_outage_in_a_trial_of_two_processes_ends_the_worker_and_fails_no_tria
     assert [slot.state for slot in study.slots()] == ["WAITING"] * 2
     assert len(study.study.trials) == 2
     assert errors.count("cannot be opened") == 1
-    assert "unroll: Trial 0 could not go on" in errors
+    assert "unroll: Trial 0 could not continue" in errors
     assert "Traceback" not in errors
 
 
