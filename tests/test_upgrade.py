@@ -127,3 +127,14 @@ def test_a_setting_that_was_added_later_has_a_stated_meaning_for_runs_without_it
     monkeypatch.setattr(formats, "ADDED", {"training.batch_tokens": None})
     assert load(path).training.batch_tokens is None
     assert main(["predict", str(run), "0.5,1"]) == 0
+
+
+def test_a_run_between_two_formats_is_named_as_such(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = old / "adding-gru" / "config.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["data"]["reader"] = {"name": "series"}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert main(["upgrade", str(path.parent)]) == 2
+    message = capsys.readouterr().err
+    assert "between two releases" in message
+    assert "train the run again" in message

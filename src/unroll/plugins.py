@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -25,19 +26,19 @@ ROOT = Path(__file__).parent.parent
 CELLS = Path(__file__).parent / "cells"
 
 
-def use(folders: Iterable[Path]) -> None:
+def use(named: Sequence[Path]) -> None:
     """Add folders of plug-ins for this process and its children.
 
     Raises:
         BadInput: a folder does not exist or has no plug-ins, or a name is defined twice.
     """
-    for folder in folders:
+    for folder in named:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder; choose one with cells/, readers/ or tasks/.")
         if not any((folder / room).is_dir() for room in PACKAGES):
             raise BadInput(f"{folder} has no cells/, readers/ or tasks/; choose a folder of plug-ins.")
     known = [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
-    added = [str(folder.resolve()) for folder in folders]
+    added = [str(folder.resolve()) for folder in named]
     os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *added]))
     for room in PACKAGES:
         parts(room)  # refuses duplicate names
@@ -45,7 +46,11 @@ def use(folders: Iterable[Path]) -> None:
 
 def folders(room: str) -> list[Path]:
     """Folders of plug-ins of one kind."""
-    found = (Path(path) / room for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path)
+    return _folders(room, os.environ.get(VARIABLE, ""))
+
+
+def _folders(room: str, given: str) -> list[Path]:
+    found = (Path(path) / room for path in given.split(os.pathsep) if path)
     return [folder for folder in found if folder.is_dir()]
 
 
@@ -58,8 +63,13 @@ def parts(room: str) -> dict[str, Path]:
     Raises:
         BadInput: a name is defined twice.
     """
+    return _parts(room, os.environ.get(VARIABLE, ""))
+
+
+@cache  # every check of settings asks for them, and a study checks thousands
+def _parts(room: str, given: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for folder in (ROOT.joinpath(*PACKAGES[room].split(".")), *folders(room)):
+    for folder in (ROOT.joinpath(*PACKAGES[room].split(".")), *_folders(room, given)):
         for path in sorted(folder.iterdir()):
             is_part = path.is_dir() if room == "tasks" else path.suffix == ".py"
             if not is_part or path.stem in SHARED[room] or path.name.startswith(("_", ".")):

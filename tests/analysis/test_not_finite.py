@@ -69,7 +69,7 @@ def test_a_run_whose_validation_is_not_finite_is_written_as_json(
     assert facts["best"]["loss"] is None
     assert facts["not_finite"] == {"loss": "the run diverged"}
     assert facts["items"]["accuracy"] > 0
-    found = training.finished(config, prepared, out)
+    found = experiment.finished(config, prepared, out)
     assert found is not None
     assert math.isnan(found["loss"])
 

@@ -479,7 +479,7 @@ def test_a_later_run_leaves_what_an_earlier_one_has_still_to_send(
     with monkeypatch.context() as patched:
         patched.setattr(Spool, "send", gone)
         train(config, project / "one")
-    monkeypatch.setattr("unroll.experiment.training.code_digest", lambda: "c" * 64)
+    monkeypatch.setattr("unroll.experiment.identity.code_digest", lambda: "c" * 64)
     train(config, project / "two")
     assert experiment.sync(project / "one").endswith("points.")
     assert not list((project / "outputs" / "working").iterdir())

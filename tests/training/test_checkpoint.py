@@ -231,7 +231,7 @@ def test_what_a_checkpoint_belongs_to_is_compared_part_by_part() -> None:
 
 def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a file of the package had been changed."""
-    monkeypatch.setattr("unroll.experiment.training.code_digest", lambda: "c" * 64)
+    monkeypatch.setattr("unroll.experiment.identity.code_digest", lambda: "c" * 64)
 
 
 def test_after_a_change_of_code_a_run_begins_anew_and_says_so(
@@ -555,7 +555,7 @@ def test_what_a_run_began_with_is_known_after_two_changes_of_code(
         return step(self, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("unroll.experiment.training.code_digest", lambda: "b" * 64)
+        patched.setattr("unroll.experiment.identity.code_digest", lambda: "b" * 64)
         patched.setattr(Task, "training_step", counted)
         with pytest.raises(Killed):
             experiment.train(config, prepared, project / "killed", accept_code_change=True)
@@ -591,7 +591,7 @@ def test_what_else_decides_the_bits_is_part_of_what_a_run_is(
 ) -> None:  # fmt: skip
     config, _, expected = killed
     before = arithmetic()
-    monkeypatch.setattr("unroll.experiment.training.arithmetic", lambda: before | {part: "another"})
+    monkeypatch.setattr("unroll.experiment.identity.arithmetic", lambda: before | {part: "another"})
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
     value = before.get(part, "none")
     said = f"of other {part} ({value}, now another); to resume from it anyway, use --accept-code-change"

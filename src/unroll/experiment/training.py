@@ -7,7 +7,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +18,16 @@ from unroll import plugins
 from unroll.config import Config, NgramConfig
 from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
-from unroll.data.prepared import open_vectors, open_vocabularies
+from unroll.data.prepared import open_vectors
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_task, refuse_undecidable
 from unroll.experiment.evaluation import counts, evaluate_task
+from unroll.experiment.identity import set_precision, working_of_run
 from unroll.experiment.loading import evaluation_settings, loaders, places
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
-from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, read_facts, tensors
+from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
@@ -34,14 +35,14 @@ from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import to_json, whole
 from unroll.tasks.language_model.module import LanguageModel
-from unroll.tracking.provenance import SHORT, code_digest, digest_of, fingerprint, short_digest
+from unroll.tracking.provenance import SHORT, short_digest
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, Clock, History, Interruptible, Watched
-from unroll.training.checkpoint import Identity, Resume, usable
+from unroll.training.checkpoint import Resume, usable
 from unroll.training.distributed import Group, joined, leave
 from unroll.training.exchange import by_the_first
 from unroll.training.gradients import Clipping, Gradients
-from unroll.training.precision import arithmetic, resolved
+from unroll.training.precision import resolved
 from unroll.training.threads import use_threads
 from unroll.training.trainer import build_trainer
 
@@ -75,41 +76,13 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
     use_threads(config.training.threads)
     with joined() as group:
-        config = _set_precision(config, by_the_first(lambda: resolved(config.training.precision)))
-        job, working = _Job(config, prepared, group, trial), _working(config, prepared, out)
+        config = set_precision(config, by_the_first(lambda: resolved(config.training.precision)))
+        job, working = _Job(config, prepared, group, trial), working_of_run(config, prepared, out)
         if group.rank > 0:
             job.fit(working, None)
             return {}
         with working.held():
             return _lead(job, working, out, accept_code_change)
-
-
-def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | None:
-    """The best validation's figures of a run that was trained before; None if it is not finished, or owes its tracker.
-
-    Args:
-        config: settings of the run.
-        prepared: folder with ``fit/``.
-        out: the run's folder.
-    """
-    working = _working(with_precision(config), prepared, out)
-    try:
-        facts = read_facts(out)
-    except BadInput:  # there is none, or none that can be used
-        return None
-    is_whole = facts["fingerprint"] == working.mark and not working.folder.exists()
-    return cast(dict[str, float], facts["best"]) if is_whole else None
-
-
-def _working(config: Config, prepared: Path, out: Path) -> Working:
-    identity = Identity(config.digest(), digest_of([prepared / "fit"]), _code(config), arithmetic())
-    return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
-
-
-def _code(config: Config) -> str:
-    """SHA-256 of the code that the run depends on: of the package, and of the plug-ins that it uses."""
-    own = plugins.digests(config.parts)
-    return hashlib.sha256(to_json([code_digest(), own]).encode()).hexdigest() if own else code_digest()
 
 
 def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
@@ -143,15 +116,6 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
         sent = tracker.end(status, tags)
         working.tidy(finished=status == "FINISHED" or "pruned" in tags, sent=sent)
     return figures
-
-
-def with_precision(config: Config) -> Config:
-    """Settings whose precision is that of this machine, where they leave it to the machine."""
-    return _set_precision(config, resolved(config.training.precision))
-
-
-def _set_precision(config: Config, precision: str) -> Config:
-    return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
 
 
 class _Job:
@@ -297,14 +261,3 @@ class _Job:
                 "training.batch_size": settings.batch_size, "training.batch_tokens": settings.batch_tokens,
                 "training.truncation_length": settings.truncation_length,
                 "training.truncation_stride": settings.truncation_stride or settings.truncation_length}  # fmt: skip
-
-
-def adhoc_name(config: Config, prepared: Path) -> str:
-    """Folder of a run outside the pipeline: ``<experiment>-<arch>-<seed>-<fingerprint>``.
-
-    Raises:
-        BadInput: there is no prepared data.
-    """
-    open_vocabularies(prepared)  # refuses what is not a prepared corpus
-    mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), _code(config))
-    return f"{config.name.replace('/', '-')}-{mark[:12]}"

@@ -55,6 +55,10 @@ def upgrade(folder: Path, out: Path) -> Config:
     facts = read_json(folder / "run.json", "restore it from a copy")
     if "format" in settings or "format" in facts:
         raise BadInput(f"{folder} has a format of its own already; there is nothing to upgrade.")
+    data = settings.get("data")
+    if isinstance(data, dict) and isinstance(data.get("reader"), dict):
+        raise BadInput(f"{folder} was trained by a version between two releases, whose runs have no format; train the "
+                       "run again.")  # fmt: skip
     words = read_json(folder / "vocabulary.json", "restore it from a copy")
     weights = (folder / WEIGHTS).read_bytes()
     try:

@@ -48,7 +48,6 @@ class Description:
     """A task.
 
     Args:
-        summary: what is learned, in one sentence.
         roles: what it reads, and the kinds of field that may fill each role.
         metrics: that it reports; one whose name ends in ``/`` is reported for each group of probed tokens.
         headlines: metrics by which runs are compared: the first that the corpus allows.
@@ -69,7 +68,6 @@ class Description:
         name: that of its folder.
     """
 
-    summary: str
     roles: Mapping[str, Role]
     metrics: tuple[Metric, ...]
     headlines: tuple[str, ...]

@@ -20,7 +20,6 @@ class ClozeOptions(Options):
 
 
 DESCRIPTION = Description(
-    summary="predict each token from all others of its sequence",
     roles={"inputs": Role(("symbols",)), **PROBE},
     metrics=(Metric("pseudo_perplexity", "ratio", lower=True), NATS, ACCURACY, ACCURACY_BY_GROUP),
     headlines=("pseudo_perplexity",),

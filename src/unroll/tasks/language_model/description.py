@@ -20,7 +20,6 @@ class LanguageModelOptions(Options):
 
 
 DESCRIPTION = Description(
-    summary="predict each next token",
     roles={
         "inputs": Role(("symbols",)),
         **PROBE,

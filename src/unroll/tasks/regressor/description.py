@@ -15,7 +15,6 @@ class RegressorOptions(Options):
 
 
 DESCRIPTION = Description(
-    summary="predict one number for each sequence",
     roles={"inputs": Role(("frames",)), "target": Role(("number",))},
     metrics=(Metric("loss", "ratio", lower=True),),
     headlines=("loss",),

@@ -17,7 +17,6 @@ class TaggerOptions(Options):
 
 
 DESCRIPTION = Description(
-    summary="predict the label of each token",
     roles={
         "inputs": Role(("symbols",)),
         "labels": Role(("labels",)),
