@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -45,6 +44,7 @@ def test_quick_commands_work_in_the_order_of_the_page(
         config = small(name, arch)
         experiment.train(config, preparation.prepared(config.data), project / "outputs" / "runs" / name / f"{arch}-0")
         assert compose([f"experiment={name}"]).data.name == "grammar"
+    shutil.copytree(project / "data" / "small", project / "data" / "tagging", dirs_exist_ok=True)  # as the course has it
     (project / "my-treebank").mkdir()
     for split, source in (("train", "train"), ("dev", "validation"), ("test", "test")):
         shutil.copy(project / "data" / "small" / f"{source}.conllu", project / "my-treebank" / f"{split}.conllu")
@@ -53,12 +53,13 @@ def test_quick_commands_work_in_the_order_of_the_page(
 
 
 def run(command: str) -> str:
-    """Run a command, and return what it tells."""
+    """Run a command as a shell does, and return what it prints."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     environment.pop("UNROLL_MIRROR", None)
-    done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert done.stdout
+    _, redirected, path = command.partition(" > ")
+    assert Path(path).stat().st_size if redirected else done.stdout
     return done.stdout
 
 
