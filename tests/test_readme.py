@@ -44,7 +44,9 @@ def test_quick_commands_work_in_the_order_of_the_page(
         config = small(name, arch)
         experiment.train(config, preparation.prepared(config.data), project / "outputs" / "runs" / name / f"{arch}-0")
         assert compose([f"experiment={name}"]).data.name == "grammar"
-    shutil.copytree(project / "data" / "small", project / "data" / "tagging", dirs_exist_ok=True)  # as the course has it
+    shutil.copytree(
+        project / "data" / "small", project / "data" / "tagging", dirs_exist_ok=True
+    )  # as the course has it
     (project / "my-treebank").mkdir()
     for split, source in (("train", "train"), ("dev", "validation"), ("test", "test")):
         shutil.copy(project / "data" / "small" / f"{source}.conllu", project / "my-treebank" / f"{split}.conllu")

@@ -191,7 +191,7 @@ def test_a_network_of_one_layer_drops_nothing_and_becomes_a_module_without_a_war
 @pytest.mark.parametrize("variant", WITHOUT)
 def test_a_cell_that_torch_has_no_form_of_is_refused(variant: str) -> None:
     name = type(VARIANTS[variant].build(INPUT, HIDDEN)).__name__
-    with pytest.raises(BadInput, match=f"torch has no recurrent module of this {name}; it has the vanilla cell"):
+    with pytest.raises(BadInput, match=f"torch has no recurrent module for this {name}; it has the vanilla cell"):
         to_torch(ours(variant))
 
 
@@ -233,5 +233,5 @@ def test_a_stack_of_different_cells_is_refused() -> None:
 def test_a_module_that_projects_its_output_or_is_not_recurrent_is_refused() -> None:
     with pytest.raises(BadInput, match="proj_size=0"):
         from_torch(nn.LSTM(INPUT, HIDDEN, proj_size=2))
-    with pytest.raises(BadInput, match=r"Linear is no recurrent module .* nn\.RNN, nn\.LSTM or nn\.GRU"):
+    with pytest.raises(BadInput, match=r"Linear is not a recurrent module .* nn\.RNN, nn\.LSTM or nn\.GRU"):
         from_torch(nn.Linear(INPUT, HIDDEN))  # type: ignore[arg-type]

@@ -131,7 +131,7 @@ def test_gradients_pass_gradcheck() -> None:
 
 @pytest.mark.parametrize("kernel", [0, 2, 4])
 def test_an_even_kernel_is_an_error_that_says_why(kernel: int) -> None:
-    with pytest.raises(BadInput, match=f"{kernel} steps has no middle.*odd"):
+    with pytest.raises(BadInput, match=f"{kernel} steps has no centre.*odd"):
         build(1, kernel)
 
 

@@ -496,25 +496,28 @@ def test_where_the_constraints_leave_no_labels_nothing_is_nan() -> None:
         labels, scores = crf.viterbi(emissions, lengths)
         assert labels.tolist() == [[-1] * 4, [0, 1, 0, 1], [-1] * 4]
         torch.testing.assert_close(scores, values.detach())
-        with pytest.raises(BadInput, match="Sequence 2 of the batch has unknown labels for which no label can stand"):
+        with pytest.raises(
+            BadInput,
+            match="Sequence 2 of the batch has unknown labels without an allowed value: the constraints forbid",
+        ):
             crf(emissions, torch.tensor([[0, 1, 0, 1], [0, 1, 0, 1], [-1, -1, -1, -1]])[[1, 1, 2]],
                 torch.tensor([4, 2, 1]))  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "fault"),
     [
-        ([2, 1, 0, 1], "begins with label 2"),
+        ([2, 1, 0, 1], "starts with label 2"),
         ([0, 0, 2, 1], "goes from label 0 to label 2 at step 2"),
         ([0, 0, 1, 0], "ends with label 0"),
         ([0, 0, -1, 0], "ends with label 0"),
-        ([2, -1, -1, -1], "begins with label 2"),
+        ([2, -1, -1, -1], "starts with label 2"),
         ([-1, 2, 0, -1], "goes from label 2 to label 0 at step 2"),
     ],
 )
-def test_targets_that_make_a_forbidden_move_are_an_error_that_names_it(targets: list[int], told: str) -> None:
+def test_targets_that_make_a_forbidden_move_are_an_error_that_names_it(targets: list[int], fault: str) -> None:
     crf = build(3, masks(3))
-    with pytest.raises(BadInput, match=rf"Sequence 1 of the batch {told}, which the constraints forbid"):
+    with pytest.raises(BadInput, match=rf"Sequence 1 of the batch {fault}: the constraints forbid that"):
         crf(draw(2, 4, 3), torch.tensor([[0, 0, 1, 2], targets]), torch.tensor([4, 4]))
     assert crf.score(
         draw(2, 4, 3), torch.tensor([[0, 0, 1, 2], targets]), torch.tensor([4, 4])

@@ -207,11 +207,11 @@ class Forwarded(GRUCell):
 
 
 class Derived(GRUCell):
-    def advance(self, work: Any, before: Any, after: Any, weights: Any) -> None:
-        super().advance(work, before, after, weights)
+    def forward_step(self, work: Any, before: Any, after: Any, weights: Any) -> None:
+        super().forward_step(work, before, after, weights)
 
-    def slopes(self, work: Any, before: Any, after: Any) -> Any:
-        return tuple(2 * part for part in super().slopes(work, before, after))
+    def derivatives(self, work: Any, before: Any, after: Any) -> Any:
+        return tuple(2 * part for part in super().derivatives(work, before, after))
 
 
 class Remembering(PlainCell):

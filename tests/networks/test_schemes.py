@@ -62,8 +62,8 @@ def test_only_valid_labels_are_predicted(scheme: str) -> None:
         (["O", "E-X"], "bio", "'E-X' is not a label of the scheme bio; give O, B-TYPE, I-TYPE."),
         (["O", "NOUN"], "bioes", "'NOUN' is not a label of the scheme bioes; give O, B-TYPE, I-TYPE, E-TYPE, S-TYPE."),
         (["O", "B-"], "bio", "'B-' is not a label of the scheme bio"),
-        (["I-X"], "bio", "By the scheme bio none of the labels I-X may begin a sequence"),
-        (["B-X", "I-X"], "bioes", "By the scheme bioes none of the labels B-X, I-X may end a sequence"),
+        (["I-X"], "bio", "In the scheme bio, none of the labels I-X may start a sequence"),
+        (["B-X", "I-X"], "bioes", "In the scheme bioes, none of the labels B-X, I-X may end a sequence"),
     ],
 )
 def test_labels_that_break_a_scheme_are_refused_with_the_remedy(labels: list[str], scheme: str, expected: str) -> None:

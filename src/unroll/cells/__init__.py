@@ -1,4 +1,4 @@
-"""Cells: one step of recurrence, under the names that the literature gives them."""
+"""Cells, each of which computes one step of recurrence, named as in the literature."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = [
 
 
 def cell_named(name: str) -> type[Cell]:
-    """The cell that the file ``cells/<name>.py`` defines, of this package or of a plug-in.
+    """The cell defined in ``cells/<name>.py`` of this package or of a plug-in.
 
     Raises:
-        BadInput: there is no such file, or no one cell in it.
+        BadInput: there is no such file, or it does not define exactly one cell.
     """
     names = parts("cells")
     if name not in names:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.cells import initializers
-from unroll.cells.base import DerivedCell, HiddenState, KernelCell, over_time, sigmoid_slope, tanh_slope
+from unroll.cells.base import DerivedCell, HiddenState, KernelCell, over_time, sigmoid_backward, tanh_backward
 from unroll.errors import BadInput
 
 RESETS = ("after", "before")
@@ -23,9 +23,9 @@ class GRUCell(KernelCell, DerivedCell):
         h_t &= (1 - z) \\circ n + z \\circ h_{t-1}
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        reset: ``after`` or ``before`` the product with W.
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        reset: whether to apply the reset gate ``after`` or ``before`` the product with W.
 
     Shapes:
         inputs: [B, I], output: [B, H], state: ``HiddenState`` of [B, H]; gates stacked in the order r z n
@@ -33,8 +33,9 @@ class GRUCell(KernelCell, DerivedCell):
     Raises:
         BadInput: the reset is unknown.
 
-    After the product, the candidate's recurrent bias b_hn stands inside the reset gate and cannot be merged with
-    b_n: it is the one second bias that a cell has. torch has a kernel for that form alone; both are derived by hand.
+    With reset ``after``, the recurrent bias b_hn of the candidate is multiplied by the reset gate and cannot be merged
+    with b_n; no other cell has a second bias. torch has a kernel for this form only; both forms have a hand-written
+    derivative.
     """
 
     gates = 3
@@ -65,7 +66,7 @@ class GRUCell(KernelCell, DerivedCell):
         return after, HiddenState(after)
 
     def normalize(self) -> None:
-        """Normalise both products; reset before the product, that of the gates and that of the candidate apart."""
+        """Normalise both products; with reset ``before``, the products of the gates and of the candidate separately."""
         super().normalize()
         if self.reset == "before":
             self.norm_recurrent = self._norm(2 * self.hidden_size)
@@ -81,8 +82,8 @@ class GRUCell(KernelCell, DerivedCell):
         output, hidden = torch.gru(inputs, state.hidden[None], weights, True, 1, 0.0, self.training, False, True)
         return output, HiddenState(hidden[0])
 
-    def kept(self, projected: Tensor) -> tuple[Tensor, ...]:
-        """Where h W is gated: the candidate, apart, so that h W adds up in the place that it had, beginning at b_hn."""
+    def saved(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """With reset ``after``: the candidate, moved out of ``projected``, where h W + b_hn replaces it."""
         if self.reset == "before":
             return ()
         third = projected[..., 2 * self.hidden_size :]
@@ -90,13 +91,13 @@ class GRUCell(KernelCell, DerivedCell):
         third.copy_(self.bias_candidate)
         return (candidate,)
 
-    def workspace(self, projected: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
-        """All three parts, the two gates together and one by one, the third part, the candidate."""
+    def workspace(self, projected: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
+        """All three parts, both gates, each gate, the third part, and the candidate."""
         r, z, third = projected.chunk(3, dim=-1)
-        (candidate,) = kept or (third,)
+        (candidate,) = saved or (third,)
         return projected, projected[..., : 2 * self.hidden_size], r, z, third, candidate
 
-    def advance(
+    def forward_step(
         self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState, weights: tuple[Tensor, ...]
     ) -> None:
         size, hidden, transposed = self.hidden_size, before.hidden, weights[1]
@@ -110,39 +111,39 @@ class GRUCell(KernelCell, DerivedCell):
             n.addmm_(r * hidden, transposed[:, 2 * size :]).tanh_()
         torch.lerp(n, hidden, z, out=after.hidden)
 
-    def slopes(self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState) -> tuple[Tensor, ...]:
+    def derivatives(self, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState) -> tuple[Tensor, ...]:
         (_, _, r, z, gated, n), hidden = work, before.hidden
-        by_candidate = tanh_slope(1 - z, n)
+        by_candidate = tanh_backward(1 - z, n)
         if self.reset == "before":
-            by_output = torch.stack([sigmoid_slope(hidden - n, z), by_candidate], dim=2)
-            return by_output, sigmoid_slope(hidden, r)  # [T, B, 2, H], [T, B, H]
+            by_output = torch.stack([sigmoid_backward(hidden - n, z), by_candidate], dim=2)
+            return by_output, sigmoid_backward(hidden, r)  # [T, B, 2, H], [T, B, H]
         by_product = hidden.new_empty(*hidden.shape[:2], 3, self.hidden_size)
-        torch.mul(sigmoid_slope(gated, r), by_candidate, out=by_product[:, :, 0])
-        sigmoid_slope(hidden - n, z, grad_input=by_product[:, :, 1])
+        torch.mul(sigmoid_backward(gated, r), by_candidate, out=by_product[:, :, 0])
+        sigmoid_backward(hidden - n, z, grad_input=by_product[:, :, 1])
         torch.mul(by_candidate, r, out=by_product[:, :, 2])
         return by_product, by_candidate  # [T, B, 3, H], [T, B, H]
 
-    def retreat(
+    def backward_step(
         self, d_gates: Tensor, d_before: HiddenState, d_after: HiddenState, work: tuple[Tensor, ...],
-        before: HiddenState, slopes: tuple[Tensor, ...], weights: tuple[Tensor, ...],
+        before: HiddenState, derivatives: tuple[Tensor, ...], weights: tuple[Tensor, ...],
     ) -> None:  # fmt: skip
         size, d_hidden, weight = self.hidden_size, d_after.hidden, weights[0]
         _, _, r, z, _, _ = work
         d_before.hidden.addcmul_(d_hidden, z)
-        if self.reset == "after":  # all parts of h W have one factor, the gradient by the output
-            torch.mul(d_hidden[:, None], slopes[0], out=d_gates.view(-1, 3, size))
+        if self.reset == "after":  # all parts of h W are multiplied by the gradient of the output
+            torch.mul(d_hidden[:, None], derivatives[0], out=d_gates.view(-1, 3, size))
             d_before.hidden.addmm_(d_gates, weight)
             return
-        by_output, by_reset = slopes
+        by_output, by_reset = derivatives
         torch.mul(d_hidden[:, None], by_output, out=d_gates[:, size:].view(-1, 2, size))
-        d_gated = d_gates[:, 2 * size :] @ weight[2 * size :]  # by r ∘ h
+        d_gated = d_gates[:, 2 * size :] @ weight[2 * size :]  # with respect to r ∘ h
         torch.mul(d_gated, by_reset, out=d_gates[:, :size])
         d_before.hidden.addmm_(d_gates[:, : 2 * size], weight[: 2 * size]).addcmul_(d_gated, r)
 
-    def input_gradient(self, d_gates: Tensor, d_output: Tensor, slopes: tuple[Tensor, ...]) -> None:
-        """That by h W, but for the candidate: its part of h W stands inside the reset gate."""
+    def input_gradient(self, d_gates: Tensor, d_output: Tensor, derivatives: tuple[Tensor, ...]) -> None:
+        """Equal to the gradient by h W except for the candidate, whose part of h W is multiplied by the reset gate."""
         if self.reset == "after":
-            torch.mul(slopes[1], d_output, out=d_gates[..., 2 * self.hidden_size :])
+            torch.mul(derivatives[1], d_output, out=d_gates[..., 2 * self.hidden_size :])
 
     def weight_gradients(
         self, d_gates: Tensor, work: tuple[Tensor, ...], before: HiddenState, after: HiddenState

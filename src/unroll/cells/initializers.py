@@ -1,4 +1,4 @@
-"""First values of weights, by the names that the papers give them."""
+"""Initialisation of weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def uniform(weight: Tensor, hidden_size: int) -> None:
-    """Draw from U(−1/√H, 1/√H), as torch's recurrent modules do.
+    """Fill with values from U(−1/√H, 1/√H), as torch's recurrent modules do.
 
     Args:
         weight: any shape, filled in place.
@@ -22,11 +22,11 @@ def uniform(weight: Tensor, hidden_size: int) -> None:
 
 @torch.no_grad()
 def orthogonal(weight_recurrent: Tensor) -> None:
-    """Fill every gate's matrix with a random orthogonal one: Saxe, McClelland, Ganguli, ICLR 2014.
+    """Fill the matrix of every gate with a random orthogonal matrix: Saxe, McClelland, Ganguli, ICLR 2014.
 
     Args:
-        weight_recurrent: [gates · H, H], filled in place; each gate's block is orthogonal by itself, so that each
-            product h W keeps the length of h.
+        weight_recurrent: [gates · H, H], filled in place; the block of each gate is orthogonal, so that each
+            product h W has the norm of h.
     """
     for block in torch.split(weight_recurrent, weight_recurrent.shape[1]):
         nn.init.orthogonal_(block)
@@ -34,11 +34,11 @@ def orthogonal(weight_recurrent: Tensor) -> None:
 
 @torch.no_grad()
 def identity(weight_recurrent: Tensor, scale: float) -> None:
-    """Fill every gate's matrix with ``scale`` times the identity: Le, Jaitly, Hinton 2015.
+    """Fill the matrix of every gate with ``scale`` times the identity: Le, Jaitly, Hinton 2015.
 
     Args:
         weight_recurrent: [gates · H, H], filled in place.
-        scale: 1 copies the state; smaller ones forget at a constant rate.
+        scale: factor of the identity; with 1 the state is copied, below 1 it decays exponentially.
     """
     for block in torch.split(weight_recurrent, weight_recurrent.shape[1]):
         nn.init.eye_(block).mul_(scale)
@@ -49,9 +49,9 @@ def forget_bias(bias: Tensor, gate: int, hidden_size: int, value: float) -> None
     """Set the bias of the forget gate: Gers, Schmidhuber, Cummins 2000; to 1: Jozefowicz, Zaremba, Sutskever 2015.
 
     Args:
-        bias: [gates · H], of which one gate is filled in place.
-        gate: number of the forget gate in the order in which gates are stacked.
+        bias: [gates · H], filled in place for one gate.
+        gate: index of the forget gate in the order of the stacked gates.
         hidden_size: H.
-        value: 1 makes the cell remember before it has learned to.
+        value: initial bias; with 1 the cell remembers from the start.
     """
     bias[gate * hidden_size : (gate + 1) * hidden_size] = value

@@ -1,4 +1,4 @@
-"""The vanilla cell of rectified units that starts as the identity (Le, Jaitly, Hinton 2015)."""
+"""The vanilla cell with rectified linear units, initialised to the identity (Le, Jaitly, Hinton 2015)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class IRNNCell(VanillaCell):
     .. math:: h_t = \\max(0, x_t U + h_{t-1} W + b), \\qquad W_0 = s I, \\; b_0 = 0
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        scale: s of the first W; 1 keeps the state as it is, less than 1 forgets.
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        scale: factor s of the initial W; with 1 the state is copied, below 1 it decays.
 
     Shapes:
         inputs: [B, I], output: [B, H], state: ``HiddenState`` of [B, H]
 
-    U starts at N(0, 0.001²), as in the paper: the first outputs are sums of the past, and small.
+    U is initialised from N(0, 0.001²), as in the paper, so that the first outputs are small sums of past inputs.
     """
 
     def __init__(self, input_size: int, hidden_size: int, scale: float = 1.0) -> None:

@@ -24,13 +24,13 @@ class LSTMState(NamedTuple):
 
 
 class GatedMemory(Cell):
-    """What cells with a memory c beside their output share: the state, the forget bias, the norm of the memory.
+    """Base class of cells with a memory c beside their output: the state, the forget bias and the norm of the memory.
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        forget_gate: number of the forget gate in the order in which gates are stacked.
-        forget_bias: its first bias.
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        forget_gate: index of the forget gate in the order of the stacked gates.
+        forget_bias: initial bias of the forget gate.
     """
 
     def __init__(self, input_size: int, hidden_size: int, forget_gate: int, forget_bias: float) -> None:
@@ -43,7 +43,7 @@ class GatedMemory(Cell):
         initializers.forget_bias(self.bias, self.forget_gate, self.hidden_size, self.forget_bias)
 
     def normalize(self) -> None:
-        """Normalise both products and the memory that is handed out: Ba, Kiros, Hinton 2016, equations 20 to 22."""
+        """Normalise both products and the memory in the output: Ba, Kiros, Hinton 2016, equations 20 to 22."""
         super().normalize()
         self.norm_cell = self._norm(self.hidden_size)
 
@@ -60,9 +60,9 @@ class LSTMCell(GatedMemory, KernelCell):
         c_t &= f \\circ c_{t-1} + i \\circ g, \\qquad h_t = o \\circ \\tanh(c_t)
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        forget_bias: first bias of the forget gate; at 1 the cell remembers before it has learned to
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        forget_bias: initial bias of the forget gate; with 1 the cell remembers from the start
             (Jozefowicz, Zaremba, Sutskever 2015).
 
     Shapes:
@@ -89,8 +89,8 @@ class LSTMCell(GatedMemory, KernelCell):
         return output, LSTMState(hidden[0], cell[0])
 
     def final_state(self, inputs: Tensor, output: Tensor, lengths: Tensor, state: LSTMState) -> LSTMState:
-        # The cell's memory does not appear in the output, and the kernel hands out its last one only: packed
-        # sequences, slower, end each row where it ends.
+        # The memory c is not part of the output, and the kernel returns only its last value. The packed kernel,
+        # which is slower, ends each row at its length.
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         order, back = packed.sorted_indices, packed.unsorted_indices
         assert order is not None and back is not None

@@ -1,11 +1,11 @@
-"""The LSTM whose gates see its memory (Gers and Schmidhuber 2000)."""
+"""The LSTM with peephole connections (Gers and Schmidhuber 2000)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from unroll.cells.base import DerivedCell, over_time, sigmoid_slope, tanh_slope
+from unroll.cells.base import DerivedCell, over_time, sigmoid_backward, tanh_backward
 from unroll.cells.lstm import GatedMemory, LSTMState
 
 
@@ -18,15 +18,15 @@ class PeepholeLSTMCell(GatedMemory, DerivedCell):
         o &= \\sigma(x_t U_o + h_{t-1} W_o + p_o \\circ c_t + b_o), \\qquad h_t = o \\circ \\tanh(c_t)
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        forget_bias: first bias of the forget gate.
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        forget_bias: initial bias of the forget gate.
 
     Shapes:
         inputs: [B, I], output: [B, H], state: ``LSTMState`` of two [B, H]; gates stacked in the order i f g o;
         weight_peephole: [3 · H], in the order i f o
 
-    Each unit's gates see that unit's memory alone, as in the paper: the peepholes are vectors, not matrices.
+    The gates of a unit read only the memory of that unit, as in the paper: peepholes are vectors, not matrices.
     """
 
     gates = 4
@@ -46,32 +46,34 @@ class PeepholeLSTMCell(GatedMemory, DerivedCell):
         return hidden, LSTMState(hidden, cell)
 
     def weights(self, parameters: dict[str, Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """W, and the three peepholes, which see the cell in its own precision."""
+        """W, Wᵀ and the three peepholes, which are applied in the precision of the memory."""
         return *super().weights(parameters, dtype), *parameters["weight_peephole"].chunk(3)
 
-    def advance(
+    def forward_step(
         self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState, weights: tuple[Tensor, ...]
     ) -> None:
         (gates, i, f, g, o), (_, transposed, p_i, p_f, p_o) = work, weights
         gates.addmm_(before.hidden, transposed)
-        i.addcmul_(before.cell, p_i), f.addcmul_(before.cell, p_f)
-        gates[:, : 2 * self.hidden_size].sigmoid_(), g.tanh_()
+        i.addcmul_(before.cell, p_i)
+        f.addcmul_(before.cell, p_f)
+        gates[:, : 2 * self.hidden_size].sigmoid_()
+        g.tanh_()
         torch.mul(f, before.cell, out=after.cell).addcmul_(i, g)
         o.addcmul_(after.cell, p_o).sigmoid_()
         torch.mul(o, torch.tanh(after.cell), out=after.hidden)
 
-    def slopes(self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
+    def derivatives(self, work: tuple[Tensor, ...], before: LSTMState, after: LSTMState) -> tuple[Tensor, ...]:
         _, i, f, g, o = work
         reached = torch.tanh(after.cell).to(i.dtype)
-        by_forgetting = sigmoid_slope(before.cell.to(i.dtype), f)
-        by_memory = torch.stack([sigmoid_slope(g, i), by_forgetting, tanh_slope(i, g)], dim=2)  # [T, B, 3, H]
-        return by_memory, sigmoid_slope(reached, o), tanh_slope(o, reached)
+        by_forgetting = sigmoid_backward(before.cell.to(i.dtype), f)
+        by_memory = torch.stack([sigmoid_backward(g, i), by_forgetting, tanh_backward(i, g)], dim=2)  # [T, B, 3, H]
+        return by_memory, sigmoid_backward(reached, o), tanh_backward(o, reached)
 
-    def retreat(
+    def backward_step(
         self, d_gates: Tensor, d_before: LSTMState, d_after: LSTMState, work: tuple[Tensor, ...],
-        before: LSTMState, slopes: tuple[Tensor, ...], weights: tuple[Tensor, ...],
+        before: LSTMState, derivatives: tuple[Tensor, ...], weights: tuple[Tensor, ...],
     ) -> None:  # fmt: skip
-        by_memory, by_output, reached = slopes
+        by_memory, by_output, reached = derivatives
         size = self.hidden_size
         d_i, d_f, _, d_o = d_gates.chunk(4, dim=1)
         weight, _, p_i, p_f, p_o = weights

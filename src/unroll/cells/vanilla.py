@@ -17,14 +17,14 @@ KERNELS = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 
 
 class VanillaCell(KernelCell):
-    """Simple recurrence: Elman, "Finding Structure in Time", Cognitive Science 14, 1990.
+    """Simple recurrent cell: Elman, "Finding Structure in Time", Cognitive Science 14, 1990.
 
     .. math:: h_t = \\varphi(x_t U + h_{t-1} W + b)
 
     Args:
-        input_size: width I of the input of one step.
-        hidden_size: width H of the state.
-        nonlinearity: φ: ``tanh``, ``relu``, ``sigmoid`` or ``identity`` (a linear network).
+        input_size: size I of the input of one step.
+        hidden_size: size H of the state.
+        nonlinearity: φ, one of ``tanh``, ``relu``, ``sigmoid`` or ``identity`` (a linear network).
 
     Shapes:
         inputs: [B, I], output: [B, H], state: ``HiddenState`` of [B, H]

@@ -1,4 +1,4 @@
-"""Words read character by character."""
+"""Word vectors computed from characters."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from unroll.cells import LSTMCell
 from unroll.networks.readout import finals
 from unroll.networks.recurrent import Recurrent
 
-WIDTH = 3  # characters that a filter of the convolution sees
+WIDTH = 3  # kernel size of the convolution, in characters
 
 
 class CharacterCNN(nn.Module):
-    """The largest answer of each filter along a word: Ma and Hovy, ACL 2016, section 2.1.
+    """Character-level convolution with maximum pooling: Ma and Hovy, ACL 2016, section 2.1.
 
     .. math:: f = \\max_{t = 1}^{C} \\left( W [e_{t-1}; e_t; e_{t+1}] + b \\right)
 
-    where e are the embedded characters, with dropout, and zeros stand before the first and after the last.
+    where e are the embedded characters with dropout, padded with zeros at both ends.
 
     Args:
-        character_count: number of characters, special ones included.
-        padding_index: the character that fills the end of a shorter word.
-        embedding_size: width of the embedding of a character; 30 in the paper.
+        character_count: number of characters, including special ones.
+        padding_index: index of the padding character.
+        embedding_size: size of the character embeddings; 30 in the paper.
         filters: number of filters F; 30 in the paper.
-        dropout: probability that a unit of an embedded character is dropped, in [0, 1).
+        dropout: dropout probability on the embedded characters, in [0, 1).
 
     Shapes:
         characters: [U, C], lengths: [U], each ≥ 1, features: [U, F]
 
-    As in the paper, characters are drawn from U(−√(3/d), √(3/d)) with d the width of their embedding, the filters from
-    U(−√(6/(r + c)), √(6/(r + c))) with r and c the rows and columns of W, and b is 0.
+    As in the paper, characters are initialised from U(−√(3/d), √(3/d)) with d the size of their embedding, the filters
+    from U(−√(6/(r + c)), √(6/(r + c))) with r and c the numbers of rows and columns of W, and b is 0.
     """
 
     def __init__(
@@ -49,29 +49,29 @@ class CharacterCNN(nn.Module):
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """Features of each word."""
         real = torch.arange(characters.shape[1], device=characters.device)[None] < lengths[:, None]  # [U, C]
-        # What fills a word is read as zeros, whatever it is: so a word's end looks the same alone and in a batch.
+        # padding is read as zeros, so that the features of a word do not depend on the batch
         embedded = self.dropout(self.embedding(characters.masked_fill(~real, self.padding_index)))  # [U, C, d]
-        answers = self.convolution(embedded.transpose(1, 2))  # [U, F, C]
-        best: Tensor = answers.masked_fill(~real[:, None], -math.inf).max(dim=2).values
+        responses = self.convolution(embedded.transpose(1, 2))  # [U, F, C]
+        best: Tensor = responses.masked_fill(~real[:, None], -math.inf).max(dim=2).values
         return best
 
 
 class CharacterBiLSTM(nn.Module):
-    """The last states of an LSTM in each direction along a word: Lample et al., NAACL 2016, section 4.1.
+    """Last hidden states of a bidirectional LSTM over the characters of a word: Lample et al., NAACL 2016, section 4.1.
 
     .. math:: f = [\\overrightarrow{h}_C; \\overleftarrow{h}_1]
 
     Args:
-        character_count: number of characters, special ones included.
-        padding_index: the character that fills the end of a shorter word.
-        embedding_size: width of the embedding of a character; 25 in the paper.
-        hidden_size: width H of each direction; 25 in the paper.
+        character_count: number of characters, including special ones.
+        padding_index: index of the padding character.
+        embedding_size: size of the character embeddings; 25 in the paper.
+        hidden_size: size H of each direction; 25 in the paper.
 
     Shapes:
         characters: [U, C], lengths: [U], each ≥ 1, features: [U, 2 · H]
 
-    The paper drops units of the joined word vector alone, which is what reads it; its text gives no distribution for
-    the first values, so that characters are drawn as in :class:`CharacterCNN` and the LSTM begins as all others do.
+    The paper applies dropout to the concatenated word vector only, which the encoder does. It gives no distribution of
+    the initial values: characters are initialised as in :class:`CharacterCNN`, and the LSTM as every other LSTM.
     """
 
     def __init__(self, character_count: int, padding_index: int, embedding_size: int, hidden_size: int) -> None:
@@ -89,7 +89,7 @@ CharacterEncoder = CharacterCNN | CharacterBiLSTM
 
 
 def _embedding(character_count: int, embedding_size: int, padding_index: int) -> nn.Embedding:
-    """Characters from U(−√(3/d), √(3/d)), padding at zero."""
+    """Embedding initialised from U(−√(3/d), √(3/d)), with zeros for padding."""
     embedding = nn.Embedding(character_count, embedding_size, padding_index)
     bound = math.sqrt(3 / embedding_size)
     with torch.no_grad():

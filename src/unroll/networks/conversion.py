@@ -1,4 +1,4 @@
-"""Weights to torch's recurrent modules and back: a network of the one computes what that of the other does."""
+"""Conversion from and to torch's recurrent modules, with equal results."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from unroll.networks.recurrent import LockedDropout, Recurrent, RecurrentLayer
 
 TorchModule = nn.RNN | nn.LSTM | nn.GRU
 
-# exact types: a cell derived from one of these may have another step
-TWINS: dict[type[Cell], type[TorchModule]] = {
+# exact types, since a subclass may have another step
+MODULES: dict[type[Cell], type[TorchModule]] = {
     VanillaCell: nn.RNN, IRNNCell: nn.RNN, LSTMCell: nn.LSTM, GRUCell: nn.GRU,
 }  # fmt: skip
 
 
 def to_torch(network: Recurrent) -> TorchModule:
-    """The module of torch that computes what a network does, batch first.
+    """Convert a network to torch's module, with ``batch_first=True``.
 
     Args:
-        network: of vanilla cells with tanh or relu, LSTM cells, or GRU cells with the reset after the product.
+        network: a network of vanilla cells with tanh or relu, LSTM cells, or GRU cells with reset ``after``.
 
     Returns:
-        ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``. Its state is ours stacked in the same order, [L · D, B, H]; it is exact
-        on ragged batches if they are packed.
+        ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``. Its state stacks the states in the same order, [L · D, B, H]. Ragged
+        batches must be packed.
 
     Raises:
-        BadInput: torch has no form of the cell or of a setting.
+        BadInput: torch has no equivalent of the cell or of a setting.
 
-    torch adds two biases where one does. The second is zero, but for the GRU's candidate, whose second bias stands
-    inside the reset gate.
+    torch has two biases per gate. The second one is zero except in the candidate of the GRU, where it is multiplied by
+    the reset gate.
     """
     layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
     forms = {_form(layer.cell, layer) for layer in layers}
     if len(forms) > 1:
-        raise BadInput("torch has no recurrent module whose layers are of different cells; give them all the same.")
+        raise BadInput("torch has no recurrent module with different cells in its layers; use one cell for all.")
     if isinstance(network.dropout, LockedDropout) and network.dropout.probability:
         raise BadInput("torch has no recurrent module with variational dropout; set variational to false.")
-    (twin, nonlinearity), first = forms.pop(), layers[0].cell
+    (module_type, nonlinearity), first = forms.pop(), layers[0].cell
     depth = len(layers) // network.directions
-    module = twin(
+    module = module_type(
         first.input_size, network.hidden_size, depth, batch_first=True, bidirectional=network.directions == 2,
         dropout=network.dropout.p if isinstance(network.dropout, nn.Dropout) and depth > 1 else 0.0,
         **({"nonlinearity": nonlinearity} if nonlinearity else {}),
@@ -56,19 +56,21 @@ def to_torch(network: Recurrent) -> TorchModule:
 
 
 def from_torch(module: TorchModule) -> Recurrent:
-    """The network of this project that computes what a recurrent module of torch does.
+    """Convert torch's module to a network.
 
     Args:
-        module: with any settings but ``proj_size``. A network reads batch first, whatever ``batch_first`` was, and has
-            a bias, which is zero where the module had none.
+        module: a module without ``proj_size``. The network takes the batch first, regardless of ``batch_first``, and
+            has a bias, which is zero if the module has no bias.
 
     Raises:
-        BadInput: the module is none of torch's three, or has ``proj_size``.
+        BadInput: the module is not one of torch's three, or has ``proj_size``.
     """
     if not isinstance(module, TorchModule):
-        raise BadInput(f"{type(module).__name__} is no recurrent module of torch; give an nn.RNN, nn.LSTM or nn.GRU.")
+        raise BadInput(
+            f"{type(module).__name__} is not a recurrent module of torch; give an nn.RNN, nn.LSTM or nn.GRU."
+        )
     if module.proj_size:
-        raise BadInput("There is no cell here for an nn.LSTM with proj_size; give one with proj_size=0.")
+        raise BadInput("An nn.LSTM with proj_size is not supported; give one with proj_size=0.")
     network = Recurrent(
         lambda width, hidden: _cell(module, width, hidden), module.input_size, module.hidden_size, module.num_layers,
         module.bidirectional, module.dropout,
@@ -84,23 +86,23 @@ def from_torch(module: TorchModule) -> Recurrent:
 
 
 def _form(cell: Cell, layer: RecurrentLayer) -> tuple[type[TorchModule], str]:
-    """The class of torch's module, and its nonlinearity where it has a choice."""
+    """The class of torch's module, and its nonlinearity if it has that argument."""
     for setting, is_set in {
         "layer_norm": cell.normalized, "weight_dropout": parametrize.is_parametrized(cell),
         "learned_state": len(layer.start) > 0,
     }.items():  # fmt: skip
         if is_set:
             raise BadInput(f"torch has no recurrent module with {setting}; switch it off.")
-    if isinstance(cell, VanillaCell) and type(cell) in TWINS and cell.has_kernel:
-        return TWINS[type(cell)], cell.nonlinearity
-    if isinstance(cell, LSTMCell | GRUCell) and type(cell) in TWINS and cell.has_kernel:
-        return TWINS[type(cell)], ""
-    raise BadInput(f"torch has no recurrent module of this {type(cell).__name__}; it has the vanilla cell with tanh or "
-                   "relu, the LSTM, and the GRU with the reset after the product.")  # fmt: skip
+    if isinstance(cell, VanillaCell) and type(cell) in MODULES and cell.has_kernel:
+        return MODULES[type(cell)], cell.nonlinearity
+    if isinstance(cell, LSTMCell | GRUCell) and type(cell) in MODULES and cell.has_kernel:
+        return MODULES[type(cell)], ""
+    raise BadInput(f"torch has no recurrent module for this {type(cell).__name__}; it has the vanilla cell with tanh "
+                   "or relu, the LSTM, and the GRU with reset after.")  # fmt: skip
 
 
 def _suffixes(layers: int, directions: int) -> list[str]:
-    """What torch writes behind the name of each layer's and direction's weights."""
+    """Suffix of the names of torch's weights for each layer and direction."""
     return [f"_l{depth}{side}" for depth in range(layers) for side in ("", "_reverse")[:directions]]
 
 

@@ -1,4 +1,4 @@
-"""A sequence read by convolutions over time: the baseline without recurrence."""
+"""Convolutional encoder of sequences, a baseline without recurrence."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class ConvolutionalEncoder(nn.Module):
               \\qquad x_t = 0 \\text{ for } t \\text{ outside the sequence}
 
     Args:
-        inputs: turns a batch into vectors [B, T, I]: an embedding, or the identity for real vectors.
-        input_size: width I of one step.
-        hidden_size: width H of every layer: its number of filters.
-        layers: number of layers L; a feature sees 1 + L · (kernel_width − 1) steps.
-        kernel_width: steps 2r + 1 that a filter sees, an odd number.
-        dropout: probability that a unit of the input vectors and of the features is dropped, in [0, 1).
+        inputs: maps a batch to vectors [B, T, I]: an embedding, or the identity for real vectors.
+        input_size: size I of the input of one step.
+        hidden_size: number of filters H of every layer.
+        layers: number of layers L; the receptive field is 1 + L · (kernel_width − 1) steps.
+        kernel_width: kernel size 2r + 1 in steps, an odd number.
+        dropout: dropout probability on the input vectors and on the features, in [0, 1).
 
     Shapes:
-        inputs: [B, T] tokens or [B, T, I] vectors, lengths: [B], features: [B, T, H]; beyond a sequence's length they
-        are undefined
+        inputs: [B, T] tokens or [B, T, I] vectors, lengths: [B], features: [B, T, H]; they are undefined beyond the
+        length of a sequence
 
     Raises:
-        BadInput: the kernel width is even, so that a filter would have no middle.
+        BadInput: the kernel width is even.
 
-    Each layer sees zeros beyond a sequence's length, as it does at the edge of the batch: so a sequence ends alike
-    whether it is the longest or not.
+    Each layer reads zeros beyond the length of a sequence, as it does at the end of the batch, so that the features of
+    a sequence do not depend on the other sequences.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ConvolutionalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_width % 2 == 0:
-            raise BadInput(f"A filter of {kernel_width} steps has no middle; choose an odd kernel width.")
+            raise BadInput(f"A kernel of {kernel_width} steps has no centre; choose an odd kernel width.")
         self.inputs, self.dropout, self.output_size = inputs, nn.Dropout(dropout), hidden_size
         widths = [input_size] + [hidden_size] * layers
         self.layers = nn.ModuleList(
@@ -57,13 +57,13 @@ class ConvolutionalEncoder(nn.Module):
         return features
 
     def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
-        """One vector per sequence, the maximum over its steps, dropout behind it as in Kim's network: [B, H]."""
+        """One vector per sequence, the maximum over its steps, followed by dropout as in Kim's network: [B, H]."""
         features: Tensor = self.dropout(maximum(self._convolved(inputs, lengths), lengths))
         return features
 
     def _convolved(self, inputs: Any, lengths: Tensor) -> Tensor:
         features: Tensor = self.dropout(self.inputs(inputs)).transpose(1, 2)  # [B, I, T]
-        beyond = (torch.arange(features.shape[2], device=features.device) >= lengths[:, None])[:, None]  # [B, 1, T]
+        padding = (torch.arange(features.shape[2], device=features.device) >= lengths[:, None])[:, None]  # [B, 1, T]
         for layer in self.layers:
-            features = torch.relu(layer(features.masked_fill(beyond, 0.0)))  # [B, H, T]
+            features = torch.relu(layer(features.masked_fill(padding, 0.0)))  # [B, H, T]
         return features.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The linear-chain conditional random field: the labels of a sequence predicted together, not one by one."""
+"""The linear-chain conditional random field, which predicts all labels of a sequence jointly."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ class LinearChainCRF(nn.Module):
         s(x, y) = a_{y_1} + \\sum_{t=1}^{T} e_{t, y_t} + \\sum_{t=2}^{T} A_{y_{t-1}, y_t} + b_{y_T}, \\qquad
         P(y \\mid x) = \\frac{\\exp s(x, y)}{\\sum_{y'} \\exp s(x, y')}
 
-    with emissions e, start a, transitions A and end b. These three are zero at first: a softmax at every step.
+    with emissions e, start a, transitions A and end b. The last three are initialised to zero, which makes a
+    softmax at every step.
 
     Args:
         label_count: K.
-        allowed: the moves that are possible; None if all are. Any other has probability zero, in the partition, the
+        allowed: the allowed transitions; None to allow all. Any other has probability zero, in the partition, the
             best labels and the marginals, and no gradient.
 
     Shapes:
-        emissions: [B, T, K]; targets: [B, T], −1 where a label is unknown; lengths: [B], each ≥ 1. What emissions and
-        targets hold beyond a sequence's length is never used. start: [K], transitions: [K, K], from and to, end: [K]
+        emissions: [B, T, K]; targets: [B, T], −1 where a label is unknown; lengths: [B], each ≥ 1. Emissions and
+        targets beyond the length of a sequence are ignored. start: [K], transitions: [K, K], from and to, end: [K]
 
     Raises:
-        BadInput: the targets of a loss make a forbidden move, so that it would be infinite.
+        BadInput: the targets of a loss contain a forbidden transition, so that it would be infinite.
 
-    All is computed in fp32 or better, under autocast too. Sums over paths are taken in scaled probabilities, where a
-    step is one matrix product. A sequence of which a number may leave the range is computed again, in fp64 and, if that
-    does not hold it either, in log space, where a step is K² exponentials: so the sums are exact, and fast but for rare
-    ones. Where the constraints leave no path at all, the log-partition is −∞ without a gradient, marginals are zero and
-    there are no best labels.
+    All computations use fp32 or higher, also under autocast. Sums over paths use scaled probabilities, where a step is
+    one matrix product. Sequences whose numbers may underflow or overflow are computed again in fp64 and, if that does
+    not suffice, in log space, where a step takes K² exponentials. The sums are therefore exact, and slow only in rare
+    cases. If the constraints allow no path at all, the log-partition is −∞ without a gradient, the marginals are zero,
+    and there are no best labels.
     """
 
-    forbidden: Tensor  # [K + K² + K] bool, of the moves as _cast lines them up
+    forbidden: Tensor  # [K + K² + K] bool, of all transitions, in the order of _cast
 
     def __init__(self, label_count: int, allowed: Constraints | None) -> None:
         super().__init__()
@@ -59,10 +60,10 @@ class LinearChainCRF(nn.Module):
         self.register_buffer("forbidden", ~torch.cat([mask.flatten() for mask in masks]), persistent=False)
 
     def forward(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-        """Negative log-likelihood of each sequence, summed over the labels that may stand for unknown ones: [B]."""
+        """Negative log-likelihood of each sequence, marginalised over unknown labels: [B]."""
         with full_precision(emissions):
             emissions, moves = self._cast(emissions)
-            # the same loss, without the digits that large emissions would take from it
+            # the loss is unchanged, without the loss of precision of large emissions
             emissions = emissions - greatest_of(emissions)
             agreeing = _score(emissions, moves, targets, lengths)
             impossible = agreeing.isneginf()
@@ -71,7 +72,7 @@ class LinearChainCRF(nn.Module):
             return relative_log_partition(emissions, moves, lengths) - agreeing
 
     def score(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-        """Score s(x, y), or if labels are unknown the logarithm of the sum of exp s over all that they may be: [B]."""
+        """Score s(x, y); if labels are unknown, the logarithm of the sum of exp s over their possible values: [B]."""
         with full_precision(emissions):
             return _score(*self._cast(emissions), targets, lengths)
 
@@ -81,15 +82,15 @@ class LinearChainCRF(nn.Module):
             return log_partition(*self._cast(emissions), lengths)
 
     def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """Probability of each label at each real step, zero beyond: [B, T, K]. They carry no gradient."""
-        # they are the gradient of the log-partition
+        """Probability of each label at each real step, zero beyond: [B, T, K], without a gradient."""
+        # the marginals are the gradient of the log-partition
         with torch.inference_mode(False), torch.enable_grad():
             emissions = self._cast(emissions.detach().clone())[0].requires_grad_()
             (gradient,) = torch.autograd.grad(self.log_partition(emissions, lengths).sum(), emissions)
         return gradient
 
     def viterbi(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Best labels of each sequence, [B, T], −1 beyond its length, and their score, [B]."""
+        """Best labels of each sequence, [B, T], −1 beyond its length, and their scores, [B]."""
         labels, scores = self.n_best(emissions, lengths, 1)
         return labels[:, 0], scores[:, 0]
 
@@ -97,12 +98,15 @@ class LinearChainCRF(nn.Module):
     def n_best(self, emissions: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """The ``n`` best labellings of each sequence, best first: labels [B, n, T] and scores [B, n].
 
-        Labels are −1 beyond a sequence's length, and all of them where no labelling is left, with score −∞.
+        Labels are −1 beyond the length of a sequence. If there are fewer labellings, the others have labels −1
+        and score −∞.
         """
         emissions, moves = self._cast(emissions)
         batch, time, count = emissions.shape
         start, transitions, end = split_moves(moves, count)
-        arrivals = transitions.T.repeat_interleave(n, dim=1)  # [K, K · n]: to a label from the n best ways to each
+        arrivals = transitions.T.repeat_interleave(
+            n, dim=1
+        )  # [K, K · n]: to each label from the n best paths to every label
         stay = torch.arange(count * n, device=emissions.device).view(count, n)
         scores = emissions.new_full((batch, count, n), -torch.inf)
         scores[:, :, 0] = start + emissions[:, 0]
@@ -120,7 +124,7 @@ class LinearChainCRF(nn.Module):
         return labels.masked_fill(padding_of(emissions, lengths)[:, None] | scores.isneginf()[..., None], -1), scores
 
     def _cast(self, emissions: Tensor) -> tuple[Tensor, Tensor]:
-        """Emissions and scores of all moves (start, transitions row by row, end), −∞ where forbidden."""
+        """Emissions, and scores of all transitions (start, transitions row by row, end), −∞ where forbidden."""
         wide = torch.promote_types(self.start.dtype, torch.float32)
         emissions = emissions.to(torch.promote_types(emissions.dtype, wide))
         moves = torch.cat([self.start, self.transitions.flatten(), self.end]).to(emissions.dtype)
@@ -130,19 +134,19 @@ class LinearChainCRF(nn.Module):
         for b in impossible.nonzero()[:, 0].tolist():
             fault = self._fault(targets[b, : int(lengths[b])].tolist())
             if fault:
-                raise BadInput(f"Sequence {b} of the batch {fault}, which the constraints forbid, so that its loss is "
-                               "infinite; correct its labels or leave the constraints out.")  # fmt: skip
+                raise BadInput(f"Sequence {b} of the batch {fault}: the constraints forbid that, so that its loss is "
+                               "infinite; correct its labels or remove the constraints.")  # fmt: skip
 
     def _fault(self, labels: list[int]) -> str | None:
         start, transitions, end = split_moves(self.forbidden, len(self.start))
         if labels[0] >= 0 and start[labels[0]]:
-            return f"begins with label {labels[0]}"
+            return f"starts with label {labels[0]}"
         for t, (left, right) in enumerate(pairwise(labels), start=1):
             if left >= 0 and right >= 0 and transitions[left, right]:
                 return f"goes from label {left} to label {right} at step {t}"
         if labels[-1] >= 0 and end[labels[-1]]:
             return f"ends with label {labels[-1]}"
-        return "has unknown labels for which no label can stand" if min(labels) < 0 else None
+        return "has unknown labels without an allowed value" if min(labels) < 0 else None
 
 
 def _score(emissions: Tensor, moves: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
@@ -167,6 +171,6 @@ def _path_score(emissions: Tensor, moves: Tensor, labels: Tensor, lengths: Tenso
 
 
 def _best(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The n greatest of the last axis, and their places; a maximum takes a fraction of the time of ``topk``."""
+    """The n greatest values of the last dimension and their indices; for n = 1, max is much faster than topk."""
     values, places = scores.max(dim=-1, keepdim=True) if n == 1 else scores.topk(n)
     return values, places

@@ -1,4 +1,4 @@
-"""Words as vectors: learned, one-hot or pretrained, and joined with what their characters tell."""
+"""Word vectors: learned, one-hot or pretrained, and concatenated with features of characters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from unroll.networks.characters import CharacterEncoder
 
-CHUNK = 128  # forms that are read together: of similar length, so that short words do not wait for long ones
+CHUNK = 128  # forms per batch, sorted by length to reduce padding
 
 
 def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: float) -> nn.Embedding:
-    """Embedding from scratch: N(0, scale²), padding at zero.
+    """Embedding initialised from N(0, scale²), with zeros for padding.
 
-    A scale near 1 makes tokens easy to distinguish from the start. As a tied output matrix over a large vocabulary it
-    must be small, or the first softmax is all but certain of the wrong word.
+    A scale near 1 makes tokens easy to distinguish from the start. A tied output matrix over a large vocabulary needs a
+    small scale; otherwise the initial softmax assigns nearly all probability to a wrong word.
     """
     embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
     with torch.no_grad():
@@ -26,18 +26,18 @@ def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: 
 
 
 def embedding_from(vectors: Tensor, padding_index: int, frozen: bool) -> nn.Embedding:
-    """Embedding that begins with pretrained vectors, padding at zero.
+    """Embedding initialised with pretrained vectors, with zeros for padding.
 
     Args:
-        vectors: a row per token, of NaN where it has no vector.
-        padding_index: the token that fills the end of a shorter sequence.
-        frozen: whether the vectors stay as they are in training.
+        vectors: one row per token, NaN for tokens without a vector.
+        padding_index: index of the padding token.
+        frozen: whether to exclude the vectors from training.
 
     Shapes:
         vectors: [V, E]
 
-    A token without a vector is drawn from N(0, s²), s being the standard deviation of all numbers given: a network
-    then hears it neither louder nor softer than the words around it, and there is no scale to be chosen.
+    Tokens without a vector are initialised from N(0, s²), where s is the standard deviation of all given numbers, so
+    that they have the scale of the other words without a setting for it.
     """
     missing = vectors.isnan().any(dim=1, keepdim=True)  # [V, 1]
     spread = vectors[~missing[:, 0]].std(correction=0)
@@ -50,24 +50,24 @@ def embedding_from(vectors: Tensor, padding_index: int, frozen: bool) -> nn.Embe
 
 
 class OneHot(nn.Module):
-    """Each token as a vector of V numbers, 1 at its own place and 0 elsewhere; padding is all zeros.
+    """One-hot encoding of tokens; padding is all zeros.
 
-    A network that reads it learns a vector per token in its first matrix, as from an embedding as wide as its gates.
+    The first matrix of a network over one-hot vectors acts as an embedding of the size of its gates.
 
     Args:
-        vocabulary_size: V.
-        padding_index: the token that fills the end of a shorter sequence.
+        vocabulary_size: size V of the vocabulary.
+        padding_index: index of the padding token.
 
     Shapes:
-        tokens: [B, T], result: [B, T, V], which is V times the memory of the tokens
+        tokens: [B, T], result: [B, T, V]
     """
 
     one: Tensor
 
     def __init__(self, vocabulary_size: int, padding_index: int) -> None:
         super().__init__()
-        self.embedding_dim, self.padding_index = vocabulary_size, padding_index  # named as torch's embedding has it
-        self.register_buffer("one", torch.ones(()), persistent=False)  # knows the network's device and precision
+        self.embedding_dim, self.padding_index = vocabulary_size, padding_index  # named as in nn.Embedding
+        self.register_buffer("one", torch.ones(()), persistent=False)  # follows the device and dtype of the network
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Vector of each token."""
@@ -76,13 +76,13 @@ class OneHot(nn.Module):
 
 
 class Words(NamedTuple):
-    """Words with their spelling: each distinct form once, and which one each word has.
+    """Words with their spelling; each distinct form is stored once.
 
     Shapes:
         tokens: [B, T]
-        forms: [B, T] row of a word's form in ``characters``, −1 where padded
+        forms: [B, T] row of the form of each word in ``characters``, −1 for padding
         characters: [U, C], character_lengths: [U], each ≥ 1
-        table: [U, F] features of every form, as :meth:`WordEmbedding.features` gave them; None to compute them here
+        table: [U, F] features of every form, from :meth:`WordEmbedding.features`; None to compute them
     """
 
     tokens: Tensor
@@ -93,20 +93,20 @@ class Words(NamedTuple):
 
 
 class WordEmbedding(nn.Module):
-    """Word vectors joined with features of the words' characters: Ma and Hovy 2016; Lample et al. 2016.
+    """Word vectors concatenated with character-level features: Ma and Hovy 2016; Lample et al. 2016.
 
     .. math:: x_t = [e(w_t); f(\\text{characters of } w_t)]
 
     Args:
-        words: vectors of tokens, width E.
-        characters: features of spelled words, width F.
+        words: word vectors of size E.
+        characters: character-level features of size F.
 
     Shapes:
-        words: see :class:`Words`, result: [B, T, E + F]; zeros where padded
+        words: see :class:`Words`, result: [B, T, E + F]; zeros for padding
 
-    A form is read once, however many words have it. While weights stand still, as in evaluation, the features of a
-    whole split may be computed once by :meth:`features` and handed in with every batch of it as ``Words.table``.
-    Who holds that table knows how long it is valid; none of it stays in here, where it could outlive a training step.
+    Each form is read once per batch. In evaluation, where the weights do not change, the features of a whole split can
+    be computed once with :meth:`features` and passed as ``Words.table``. The caller keeps the table, since it becomes
+    invalid with the next training step.
     """
 
     def __init__(self, words: nn.Embedding | OneHot, characters: CharacterEncoder) -> None:
@@ -115,7 +115,7 @@ class WordEmbedding(nn.Module):
         self.output_size = words.embedding_dim + characters.output_size
 
     def features(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """Features of every form, the shortest first and no more than 128 at a time: [U, C], [U] → [U, F]."""
+        """Features of every form, in batches of 128 sorted by length: [U, C], [U] → [U, F]."""
         order = lengths.argsort(stable=True)
         parts = [
             self.characters(characters[some, : int(lengths[some].max())], lengths[some])

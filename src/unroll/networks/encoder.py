@@ -1,4 +1,4 @@
-"""A sequence of tokens or of real vectors, read by a recurrent network."""
+"""Recurrent encoder of sequences of tokens or real vectors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from unroll.networks.recurrent import Recurrent, State
 
 
 class SequenceEncoder(nn.Module):
-    """Inputs → recurrent network → features of every step, with dropout at both ends.
+    """Inputs → recurrent network → features of every step, with dropout on inputs and features.
 
     Args:
-        inputs: turns a batch into vectors [B, T, I]: an embedding, or the identity for real vectors.
-        recurrent: the network that reads them.
-        dropout: drops units of the input vectors and of the features.
-        readout: what stands for a whole sequence, one of ``unroll.networks.readout.READOUTS``.
+        inputs: maps a batch to vectors [B, T, I]: an embedding, or the identity for real vectors.
+        recurrent: the recurrent network.
+        dropout: dropout on the input vectors and on the features.
+        readout: how to reduce the features of a sequence to one vector, one of ``unroll.networks.readout.READOUTS``.
 
     Shapes:
-        inputs: [B, T] tokens or [B, T, I] vectors, or what ``inputs`` takes, lengths: [B], features: [B, T, D · H]
+        inputs: [B, T] tokens or [B, T, I] vectors, or another type that ``inputs`` accepts;
+        lengths: [B], features: [B, T, D · H]
 
     Raises:
         BadInput: there is no such readout.
@@ -33,23 +34,26 @@ class SequenceEncoder(nn.Module):
         if readout not in READOUTS:
             raise no_such("readout", readout, READOUTS)
         self.inputs, self.recurrent, self.readout = inputs, recurrent, READOUTS[readout]
-        self.dropout, self.output_dropout = dropout, copy.deepcopy(dropout)  # apart, so that each can be watched
+        self.dropout, self.output_dropout = (
+            dropout,
+            copy.deepcopy(dropout),
+        )  # separate modules, so that hooks can tell them apart
         self.output_size = recurrent.output_size
 
     def initial_state(self, batch_size: int) -> State:
-        """First state of the recurrent network."""
+        """Initial state of the recurrent network."""
         return self.recurrent.initial_state(batch_size)
 
     def outputs(self, inputs: Any, lengths: Tensor) -> Tensor:
-        """Features of every step, each sequence read from the first state."""
+        """Features of every step, starting from the initial state."""
         features: Tensor = self.output_dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
         return features
 
     def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
-        """One vector per sequence, by the readout: [B, D · H]."""
+        """One vector per sequence, computed by the readout: [B, D · H]."""
         return self.readout(self.outputs(inputs, lengths), lengths, self.recurrent.hidden_size)
 
     def forward(self, inputs: Any, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        """Features of every step and the final state, from a given state."""
+        """Features of every step and the final state, starting from a given state."""
         features, final = self.recurrent(self.dropout(self.inputs(inputs)), lengths, state)
         return self.output_dropout(features), final

@@ -13,7 +13,7 @@ from unroll.networks.language import TokenOutput
 
 
 class RecentTokens(NamedTuple):
-    """The tokens before a window that its first steps still look at, oldest first.
+    """The tokens before a window that its first steps read, oldest first.
 
     Shapes:
         tokens: [B, n − 2] int64
@@ -30,12 +30,12 @@ class FeedforwardLanguageNetwork(nn.Module):
         P(w_t \\mid w_{t-1}, \\dots, w_{t-n+1}) = \\mathrm{softmax}(y)
 
     Args:
-        embedding: C, of V tokens, width I (the paper's m), with a padding token.
-        order: n, the token that is told and the n − 1 before it, at least 2.
-        hidden_size: number H of tanh units (the paper's h).
-        direct: whether W connects the embeddings with the output; without it W = 0.
-        tied: whether the output matrix is the embedding itself; then what it reads is projected to width I if needed.
-        dropout: probability that a unit of x and of the tanh layer is dropped, in [0, 1).
+        embedding: C, of V tokens and size I (m in the paper), with a padding token.
+        order: n, at least 2; the network reads n − 1 tokens to predict the next one.
+        hidden_size: number H of tanh units (h in the paper).
+        direct: whether to connect the embeddings to the output; otherwise W = 0.
+        tied: whether the output matrix is the embedding; features are projected to size I if needed.
+        dropout: dropout probability on x and on the tanh layer, in [0, 1).
 
     Shapes:
         inputs: [B, T], lengths: [B], features: [B, T, (n − 1) · I + H] if direct, else [B, T, H]; logits: […, V]
@@ -43,9 +43,8 @@ class FeedforwardLanguageNetwork(nn.Module):
     Raises:
         BadInput: the order is below 2, or the embedding has no padding token.
 
-    The features are [x; tanh(d + H x)], so that W and U are one matrix and the output layer any other's. What stands
-    before the beginning is padding, whose embedding is the zero vector (until tied weights move it, as the softmax
-    moves every row).
+    The features are [x; tanh(d + H x)], so that W and U are one matrix and the output layer is that of other networks.
+    The text is preceded by padding, whose embedding is the zero vector (with tied weights, the softmax updates it).
     """
 
     def __init__(
@@ -53,9 +52,11 @@ class FeedforwardLanguageNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if order < 2:
-            raise BadInput(f"A feed-forward language model of order {order} reads no token; choose an order from 2 on.")
+            raise BadInput(
+                f"A feed-forward language model of order {order} reads no token; choose an order of at least 2."
+            )
         if embedding.padding_idx is None:
-            raise BadInput("The embedding has no padding token, which stands before the beginning; give it one.")
+            raise BadInput("The embedding has no padding token, which precedes the text; give it one.")
         self.embedding, self.direct, self.padding_index = embedding, direct, embedding.padding_idx
         self.context = order - 1
         input_size = self.context * embedding.embedding_dim
@@ -64,23 +65,23 @@ class FeedforwardLanguageNetwork(nn.Module):
         self.output = TokenOutput(feature_size, embedding.num_embeddings, embedding if tied else None)
 
     def initial_state(self, batch_size: int) -> tuple[RecentTokens]:
-        """Nothing but padding has been read."""
+        """A context of padding."""
         size, device = (batch_size, self.context - 1), self.embedding.weight.device
         return (RecentTokens(torch.full(size, self.padding_index, device=device)),)
 
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: tuple[RecentTokens]
     ) -> tuple[Tensor, tuple[RecentTokens]]:
-        """Features of every step of a window and the tokens to carry on."""
-        earlier = self.context - 1  # tokens that a step reads beside its own
+        """Features of every step of a window, and the tokens that the next window reads."""
+        earlier = self.context - 1  # tokens that a step reads in addition to its own
         tokens = torch.cat([state[0].tokens, inputs], dim=1)  # [B, n − 2 + T]
         vectors, steps = self.embedding(tokens), inputs.shape[1]
         newest_first = [vectors[:, start : start + steps] for start in range(earlier, -1, -1)]
         x = self.dropout(torch.cat(newest_first, dim=-1))  # [B, T, (n − 1) · I]
         hidden = self.dropout(torch.tanh(self.hidden(x)))  # [B, T, H]
         features = torch.cat([x, hidden], dim=-1) if self.direct else hidden
-        kept = lengths[:, None] + torch.arange(earlier, device=lengths.device)  # the last n − 2 before padding
-        return features, (RecentTokens(tokens.gather(1, kept)),)
+        recent = lengths[:, None] + torch.arange(earlier, device=lengths.device)  # the last n − 2 before padding
+        return features, (RecentTokens(tokens.gather(1, recent)),)
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """Negative log-probability of each target: features [N, …], targets [N] → [N]."""

@@ -1,4 +1,4 @@
-"""Labels of the tokens of a sequence, told from their features: one by one, together, or each from the one before."""
+"""Output layers that predict the labels of a sequence: independently, jointly, or one after the other."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from unroll.networks.schemes import constraints
 
 
 class LabelOutput(nn.Module, ABC):
-    """What stands between the features of tokens and their labels.
+    """Output layer that predicts a label for each step.
 
     Shapes:
-        features: [B, T, F], targets: [B, T] labels, −1 where a label is not known, lengths: [B]; what features and
-        targets hold beyond a sequence's length changes nothing, as long as it is finite
+        features: [B, T, F], targets: [B, T] labels, −1 where a label is unknown, lengths: [B]; finite values beyond the
+        length of a sequence have no effect
     """
 
     @abstractmethod
     def losses(self, features: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative log-likelihoods [B, T], and the mask [B, T] of the tokens that they stand for."""
+        """Negative log-likelihoods [B, T], and the mask [B, T] of the tokens that count."""
 
     @abstractmethod
     def best(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """The likeliest labels, [B, T]; beyond a sequence's length they are undefined."""
+        """Most likely labels, [B, T], undefined beyond the length of a sequence."""
 
 
 class SoftmaxOutput(LabelOutput):
-    """A softmax at every token, whatever its neighbours are: Collobert et al., JMLR 2011, section 3.3.1.
+    """A softmax at every token, independent of the other labels: Collobert et al., JMLR 2011, section 3.3.1.
 
     .. math:: P(y_t \\mid x) = \\mathrm{softmax}(h_t V + c)
 
     Args:
-        feature_size: width F.
-        label_count: K.
+        feature_size: size F of the features.
+        label_count: number of labels K.
     """
 
     def __init__(self, feature_size: int, label_count: int) -> None:
@@ -47,7 +47,7 @@ class SoftmaxOutput(LabelOutput):
         self.linear = nn.Linear(feature_size, label_count)
 
     def losses(self, features: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return _one_by_one(self.linear(features), targets, lengths)
+        return _independent(self.linear(features), targets, lengths)
 
     def best(self, features: Tensor, lengths: Tensor) -> Tensor:
         logits: Tensor = self.linear(features)
@@ -55,12 +55,12 @@ class SoftmaxOutput(LabelOutput):
 
 
 class CRFOutput(LabelOutput):
-    """All labels of a sequence together: Huang, Xu, Yu 2015; see :class:`~unroll.networks.crf.LinearChainCRF`.
+    """Joint prediction of all labels: Huang, Xu, Yu 2015; see :class:`~unroll.networks.crf.LinearChainCRF`.
 
     Args:
-        feature_size: width F.
-        labels: names of the labels, in the order of their numbers.
-        scheme: ``bio`` or ``bioes`` to forbid what the scheme does; None to forbid nothing.
+        feature_size: size F of the features.
+        labels: names of the labels, in the order of their indices.
+        scheme: ``bio`` or ``bioes`` to forbid the transitions that the scheme forbids; None to allow all.
     """
 
     def __init__(self, feature_size: int, labels: Sequence[str], scheme: str | None) -> None:
@@ -71,7 +71,7 @@ class CRFOutput(LabelOutput):
     def losses(self, features: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         real = _real(targets, lengths)
         whole = self.crf(self.linear(features), targets, lengths)  # [B]
-        # the loss of a sequence, spread evenly, so that the mean over tokens is the mean per token
+        # the loss of a sequence is distributed evenly over its tokens, so that their mean is the loss per token
         return (whole / lengths)[:, None].expand(real.shape), real
 
     def best(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -80,22 +80,22 @@ class CRFOutput(LabelOutput):
 
 
 class FeedbackOutput(LabelOutput):
-    """Output connections: the label before, embedded, is fed to the step: Jordan 1986; trained on the true label
-    before ("teacher forcing": Williams and Zipser 1989), told by beam search.
+    """Output connections, which feed back the previous label (Jordan 1986), with teacher forcing in training
+    (Williams and Zipser 1989) and beam search in prediction.
 
     .. math::
         s_t = \\mathrm{cell}([h_t; E_{y_{t-1}}], s_{t-1}), \\qquad
         P(y_t \\mid y_{<t}, x) = \\mathrm{softmax}(s_t V + c)
 
     Args:
-        feature_size: width F.
-        label_count: K.
-        embedding_size: width of the embedding of a label.
-        cell: makes the cell that reads features and labels.
-        hidden_size: width H of that cell.
-        beam: label sequences that are kept at each step of the search; 1 is greedy.
+        feature_size: size F of the features.
+        label_count: number of labels K.
+        embedding_size: size of the label embeddings.
+        cell: constructs the cell that reads features and labels.
+        hidden_size: hidden size H of that cell.
+        beam: beam width; 1 for greedy search.
 
-    One more label stands before the first one, and where the label before is not known.
+    An additional label precedes the first one and replaces unknown previous labels.
     """
 
     def __init__(
@@ -112,25 +112,27 @@ class FeedbackOutput(LabelOutput):
         before = torch.cat([nothing, targets[:, :-1]], dim=1)
         before = before.masked_fill(before < 0, self.label_count)
         read = torch.cat([features, self.embedding(before)], dim=-1)  # [B, T, F + E]
-        told = self.linear(outputs(self.cell, read, lengths, self.cell.initial_state(len(features))))  # [B, T, K]
-        return _one_by_one(told, targets, lengths)
+        logits = self.linear(outputs(self.cell, read, lengths, self.cell.initial_state(len(features))))  # [B, T, K]
+        return _independent(logits, targets, lengths)
 
     def best(self, features: Tensor, lengths: Tensor) -> Tensor:
         return self.search(features, lengths)[0][:, 0]
 
     def search(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest label sequences that a beam finds, best first.
+        """Most likely label sequences found by beam search, best first.
 
         Shapes:
-            labels: [B, W, T] of a beam of width W, scores: [B, W], their log-probabilities; −∞ where there are fewer
+            labels: [B, W, T] of a beam of width W, scores: [B, W], their log-probabilities; −∞ if there are fewer
         """
         batch, time, width, count = *features.shape[:2], self.beam, self.label_count
         state = self.cell.initial_state(batch * width)
-        wide = torch.promote_types(features.dtype, torch.float32)  # in bf16, sums over a sequence would be coarse
+        wide = torch.promote_types(features.dtype, torch.float32)  # sums over a sequence would be inaccurate in bf16
         scores = features.new_full((batch, width), -torch.inf, dtype=wide)
-        scores[:, 0] = 0.0  # one beginning, not as many as the beam is wide
+        scores[:, 0] = 0.0  # all hypotheses start from one
         labels = torch.full((batch, width, time), count, device=features.device)
-        stays = scores.new_full((count,), -torch.inf)  # beyond a sequence's end: one way to go on, at no cost
+        stays = scores.new_full(
+            (count,), -torch.inf
+        )  # beyond the end of a sequence: a single continuation without cost
         stays[0] = 0.0
         for step in range(time):
             before = labels[:, :, step - 1] if step else labels[:, :, 0]
@@ -147,7 +149,7 @@ class FeedbackOutput(LabelOutput):
         return labels, scores
 
 
-def _one_by_one(logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _independent(logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Negative log-likelihood of each known label, [B, T] of logits [B, T, K], and the mask of those."""
     known = _real(targets, lengths) & (targets >= 0)
     targets = targets.masked_fill(~known, -1)

@@ -1,4 +1,4 @@
-"""The recurrent language model (Mikolov et al. 2010)."""
+"""Recurrent language models (Mikolov et al. 2010) and their output layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unroll.networks.recurrent import State
 
 
 class LanguageNetwork(Protocol):
-    """What the language-model task asks of a network: features of a window, the carried state, losses, logits."""
+    """Interface of networks of the language model task: features of a window, the carried state, losses, logits."""
 
     def initial_state(self, batch_size: int) -> State: ...
 
@@ -26,15 +26,15 @@ class LanguageNetwork(Protocol):
 
 
 class TokenOutput(nn.Module):
-    """Logits of all tokens from features; tied weights: Press and Wolf, EACL 2017.
+    """Output layer over the vocabulary, with optional tied weights: Press and Wolf, EACL 2017.
 
     .. math:: P(w) = \\mathrm{softmax}(P h E^\\top + b)
 
     Args:
-        feature_size: width F.
-        vocabulary_size: V.
-        embedding: whose matrix the output shares, width I; h is projected to that width if it differs. None for a
-            matrix of its own.
+        feature_size: size F of the features.
+        vocabulary_size: size V of the vocabulary.
+        embedding: embedding of size I whose matrix the output shares; h is projected to that size if it differs. None
+            for a separate matrix.
 
     Shapes:
         features: […, F], logits: […, V]
@@ -52,16 +52,19 @@ class TokenOutput(nn.Module):
 
     @torch.no_grad()
     def start_from(self, counts: Tensor) -> None:
-        """Begin at the unigram distribution: Meister et al., "A Natural Bias for Language Generation Models", ACL 2023.
+        """Initialise the bias to the unigram distribution.
+
+        Meister et al., "A Natural Bias for Language Generation Models", ACL 2023.
 
         .. math:: b_w = \\ln \\frac{n_w + 1}{\\sum_v (n_v + 1)}
 
         Args:
-            counts: n, how often each token comes in the training split: [V]
+            counts: n, number of occurrences of each token in the training split: [V]
 
-        Adam moves a bias by no more than the learning rate at each step, some thousand steps from 0 to b. Until then
-        the network must give the frequencies by a constant feature. A tied matrix brings it back as an input, and the
-        memory of an LSTM has no bound: it grows until its gates and its tanh are saturated.
+        Adam changes a bias by at most the learning rate per step, so that it takes thousands of steps from 0 to b.
+        Until then, the network must produce the frequencies with a constant feature. With a tied matrix, that feature
+        is fed back as input, and the memory of an LSTM, which is unbounded, grows until its gates and its tanh
+        saturate.
         """
         smoothed = counts.double() + 1
         self.decoder.bias.copy_((smoothed / smoothed.sum()).log())
@@ -78,8 +81,8 @@ class RecurrentLanguageNetwork(nn.Module):
     .. math:: P(w_{t+1} \\mid w_{\\le t}) = \\mathrm{softmax}(\\mathrm{output}(h_t))
 
     Args:
-        encoder: inputs and recurrent network, one direction.
-        output: logits from its features.
+        encoder: inputs and recurrent network with one direction.
+        output: output layer over its features.
 
     Shapes:
         inputs: [B, T], lengths: [B], features: [B, T, H], logits: […, V]
@@ -90,11 +93,11 @@ class RecurrentLanguageNetwork(nn.Module):
         self.encoder, self.output = encoder, output
 
     def initial_state(self, batch_size: int) -> State:
-        """First state of the encoder."""
+        """Initial state of the encoder."""
         return self.encoder.initial_state(batch_size)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        """Features of every step of a window and the state to carry on."""
+        """Features of every step of a window, and the state that is carried to the next one."""
         return self.encoder(inputs, lengths, state)  # type: ignore[no-any-return]
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
@@ -108,15 +111,15 @@ class RecurrentLanguageNetwork(nn.Module):
 
 
 class ClozeNetwork(nn.Module):
-    """Each token told from all others of its sequence: a bidirectional language model, as in Mousa and Schuller 2017.
+    """Bidirectional language model, which predicts each token from all others of its sequence: Mousa and Schuller 2017.
 
     .. math:: P(w_t \\mid w_{\\ne t}) =
         \\mathrm{softmax}(\\mathrm{output}([\\overrightarrow{h}_{t-1}; \\overleftarrow{h}_{t+1}]))
 
     Args:
-        encoder: inputs and recurrent network: of one layer if it has two directions, so that no layer above reads what
-            the one below knows of the token itself. With one direction, only what comes before tells the token.
-        output: logits from its features.
+        encoder: inputs and recurrent network. With two directions it must have one layer, since a second layer would
+            read the token itself. With one direction, only the preceding tokens predict the token.
+        output: output layer over its features.
 
     Shapes:
         inputs: [B, T], lengths: [B], logits: [B, T, V]
@@ -127,7 +130,7 @@ class ClozeNetwork(nn.Module):
         self.encoder, self.output = encoder, output
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of every token, told from the others."""
+        """Unnormalised log-probabilities of every token, predicted from the others."""
         recurrent = self.encoder.recurrent
         read = recurrent.outputs(self.encoder.dropout(self.encoder.inputs(inputs)), lengths)  # [B, T, D · H]
         if recurrent.directions == 2:

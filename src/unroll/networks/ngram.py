@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ContextState(NamedTuple):
-    """The last n − 1 tokens, as an id for each length of context; −1 where it was never seen.
+    """The last n − 1 tokens, as an id for each length of context; −1 for unseen contexts.
 
     Shapes:
         contexts: [B, n − 1] int64, shortest first
@@ -28,7 +28,7 @@ class KneserNey(nn.Module):
         \\qquad D_m = \\frac{n_1}{n_1 + 2 n_2}
 
     where c counts occurrences for the highest order and distinct left neighbours below it, h' is h without its
-    oldest word, and P_0 is uniform over the vocabulary. Where n_1 or n_2 is 0, D_m is 0.5.
+    oldest word, and P_0 is uniform over the vocabulary. If n_1 or n_2 is 0, D_m is 0.5.
 
     Args:
         order: n, the length of the longest n-gram, at least 1.
@@ -41,7 +41,7 @@ class KneserNey(nn.Module):
     order fits into 64 bits and every look-up is a binary search in a sorted table.
     """
 
-    is_deterministic = True  # counted alike under every seed
+    is_deterministic = True  # the counts do not depend on the seed
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class KneserNey(nn.Module):
         self.register_buffer(f"backoff_{m}", torch.from_numpy(backoff))  # weight of P_{m−1}, by context
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        # Tables are as large as what was counted, not as what was constructed.
+        # the sizes of the tables depend on the counts
         for name in dict(self.named_buffers()):
             if prefix + name in state_dict:
                 self.register_buffer(name, torch.empty_like(state_dict[prefix + name]))
@@ -90,13 +90,13 @@ class KneserNey(nn.Module):
             self._store(m, keys, *_discounted(keys // vocabulary_size, counts, contexts))
 
     def initial_state(self, batch_size: int) -> tuple[ContextState]:
-        """No context yet."""
+        """The empty context."""
         return (ContextState(torch.full((batch_size, self.order - 1), -1)),)
 
     def forward(
         self, inputs: Tensor, lengths: Tensor, state: tuple[ContextState]
     ) -> tuple[Tensor, tuple[ContextState]]:
-        """Ids of the contexts that end at every step, and those after the last."""
+        """Ids of the contexts that end at every step, and those after the last step."""
         contexts, steps = state[0].contexts, []
         for t in range(inputs.shape[1]):
             contexts = self._advance(contexts, inputs[:, t])
@@ -113,7 +113,7 @@ class KneserNey(nn.Module):
         return torch.stack(ends, dim=1) if ends else contexts
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-probability of each target alone: features [N, n − 1], targets [N] → [N]."""
+        """Negative log-probability of each target: features [N, n − 1], targets [N] → [N]."""
         probability = torch.full((len(targets),), 1.0 / self.vocabulary_size, dtype=torch.float64)
         for m in range(1, self.order + 1):
             context = features[:, m - 2] if m > 1 else torch.zeros_like(targets)
@@ -124,11 +124,11 @@ class KneserNey(nn.Module):
         return -probability.log()
 
     def _find(self, m: int, context: Tensor, token: Tensor) -> Tensor:
-        """Id of the m-gram of each context and token, −1 where it was never seen: [N], [N] → [N]."""
+        """Id of the m-gram of each context and token, −1 if it is unseen: [N], [N] → [N]."""
         keys = self.get_buffer(f"keys_{m}")
         wanted = context * self.vocabulary_size + token
         place = torch.searchsorted(keys, wanted)
-        # fewer tokens than n were read, perhaps, and then the table of the longest n-grams is empty
+        # the table of the longest n-grams is empty if fewer than n tokens were counted
         padded = torch.cat([keys, keys.new_full((1,), -1)])
         return torch.where((context >= 0) & (padded[place] == wanted), place, -1)
 
@@ -151,12 +151,12 @@ class KneserNey(nn.Module):
 
 
 def _discounted(context: np.ndarray, counts: np.ndarray, contexts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Discounted probability of each m-gram, and the weight that is left to the shorter context."""
+    """Discounted probability of each m-gram, and the weight of the shorter context."""
     once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
-    # Where nothing was seen once, or all of it was, the estimate is void: then half of one count is taken.
+    # the estimate is undefined if no m-gram, or every m-gram, occurs once
     discount = once / (once + 2 * twice) if once and twice else 0.5
     total = np.bincount(context, weights=counts, minlength=contexts)
     kinds = np.bincount(context, weights=(counts > 0).astype(np.float64), minlength=contexts)
-    # A context that ends the text was never continued: all of its weight goes to the shorter one.
+    # a context that only occurs at the end of the text has no continuation: all weight goes to the shorter one
     backoff = np.where(total > 0, discount * kinds / np.maximum(total, 1), 1.0)
     return np.maximum(counts - discount, 0) / np.maximum(total[context], 1), backoff

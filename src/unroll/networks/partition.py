@@ -1,4 +1,4 @@
-"""The log-partition of a linear chain: the logarithm of the sum over all ways through it, and its gradient."""
+"""The log-partition of a linear chain and its gradient."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# What a message adds up to. The range of fp32 reaches as far above 1 as below, and so both halves of it are of use.
+# The sum of a message. The range of fp32 is symmetric around 1, and this uses both halves of it.
 _MASS = 2.0**60
-# What is left of the range for the gradient that a message is multiplied with, which may be scaled.
+# The part of the range reserved for the gradient by which a message is multiplied, which may be scaled.
 _MARGIN = 2.0**16
 
 
@@ -28,7 +28,7 @@ def log_partition(emissions: Tensor, moves: Tensor, lengths: Tensor) -> Tensor:
 
 
 def relative_log_partition(emissions: Tensor, moves: Tensor, lengths: Tensor) -> Tensor:
-    """Log-partition, as :func:`log_partition`, of emissions of which the greatest of each step is zero."""
+    """Log-partition, as :func:`log_partition`, of emissions whose maximum is zero at each step."""
     differentiable = torch.is_grad_enabled() and (emissions.requires_grad or moves.requires_grad)
     result: Tensor
     exact: Tensor
@@ -51,14 +51,14 @@ class _ScaledPartition(torch.autograd.Function):
         \\alpha_1 = \\frac{a \\circ e_1}{c_1}, \\qquad \\alpha_t = \\frac{(\\alpha_{t-1} A) \\circ e_t}{c_t}, \\qquad
         \\log Z = \\sum_t \\log c_t + \\log \\alpha_T \\cdot b
 
-    with e, a, A and b exponentiated. The messages from the end are those of the reversed sequence with A transposed, so
-    that both take one loop, where a step is one call for two matrix products; the gradient of A is one product over all
-    steps.
+    with e, a, A and b exponentiated. The backward messages are the forward messages of the reversed sequence with A
+    transposed, so that one loop computes both, with one batched product per step. The gradient of A is one product over
+    all steps.
 
     Shapes:
-        emissions: [B, T, K], the greatest of each step zero; moves: [K + K² + K]; lengths: [B]; directions: 2, or 1
-        where no gradient is wanted; log-partition: [B]; exact: [B] bool, false where a number may have left the range,
-        so that the log-partition is not to be used
+        emissions: [B, T, K], maximum zero at each step; moves: [K + K² + K]; lengths: [B]; directions: 2, or 1 if no
+        gradient is needed; log-partition: [B]; exact: [B] bool, false where a number may have underflowed or
+        overflowed, so that the log-partition is invalid
     """
 
     @staticmethod
@@ -81,16 +81,16 @@ class _ScaledPartition(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph
-            raise NotImplementedError("The CRF's gradient, the expected counts, has no second derivative here.")
+            raise NotImplementedError("The gradient of the CRF has no second derivative.")
         before, after, transitions, real, last = ctx.saved_tensors
         time, _, batch, count = after.shape
         steps, rows = torch.arange(time, device=after.device)[:, None], torch.arange(batch, device=after.device)
-        # the messages from the end lie in an order of their own
+        # backward messages are stored in reversed order
         places = ((last - steps).clamp(min=0) * 2 + 1) * batch + rows  # [T, B]
         with full_precision(after):
             forward = after[:, 0]
             counts = before.flatten(0, 2).index_select(0, places.T.flatten()).view(batch, time, count)
-            counts *= forward.transpose(0, 1)  # [B, T, K]: probability of each label, but for a factor
+            counts *= forward.transpose(0, 1)  # [B, T, K]: probability of each label, up to a factor
             total = counts.sum(dim=2)
             weights = torch.where(real.T & (total > 0), gradient[:, None] / total, 0.0)  # [B, T]
             counts *= weights[..., None]
@@ -103,9 +103,9 @@ class _ScaledPartition(torch.autograd.Function):
 
 
 def _in_order(emissions: Tensor, last: Tensor, directions: int) -> Tensor:
-    """Steps from the beginning and from the end: [B, T, K] → [T, D, B, K].
+    """Steps in forward and in reversed order: [B, T, K] → [T, D, B, K].
 
-    Behind the last step of a sequence comes the last one again: what padding holds is not read.
+    Beyond the end of a sequence its last step is repeated, so that padding is not read.
     """
     time = emissions.shape[1]
     steps = torch.arange(time, device=last.device)[:, None]
@@ -115,7 +115,7 @@ def _in_order(emissions: Tensor, last: Tensor, directions: int) -> Tensor:
 
 
 def _pass(emissions: Tensor, first: Tensor, moves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Messages before and after each step's emissions, and what they were divided by.
+    """Messages before and after the emissions of each step, and their divisors.
 
     Shapes:
         emissions: [T, D, B, K], overwritten; first: [D, K]; moves: [D, K, K]; before, after: [T, D, B, K];
@@ -138,10 +138,10 @@ def _pass(emissions: Tensor, first: Tensor, moves: Tensor) -> tuple[Tensor, Tens
 
 
 def _in_range(messages: Tensor, real: Tensor, least_move: Tensor, least_emission: Tensor) -> Tensor:
-    """Whether no product left the range of normal numbers, neither in the messages nor in the gradient: [B] bool.
+    """Whether all products are normal numbers, in the messages and in the gradient: [B] bool.
 
-    Each is of two or three of these numbers, a message among them or a move. Zeros are what is forbidden: if no product
-    left the range, there are no others.
+    Each is a product of two or three of these numbers, including a message or a transition. If all products are normal
+    numbers, zeros only come from forbidden transitions.
     """
     least = F.threshold(messages, 0.0, torch.inf).amin(dim=3).masked_fill(~real[:, None], torch.inf)  # [T, D, B]
     least = least.amin(dim=(0, 1)).log().clamp(max=0.0)
@@ -159,7 +159,7 @@ def _log_space_partition(emissions: Tensor, moves: Tensor, lengths: Tensor) -> T
 
 
 def _log_sum_exp(values: Tensor) -> Tensor:
-    """Over the second axis; where all is −∞ the gradient is zero, and that of ``torch.logsumexp`` is NaN."""
+    """Log-sum-exp over dimension 1, with gradient zero (``torch.logsumexp``: NaN) where all values are −∞."""
     greatest = _finite(values.detach().amax(dim=1, keepdim=True))
     total = (values - greatest).exp().sum(dim=1)
     return torch.where(total > 0, total.clamp(min=torch.finfo(total.dtype).tiny).log() + greatest[:, 0], -torch.inf)
@@ -172,26 +172,26 @@ def split_moves(moves: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def padding_of(emissions: Tensor, lengths: Tensor) -> Tensor:
-    """Which steps are beyond a sequence's length: [B, T] bool."""
+    """Mask of the steps beyond the length of each sequence: [B, T] bool."""
     return torch.arange(emissions.shape[1], device=lengths.device) >= lengths[:, None]  # [B, T]
 
 
 def greatest_of(emissions: Tensor) -> Tensor:
-    """The greatest emission of each step, without a gradient: [B, T, K] → [B, T, 1]."""
+    """Maximum of the emissions of each step, without a gradient: [B, T, K] → [B, T, 1]."""
     return _finite(emissions.detach().amax(dim=2, keepdim=True))
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
-    """A context in which autocast, if it is on, changes nothing."""
+    """Context that disables autocast."""
     kind = tensor.device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _least_finite(logs: Tensor) -> Tensor:
-    """Least of the first axis that is not −∞; zero if there is none."""
+    """Minimum over the finite values of dimension 0; zero if there are none."""
     return F.threshold(logs, torch.finfo(logs.dtype).min, 0.0).amin(dim=0)
 
 
 def _finite(values: Tensor) -> Tensor:
-    """−∞ as the lowest number, which can be subtracted from −∞."""
+    """Replace −∞ with the lowest finite number, which can be subtracted from −∞."""
     return values.clamp(min=torch.finfo(values.dtype).min)

@@ -1,4 +1,4 @@
-"""A cell of one's own, tried on a few numbers before it is used: what is computed must be what it says."""
+"""Check of user-defined cells on a small example: the network must compute what the cell defines."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from unroll.errors import BadInput, is_lack_of_memory
 from unroll.networks.scan import scan
 
 ROWS, STEPS = 2, 3
-NEAR = 1e-3  # of the largest number: single precision in another order of sums is far below, another formula far above
-KNOWN = {getattr(cells, name) for name in cells.__all__}  # which the tests hold to all of this
+NEAR = 1e-3  # relative tolerance, far above rounding errors of fp32 and far below the effect of another formula
+KNOWN = {getattr(cells, name) for name in cells.__all__}  # cells of this package, which tests check
 
 
 class Reading(NamedTuple):
-    """What a cell makes of the sequences: numbers by what they are, and gradients by the name of their parameter."""
+    """Results of a cell on the example: numbers by name, and gradients by the name of the parameter."""
 
     numbers: dict[str, Tensor]
     gradients: dict[str, Tensor | None]
 
 
 def check_cell(cell: Cell, drops_weights: bool) -> None:
-    """Refuse a cell that would not be computed as it is written.
+    """Refuse a cell whose sequences would not be computed as defined.
 
-    Its :meth:`forward`, step by step, must give the output, the state and the gradients that :func:`scan` gives of
-    whole sequences. The global random numbers are left as they are.
+    Calling ``forward`` step by step must give the output, the state and the gradients of :func:`scan`. The state of the
+    global random number generator is preserved.
 
     Args:
-        cell: as it is set up.
-        drops_weights: whether entries of W will be dropped.
+        cell: the cell, including its settings.
+        drops_weights: whether weight dropout will be applied.
 
     Raises:
-        BadInput: the cell fails, or breaks a rule; with its file and line.
+        BadInput: the cell fails or breaks a rule; the message has its file and line.
     """
-    if type(cell) in KNOWN or any(parameter.is_meta for parameter in cell.parameters()):  # which have no numbers
+    if type(cell) in KNOWN or any(parameter.is_meta for parameter in cell.parameters()):  # meta tensors have no values
         return
     was_training = cell.training
     try:
@@ -60,7 +60,7 @@ def _check(cell: Cell, drops_weights: bool) -> None:
     inputs = torch.randn(ROWS, STEPS, cell.input_size, dtype=like.dtype, device=like.device)
     start = _first_state(cell, like)
     with failures(type(cell), cell.input_size, cell.hidden_size):
-        _, start = _step(cell, inputs[:, 0], start)  # a state that occurs
+        _, start = _step(cell, inputs[:, 0], start)  # a state other than the initial one
     start = type(start)(*(part.detach() for part in start))
     lengths = torch.tensor([STEPS, STEPS - 1], device=like.device)
     with failures(type(cell), cell.input_size, cell.hidden_size):
@@ -82,22 +82,22 @@ def _first_state(cell: Cell, like: Tensor) -> Any:
 
 
 def _step(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """One step, and the rules that hold for it."""
+    """Compute one step and check its result."""
     before = [part.clone() for part in (inputs, *state)]
     made = cell(inputs, state)
     if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], Tensor):
         raise _refusal(cell, "does not return an output and a state", "return output, State(…)")
     output, after = made
     if any(not torch.equal(one, two) for one, two in zip(before, (inputs, *state), strict=True)):
-        raise _refusal(cell, "changes its input or the state before the step in place", "make new tensors")
+        raise _refusal(cell, "changes its input or the previous state in place", "make new tensors")
     if output.shape != (len(inputs), cell.hidden_size):
         raise _refusal(cell, f"returns an output of shape {list(output.shape)} where "
-                             f"{[len(inputs), cell.hidden_size]} is due", "return [B, H]")  # fmt: skip
+                             f"{[len(inputs), cell.hidden_size]} is expected", "return [B, H]")  # fmt: skip
     _check_state(cell, state, after)
     for part, name in ((output, "an output"), *((part, "a state") for part in after)):
         if part.dtype != inputs.dtype and part.is_floating_point():
             raise _refusal(cell, f"returns {name} of {part.dtype} where its input is of {inputs.dtype}",
-                           "make new tensors by new_zeros or zeros_like of one that is there")  # fmt: skip
+                           "create tensors with new_zeros or zeros_like of an existing one")  # fmt: skip
         if not bool(part.isfinite().all()):
             raise _refusal(cell, f"returns {name} that is not finite for inputs near 1", "correct its equations")
     return output, after
@@ -106,20 +106,20 @@ def _step(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
 def _check_state(cell: Cell, state: Any, after: Any) -> None:
     shapes = [list(part.shape) for part in state]
     if type(after) is not type(state) or [list(part.shape) for part in after] != shapes:
-        raise _refusal(cell, f"does not return the state that it was given, {type(state).__name__} of {shapes}",
+        raise _refusal(cell, f"does not return a state like its argument, {type(state).__name__} of {shapes}",
                        "make initial_state and step agree")  # fmt: skip
 
 
 def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
-    """By ``forward``, as it is written."""
+    """Results of ``forward``, step by step."""
     inputs, start = _watched(inputs, start)
     state, outputs, states = start, [], []
     for part in inputs.unbind(1):
         output, after = _step(cell, part.clone(), state)
         again, _ = _step(cell, part.clone(), state)
         if not torch.equal(output, again):
-            raise _refusal(cell, "gives two outputs for one input and state: something is kept or drawn between calls",
-                           "keep everything in the state, and draw in training only")  # fmt: skip
+            raise _refusal(cell, "returns different outputs for equal inputs and states",
+                           "keep everything in the state, and draw random numbers in training only")  # fmt: skip
         outputs.append(output)
         states.append(after)
         state = after
@@ -129,17 +129,17 @@ def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> R
 
 
 def _read_by_scan(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
-    """By what networks use, which must leave the inputs as they are."""
+    """Results of :func:`scan`, which must not change the inputs."""
     inputs, start = _watched(inputs, start)
     before = inputs.detach().clone()
     output, final = scan(cell, inputs, lengths, start)
     if not torch.equal(inputs, before):
-        raise _refusal(cell, "has a project that hands out its own input, which is written to", "make a new tensor")
+        raise _refusal(cell, "has a project that returns its own input, which is then overwritten", "make a new tensor")
     return _reading(cell, output, lengths, final, inputs, start)
 
 
 def _watched(inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
-    """Copies whose gradient is asked for."""
+    """Copies that require gradients."""
     parts = (part.clone().requires_grad_(part.is_floating_point()) for part in start)
     return inputs.clone().requires_grad_(), type(start)(*parts)
 
@@ -159,7 +159,7 @@ def _reading(cell: Cell, output: Tensor, lengths: Tensor, final: Any, inputs: Te
 
 
 def _compare(cell: Cell, written: Reading, used: Reading) -> None:
-    """Refuse a cell of which steps and sequences are not the same."""
+    """Refuse a cell whose sequences differ from its steps."""
     pairs: dict[str, tuple[Tensor | None, Tensor | None]] = {}
     pairs |= {name: (part, used.numbers[name]) for name, part in written.numbers.items()}
     pairs |= {f"gradient by {name}": (part, used.gradients[name]) for name, part in written.gradients.items()}
@@ -169,50 +169,50 @@ def _compare(cell: Cell, written: Reading, used: Reading) -> None:
         zero = torch.zeros_like(one if one is not None else two)  # type: ignore[arg-type]  # one of them is there
         one, two = (zero if part is None else part for part in (one, two))
         if float((one - two).abs().max()) > NEAR * max(1.0, float(one.abs().max())):
-            raise _refusal(cell, f"gives another {name} of a whole sequence than step by step", _remedy(type(cell)))
+            raise _refusal(cell, f"has another {name} for a whole sequence than step by step", _remedy(type(cell)))
 
 
 def _remedy(kind: type[Cell]) -> str:
-    """What is most likely to be wrong."""
+    """The most likely remedy."""
     own = {name for each in kind.__mro__ if each not in KNOWN and issubclass(each, Cell) for name in vars(each)}
     if "forward" in own:
-        return "sequences are read by project and step; write there what forward does"
+        return "sequences are computed by project and step; move the code of forward there"
     if "project" in own:
-        return "project is given all steps at once, [T, B, I]; let it use the last axis alone"
-    return "let project and step say the same as forward; derive it from Cell if its derivative is by hand"
+        return "project receives all steps at once, [T, B, I]; let it use the last dimension only"
+    return "make project and step agree with forward; derive the cell from Cell, or correct its hand-written derivative"
 
 
 def _check_use(cell: Cell, gradients: dict[str, Tensor | None], drops_weights: bool) -> None:
-    """Refuse settings that would do nothing."""
+    """Refuse settings that would have no effect."""
     if drops_weights and gradients.get("weight_recurrent") is None:
         raise _refusal(cell, "does not use weight_recurrent", "set recurrent.weight_dropout=0")
     for name, module in (("norm_input", cell.norm_input), ("norm_recurrent", cell.norm_recurrent)):
         if isinstance(module, nn.Identity):
             continue
         if all(gradients.get(f"{name}.{part}") is None for part, _ in module.named_parameters()):
-            where = "project" if name == "norm_input" else "step, or a recur of its own,"
-            raise _refusal(cell, f"is to be normalised, but its {where} does not use {name}",
-                           "use it, as cells/base.py does, or set recurrent.layer_norm=false")  # fmt: skip
+            where = "project" if name == "norm_input" else "step or recur"
+            raise _refusal(cell, f"does not support layer normalisation, since its {where} does not use {name}",
+                           "use it, as in cells/base.py, or set recurrent.layer_norm=false")  # fmt: skip
 
 
 @contextmanager
 def failures(kind: type[Cell], input_size: int, hidden_size: int, remedy: str = "correct the line") -> Iterator[None]:
-    """Name the line of a cell in which something fails.
+    """Report errors with the line of the cell in which they occur.
 
     Args:
-        kind: of the cell.
-        input_size: width I of its input.
-        hidden_size: width H of its state.
-        remedy: what a person can do.
+        kind: class of the cell.
+        input_size: size I of its input.
+        hidden_size: size H of its state.
+        remedy: what to do about it.
 
     Raises:
-        BadInput: it has failed.
+        BadInput: an error has occurred.
     """
     try:
         yield
     except BadInput:
         raise
-    except Exception as error:  # whatever a cell does
+    except Exception as error:  # a cell may raise any error
         if is_lack_of_memory(error):
             raise
         known = {each.__module__ for each in KNOWN}
@@ -221,7 +221,7 @@ def failures(kind: type[Cell], input_size: int, hidden_size: int, remedy: str = 
         lines = [frame for frame in extract_tb(error.__traceback__) if frame.filename in own]
         place = f"{_near(lines[-1].filename)}, line {lines[-1].lineno}" if lines else _place(kind)
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise BadInput(f"{place}: {kind.__name__}, of inputs of {input_size} and a state of {hidden_size} numbers, "
+        raise BadInput(f"{place}: {kind.__name__} with input size {input_size} and hidden size {hidden_size} "
                        f"fails: {reason or type(error).__name__}; {remedy}.") from error  # fmt: skip
 
 
@@ -233,10 +233,10 @@ def _place(kind: type) -> str:
     """File and line of a class."""
     try:
         return f"{_near(inspect.getsourcefile(kind) or '?')}, line {inspect.getsourcelines(kind)[1]}"
-    except (OSError, TypeError):  # it was not read from a file
+    except (OSError, TypeError):  # it was not defined in a file
         return kind.__module__
 
 
 def _near(path: str) -> str:
-    """A path from here where that is shorter."""
+    """The relative path if it is shorter."""
     return min(path, os.path.relpath(path), key=len)

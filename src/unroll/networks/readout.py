@@ -1,8 +1,7 @@
-"""What is read off the outputs of a recurrent network: one vector per sequence, some steps, or what is around a step.
+"""Functions that reduce or select the outputs of a recurrent network.
 
-Every function takes the output of :class:`~unroll.networks.recurrent.Recurrent`, [B, T, D · H], the forward direction
-in front, and the lengths [B]. Every step, as a tagger needs it, is that output itself and takes no function. Padding
-may hold anything, NaN too: it reaches neither a result nor a gradient.
+Every function takes the output of :class:`~unroll.networks.recurrent.Recurrent`, [B, T, D · H], forward direction
+first, and the lengths [B]. Padding may have any value, even NaN: it affects neither results nor gradients.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ Readout = Callable[[Tensor, Tensor, int], Tensor]  # output [B, T, D · H], leng
 
 
 def finals(output: Tensor, lengths: Tensor, hidden_size: int) -> Tensor:
-    """What each direction has when it has read the whole sequence: Graves and Schmidhuber 2005.
+    """Last output of each direction: Graves and Schmidhuber 2005.
 
     .. math:: [\\overrightarrow{h}_T;\\ \\overleftarrow{h}_1]
 
     Args:
-        output: of one direction or two.
-        lengths: T of each sequence, in steps.
-        hidden_size: width H of one direction.
+        output: output of one or two directions.
+        lengths: length T of each sequence, in steps.
+        hidden_size: size H of one direction.
 
     Shapes:
         output: [B, T, D · H], lengths: [B], result: [B, D · H]
@@ -42,17 +41,17 @@ def mean(output: Tensor, lengths: Tensor) -> Tensor:
 
 
 def maximum(output: Tensor, lengths: Tensor) -> Tensor:
-    """Largest value of each unit over the real steps: Collobert et al. 2011: [B, T, F] → [B, F]."""
+    """Maximum of each unit over the real steps: Collobert et al. 2011: [B, T, F] → [B, F]."""
     return output.masked_fill(_padding(output, lengths), -torch.inf).amax(dim=1)
 
 
 def select(output: Tensor, lengths: Tensor, steps: Tensor) -> Tensor:
-    """Chosen steps of each sequence, in the order asked for.
+    """Select steps of each sequence, in the given order.
 
     Args:
-        output: of one direction or two.
-        lengths: of each sequence, in steps.
-        steps: numbers of the steps, from 0; a step may be asked for more than once.
+        output: output of one or two directions.
+        lengths: length of each sequence, in steps.
+        steps: indices of the steps, from 0; a step may occur more than once.
 
     Shapes:
         output: [B, T, F], lengths: [B], steps: [B, S], result: [B, S, F]
@@ -71,27 +70,27 @@ def select(output: Tensor, lengths: Tensor, steps: Tensor) -> Tensor:
 def excluding(
     output: Tensor, lengths: Tensor, hidden_size: int, before: Tensor | None = None, after: Tensor | None = None
 ) -> Tensor:
-    """All of a sequence but the step itself, for a language model of both directions.
+    """Context of each step without the step itself, for a bidirectional language model.
 
     .. math:: [\\overrightarrow{h}_{t-1};\\ \\overleftarrow{h}_{t+1}]
 
     Args:
-        output: of two directions.
-        lengths: of each sequence, in steps.
-        hidden_size: width H of one direction.
-        before: hidden state from which the forward direction began; zeros if it is None.
-        after: hidden state from which the backward direction began; zeros if it is None.
+        output: output of two directions.
+        lengths: length of each sequence, in steps.
+        hidden_size: size H of one direction.
+        before: initial hidden state of the forward direction; zeros if None.
+        after: initial hidden state of the backward direction; zeros if None.
 
     Shapes:
-        output: [B, T, 2 · H], lengths: [B], before, after: [B, H], result: [B, T, 2 · H]; beyond a sequence's length
-        it is undefined
+        output: [B, T, 2 · H], lengths: [B], before, after: [B, H], result: [B, T, 2 · H]; undefined
+        beyond the length of a sequence
 
     Raises:
-        BadInput: the output is not that of two directions.
+        BadInput: the output does not have two directions.
 
-    It excludes the step only if each direction has read nothing but inputs. In a stack whose layers are bidirectional
-    the second layer's forward direction reads, at t − 1, what the first layer's backward direction knows of step t.
-    So let the network have one layer, or give the two directions a stack each and join their outputs.
+    The step is excluded only if each direction reads nothing but inputs. In stacked bidirectional layers, the forward
+    direction of the second layer reads at t − 1 the output of the backward direction of the first layer, which depends
+    on step t. Use one layer, or a separate stack for each direction.
     """
     if output.shape[-1] != 2 * hidden_size:
         raise BadInput(f"The output has {output.shape[-1]} units, but two directions of {hidden_size} have "
@@ -106,19 +105,19 @@ def excluding(
 
 
 def _padding(output: Tensor, lengths: Tensor) -> Tensor:
-    """Where a step is no real one: [B, T, 1]."""
+    """Mask of padding: [B, T, 1]."""
     return (torch.arange(output.shape[1], device=output.device) >= lengths[:, None])[..., None]
 
 
-def _alike(pool: Callable[[Tensor, Tensor], Tensor], output: Tensor, lengths: Tensor, _: int) -> Tensor:
-    """A function that treats every unit alike, called as a readout is."""
+def _pooled(pool: Callable[[Tensor, Tensor], Tensor], output: Tensor, lengths: Tensor, _: int) -> Tensor:
+    """Adapt a function that does not depend on the hidden size to the signature of a readout."""
     return pool(output, lengths)
 
 
-# partial, not lambda: a network that keeps one can be copied to another process
+# partial, not lambda, so that networks can be pickled
 READOUTS: dict[str, Readout] = {
-    "last": partial(_alike, last_step),
+    "last": partial(_pooled, last_step),
     "final": finals,
-    "mean": partial(_alike, mean),
-    "max": partial(_alike, maximum),
+    "mean": partial(_pooled, mean),
+    "max": partial(_pooled, maximum),
 }

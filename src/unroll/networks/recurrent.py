@@ -1,4 +1,4 @@
-"""Whole sequences: any cell, stacked, in one direction or two, exact under padding."""
+"""Recurrent networks over padded sequences: any cell, stacked, in one or two directions."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from unroll.networks.probe import check_cell
 from unroll.networks.scan import outputs, scan
 
 State = tuple[Any, ...]  # one cell state per layer and direction, forward before backward
-CellFactory = Callable[[int, int], Cell]  # input width I and hidden width H → a cell
+CellFactory = Callable[[int, int], Cell]  # input size I and hidden size H → a cell
 
 
 class RecurrentLayer(nn.Module):
     """One cell over time, forwards or backwards.
 
-    The backward direction reverses each sequence by its own length, so that it starts at the last real step:
-    padding is never read before a real step, and torch's dense kernel still does the work (packed sequences
-    lose the fused kernel and take about twice the time on a CPU).
+    The backward direction reverses each sequence within its length, so that it starts at the last real step. Padding
+    is never read before a real step, and torch's dense kernel can be used; packed sequences take about twice the time
+    on a CPU.
 
     Args:
-        cell: the step.
-        backward: whether time runs from the last real step to the first.
-        learned_state: whether the first state is a parameter, at first the cell's own, which most often is zero.
+        cell: the cell, which computes one step.
+        backward: whether to read from the last real step to the first.
+        learned_state: whether the initial state is a parameter, initialised to the initial state of the cell.
 
     Shapes:
-        inputs: [B, T, I], lengths: [B], output: [B, T, H]; the output beyond a sequence's length is undefined
+        inputs: [B, T, I], lengths: [B], output: [B, T, H]; the output is undefined beyond the length of a sequence
     """
 
     def __init__(self, cell: Cell, backward: bool, learned_state: bool = False) -> None:
@@ -41,7 +41,7 @@ class RecurrentLayer(nn.Module):
         self.start = nn.ParameterList(nn.Parameter(part[0].detach().clone()) for part in parts)
 
     def initial_state(self, batch_size: int) -> Any:
-        """The first state of ``batch_size`` sequences: zero, or what was learned."""
+        """The initial state of ``batch_size`` sequences, zero or learned."""
         zero = self.cell.initial_state(batch_size)
         if not len(self.start):
             return zero
@@ -49,13 +49,13 @@ class RecurrentLayer(nn.Module):
 
     def outputs(self, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
         """Output of every step, without the final state."""
-        with parametrize.cached():  # one dropout of a weight for all steps
+        with parametrize.cached():  # one weight dropout mask for all steps
             if not self.backward_in_time:
                 return outputs(self.cell, inputs, lengths, state)
             return reverse(outputs(self.cell, reverse(inputs, lengths), lengths, state), lengths)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Output of every step and the state after each sequence's last one."""
+        """Output of every step, and the state after the last step of each sequence."""
         with parametrize.cached():
             if not self.backward_in_time:
                 return scan(self.cell, inputs, lengths, state)
@@ -64,19 +64,19 @@ class RecurrentLayer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Layers of one kind of cell, each in one direction or two.
+    """Stacked recurrent layers, each in one or two directions.
 
     Args:
-        cell: makes a cell of an input width and a hidden width.
-        input_size: width I of one step.
-        hidden_size: width H of each direction.
+        cell: constructs a cell from an input size and a hidden size.
+        input_size: size I of the input of one step.
+        hidden_size: size H of each direction.
         layers: number of layers L.
-        bidirectional: whether a second set of cells reads each sequence from its end.
-        dropout: probability that a unit between two layers is dropped, in [0, 1).
-        variational: whether a sequence drops the same units at every step (Gal and Ghahramani 2016).
-        weight_dropout: probability that an entry of W is dropped, the same at every step (Merity et al. 2018).
-        layer_norm: whether the cells normalise their products (Ba et al. 2016).
-        learned_state: whether the first state is learned instead of zero.
+        bidirectional: whether a second direction reads each sequence from its end.
+        dropout: dropout probability between layers, in [0, 1).
+        variational: whether to use the same dropout mask at every step (Gal and Ghahramani 2016).
+        weight_dropout: dropout probability on the entries of W, equal at every step (Merity et al. 2018).
+        layer_norm: whether to apply layer normalisation in the cells (Ba et al. 2016).
+        learned_state: whether to learn the initial state.
 
     Shapes:
         inputs: [B, T, I], lengths: [B], output: [B, T, D · H]; state: L · D cell states of [B, H]
@@ -111,11 +111,11 @@ class Recurrent(nn.Module):
         self.dropout: nn.Module = LockedDropout(dropout) if variational else nn.Dropout(dropout)
 
     def initial_state(self, batch_size: int) -> State:
-        """First state of every layer and direction."""
+        """Initial state of every layer and direction."""
         return tuple(layer.initial_state(batch_size) for layer in self._typed_layers())
 
     def outputs(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Output of every step from the first state; cheaper than :meth:`forward` on ragged batches."""
+        """Output of every step from the initial state; faster than :meth:`forward` on ragged batches."""
         starts = self.initial_state(len(inputs))
         for index, group in enumerate(self._by_depth()):
             inputs = self.dropout(inputs) if index else inputs
@@ -144,23 +144,23 @@ class Recurrent(nn.Module):
 
 
 def recurrent_matrices(network: nn.Module) -> list[nn.Parameter]:
-    """W of every cell of a network, under its dropout where it has one."""
-    found = []
+    """W of every cell of a network, before weight dropout."""
+    matrices = []
     for module in network.modules():
         if isinstance(module, Cell):
             holder: Any = module
             if parametrize.is_parametrized(module, "weight_recurrent"):
-                found.append(holder.parametrizations.weight_recurrent.original)
+                matrices.append(holder.parametrizations.weight_recurrent.original)
             else:
-                found.append(module.weight_recurrent)
-    return found
+                matrices.append(module.weight_recurrent)
+    return matrices
 
 
 class LockedDropout(nn.Module):
     """Dropout whose mask is the same at every step of a sequence: Gal and Ghahramani, NeurIPS 2016.
 
     Args:
-        probability: that a unit is dropped, in [0, 1).
+        probability: dropout probability, in [0, 1).
 
     Shapes:
         sequences: [B, T, F]
@@ -171,17 +171,17 @@ class LockedDropout(nn.Module):
         self.probability = probability
 
     def forward(self, sequences: Tensor) -> Tensor:
-        """Drop the same units at every step, other ones of each sequence."""
+        """Drop the same units at every step of a sequence."""
         if not self.training or not self.probability:
             return sequences
         return sequences * F.dropout(torch.ones_like(sequences[:, :1]), self.probability)  # [B, 1, F]
 
 
 class WeightDropout(nn.Module):
-    """Dropout of a weight's entries, "DropConnect": Wan et al. 2013; on W: Merity, Keskar, Socher, ICLR 2018.
+    """Dropout on the entries of a weight (DropConnect): Wan et al. 2013; on W: Merity, Keskar, Socher, ICLR 2018.
 
     Args:
-        probability: that an entry is dropped, in [0, 1).
+        probability: dropout probability, in [0, 1).
     """
 
     def __init__(self, probability: float) -> None:
@@ -189,12 +189,12 @@ class WeightDropout(nn.Module):
         self.probability = probability
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight with which a whole sequence is read."""
+        """The weight after dropout, used for a whole sequence."""
         return F.dropout(weight, self.probability, self.training)
 
 
 def reverse(sequences: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each sequence within its own length; padding stays where it is.
+    """Reverse each sequence within its length; padding does not move.
 
     Shapes:
         sequences: [B, T, F], lengths: [B], result: [B, T, F]

@@ -1,4 +1,4 @@
-"""The one loop over time: any cell, over whole padded sequences."""
+"""The loop over time, which runs any cell over padded sequences."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from unroll.errors import BadInput
 def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Run a cell over padded sequences.
 
-    Torch's kernel does the work where it has one for the cell, a derivative by hand where the cell gives one (and on
-    a CPU before the kernel, which is a slower loop there), and else the plain loop with autograd; all three give the
-    same numbers. In the last two the input's part of every step, x U + b, is one product for all steps.
+    There are three implementations with equal results: torch's kernel where it has one for the cell, the hand-written
+    derivative of the cell if it has one (preferred on a CPU, where it is faster than the kernel), and otherwise a loop
+    with autograd. The last two compute the projection of the input, x U + b, as one product for all steps.
 
     Args:
-        cell: the step.
+        cell: the cell, which computes one step.
         inputs: [B, T, I].
         lengths: [B], each ≥ 1.
-        state: before the first step.
+        state: the initial state.
 
     Returns:
-        The output of every step [B, T, H], undefined beyond a sequence's length, and the state after each
-        sequence's last step.
+        The output of every step [B, T, H], undefined beyond the length of a sequence, and the state after the last
+        step of each sequence.
 
     Raises:
-        BadInput: a sequence is empty, or the state is not of these sequences.
-        NotImplementedError: a second derivative is asked for where the first is by hand.
+        BadInput: a sequence is empty, or the state has another batch size.
+        NotImplementedError: a second derivative is requested of a hand-written derivative.
     """
     output, final = _read(cell, inputs, lengths, state)
     return output, final()
 
 
 def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
-    """The output of every step alone: :func:`scan` without what only the final state of ragged sequences costs."""
+    """The output of every step: :func:`scan` without the cost of the final state of ragged sequences."""
     return _read(cell, inputs, lengths, state)[0]
 
 
 def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Callable[[], Any]]:
-    """The output of every step, and what makes the final state."""
+    """The output of every step, and a function that computes the final state."""
     ragged = _is_ragged(inputs, lengths, state)
-    way = _way(cell, inputs)
-    if way == "kernel":
+    implementation = _implementation(cell, inputs)
+    if implementation == "kernel":
         assert isinstance(cell, KernelCell)
         output, after = cell.fused(inputs, state)
         if not ragged:
             return output, lambda: after
-        # what overflows in the padding would make zero gradients there NaN; the plain loop stands still in it
+        # an overflow in the padding would turn its zero gradients into NaN; the plain loop keeps the state there
         if cell.bounded or bool(output.isfinite().all()):
             return output, lambda: cell.final_state(inputs, output, lengths, state)
-    elif way == "derivative":
+    elif implementation == "derivative":
         assert isinstance(cell, DerivedCell)
         states = by_derivative(cell, inputs, state)
         return states[0], lambda: type(state)(*(last_step(part, lengths) for part in states))
@@ -63,24 +63,23 @@ def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tens
     return output, lambda: after
 
 
-def _way(cell: Cell, inputs: Tensor) -> str:
-    """The fastest way of running a cell: ``kernel``, ``derivative`` or ``steps``."""
-    kind: type[Cell] = type_before_parametrizations(
-        cell
-    )  # weight dropout changes the class, and the equations it does not
-    derived = isinstance(cell, DerivedCell) and cell.has_derivative and kind.has_way("advance")
+def _implementation(cell: Cell, inputs: Tensor) -> str:
+    """The fastest implementation for a cell: ``kernel``, ``derivative`` or ``steps``."""
+    # weight dropout changes the class, but not the equations
+    kind: type[Cell] = type_before_parametrizations(cell)
+    derived = isinstance(cell, DerivedCell) and cell.has_derivative and kind.is_valid_for("forward_step")
     if derived and inputs.device.type == "cpu":
         return "derivative"
-    if isinstance(cell, KernelCell) and cell.has_kernel and kind.has_way("fused"):
+    if isinstance(cell, KernelCell) and cell.has_kernel and kind.is_valid_for("fused"):
         return "kernel"
     return "derivative" if derived else "steps"
 
 
 def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
-    """Whether some sequence is shorter than the batch is long.
+    """Whether the sequences differ in length.
 
     Raises:
-        BadInput: one has no step, or the state is not of these sequences.
+        BadInput: a sequence is empty, or the state has another batch size.
     """
     if not len(lengths):
         raise BadInput("A batch has no sequences; give at least one.")
@@ -93,29 +92,29 @@ def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
 
 
 def by_steps(cell: Cell, inputs: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
-    """The plain loop; with lengths, the state of a sequence freezes at its end."""
+    """Run a cell step by step; if lengths are given, the state of a sequence does not change after its end."""
     projected = cell.project(inputs.transpose(0, 1))  # [T, B, gates · H]
     made = []
-    # unbound once: cutting a step from the whole would give each of them a gradient as large as the whole
+    # unbound once: the gradient of an indexed step would be as large as the whole tensor
     for time, part in enumerate(projected.unbind(0)):
         output, after = cell.step(part, state)
         if lengths is not None:
-            goes_on = time < lengths  # [B]
-            after = type(state)(*(_where(goes_on, new, old) for new, old in zip(after, state, strict=True)))
+            is_real = time < lengths  # [B]
+            after = type(state)(*(_where(is_real, new, old) for new, old in zip(after, state, strict=True)))
         made.append(output)
         state = after
     return torch.stack(made, dim=1), state
 
 
 def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Some rows of one part of a state, [B, …], the rest of another: rows [B] bool."""
+    """Select rows of one part of a state: ``new`` where ``rows`` [B] is true, else ``old`` [B, …]."""
     return torch.where(rows.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
 def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
-    """Every state of equally long sequences, tensors [B, T, H], by the cell's own derivative."""
+    """All states of sequences of equal length, tensors [B, T, H], with the hand-written derivative of the cell."""
     projected = cell.project(inputs.transpose(0, 1).contiguous())  # [T, B, gates · H]
-    if type(cell).project is not Cell.project:  # it is written to, and another project may need it for its derivative
+    if type(cell).project is not Cell.project:  # it is modified, and autograd may need it for another project()
         projected = projected.clone()
     weights = [getattr(cell, name) for name in cell.recurrent_parameters]
     states = _Unrolled.apply(  # type: ignore[no-untyped-call]
@@ -125,58 +124,58 @@ def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
 
 
 class _Unrolled(torch.autograd.Function):
-    """A sequence of steps whose derivative the cell gives: nothing is recorded but gates and states."""
+    """All steps of a cell with a hand-written derivative; only gates and states are recorded."""
 
     @staticmethod
     def forward(ctx: Any, cell: DerivedCell, kind: type, projected: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts = len(tensors) - len(cell.recurrent_parameters)
         start, given = tensors[:parts], dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
         weights = cell.weights(given, projected.dtype)
-        # the output has the numbers of the product, which autocast may have halved; a memory is never halved
-        halved = projected.dtype in (torch.bfloat16, torch.float16)
-        types = [projected.dtype] + [torch.float32 if halved else projected.dtype] * (parts - 1)
+        # the output has the dtype of the product, half precision under autocast; a memory always has full precision
+        is_half = projected.dtype in (torch.bfloat16, torch.float16)
+        types = [projected.dtype] + [torch.float32 if is_half else projected.dtype] * (parts - 1)
         shape = (len(projected) + 1, projected.shape[1], cell.hidden_size)
         states = [projected.new_empty(shape, dtype=dtype) for dtype in types]
         for part, first in zip(states, start, strict=True):
             part[0] = first
-        moments = _moments(kind, states)
-        kept = cell.kept(projected)
-        for time, work in enumerate(_moments(tuple, cell.workspace(projected, *kept))):
-            cell.advance(work, moments[time], moments[time + 1], weights)
-        ctx.cell, ctx.kind, ctx.types, ctx.sizes = cell, kind, [part.dtype for part in tensors], (len(kept) + 1, parts)
-        ctx.save_for_backward(projected, *kept, *states, *weights)
+        states_at = _by_step(kind, states)
+        extra = cell.saved(projected)
+        for time, work in enumerate(_by_step(tuple, cell.workspace(projected, *extra))):
+            cell.forward_step(work, states_at[time], states_at[time + 1], weights)
+        ctx.cell, ctx.kind, ctx.types, ctx.sizes = cell, kind, [part.dtype for part in tensors], (len(extra) + 1, parts)
+        ctx.save_for_backward(projected, *extra, *states, *weights)
         ctx.set_materialize_grads(False)
         return tuple(part[1:] for part in states)
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Any, ...]:
         cell, kind = ctx.cell, ctx.kind
-        if torch.is_grad_enabled():  # create_graph; torch's once_differentiable lets many such cases through, wrong
-            raise NotImplementedError(f"{type(cell).__name__} gives no second derivative by hand; scan it by_steps.")
+        if torch.is_grad_enabled():  # create_graph=True; torch's once_differentiable misses many such cases
+            raise NotImplementedError(f"{type(cell).__name__} has no hand-written second derivative; use by_steps.")
         saved, (buffers, parts) = ctx.saved_tensors, ctx.sizes
         work, states, weights = saved[:buffers], saved[buffers : buffers + parts], saved[buffers + parts :]
         d_gates, work = torch.empty_like(work[0]), cell.workspace(*work)
         before, after = kind(*(part[:-1] for part in states)), kind(*(part[1:] for part in states))
-        slopes = cell.slopes(work, before, after)
-        # by each state: what comes from outside, to which each step adds what comes from the one after it
+        derivatives = cell.derivatives(work, before, after)
+        # gradient with respect to each state: that of its output, to which the following step adds its own
         d_states = [torch.zeros_like(part) for part in states]
-        for part, outside in zip(d_states, given, strict=True):
-            if outside is not None:
-                part[1:] = outside
-        d_moments = _moments(kind, d_states)
+        for part, d_output in zip(d_states, given, strict=True):
+            if d_output is not None:
+                part[1:] = d_output
+        d_states_at = _by_step(kind, d_states)
         steps = zip(
-            d_gates.unbind(0), d_moments[:-1], d_moments[1:], _moments(tuple, work), _moments(kind, before),
-            _moments(tuple, slopes), strict=True,
+            d_gates.unbind(0), d_states_at[:-1], d_states_at[1:], _by_step(tuple, work), _by_step(kind, before),
+            _by_step(tuple, derivatives), strict=True,
         )  # fmt: skip
         for step in reversed(list(steps)):
-            cell.retreat(*step, weights)
+            cell.backward_step(*step, weights)
         by_name = cell.weight_gradients(d_gates, work, before, after)
-        cell.input_gradient(d_gates, d_states[0][1:], slopes)
-        gradients = [*d_moments[0], *(by_name[name] for name in cell.recurrent_parameters)]
+        cell.input_gradient(d_gates, d_states[0][1:], derivatives)
+        gradients = [*d_states_at[0], *(by_name[name] for name in cell.recurrent_parameters)]
         return None, None, d_gates, *(part.to(dtype) for part, dtype in zip(gradients, ctx.types, strict=True))
 
 
-def _moments(kind: Any, parts: Sequence[Tensor]) -> list[Any]:
-    """The state of every step, from tensors [T, B, H] of each of its parts."""
+def _by_step(kind: Any, parts: Sequence[Tensor]) -> list[Any]:
+    """The state of each step, from tensors [T, B, H] of all steps."""
     steps = zip(*(part.unbind(0) for part in parts), strict=True)
     return [step if kind is tuple else kind(*step) for step in steps]

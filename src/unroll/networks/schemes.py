@@ -1,4 +1,4 @@
-"""Labelling schemes of spans: which labels may begin a sequence, follow one another and end it."""
+"""Constraints of labelling schemes on the labels of a sequence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from unroll.errors import BadInput
 
-SCHEMES = {"bio": "BI", "bioes": "BIES"}  # what may stand before the type of a span
+SCHEMES = {"bio": "BI", "bioes": "BIES"}  # prefixes of the type of a span
 
 
 class Constraints(NamedTuple):
-    """Which labels may begin a sequence, follow one another and end it.
+    """Labels that may start a sequence, follow each other, and end it.
 
     Shapes:
         start: [K] bool, transitions: [K, K] bool, from and to, end: [K] bool
@@ -27,17 +27,17 @@ class Constraints(NamedTuple):
 
 
 def constraints(labels: Sequence[str], scheme: str) -> Constraints:
-    """What a labelling scheme allows.
+    """Constraints of a labelling scheme.
 
-    In ``bio`` (IOB2: Tjong Kim Sang and Veenstra 1999) a span of type X begins with ``B-X`` and goes on with ``I-X``.
-    In ``bioes`` (Ratinov and Roth 2009) it also ends with ``E-X``, unless it is one token, ``S-X``.
+    In ``bio`` (IOB2: Tjong Kim Sang and Veenstra 1999) a span of type X starts with ``B-X`` and continues with ``I-X``.
+    In ``bioes`` (Ratinov and Roth 2009) it also ends with ``E-X``; a span of one token is ``S-X``.
 
     Args:
-        labels: ``O`` and ``PREFIX-TYPE``, in the order of their numbers.
+        labels: ``O`` and ``PREFIX-TYPE``, in the order of their indices.
         scheme: one of ``SCHEMES``.
 
     Raises:
-        BadInput: the scheme is unknown, a label is not one of the scheme, or no label may begin or end a sequence.
+        BadInput: the scheme is unknown, a label does not belong to the scheme, or no label may start or end a sequence.
     """
     if scheme not in SCHEMES:
         raise BadInput(f"There is no labelling scheme {scheme!r}; choose one of {', '.join(SCHEMES)}.")
@@ -45,19 +45,19 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
         if label != "O" and not re.fullmatch(rf"[{SCHEMES[scheme]}]-.+", label):
             forms = ", ".join(f"{prefix}-TYPE" for prefix in SCHEMES[scheme])
             raise BadInput(f"{label!r} is not a label of the scheme {scheme}; give O, {forms}.")
-    # beyond its ends a sequence is as good as O
+    # the start and the end of a sequence act like O
     start = [_may_follow("O", label, scheme) for label in labels]
     end = [_may_follow(label, "O", scheme) for label in labels]
-    for side, allowed in (("begin", start), ("end", end)):
+    for side, allowed in (("start", start), ("end", end)):
         if not any(allowed):
-            raise BadInput(f"By the scheme {scheme} none of the labels {', '.join(labels)} may {side} a sequence; "
+            raise BadInput(f"In the scheme {scheme}, none of the labels {', '.join(labels)} may {side} a sequence; "
                            "correct the labels or leave the scheme out.")  # fmt: skip
     transitions = torch.tensor([[_may_follow(left, right, scheme) for right in labels] for left in labels])
     return Constraints(torch.tensor(start), transitions, torch.tensor(end))
 
 
 def _may_follow(left: str, right: str, scheme: str) -> bool:
-    within = left[0] in "BI"  # a span that may go on, and in bioes must
+    within = left[0] in "BI"  # a span that may continue, and in bioes must
     if right[0] in "IE":
         return within and left[2:] == right[2:]
     return scheme == "bio" or not within
