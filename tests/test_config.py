@@ -12,6 +12,7 @@ from unroll import cells, config
 from unroll.cli import main
 from unroll.config import Config, compose
 from unroll.config.architectures import RecurrentConfig
+from unroll.config.searchable import refusal
 from unroll.errors import BadInput
 from unroll.plugins import VARIABLE, parts
 
@@ -264,3 +265,20 @@ def test_a_text_of_the_command_line_is_taken_as_it_is(
 def test_a_text_where_a_number_is_due_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "experiment=adding", "arch=gru", "training.tokens=~5"]) == 2
     assert "training.tokens=~5: expected a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("override", [
+    "training.devices=2", "training.checkpoint_seconds=7", "tracking=none", "data.title=Other", "data.licence=MIT",
+    "data.citation=Someone", "solved=perplexity <= 2", "judged_by=perplexity",
+])  # fmt: skip
+def test_a_setting_that_does_not_affect_the_result_leaves_the_digest_and_cannot_be_searched(override: str) -> None:
+    plain, key = compose(["experiment=grammar"]), override.partition("=")[0]
+    changed = compose(["experiment=grammar", override])
+    assert changed != plain
+    assert changed.digest() == plain.digest()
+    assert refusal(key) == "it does not change the result"
+
+
+@pytest.mark.parametrize("override", ["training.threads=7", "data.min_count=2", "seed=1", "arch=gru"])
+def test_a_setting_that_affects_the_result_changes_the_digest(override: str) -> None:
+    assert compose(["experiment=grammar", override]).digest() != compose(["experiment=grammar"]).digest()

@@ -14,6 +14,7 @@ from unroll.analysis.run_sets import read_run_set
 from unroll.analysis.verdict import Judgement, Sample, expected_best, judge, sentence
 from unroll.analysis.verdict_text import verdict_text
 from unroll.cli import main
+from unroll.config import decisive
 from unroll.errors import BadInput
 from unroll.metrics import Metric
 
@@ -66,7 +67,9 @@ def runs(folder: str, values: list[float], arch: str, order: dict[str, Any] = OR
 
 
 def verdict(a: str, b: str, **options: Any) -> str:
-    return verdict_text(a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None} | options))
+    return verdict_text(
+        a, b, **({"metric": None, "margin": None, "test": "welch", "costs": None, "decisive": decisive} | options)
+    )
 
 
 PERPLEXITY = Metric("perplexity", "ratio", lower=True)
@@ -296,7 +299,7 @@ def test_runs_of_one_side_differ_in_seeds_alone() -> None:
     assert "other/b and other/a have different settings" in refused("other", good)
     run("tracked/a", 0, 1.0)
     run("tracked/b", 1, 1.0, tracking={"name": "mlflow"})
-    assert read_run_set("tracked").figures.keys() == {0, 1}
+    assert read_run_set("tracked", decisive).figures.keys() == {0, 1}
 
 
 @pytest.mark.parametrize(("name", "content"), [("run.json", "{"), ("run.json", "[]"), ("run.json", '{"best": 3}'),
@@ -376,7 +379,7 @@ def test_runs_of_every_task_are_judged_by_its_headline(
         folder = run(f"a/run-{seed}", seed, 1.0, task={"name": task}, order={**ORDER, "task": task})
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         (folder / "run.json").write_text(json.dumps(facts | {"best": best}), encoding="utf-8")
-    side = read_run_set("a")
+    side = read_run_set("a", decisive)
     assert side.basis.metric == headline
     assert side.metric(headline).scale == scale
 

@@ -236,7 +236,7 @@ QUICK = ("cnn", "feedforward", "lstm", "bilstm-bichars-crf", "lstm-feedback")  #
 def test_flops_are_those_of_the_products_that_torch_counts(
     arch: str, runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan, "_way", lambda cell, inputs: "steps")  # what kernels multiply is not seen
+    monkeypatch.setattr(scan, "_implementation", lambda cell, inputs: "steps")  # what kernels multiply is not seen
     compared = 0
     for config in (run for (_, name), run in runs.items() if name == arch):
         for changes in MULTIPLIED[config.arch.network]:

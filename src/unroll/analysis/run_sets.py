@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
@@ -20,6 +20,8 @@ from unroll.errors import BadInput, no_such
 from unroll.metrics import Metric, Solved
 from unroll.outputs import MISREAD, restored
 from unroll.tasks.registry import description_of, metric_of, task_of
+
+Decisive = Callable[[dict[str, Any]], dict[str, Any]]  # settings of a run → those that affect its result
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ class RunSet:
         return sample(self.name, [self.figures[seed] for seed in sorted(self.figures)], name, solved, self.is_constant)
 
 
-def read_run_set(text: str) -> RunSet:
+def read_run_set(text: str, decisive: Decisive) -> RunSet:
     """Read a run set.
 
     Args:
         text: ``FILE:ARCH`` for a file of ``evaluate``; otherwise a run, a folder of runs, or a glob pattern.
+        decisive: selects the settings of a run that affect its result.
 
     Raises:
         BadInput: nothing matches, or the runs differ in more than their seeds.
@@ -92,7 +95,7 @@ def read_run_set(text: str) -> RunSet:
         raise BadInput(f"{text} has {', '.join(known)}; select one of them, such as {text}:{known[0]}.")
     if colon and (Path(file).is_file() or file.endswith(".json")):
         return _of_file(text, Path(file), arch)
-    return _of_runs(text)
+    return _of_runs(text, decisive)
 
 
 def _of_file(text: str, file: Path, arch: str) -> RunSet:
@@ -111,7 +114,7 @@ def _of_file(text: str, file: Path, arch: str) -> RunSet:
     )  # fmt: skip
 
 
-def _of_runs(text: str) -> RunSet:
+def _of_runs(text: str, decisive: Decisive) -> RunSet:
     folders = list(_folders(text))
     if not folders:
         raise BadInput(f"{text} is not a run and has no runs; name a run, a folder of runs, a quoted pattern such as "
@@ -123,7 +126,7 @@ def _of_runs(text: str) -> RunSet:
                        f"'{folders[0].parent}/{archs[0]}-[0-9]*'.")  # fmt: skip
     figures: dict[int, dict[str, float]] = {}
     for folder, (other, found) in zip(folders, runs, strict=True):
-        if _but_for_the_seed(other) != _but_for_the_seed(config):
+        if _shared(other, decisive) != _shared(config, decisive):
             raise BadInput(f"{folder} and {folders[0]} have different settings; the runs of one side may differ only "
                            "in their seeds.")  # fmt: skip
         if other["seed"] in figures:
@@ -171,14 +174,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(config.get("judged_by"), str | None):
             raise TypeError
         _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
-        _ = basis_of([facts], "validation", "loss"), _but_for_the_seed(config)
+        _ = basis_of([facts], "validation", "loss"), dict(config["training"])
     except (OSError, yaml.YAMLError, *MISREAD):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts
 
 
-def _but_for_the_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings that affect the result, without the seed."""
-    free = ("devices", "checkpoint_seconds")
-    training = {key: value for key, value in config["training"].items() if key not in free}
-    return {**config, "training": training, "seed": None, "tracking": None}
+def _shared(config: dict[str, Any], decisive: Decisive) -> dict[str, Any]:
+    """Settings that the runs of one side must share: those that affect the result or declare what is judged."""
+    declared = {name: config.get(name) for name in ("solved", "judged_by")}
+    return {**decisive(config), **declared, "seed": None}

@@ -9,7 +9,7 @@ from pathlib import Path
 from unroll.analysis.costs import load_costs
 from unroll.analysis.item_level import doubt, gap, item_difference, item_interval, limits
 from unroll.analysis.likeness import caveats, refuse_unlike, unknown
-from unroll.analysis.run_sets import RunSet, read_run_set
+from unroll.analysis.run_sets import Decisive, RunSet, read_run_set
 from unroll.analysis.samples import declared
 from unroll.analysis.verdict import (
     CLAIM,
@@ -36,7 +36,9 @@ from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved, digits
 Rows = Iterator[tuple[str, str]]
 
 
-def verdict_text(a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None) -> str:
+def verdict_text(
+    a: str, b: str, metric: str | None, margin: float | None, test: Test, costs: Path | None, decisive: Decisive
+) -> str:
     """Compare two run sets.
 
     Args:
@@ -46,6 +48,7 @@ def verdict_text(a: str, b: str, metric: str | None, margin: float | None, test:
             ``difference``, otherwise a factor (of the odds if it is ``log-odds``); None to skip this test.
         test: ``paired`` pairs runs of the same seed that read the same data in the same order.
         costs: folder of measured speeds, for sides of the form ``FILE:ARCH``; None to omit speed.
+        decisive: selects the settings of a run that affect its result.
 
     Returns:
         Text for the terminal.
@@ -53,7 +56,7 @@ def verdict_text(a: str, b: str, metric: str | None, margin: float | None, test:
     Raises:
         BadInput: the sides are not comparable, or not with these options.
     """
-    sides = read_run_set(a), read_run_set(b)
+    sides = read_run_set(a, decisive), read_run_set(b, decisive)
     name = metric or sides[0].basis.metric
     _refuse_unlike(*sides, test)
     measure = sides[0].metric(name)

@@ -32,5 +32,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Namespace) -> None:
     from unroll.analysis.verdict_text import verdict_text
+    from unroll.config import decisive
 
-    print(verdict_text(options.a, options.b, options.metric, options.margin, options.test, options.costs))
+    given = options.a, options.b, options.metric, options.margin, options.test, options.costs
+    print(verdict_text(*given, decisive))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from unroll.config.section import FileBelow, FilePath, Name, Named, Section, section_of
+from unroll.config.section import NEUTRAL, FileBelow, FilePath, Name, Named, Section, section_of
 from unroll.data.corpus import Corpus
 from unroll.data.fields import Field as FieldKind
 from unroll.data.fields import Symbols
@@ -57,11 +57,11 @@ class DataConfig(Section):
     """The corpus and how to read it."""
 
     name: Name = Field(description="Name of the corpus and of its folder.")
-    title: str = Field(description="One-sentence description.")
+    title: str = Field(description="One-sentence description.", json_schema_extra=NEUTRAL)
     generator: Name | None = Field(description="Generator of a synthetic corpus; null for any other corpus.")
     sources: tuple[SourceFile, ...] = Field(description="Files to download for a public corpus.")
-    licence: str | None = Field(description="Licence, shown when the corpus is downloaded.")
-    citation: str | None = Field(description="Reference to cite.")
+    licence: str | None = Field(description="Licence, shown when the corpus is downloaded.", json_schema_extra=NEUTRAL)
+    citation: str | None = Field(description="Reference to cite.", json_schema_extra=NEUTRAL)
     reader: SerializeAsAny[ReaderConfig] = Field(description="The file format and its options.")
     roles: dict[str, str] = Field(
         description="Mapping from roles of a task to fields of the corpus, where their names differ."

@@ -16,7 +16,7 @@ from unroll.config.explanation import keys, sections
 from unroll.config.file import read
 from unroll.config.messages import explain_error
 from unroll.config.origin import line_of
-from unroll.config.schema import Config
+from unroll.config.schema import Config, is_neutral
 from unroll.config.section import Section
 from unroll.errors import BadInput, nearest
 
@@ -28,7 +28,6 @@ EQUAL = {  # settings that must be equal for all architectures of an experiment,
     "seed": "architectures are compared over the same seeds",
     "data": "architectures are compared on the same data",
     "task": "architectures are compared on the same task",
-    "tracking": "it changes no result",
     "training.tokens": "architectures are compared at an equal budget of tokens",
     "training.patience": "architectures are compared at an equal budget of tokens",
     "training.validations": "the best of an equal number of validations is kept",
@@ -37,7 +36,6 @@ EQUAL = {  # settings that must be equal for all architectures of an experiment,
     "training.precision": "it changes what is measured",
     "training.threads": "speeds are compared",
     "training.devices": "speeds are compared",
-    "training.checkpoint_seconds": "it changes no result",
 }
 
 
@@ -104,7 +102,8 @@ def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
 
 def _reason(key: str) -> str | None:
     """The reason why a setting must be equal for all architectures; None if it may differ."""
-    return next((reason for name, reason in EQUAL.items() if f"{key}.".startswith(f"{name}.")), None)
+    known = next((reason for name, reason in EQUAL.items() if f"{key}.".startswith(f"{name}.")), None)
+    return known or ("it changes no result" if is_neutral(key) else None)
 
 
 def _check_effect(arch: str, key: str, place: str, content: dict[str, Any]) -> None:

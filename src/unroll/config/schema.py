@@ -14,7 +14,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from unroll.config.architectures import Arch, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.pairs import check_pairs
-from unroll.config.section import Name, Named, Section, section_of
+from unroll.config.section import NEUTRAL, Name, Named, Section, neutral_keys, section_of
 from unroll.data.fields import Field as FieldKind
 from unroll.errors import BadInput
 from unroll.tasks.description import Description
@@ -113,9 +113,14 @@ class TrainingConfig(Section):
         description="Floating-point precision; auto for the fastest that the hardware supports."
     )
     devices: int = Field(
-        ge=1, le=1024, description="Number of training processes on each machine, each on one GPU or on CPU threads."
+        ge=1,
+        le=1024,
+        description="Number of training processes on each machine, each on one GPU or on CPU threads.",
+        json_schema_extra=NEUTRAL,
     )
-    checkpoint_seconds: float = Field(gt=0, description="Interval between checkpoints in seconds.")
+    checkpoint_seconds: float = Field(
+        gt=0, description="Interval between checkpoints in seconds.", json_schema_extra=NEUTRAL
+    )
     validations: int = Field(
         ge=1, le=10**6, description="Number of validations over the budget, evenly spaced in tokens."
     )
@@ -168,17 +173,19 @@ class TrackingConfig(Section):
 class Config(Section):
     """All settings of one run."""
 
-    format: Literal[1] = Field(1, description="Version of the format of this file.")
+    format: Literal[1] = Field(1, description="Version of the format of this file.", json_schema_extra=NEUTRAL)
     experiment: Name = Field(description="Name of the experiment: that of its file.")
     solved: str | None = Field(
         None,
         description="Criterion for a solved problem, declared before training, such as loss <= 0.01; null if runs do "
         "not simply succeed or fail.",
+        json_schema_extra=NEUTRAL,
     )
     judged_by: str | None = Field(
         None,
         description="Test metric that answers the question, declared before training, such as accuracy/36 of a "
         "probe; null for the headline metric of the task.",
+        json_schema_extra=NEUTRAL,
     )
     seed: int = Field(
         ge=0, lt=2**32, description="Random seed of the initial weights, dropout and the order of the data."
@@ -187,7 +194,7 @@ class Config(Section):
     task: SerializeAsAny[TaskConfig] = Field(description="The task to learn.")
     arch: Arch = Field(description="The network architecture.")
     training: TrainingConfig = Field(description="Settings of the training loop.")
-    tracking: TrackingConfig = Field(description="Experiment tracking.")
+    tracking: TrackingConfig = Field(description="Experiment tracking.", json_schema_extra=NEUTRAL)
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -246,12 +253,26 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
     def decisive(self) -> dict[str, Any]:
-        """The settings that affect the result: not tracking, declarations, devices and checkpoints."""
-        free = {"devices", "checkpoint_seconds"}
-        return self.model_dump(
-            mode="json", exclude={"format": True, "solved": True, "judged_by": True, "tracking": True, "training": free}
-        )
+        """The settings that affect the result."""
+        return decisive(self.model_dump(mode="json"))
 
     def digest(self) -> str:
         """SHA-256 of the settings that affect the result."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
+
+
+NEUTRAL_KEYS = frozenset(neutral_keys(Config))
+
+
+def is_neutral(key: str) -> bool:
+    """Whether a setting, given by its dotted name, does not affect the result."""
+    return any(f"{key}.".startswith(f"{name}.") for name in NEUTRAL_KEYS)
+
+
+def decisive(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings that affect the result, from plain settings of a run."""
+    return {
+        key: decisive(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if f"{prefix}{key}" not in NEUTRAL_KEYS
+    }

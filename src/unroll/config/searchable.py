@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from unroll.config.schema import is_neutral
+
 UNSEARCHED = {  # keys that must be equal for all trials, and why
     "experiment": "a study belongs to one experiment",
     "data": "figures on different corpora cannot be compared",
@@ -16,10 +18,7 @@ UNSEARCHED = {  # keys that must be equal for all trials, and why
     "training.evaluation_streams": "the same weights get different figures with a different number of streams",
     "training.state_reset": "the same weights get another figure when the state is reset elsewhere",
     "training.patience": "trials are compared at an equal budget of tokens",
-    "training.devices": "it does not change the result",
-    "training.checkpoint_seconds": "it does not change the result",
 }
-NEUTRAL = ("tracking", "question")  # sections that do not change a result
 INPUTS = ("data.lowercase", "data.min_count", "data.normalize", "data.vectors")  # keys that define how words are read
 CORPUS = "it changes the data on which the validation figure is measured, so trials would not be comparable"
 
@@ -34,10 +33,9 @@ def refusal(key: str, predicts_inputs: bool = False) -> str | None:
     """
     if key in UNSEARCHED:
         return UNSEARCHED[key]
-    section = key.partition(".")[0]
-    if section in NEUTRAL:
+    if key == "question" or is_neutral(key):
         return "it does not change the result"
-    if section == "data" and (predicts_inputs or key not in INPUTS):
+    if key.partition(".")[0] == "data" and (predicts_inputs or key not in INPUTS):
         return CORPUS
     return None
 

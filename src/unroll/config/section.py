@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -44,6 +44,9 @@ FileBelow = Annotated[str, AfterValidator(lambda file: _refused(file, fault_of_f
 FilePath = Annotated[str, AfterValidator(lambda path: _refused(path, _fault_of_path(path)))]  # of a file that is read
 
 
+NEUTRAL: dict[str, Any] = {"affects_result": False}  # json_schema_extra of settings that do not affect the result
+
+
 class Section(BaseModel):
     """Immutable settings that refuse unknown keys."""
 
@@ -57,6 +60,16 @@ class Section(BaseModel):
             if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation is not bool:
                 raise ValueError(f"{key}={str(value).lower()}: expected a number or text")
         return content
+
+
+def neutral_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the settings below a section that do not affect the result."""
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if field.json_schema_extra == NEUTRAL:
+            yield f"{prefix}{name}"
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from neutral_keys(inner, f"{prefix}{name}.")
 
 
 class Named(Section):

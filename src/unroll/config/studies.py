@@ -18,7 +18,7 @@ from unroll.config.file import parsed, read, with_sections
 from unroll.config.messages import GROUPS
 from unroll.config.origin import Origin
 from unroll.config.overrides import split
-from unroll.config.schema import Config
+from unroll.config.schema import Config, is_neutral
 from unroll.config.searchable import refused
 from unroll.config.section import plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value
@@ -26,7 +26,6 @@ from unroll.config.study_keys import REMOVED, check_keys, check_sections, refuse
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, no_such
 
-NEUTRAL = ("solved", "judged_by", "training.devices", "training.checkpoint_seconds")  # do not affect the result
 SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # keys that are sections
 
 
@@ -78,8 +77,8 @@ class StudySettings:
     def digest(self, data: str, code: str) -> str:
         """SHA-256 of what affects the result of a study: not its storage, tracking and monitoring."""
         left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain", "settings"}
-        given = {key: value for key, value in self.study.settings.items() if not _is_neutral(key)}
-        bases = [{key: value for key, value in _dotted(settings) if not _is_neutral(key)}
+        given = {key: value for key, value in self.study.settings.items() if not is_neutral(key)}
+        bases = [{key: value for key, value in _dotted(settings) if not is_neutral(key)}
                  for _, settings in sorted(self.bases.items())]  # fmt: skip
         content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), given, bases], sort_keys=True)
         return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
@@ -88,11 +87,6 @@ class StudySettings:
         """Plain YAML from which the same settings can be loaded."""
         content = {"study": self.study.model_dump(mode="json"), "bases": self.bases}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _is_neutral(key: str) -> bool:
-    """Whether a setting does not affect the result."""
-    return key.partition(".")[0] == "tracking" or key in NEUTRAL
 
 
 def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

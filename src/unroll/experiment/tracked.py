@@ -12,19 +12,18 @@ from typing import Any, Protocol
 
 import yaml
 
-from unroll.config import CONF, Config, SharedConfig, asked, is_same_store, load, project_tracker, read
+from unroll.config import CONF, Config, SharedConfig, asked, decisive, is_same_store, load, project_tracker, read
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.outputs import read_json, write_text
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import FIGURES, MEMORY, NullTracker, RunRecord, Tracker
 
-# texts, files and what decides no result would only crowd a comparison of runs
+# the name of a corpus stands for its files and their format
 NOT_COMPARED: dict[str, Any] = {
-    "data": {"title": True, "sources": True, "licence": True, "citation": True, "generator": True, "train": True,
-             "validation": True, "test": True, "reader": {"name", "unit", "token_column", "label_column"}},
-    "training": {"checkpoint_seconds"}, "tracking": True, "experiment": True, "seed": True, "solved": True,
-    "judged_by": True,
+    "data": {"sources": True, "generator": True, "train": True, "validation": True, "test": True,
+             "reader": {"name", "unit", "token_column", "label_column"}},
+    "experiment": True, "seed": True,
 }  # fmt: skip
 
 
@@ -174,7 +173,8 @@ def params_of(config: Config) -> dict[str, str]:
 
     An architecture is its name, what it shares with others, and what differs from its file.
     """
-    given = config.model_dump(mode="json", exclude=NOT_COMPARED, exclude_none=True)
+    given = decisive(config.model_dump(mode="json", exclude=NOT_COMPARED, exclude_none=True))
+    given["training"]["devices"] = config.training.devices  # speeds depend on it
     arch = dict(flatten(given.pop("arch")))
     path = CONF / "arch" / f"{arch.pop('name')}.yaml"
     stated = dict(flatten(read(path))) if path.is_file() else {}
