@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 import threading
@@ -24,6 +25,7 @@ from unroll.tuning import database, samplers
 from unroll.tuning import slots as slot_module
 from unroll.tuning import study as module
 from unroll.tuning.database import DatabaseGone
+from unroll.tuning.pruners import SlotHyperbandPruner
 from unroll.tuning.space import Values, grid_points
 from unroll.tuning.study import Study
 from unroll.tuning.trial_lease import TakenOver, TrialLease
@@ -383,6 +385,27 @@ def test_a_trial_is_not_pruned_when_its_budget_is_spent(storage: str) -> None:
     assert pruned_at(study, [0.1, 0.2, 0.9]) == [None] * 3
 
 
+def test_hyperband_decides_as_that_of_optuna_if_no_trial_is_lost() -> None:
+    numbers = random.Random(0)
+    curves = [[numbers.random() for _ in range(8)] for _ in range(40)]
+
+    def decisions(pruner: optuna.pruners.BasePruner) -> list[list[bool]]:
+        study, found = optuna.create_study(study_name="same", pruner=pruner), []
+        for number, curve in enumerate(curves):
+            trial = study.ask()
+            trial.set_user_attr("slot", number)
+            found.append([])
+            for step, value in enumerate(curve, start=1):
+                trial.report(value, 100 * step)
+                found[-1].append(trial.should_prune())
+            study.tell(trial, curve[-1])
+        return found
+
+    own = decisions(SlotHyperbandPruner(100, 800, 2))
+    assert own == decisions(optuna.pruners.HyperbandPruner(100, 800, 2))
+    assert any(any(pruned) for pruned in own)
+
+
 def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> None:
     study = open_study(storage, trials=12, pruner=HYPERBAND)
     study.refill()
@@ -391,8 +414,8 @@ def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> N
         lease.choose(suggest)
         lease.report(250, 0.0)
     pruner = study.study.pruner
-    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
-    first = {trial.user_attrs["slot"]: (pruner._get_bracket_id(study.study, trial), trial.system_attrs)
+    assert isinstance(pruner, SlotHyperbandPruner)
+    first = {trial.user_attrs["slot"]: (pruner.bracket(study.study, trial), trial.system_attrs)
              for trial in trials(study)}  # fmt: skip
     assert len({bracket for bracket, _ in first.values()}) > 1
     forget(storage)
@@ -401,7 +424,7 @@ def test_a_trial_that_goes_on_keeps_its_bracket_and_its_rungs(storage: str) -> N
     assert len(again) == 12
     for trial in again:
         bracket, rungs = first[trial.user_attrs["slot"]]
-        assert pruner._get_bracket_id(study.study, trial) == bracket
+        assert pruner.bracket(study.study, trial) == bracket
         assert trial.system_attrs == rungs
 
 
@@ -409,12 +432,11 @@ def test_a_trial_that_was_lost_is_not_held_against_others_twice(storage: str) ->
     study = open_study(storage, trials=12, pruner=HYPERBAND, grace=600)
     study.refill()
     pruner = study.study.pruner
-    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
-    pruner._try_initialization(study.study)
+    assert isinstance(pruner, SlotHyperbandPruner)
     leases = [acquired(study) for _ in trials(study)]
     for lease in leases:
         lease.choose(suggest)
-    bracket = [lease for lease in leases if pruner._get_bracket_id(study.study, trials(study)[lease.slot]) == 1]
+    bracket = [lease for lease in leases if pruner.bracket(study.study, trials(study)[lease.slot]) == 1]
     best, second, *others = bracket[:4]
     for value, other in zip((0.2, 0.3), others, strict=True):
         other.report(500, value)

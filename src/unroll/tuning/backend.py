@@ -7,7 +7,7 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.study import StudyDirection, create_study
@@ -26,7 +26,7 @@ def ignore_experimental_warnings() -> None:
 
 __all__ = [
     "BaseDistribution", "BasePruner", "BaseSampler", "FanovaImportanceEvaluator", "FrozenTrial", "GPSampler",
-    "HyperbandPruner", "MedianPruner", "NopPruner", "QMCSampler", "RDBStorage", "RandomSampler", "StorageInternalError",
-    "Study", "StudyDirection", "TPESampler", "Trial", "TrialState", "UpdateFinishedTrialError", "create_study",
-    "create_trial", "fail_stale_trials", "get_param_importances", "ignore_experimental_warnings",
+    "MedianPruner", "NopPruner", "QMCSampler", "RDBStorage", "RandomSampler", "StorageInternalError", "Study",
+    "StudyDirection", "SuccessiveHalvingPruner", "TPESampler", "Trial", "TrialState", "UpdateFinishedTrialError",
+    "create_study", "create_trial", "fail_stale_trials", "get_param_importances", "ignore_experimental_warnings",
 ]  # fmt: skip

@@ -1,14 +1,16 @@
-"""Optuna's pruners by name; their steps are tokens."""
+"""Pruners by name; their steps are tokens."""
 
 from __future__ import annotations
 
-import copy
+import binascii
+import math
+from itertools import accumulate
 from typing import NamedTuple
 
 from unroll.config.study import StudyConfig
-from unroll.tuning.backend import BasePruner, FrozenTrial, HyperbandPruner, MedianPruner, NopPruner, Study
-from unroll.tuning.balancing import with_same_choice
+from unroll.tuning.backend import BasePruner, FrozenTrial, MedianPruner, NopPruner, Study, SuccessiveHalvingPruner
 from unroll.tuning.slots import SLOT, is_lost
+from unroll.tuning.view import restricted, with_same_choice
 
 
 class Budget(NamedTuple):
@@ -25,23 +27,43 @@ def build_pruner(config: StudyConfig, budget: Budget) -> BasePruner:
         median = MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=round(pruner.warmup * tokens))
         return median if config.balanced is None else BalancedPruner(median, config.balanced)
     if pruner.name == "hyperband":
-        return SlotHyperbandPruner(min_resource=tokens // budget.validations, max_resource=tokens,
-                                   reduction_factor=pruner.reduction)  # fmt: skip
+        return SlotHyperbandPruner(tokens // budget.validations, tokens, pruner.reduction)
     return NopPruner()
 
 
-class SlotHyperbandPruner(HyperbandPruner):
-    """Hyperband that assigns brackets to slots instead of trials.
+class SlotHyperbandPruner(BasePruner):
+    """Hyperband: Li et al., JMLR 2018, with asynchronous successive halving (Li et al., MLSys 2020) in each bracket.
 
-    A lost trial is not counted beside the trial that replaces it and continues with its rungs.
+    Brackets are assigned to slots, not to trials: a lost trial is not counted beside the trial that replaces it, which
+    continues with its rungs.
+
+    Args:
+        shortest: tokens at the first rung of the first bracket.
+        longest: tokens of a complete trial.
+        reduction: 1 in this many trials is promoted at each rung.
     """
 
-    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
-        if is_lost(trial):
-            return -1
-        by_slot = copy.copy(trial)
-        by_slot.number = int(trial.user_attrs[SLOT])
-        return super()._get_bracket_id(study, by_slot)
+    def __init__(self, shortest: int, longest: int, reduction: int) -> None:
+        count = math.floor(math.log(longest / shortest, reduction)) + 1
+        self.halvings = [SuccessiveHalvingPruner(shortest, reduction, rate) for rate in range(count)]
+        # a bracket gets trials in proportion to the number with which it starts in the paper
+        left = range(count - 1, -1, -1)
+        self.shares = [math.ceil(count * reduction**rungs / (rungs + 1)) for rungs in left]
+
+    def bracket(self, study: Study, trial: FrozenTrial) -> int:
+        """Bracket of the slot of a trial, the same in every process."""
+        place = binascii.crc32(f"{study.study_name}_{trial.user_attrs[SLOT]}".encode()) % sum(self.shares)
+        ends = accumulate(self.shares)
+        return next(number for number, end in enumerate(ends) if place < end)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to prune the trial."""
+        bracket = self.bracket(study, trial)
+
+        def competes(other: FrozenTrial) -> bool:
+            return not is_lost(other) and self.bracket(study, other) == bracket
+
+        return self.halvings[bracket].prune(restricted(study, competes), trial)
 
 
 class BalancedPruner(BasePruner):

@@ -17,8 +17,8 @@ from unroll.tuning.backend import (
     Study,
     TPESampler,
 )
-from unroll.tuning.balancing import with_same_choice
 from unroll.tuning.space import Values
+from unroll.tuning.view import with_same_choice
 
 
 def build_sampler(config: StudyConfig, slot: int, preset: Values, draw: int) -> BaseSampler:
