@@ -538,7 +538,7 @@ def test_counts_decide_on_any_scale_and_are_named_below_five_seeds() -> None:
 def test_a_permutation_test_calls_nothing_better_at_any_number_of_seeds() -> None:
     text = said(FAR[:4], NEAR[:4], test="permutation")
     assert text == ("gru and lstm do not come from one distribution, by a permutation test (p = 0.029); their means "
-                    "may differ, or their spread alone: they differ by 1.00 ± 0.15.")  # fmt: skip
+                    "may differ, or only their spread: they differ by 1.00 ± 0.15.")  # fmt: skip
     text = said(FAR[:3], NEAR[:3], test="permutation")
     assert text.endswith("(p = 0.100); with 3 and 3 seeds a permutation test has no p below 0.100.")
 

@@ -167,7 +167,7 @@ def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
     for key, one, other in _unlike_settings(a, b):
         if key == WINDOW:
             yield (f"evaluation windows differ: {_steps(one)} in {names[0]} and {_steps(other)} in {names[1]}; the "
-                   "state is carried from one to the next, so this changes figures by rounding alone")  # fmt: skip
+                   "state is carried from one to the next, so this changes figures only by rounding")  # fmt: skip
 
 
 def _size(side: Basis) -> str:

@@ -150,7 +150,7 @@ def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str
     prepared = f"--prepared {outputs}/prepared/{name}"
     first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
     arch = next(iter(archs))
-    apart = f"\nunroll train experiment={name} arch={arch} seed=0    # a single run; add settings of your own"
+    single = f"\nunroll train experiment={name} arch={arch} seed=0    # a single run; add settings of your own"
     return (
         f"{first if is_study else ''}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
         f"  unroll train --config {outputs}/{'studies' if is_study else 'configs'}/{name}/$arch-$seed.yaml "
@@ -159,7 +159,7 @@ def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str
         f"unroll evaluate {outputs}/runs/{name} {prepared} "
         f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
         f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}"
-        f"{'' if is_study else apart}"
+        f"{'' if is_study else single}"
     )
 
 

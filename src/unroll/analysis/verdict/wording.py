@@ -52,7 +52,7 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUAL
         return f"{winner} is {words.better} than {loser}{by} ({p}){_yet(judged)}."
     if judged.is_different and judged.method == "permutation":  # may be a difference in spread only
         return (f"{a} and {b} do not come from one distribution, by a permutation test ({p}); their means may differ, "
-                f"or their spread alone: {size}.")  # fmt: skip
+                f"or only their spread: {size}.")  # fmt: skip
     if judged.is_different:
         return f"{_full(names, judged, digits, words)} ({p}), but {_missing(names, judged, words)}."
     if judged.equivalence is not None and judged.equivalence < LEVEL:
