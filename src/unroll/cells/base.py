@@ -28,6 +28,8 @@ from torch.nn import functional as F
 
 from unroll.cells import initializers
 
+CellState = Any  # a NamedTuple of tensors [B, …], of the type that the cell defines
+
 # attributes that a subclass may override without changing the sequence kernels of its parent
 INDEPENDENT = {"reset_parameters", "normalize", "initial_state", "forward", "extra_repr", "_abc_impl"}
 
@@ -104,7 +106,7 @@ class Cell(nn.Module, ABC):
         product: Tensor = self.norm_recurrent(F.linear(hidden, self.weight_recurrent))
         return product
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> CellState:
         """Zero state for ``batch_size`` sequences."""
         return HiddenState(self._zeros(batch_size))
 
@@ -128,10 +130,10 @@ class Cell(nn.Module, ABC):
         return overridden <= (INDEPENDENT if method == "fused" else INDEPENDENT | {"project"})
 
     @abstractmethod
-    def step(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, projected: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Compute one step: x U + b [B, gates · H] and the previous state → output [B, H] and the new state."""
 
-    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Compute one step: ``inputs`` [B, I] and the previous state → output [B, H] and the new state."""
         return self.step(self.project(inputs), state)
 
@@ -147,10 +149,10 @@ class KernelCell(Cell):
         return not self.normalized
 
     @abstractmethod
-    def fused(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def fused(self, inputs: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """All steps of sequences of equal length with torch's kernel: [B, T, I] → [B, T, H] and the last state."""
 
-    def final_state(self, inputs: Tensor, output: Tensor, lengths: Tensor, state: Any) -> Any:
+    def final_state(self, inputs: Tensor, output: Tensor, lengths: Tensor, state: CellState) -> CellState:
         """State after the last real step of each padded sequence.
 
         Shapes:
@@ -195,7 +197,9 @@ class DerivedCell(Cell):
         return projected, *projected.chunk(self.gates, dim=-1)
 
     @abstractmethod
-    def forward_step(self, work: tuple[Tensor, ...], before: Any, after: Any, weights: tuple[Tensor, ...]) -> None:
+    def forward_step(
+        self, work: tuple[Tensor, ...], before: CellState, after: CellState, weights: tuple[Tensor, ...]
+    ) -> None:
         """Compute one step in place.
 
         Args:
@@ -206,12 +210,12 @@ class DerivedCell(Cell):
         """
 
     @abstractmethod
-    def derivatives(self, work: tuple[Tensor, ...], before: Any, after: Any) -> tuple[Tensor, ...]:
+    def derivatives(self, work: tuple[Tensor, ...], before: CellState, after: CellState) -> tuple[Tensor, ...]:
         """Local derivatives of all steps, by which :meth:`backward_step` multiplies: tensors [T, B, …]."""
 
     @abstractmethod
     def backward_step(
-        self, d_gates: Tensor, d_before: Any, d_after: Any, work: tuple[Tensor, ...], before: Any,
+        self, d_gates: Tensor, d_before: CellState, d_after: CellState, work: tuple[Tensor, ...], before: CellState,
         derivatives: tuple[Tensor, ...], weights: tuple[Tensor, ...],
     ) -> None:  # fmt: skip
         """Propagate the gradient through one step, in place.
@@ -238,7 +242,9 @@ class DerivedCell(Cell):
         """
 
     @abstractmethod
-    def weight_gradients(self, d_gates: Tensor, work: tuple[Tensor, ...], before: Any, after: Any) -> dict[str, Tensor]:
+    def weight_gradients(
+        self, d_gates: Tensor, work: tuple[Tensor, ...], before: CellState, after: CellState
+    ) -> dict[str, Tensor]:
         """Gradient with respect to each of ``recurrent_parameters``, from tensors [T, B, …] of all steps."""
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unroll.errors import BadInput
+from unroll.networks.embedding import Words
 from unroll.networks.readout import maximum
 
 
@@ -51,17 +51,17 @@ class ConvolutionalEncoder(nn.Module):
             nn.Conv1d(narrow, wide, kernel_width, padding=kernel_width // 2) for narrow, wide in pairwise(widths)
         )
 
-    def outputs(self, inputs: Any, lengths: Tensor) -> Tensor:
+    def outputs(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         """Features of every step."""
         features: Tensor = self.dropout(self._convolved(inputs, lengths))
         return features
 
-    def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
+    def summary(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         """One vector per sequence, the maximum over its steps, followed by dropout as in Kim's network: [B, H]."""
         features: Tensor = self.dropout(maximum(self._convolved(inputs, lengths), lengths))
         return features
 
-    def _convolved(self, inputs: Any, lengths: Tensor) -> Tensor:
+    def _convolved(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         features: Tensor = self.dropout(self.inputs(inputs)).transpose(1, 2)  # [B, I, T]
         padding = (torch.arange(features.shape[2], device=features.device) >= lengths[:, None])[:, None]  # [B, 1, T]
         for layer in self.layers:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from torch import Tensor, nn
 
 from unroll.errors import no_such
+from unroll.networks.embedding import Words
 from unroll.networks.readout import READOUTS
 from unroll.networks.recurrent import Recurrent, State
 
@@ -44,16 +44,16 @@ class SequenceEncoder(nn.Module):
         """Initial state of the recurrent network."""
         return self.recurrent.initial_state(batch_size)
 
-    def outputs(self, inputs: Any, lengths: Tensor) -> Tensor:
+    def outputs(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         """Features of every step, starting from the initial state."""
         features: Tensor = self.output_dropout(self.recurrent.outputs(self.dropout(self.inputs(inputs)), lengths))
         return features
 
-    def summary(self, inputs: Any, lengths: Tensor) -> Tensor:
+    def summary(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         """One vector per sequence, computed by the readout: [B, D · H]."""
         return self.readout(self.outputs(inputs, lengths), lengths, self.recurrent.hidden_size)
 
-    def forward(self, inputs: Any, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor | Words, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step and the final state, starting from a given state."""
         features, final = self.recurrent(self.dropout(self.inputs(inputs)), lengths, state)
         return self.output_dropout(features), final

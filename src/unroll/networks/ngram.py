@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class KneserNey(nn.Module):
         self.register_buffer(f"probability_{m}", torch.from_numpy(probability))  # (c − D) / c(h ·) of each
         self.register_buffer(f"backoff_{m}", torch.from_numpy(backoff))  # weight of P_{m−1}, by context
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
         # the sizes of the tables depend on the counts
         for name in dict(self.named_buffers()):
             if prefix + name in state_dict:

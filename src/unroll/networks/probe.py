@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import extract_tb
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from unroll import cells
-from unroll.cells.base import Cell
+from unroll.cells.base import Cell, CellState
 from unroll.errors import BadInput, is_lack_of_memory
 from unroll.networks.scan import scan
 
@@ -71,7 +71,7 @@ def _check(cell: Cell, drops_weights: bool) -> None:
     _check_use(cell, written.gradients, drops_weights)
 
 
-def _first_state(cell: Cell, like: Tensor) -> Any:
+def _first_state(cell: Cell, like: Tensor) -> CellState:
     with failures(type(cell), cell.input_size, cell.hidden_size):
         state = cell.initial_state(ROWS)
     parts = state if isinstance(state, tuple) and hasattr(state, "_fields") else ()
@@ -81,7 +81,7 @@ def _first_state(cell: Cell, like: Tensor) -> Any:
     return type(state)(*(part.to(like.device) for part in parts))
 
 
-def _step(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+def _step(cell: Cell, inputs: Tensor, state: CellState) -> tuple[Tensor, CellState]:
     """Compute one step and check its result."""
     before = [part.clone() for part in (inputs, *state)]
     made = cell(inputs, state)
@@ -103,14 +103,14 @@ def _step(cell: Cell, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
     return output, after
 
 
-def _check_state(cell: Cell, state: Any, after: Any) -> None:
+def _check_state(cell: Cell, state: CellState, after: CellState) -> None:
     shapes = [list(part.shape) for part in state]
     if type(after) is not type(state) or [list(part.shape) for part in after] != shapes:
         raise _refusal(cell, f"does not return a state like its argument, {type(state).__name__} of {shapes}",
                        "make initial_state and step agree")  # fmt: skip
 
 
-def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
+def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: CellState) -> Reading:
     """Results of ``forward``, step by step."""
     inputs, start = _watched(inputs, start)
     state, outputs, states = start, [], []
@@ -128,7 +128,7 @@ def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> R
     return _reading(cell, torch.stack(outputs, dim=1), lengths, final, inputs, start)
 
 
-def _read_by_scan(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Reading:
+def _read_by_scan(cell: Cell, inputs: Tensor, lengths: Tensor, start: CellState) -> Reading:
     """Results of :func:`scan`, which must not change the inputs."""
     inputs, start = _watched(inputs, start)
     before = inputs.detach().clone()
@@ -138,13 +138,15 @@ def _read_by_scan(cell: Cell, inputs: Tensor, lengths: Tensor, start: Any) -> Re
     return _reading(cell, output, lengths, final, inputs, start)
 
 
-def _watched(inputs: Tensor, start: Any) -> tuple[Tensor, Any]:
+def _watched(inputs: Tensor, start: CellState) -> tuple[Tensor, CellState]:
     """Copies that require gradients."""
     parts = (part.clone().requires_grad_(part.is_floating_point()) for part in start)
     return inputs.clone().requires_grad_(), type(start)(*parts)
 
 
-def _reading(cell: Cell, output: Tensor, lengths: Tensor, final: Any, inputs: Tensor, start: Any) -> Reading:
+def _reading(
+    cell: Cell, output: Tensor, lengths: Tensor, final: CellState, inputs: Tensor, start: CellState
+) -> Reading:
     real = torch.arange(STEPS, device=lengths.device) < lengths[:, None]  # [B, T]
     numbers = {"output": torch.where(real[..., None], output, 0)}
     numbers |= {f"state {name}": part for name, part in zip(final._fields, final, strict=True)}

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from unroll.cells.base import Cell
+from unroll.cells.base import Cell, CellState
 from unroll.networks.probe import check_cell
 from unroll.networks.scan import outputs, scan
 
-State = tuple[Any, ...]  # one cell state per layer and direction, forward before backward
+State = tuple[CellState, ...]  # one cell state per layer and direction, forward before backward
 CellFactory = Callable[[int, int], Cell]  # input size I and hidden size H → a cell
 
 
@@ -40,21 +40,21 @@ class RecurrentLayer(nn.Module):
         parts = cell.initial_state(1) if learned_state else ()
         self.start = nn.ParameterList(nn.Parameter(part[0].detach().clone()) for part in parts)
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> CellState:
         """The initial state of ``batch_size`` sequences, zero or learned."""
         zero = self.cell.initial_state(batch_size)
         if not len(self.start):
             return zero
         return type(zero)(*(part.expand(batch_size, *part.shape).contiguous() for part in self.start))
 
-    def outputs(self, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
+    def outputs(self, inputs: Tensor, lengths: Tensor, state: CellState) -> Tensor:
         """Output of every step, without the final state."""
         with parametrize.cached():  # one weight dropout mask for all steps
             if not self.backward_in_time:
                 return outputs(self.cell, inputs, lengths, state)
             return reverse(outputs(self.cell, reverse(inputs, lengths), lengths, state), lengths)
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Output of every step, and the state after the last step of each sequence."""
         with parametrize.cached():
             if not self.backward_in_time:
@@ -126,7 +126,7 @@ class Recurrent(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Output of every step and the final state of every layer and direction, from a given state."""
-        finals: list[Any] = []
+        finals: list[CellState] = []
         for index, group in enumerate(self._by_depth()):
             inputs = self.dropout(inputs) if index else inputs
             first = index * self.directions

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from unroll.cells.base import Cell, DerivedCell, KernelCell, last_step
+from unroll.cells.base import Cell, CellState, DerivedCell, KernelCell, last_step
 from unroll.errors import BadInput
 
 
-def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, CellState]:
     """Run a cell over padded sequences.
 
     There are three implementations with equal results: torch's kernel where it has one for the cell, the hand-written
@@ -38,12 +38,12 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tenso
     return output, final()
 
 
-def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> Tensor:
+def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> Tensor:
     """The output of every step: :func:`scan` without the cost of the final state of ragged sequences."""
     return _read(cell, inputs, lengths, state)[0]
 
 
-def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Callable[[], Any]]:
+def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, Callable[[], CellState]]:
     """The output of every step, and a function that computes the final state."""
     ragged = _is_ragged(inputs, lengths, state)
     implementation = _implementation(cell, inputs)
@@ -75,7 +75,7 @@ def _implementation(cell: Cell, inputs: Tensor) -> str:
     return "derivative" if derived else "steps"
 
 
-def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
+def _is_ragged(inputs: Tensor, lengths: Tensor, state: CellState) -> bool:
     """Whether the sequences differ in length.
 
     Raises:
@@ -91,7 +91,7 @@ def _is_ragged(inputs: Tensor, lengths: Tensor, state: Any) -> bool:
     return shortest < inputs.shape[1]
 
 
-def by_steps(cell: Cell, inputs: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+def by_steps(cell: Cell, inputs: Tensor, state: CellState, lengths: Tensor | None) -> tuple[Tensor, CellState]:
     """Run a cell step by step; if lengths are given, the state of a sequence does not change after its end."""
     projected = cell.project(inputs.transpose(0, 1))  # [T, B, gates · H]
     made = []
@@ -111,7 +111,7 @@ def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(rows.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
-def by_derivative(cell: DerivedCell, inputs: Tensor, state: Any) -> Any:
+def by_derivative(cell: DerivedCell, inputs: Tensor, state: CellState) -> CellState:
     """All states of sequences of equal length, tensors [B, T, H], with the hand-written derivative of the cell."""
     projected = cell.project(inputs.transpose(0, 1).contiguous())  # [T, B, gates · H]
     if type(cell).project is not Cell.project:  # it is modified, and autograd may need it for another project()

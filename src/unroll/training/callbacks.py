@@ -23,7 +23,7 @@ class TokenBudget(Callback):
     """Stops training when the token budget is used up; Lightning then validates once more."""
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         if not trainer.fit_loop.epoch_loop._should_accumulate():  # no accumulated gradient is lost
             module = trainable(pl_module)
@@ -41,12 +41,12 @@ class Interruptible(Callback):
         self.interruption = interruption
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         self.interruption.heed()
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         self.interruption.heed()
@@ -104,7 +104,7 @@ class History(Callback):
             self.file.replace(self.rows)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         self.batches += 1
         if self.batches == self.every:

@@ -114,7 +114,7 @@ class Resume(Callback):
         self.kept = []
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         loop = trainer.fit_loop.epoch_loop
         assert isinstance(trainer.val_check_batch, int)

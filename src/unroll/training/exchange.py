@@ -85,7 +85,7 @@ class Strategy(DDPStrategy):
         return broadcast(obj, src) if distributed.is_initialized() else obj
 
 
-def packed(value: Any) -> Tensor:
+def packed(value: object) -> Tensor:
     """Serialise a value in the safetensors format: its tensors, and JSON that describes their positions.
 
     Raises:
@@ -106,7 +106,7 @@ def _bytes(content: bytes) -> Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
-def _tree(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _tree(value: object, tensors: dict[str, Tensor]) -> object:
     """The JSON form of a value, with its tensors collected in ``tensors`` under numbers."""
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from unroll.errors import BadInput
 from unroll.training.trainable import Trainable, trainable
@@ -69,7 +70,7 @@ class Gradients(Callback):
         self.dropped_in_a_row = 0
         self.steps: list[Step] = []  # since the last report
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         module = trainable(pl_module)
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         gradients = [parameter.grad for parameter in found if parameter.grad is not None]
@@ -98,7 +99,7 @@ class Gradients(Callback):
             if weight.grad is not None and self.l2:
                 weight.grad.add_(weight.detach(), alpha=self.l2)
 
-    def _drop(self, module: Trainable, optimizer: Any) -> None:
+    def _drop(self, module: Trainable, optimizer: Optimizer) -> None:
         """Skip a step: the optimizer ignores parameters without a gradient."""
         optimizer.zero_grad()
         module.forget()

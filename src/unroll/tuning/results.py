@@ -17,6 +17,7 @@ from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
 
 FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html")  # in the folder of a study
+Row = dict[str, Any]  # of a table of trials, by column
 ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}
 
 
@@ -187,7 +188,7 @@ def _content(job: Job, result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(slot: Slot) -> dict[str, Any]:
+def _row(slot: Slot) -> Row:
     """A trial as a row of ``trials.csv``."""
     notes = slot.notes
     figures = {f"val/{name}": value for name, value in notes.get("figures", {}).items()}
@@ -198,7 +199,7 @@ def _row(slot: Slot) -> dict[str, Any]:
             ERROR: notes.get(ERROR), EXCESS: notes.get(EXCESS), **figures}  # fmt: skip
 
 
-def _mark_fronts(rows: list[dict[str, Any]], result: Result) -> None:
+def _mark_fronts(rows: list[Row], result: Result) -> None:
     """Mark the Pareto fronts of quality and parameters, and of quality and time per token."""
     sign = -1 if result.maximize else 1
     done = [row for row in rows if row["state"] == "COMPLETE"]
@@ -211,5 +212,5 @@ def _mark_fronts(rows: list[dict[str, Any]], result: Result) -> None:
         timed[index]["front_time"] = 1
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

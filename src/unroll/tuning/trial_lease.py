@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from unroll.errors import ProcessLost, Suspended
 from unroll.tuning.backend import FrozenTrial, Trial, TrialState, UpdateFinishedTrialError
@@ -88,7 +88,7 @@ class TrialLease:
             return False
         return bool(self._retry(self.trial.should_prune))
 
-    def note(self, **notes: Any) -> None:
+    def note(self, **notes: object) -> None:
         """Store notes about the trial.
 
         Raises:
