@@ -30,7 +30,7 @@ class Interruption:
             raise KeyboardInterrupt
         self.asked = True
 
-    def heed(self) -> None:
+    def raise_if_asked(self) -> None:
         """Raise a pending Ctrl-C.
 
         Raises:

@@ -56,7 +56,7 @@ def test_a_terminal_gets_a_bar_with_tokens_per_second(small: Small) -> None:
     assert b"budget" in shown
 
 
-def test_ctrl_c_is_heeded_where_python_would_lose_it(
+def test_ctrl_c_is_handled_where_python_would_lose_it(
     small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Garbage:

@@ -246,7 +246,7 @@ class Garbage:
 
 
 @pytest.mark.parametrize("moment", ["choose", "note", "finish"])
-def test_ctrl_c_between_trainings_is_heeded_where_python_would_lose_it(
+def test_ctrl_c_between_trainings_is_handled_where_python_would_lose_it(
     moment: str, tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, study = tiny(trials=4)

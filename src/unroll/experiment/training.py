@@ -213,7 +213,7 @@ class _Job:
             except SystemExit:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from None
             except Exception as error:
-                if interruption.asked and isinstance(error, RuntimeError):  # another process heeded it first
+                if interruption.asked and isinstance(error, RuntimeError):  # another process stopped first
                     raise KeyboardInterrupt from None
                 if resumed is not None and not resume.started:
                     self._refuse(Path(resumed), error)

@@ -43,13 +43,13 @@ class Interruptible(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        self.interruption.heed()
+        self.interruption.raise_if_asked()
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        self.interruption.heed()
+        self.interruption.raise_if_asked()
 
 
 class Best(Callback):

@@ -167,7 +167,7 @@ def _work(job: Job, study: Study, workers: int) -> None:
     progress = Progress(study, monitored(job.first).name)
     with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
-            interruption.heed()
+            interruption.raise_if_asked()
             progress.report_killed(running)
             progress.show()
             time.sleep(POLL)

@@ -61,7 +61,7 @@ def work(job: Job) -> None:
     study = job.open()
     with Interruption() as interruption:
         while study.left():
-            interruption.heed()
+            interruption.raise_if_asked()
             study.refill()
             lease = study.acquire()
             if lease is None:
