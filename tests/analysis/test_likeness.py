@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from safetensors.torch import load_file
+from studying import TINY, write_study
 from torch import Tensor
 
 from unroll import experiment, preparation
@@ -65,13 +67,18 @@ def without(*keys: str) -> dict[str, dict[str, Any]]:
 COURSE = "own: {experiments: [recall], archs: [lstm, gru], seeds: [0, 1, 2, 3, 4]}\n"
 
 
-def page(command: Command, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
-    """The report on ``outputs/metrics/recall.json``, as the command writes it."""
+def declare(monkeypatch: pytest.MonkeyPatch, name: str, archs: list[str]) -> None:
+    """Have the course consist of one experiment."""
     from unroll import config
 
-    about = {"recall": {"question": "Which?", "data": "a corpus", "probe": None}}
-    monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": ["recall"], "archs": list(VALUES)}})
+    about = {name: {"question": "Which?", "data": "a corpus", "probe": None}}
+    monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": [name], "archs": archs}})
     monkeypatch.setattr(config, "about", lambda _: about)
+
+
+def page(command: Command, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+    """The report on ``outputs/metrics/recall.json``, as the command writes it."""
+    declare(monkeypatch, "recall", list(VALUES))
     for arch, values in VALUES.items():
         for seed in range(len(values)):
             folder = Path(f"outputs/runs/recall/{arch}-{seed}")
@@ -277,3 +284,83 @@ def test_a_run_of_an_older_version_is_known_by_the_files_that_it_was_trained_on(
     written = json.loads(Path("m.json").read_text(encoding="utf-8"))["rnn-0"]["data"]
     assert written["train"] is written["validation"] is None
     assert "not checked" in command("compare", "m.json")[1]
+
+
+# ---- what taggers read may differ: they predict the same labels of the same words
+
+
+def by_hand(small: Small, command: Command) -> None:
+    """Two architectures that read words with 1 and with 30 occurrences or more."""
+    for arch, count in READINGS.items():
+        trained(small("tagging", arch, "training.tokens=100", f"data.min_count={count}"), f"runs/tagging/{arch}-0")
+
+
+def by_a_study(small: Small, command: Command) -> None:
+    """The same, tuned by a study that searches the setting."""
+    small("tagging", "rnn")  # writes the corpus
+    files = {f"data.{split}": f"data/small/{split}.conllu" for split in ("train", "validation", "test")}
+    settings = TINY["settings"] | files | {"judged_by": None, "training.tokens": 100, "training.validations": 2}
+    write_study(
+        "reading", experiment="tagging", settings=settings, space={"arch": ["rnn", "gru"], "data.min_count": [1, 30]},
+        trials=None, sampler={"name": "grid"},
+    )  # fmt: skip
+    assert command("tune", "study=reading", "--out", "study")[0] == 0
+    for arch, count in READINGS.items():  # whichever was best, the two differ
+        best = yaml.safe_load(Path(f"study/best-{arch}.yaml").read_text(encoding="utf-8"))
+        best["data"]["min_count"] = count
+        Path(f"{arch}.yaml").write_text(yaml.safe_dump(best), encoding="utf-8")
+        assert command("train", "--config", f"{arch}.yaml", "--out", f"runs/tagging/{arch}-0")[0] == 0
+
+
+READINGS = {"rnn": 1, "gru": 30}
+
+
+@pytest.mark.parametrize("prepare_runs", [by_hand, pytest.param(by_a_study, marks=pytest.mark.slow)])
+def test_figures_of_taggers_are_comparable_however_they_read_words(
+    prepare_runs: Callable[[Small, Command], None], small: Small, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_runs(small, command)
+    code, out, _ = command("verdict", "runs/tagging/rnn-0", "runs/tagging/gru-0")
+    assert code == 0
+    assert "data differ" not in out
+    figures = "outputs/metrics/tagging.json"
+    assert command("evaluate", "runs/tagging", "--out", figures, "--costs", "outputs/costs")[0] == 0
+    assert command("verdict", f"{figures}:rnn", f"{figures}:gru")[0] == 0
+    code, out, error = command("compare", figures)
+    assert (code, error) == (0, "")
+    assert "data differ" not in out
+    declare(monkeypatch, "tagging", list(READINGS))
+    Path("runs").rename("outputs/runs")
+    assert command("report")[0] == 0
+
+
+MORE = "1\tdog\t_\tNOUN" + "\t_" * 6
+OTHER = {"words": ("barks", "meows"), "labels": ("VERB", "NOUN"), "records": ("\n\n", f"\n\n{MORE}\n\n")}
+
+
+@pytest.mark.parametrize("part", OTHER)
+def test_taggers_on_another_test_file_are_refused(part: str, small: Small, project: Path, command: Command) -> None:
+    other = project / "data" / "small" / "other.conllu"
+    run = small("tagging", "rnn", "training.tokens=100")
+    other.write_text((project / run.data.test).read_text(encoding="utf-8").replace(*OTHER[part], 1), encoding="utf-8")
+    trained(run, "runs/rnn-0")
+    trained(small("tagging", "gru", "training.tokens=100", "data.min_count=30", f"data.test={other}"), "others/gru-0")
+    for folder in ("runs", "others"):
+        assert command("evaluate", folder, "--out", f"m/{folder}/tagging.json")[0] == 0
+    code, _, error = command("verdict", "m/runs/tagging.json:rnn", "m/others/tagging.json:gru")
+    assert code == 2
+    assert "test data differ" in error
+
+
+def test_taggers_of_other_labels_and_language_models_of_another_vocabulary_are_refused(
+    small: Small, project: Path, command: Command
+) -> None:
+    extra = project / "data" / "small" / "more.conllu"
+    text = (project / small("tagging", "rnn").data.train).read_text(encoding="utf-8")
+    extra.write_text(text.replace("DET", "ARTICLE", 1), encoding="utf-8")
+    for experiment_name, setting in (("tagging", f"data.train={extra}"), ("grammar", "data.min_count=30")):
+        trained(small(experiment_name, "rnn", "training.tokens=100"), f"{experiment_name}/rnn-0")
+        trained(small(experiment_name, "gru", "training.tokens=100", setting), f"{experiment_name}/gru-0")
+        code, _, error = command("verdict", f"{experiment_name}/rnn-0", f"{experiment_name}/gru-0")
+        assert code == 2
+        assert "vocabularies differ" in error

@@ -28,6 +28,8 @@ class Basis:
         metric: the metric by which architectures are compared.
         vocabulary: digest of the vocabulary; None if not recorded.
         data: digest of each recorded split.
+        measured_on: digests of the targets' vocabulary and of records and targets, which do not depend on the
+            vocabulary of the input; empty if the figure does, or if not recorded.
         evaluation: settings with which the split was read; None if not recorded.
         order: settings that, with the seed, determine the order of the training data.
         tokens: mean number of tokens read in training.
@@ -39,6 +41,7 @@ class Basis:
     metric: str
     vocabulary: str | None
     data: dict[str, str]
+    measured_on: dict[str, str]
     evaluation: dict[str, Any] | None
     order: dict[str, Any]
     tokens: float
@@ -58,7 +61,7 @@ def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basi
         task=first.get("task") or first["order"].get("task", ""), split=split, metric=metric,
         vocabulary=first.get("vocabulary"),
         data={name: digest for name, digest in first.get("data", {}).items() if digest},
-        evaluation=first.get("evaluation"), order=dict(first["order"]),
+        measured_on=dict(first.get("measured_on", {})), evaluation=first.get("evaluation"), order=dict(first["order"]),
         tokens=fmean(run["tokens"] for run in runs), parameters=fmean(run["parameters"] for run in runs),
     )  # fmt: skip
 
@@ -113,9 +116,10 @@ def refuse_unlike(names: Names, a: Basis, b: Basis) -> None:
                               ("metric", a.metric, b.metric)):  # fmt: skip
         if one and other and one != other:
             raise BadInput(f"{start} their {label} is {one} and {other}; name runs of the same {label}.")
-    if a.vocabulary and b.vocabulary and a.vocabulary != b.vocabulary:
+    contents = _contents(a, b)
+    if _differ(*contents, "vocabulary"):
         raise BadInput(f"{start} their vocabularies differ; train both on the same corpus.")
-    if _differ(a.data, b.data, a.split):
+    if _differ(*contents, a.split):
         raise BadInput(f"{start} their {a.split} data differ; evaluate both on the same prepared data.")
     for key, one, other in _unlike_settings(a, b):
         if key != WINDOW:
@@ -130,6 +134,14 @@ def _unlike_settings(a: Basis, b: Basis) -> Iterator[tuple[str, Any, Any]]:
             one, other = a.evaluation.get(key), b.evaluation.get(key)
             if one != other:
                 yield key, one, other
+
+
+def _contents(a: Basis, b: Basis) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Digests of the vocabulary and the splits of both sides: of targets and records alone, if both have them."""
+    if a.measured_on and b.measured_on:
+        return a.measured_on, b.measured_on
+    one, other = ({"vocabulary": side.vocabulary} if side.vocabulary else {} for side in (a, b))
+    return {**a.data, **one}, {**b.data, **other}
 
 
 def _differ(a: Mapping[str, str], b: Mapping[str, str], split: str) -> bool:
@@ -156,7 +168,7 @@ def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
         a, b: their bases.
     """
     for split, use in (("train", "learn from"), ("validation", "choose their weights on")):
-        if split != a.split and _differ(a.data, b.data, split):
+        if split != a.split and _differ(*_contents(a, b), split):
             yield f"{SPLITS[split]} data differ: {names[0]} and {names[1]} did not {use} the same {SPLITS[split]} split"
     if max(a.tokens, b.tokens) > LAST_STEP * min(a.tokens, b.tokens):
         yield (f"budgets differ: {names[0]} has read {a.tokens:,.0f} tokens and {names[1]} {b.tokens:,.0f}, so they "

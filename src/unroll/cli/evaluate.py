@@ -30,7 +30,7 @@ def run(options: Namespace) -> None:
     if not runs:
         raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
-    prepared = options.prepared or prepared_of(runs[0])
+    prepared = options.prepared or [prepared_of(run) for run in runs]
     results = evaluate(runs, prepared, options.out, costs, tracking_words(options.settings))
     for name, result in results.items():
         print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")

@@ -18,6 +18,7 @@ from unroll.data.seal import check
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task
 from unroll.experiment.loading import WINDOW, evaluation_loader, evaluation_settings, loaders
+from unroll.experiment.measured import measured_on
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
@@ -33,13 +34,17 @@ ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how l
 
 
 def evaluate(
-    runs: Sequence[Path], prepared: Path, out: Path | None, costs: Path | None, tracking: Sequence[str] = ()
+    runs: Sequence[Path],
+    prepared: Path | Sequence[Path],
+    out: Path | None,
+    costs: Path | None,
+    tracking: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge finished runs of one experiment on the test split, which nothing else opens.
 
     Args:
         runs: their folders.
-        prepared: folder with ``fit/`` and ``test/``.
+        prepared: folder with ``fit/`` and ``test/``, for all runs or one for each.
         out: JSON file with the figures of each run; None to write none.
         costs: JSON file with what varies from time to time: by architecture, tokens per second and the fingerprint of
             the run that was measured; None not to measure it.
@@ -48,23 +53,24 @@ def evaluate(
     Raises:
         BadInput: a folder is not a run, it was trained on other data, or runs differ in more than arch and seed.
     """
-    data = _Prepared(prepared)
+    folders = [prepared] * len(runs) if isinstance(prepared, Path) else prepared
+    opened = {folder: _Prepared(folder) for folder in dict.fromkeys(folders)}
     settings: dict[str, Config] = {}
     results: dict[str, Any] = {}
-    firsts: dict[str, tuple[str, Trained]] = {}  # by architecture, since seeds cost the same
+    firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds cost the same
     marks: dict[str, str] = {}
-    for folder in runs:
-        run = Trained.load(folder)
+    for folder, place in zip(runs, folders, strict=True):
+        run, data = Trained.load(folder), opened[place]
         data.refuse(folder, run)
         _same_but_for_the_seed(run.config, settings, folder)
         facts = read_facts(folder)
         marks[folder.name] = facts["fingerprint"]
         results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
-        firsts.setdefault(run.config.arch.name, (folder.name, run))
+        firsts.setdefault(run.config.arch.name, (folder.name, run, place))
     if costs:
-        train = PreparedData(next(iter(settings.values())), prepared).split("train")
-        speeds = measure({arch: run for arch, (_, run) in firsts.items()}, train)
-        fingerprints = {arch: marks[folder] for arch, (folder, _) in firsts.items()}
+        splits = {arch: PreparedData(run.config, place).split("train") for arch, (_, run, place) in firsts.items()}
+        speeds = measure({arch: run for arch, (_, run, _) in firsts.items()}, splits)
+        fingerprints = {arch: marks[folder] for arch, (folder, *_) in firsts.items()}
         found = {arch: {"run": fingerprints[arch], "tokens_per_second": speeds[arch]} for arch in speeds}
         write_text(costs, to_json(found))
     if out:
@@ -93,6 +99,7 @@ class _Prepared:
         paths = {split: folder / "fit" / split for split in ("train", "validation")}
         if self.has_test:
             paths["test"] = folder / "test" / "test"
+        self.paths = paths
         self.digests = {split: short_digest(path) for split, path in paths.items()}
         self.fit_digest = short_digest(folder / "fit")
 
@@ -133,6 +140,8 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
     tally = Tally(run.config, spec, split)
     figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
     found = counts(run.task, figures)
+    paths = {name: path for name, path in prepared.paths.items() if digests.get(name)}
+    measured = measured_on(run.config, data, paths)
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "fingerprint": facts["fingerprint"],
         "split": prepared.judged,
@@ -141,7 +150,7 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
         "test": figures, **found, "sequences": tally.few(found["items"]),
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "judged_by": run.config.judged_by,
-        "deterministic": not run.task.is_random,
+        "deterministic": not run.task.is_random, **({"measured_on": measured} if measured else {}),
     }  # fmt: skip
 
 
@@ -201,16 +210,16 @@ def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = Non
     return task.metrics()
 
 
-def measure(runs: dict[str, Trained], split: Split) -> dict[str, list[float]]:
+def measure(runs: dict[str, Trained], splits: dict[str, Split]) -> dict[str, list[float]]:
     """Tokens per second of each architecture's training, ``ROUNDS`` times.
 
     Args:
         runs: one of each architecture.
-        split: that they were trained on.
+        splits: the training split of each architecture.
 
     Architectures are measured in turn, so that a machine that slows down or speeds up does so for all of them.
     """
-    meters = {arch: throughput(run, split) for arch, run in runs.items()}
+    meters = {arch: throughput(run, splits[arch]) for arch, run in runs.items()}
     speeds: dict[str, list[float]] = {arch: [] for arch in runs}
     for _ in range(ROUNDS):
         for arch, meter in meters.items():

@@ -99,7 +99,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary", "weights"))
         fits = fits and all(type(facts[name]) is int and facts[name] >= 0 for name in ("parameters", "tokens"))
         fits = fits and all(
-            isinstance(facts.get(name, {}), dict) for name in ("order", "data", "evaluation", "plugins")
+            isinstance(facts.get(name, {}), dict) for name in ("order", "data", "measured_on", "evaluation", "plugins")
         )
         if not fits or "order" not in facts:
             raise TypeError

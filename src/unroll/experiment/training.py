@@ -24,6 +24,7 @@ from unroll.experiment.building import begin, build_task, refuse_undecidable
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.identity import set_precision, working_of_run
 from unroll.experiment.loading import evaluation_settings, loaders, places
+from unroll.experiment.measured import measured_on
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
@@ -132,7 +133,7 @@ class _Job:
         self.config, self.group, self.trial = config, group, trial
         self.clock = Clock()
         seed_everything(config.seed, verbose=False)
-        data = PreparedData.to_train(config, prepared)
+        self.data = data = PreparedData.to_train(config, prepared)
         self.vocabularies, self.spec = data.vocabularies, data.spec
         refuse_undecidable(config, self.spec)
         self.fit_folder = prepared / "fit"
@@ -246,6 +247,8 @@ class _Job:
                   "order": self._order(working.identity.data), "parameters": self.parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
                   "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
+        if found := measured_on(self.config, self.data, {name: self.fit_folder / name for name in self.splits}):
+            record["measured_on"] = found
         record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()
         record["weights"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         if own := plugins.digests(self.config.parts):
