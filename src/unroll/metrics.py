@@ -38,6 +38,7 @@ class Metric:
         name: name in reports.
         scale: scale of comparison.
         lower: whether lower is better.
+        bottom: minimum value. On the scale ``ratio``, it is not reached if it is 0.
         top: maximum value.
         items: number of items of a proportion; None if unknown.
     """
@@ -45,6 +46,7 @@ class Metric:
     name: str
     scale: Scale
     lower: bool
+    bottom: float = 0.0
     top: float = math.inf
     items: int | None = None
 
@@ -69,14 +71,23 @@ class Metric:
         """Transform a place on the scale back to a value, within the range of the metric."""
         if math.isnan(place):
             return place
-        if self.scale == "difference":
-            return place if math.isinf(self.top) else min(self.top, max(0.0, place))
-        if self.scale == "ratio":
-            return exp(place)
+        if self.scale != "log-odds":
+            return min(self.top, max(self.bottom, exp(place) if self.scale == "ratio" else place))
         share = 1 / (1 + exp(-place))
         if self.items is None:
             return share
         return min(1.0, max(0.0, (share * (self.items + 1) - 0.5) / self.items))
+
+    def fault(self, bound: float) -> str:
+        """Why a bound is not one that some values meet and others do not; empty if it is."""
+        reach = f"between {self.bottom:g} and {self.top:g}"
+        is_open = self.scale == "ratio" and self.bottom == 0
+        if math.isinf(self.top):
+            reach = f"above {self.bottom:g}" if is_open else f"at least {self.bottom:g}"
+        is_trivial = bound == (self.top if self.lower else self.bottom)
+        if self.bottom <= bound <= self.top and not (is_open and bound == 0) and not is_trivial:
+            return ""
+        return f"{self.name} is {reach}; choose a bound in this range{' that not every figure meets' * is_trivial}"
 
     def grain(self, place: float) -> float:
         """Minimum variance between seeds on the scale: that of one item; 0 if items are not counted.
@@ -167,7 +178,8 @@ def parse_solved(text: str, metric_named: Callable[[str], Metric], headline: str
     found = re.fullmatch(r"\s*(\S.*?)\s*([<>]=|[≤≥])\s*(\S+)\s*", text)
     bound = _number(found[3]) if found else math.nan
     if found is None or not math.isfinite(bound):
-        example = f"{headline} {_sign(metric_named(headline))} 0.5"
+        known = metric_named(headline)
+        example = f"{headline} {_sign(known)} {max(known.bottom, 0) + 0.5:g}"
         raise BadInput(f"solved={text!r} is not of the form METRIC <= NUMBER, or >= if higher is better; for example, "
                        f"solved: {example}")  # fmt: skip
     try:
@@ -177,9 +189,8 @@ def parse_solved(text: str, metric_named: Callable[[str], Metric], headline: str
     if (found[2] in ("<=", "≤")) != metric.lower:
         raise BadInput(f"solved={text!r} has the wrong direction: {'lower' if metric.lower else 'higher'} "
                        f"{metric.name} is better; write {_sign(metric)}")  # fmt: skip
-    if (metric.scale != "difference" and bound <= 0) or bound > metric.top:
-        reach = "above 0" if math.isinf(metric.top) else f"between 0 and {metric.top:g}"
-        raise BadInput(f"solved={text!r}: {metric.name} is {reach}; choose a bound in this range")
+    if reason := metric.fault(bound):
+        raise BadInput(f"solved={text!r}: {reason}")
     return Solved(metric, bound)
 
 

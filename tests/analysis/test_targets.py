@@ -14,7 +14,7 @@ import yaml
 from unroll.cli import main
 
 NAN = math.nan
-Figures = dict[str, tuple[list[float], list[float]]]  # architecture → figures on validation, and on test
+Figures = dict[str, tuple[list[Any], list[Any]]]  # numbers or None: architecture → figures on validation, and on test
 Compare = Callable[..., tuple[int, str, str]]
 
 
@@ -23,7 +23,7 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """``unroll compare`` with one target of one experiment: its exit code, and what it printed."""
     monkeypatch.chdir(tmp_path)
 
-    def run(figures: Figures, metric: str = "loss", **target: Any) -> tuple[int, str, str]:
+    def run(figures: Figures, metric: str = "loss", judged: str = "", **target: Any) -> tuple[int, str, str]:
         runs = {
             f"{arch}-{seed}": {
                 "arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {},
@@ -34,7 +34,7 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             for arch, (validation, test) in figures.items() for seed in range(len(test))
         }  # fmt: skip
         Path("a.json").write_text(json.dumps(runs), encoding="utf-8")
-        content = [{"experiment": "a", "metric": metric, "source": "a paper"} | target]
+        content = [{"experiment": "a", "metric": judged or metric, "source": "a paper"} | target]
         Path("targets.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         return main(["compare", "a.json", "--out", "out", "--targets", "targets.yaml"]), *capsys.readouterr()
 
@@ -50,7 +50,7 @@ def checked(compare: Compare, figures: Figures, **target: Any) -> dict[str, Any]
     assert line.startswith(row["result"])
     assert (row["note"] or "") in line
     assert row["source"] == "a paper"
-    return dict(row)
+    return {**row, "line": line}
 
 
 SAME: Figures = {arch: (values, values) for arch, values in
@@ -127,23 +127,36 @@ def test_an_architecture_that_diverged_is_not_chosen_wherever_its_name_stands(
     assert f"{names[0]} could not be chosen" in row["note"]
 
 
-@pytest.mark.parametrize("bound", [{"at_most": 9.0}, {"at_least": -9.0}])
-def test_no_number_meets_no_bound_and_the_reason_is_given(bound: dict[str, float], compare: Compare) -> None:
-    row = checked(compare, {"lstm": ([1.0, 1.0], [1.0, NAN])}, **bound)
+@pytest.mark.parametrize("bound", [{"at_most": 9.0}, {"at_least": 0.0}])
+@pytest.mark.parametrize("lost", [NAN, math.inf, None])
+def test_no_number_meets_no_bound_and_the_reason_is_given(
+    lost: float | None, bound: dict[str, float], compare: Compare
+) -> None:
+    way = f"a, loss {'at most 9.0' if 'at_most' in bound else 'at least 0.0'}"
+    row = checked(compare, {"lstm": ([1.0, 1.0], [1.0, lost])}, **bound)
     assert (row["result"], row["figure"]) == ("FAIL", None)
-    assert "lstm has no loss on test" in row["note"]
-    row = checked(compare, {"lstm": ([NAN], [1.0]), "gru": ([NAN], [2.0])}, **bound)
+    assert row["line"].startswith(f"FAIL  {way}")
+    assert "00: lstm has no figure (a paper); lstm has no loss on test: one of its runs diverged" in row["line"]
+    row = checked(compare, {"lstm": ([lost], [1.0]), "gru": ([lost], [2.0])}, **bound)
     assert (row["result"], row["arch"], row["figure"]) == ("FAIL", None, None)
-    row = checked(compare, {"lstm": ([1.0], [1.0]), "ngram": ([1.0], [NAN])}, times="ngram", **bound)
+    assert "00: no architecture can be chosen (a paper); gru and lstm could not be chosen: no loss" in row["line"]
+    row = checked(compare, {"lstm": ([1.0], [1.0]), "ngram": ([1.0], [lost])}, times="ngram", **bound)
     assert (row["result"], row["bound"]) == ("FAIL", None)
-    assert "the bound is unknown, since ngram has no loss" in row["note"]
+    assert "an unknown bound: lstm 1.0000 (a paper); the bound is unknown, since ngram has no loss" in row["line"]
+    row = checked(compare, {"lstm": ([1.0], [lost]), "ngram": ([1.0], [lost])}, times="ngram", **bound)
+    assert "an unknown bound: lstm has no figure (a paper); lstm has no loss on test" in row["line"]
+    for words in ("not known", "no architecture not", "nan", "None"):
+        assert words not in row["line"]
 
 
 @pytest.mark.parametrize(
     ("target", "told"),
-    [({"experiment": "absent", "at_most": 1.0}, "absent"), ({"at_most": NAN}, "finite"), ({}, "at_least"),
-     ({"at_most": 1.0, "at_least": 0.5}, "one bound"), ({"at_most": 1.0, "times": "cnn"}, "cnn"),
-     ({"at_most": 1.0, "archs": ["cnn"]}, "cnn")],
+    [({"experiment": "absent", "at_most": 1.0}, "target 1: There is no experiment 'absent'; choose one of a."),
+     ({"at_most": NAN}, "finite"), ({}, "at_least"), ({"at_most": 1.0, "at_least": 0.5}, "one bound"),
+     ({"at_most": 1.0, "times": "cnn"}, "target 1: There is no arch of a 'cnn'"),
+     ({"at_most": 1.0, "archs": ["cnn"]}, "target 1: There is no arch of a 'cnn'"),
+     ({"at_most": 1.0, "judged": "f1"}, "target 1: There is no metric of a 'f1'; choose one of loss."),
+     ({"at_most": -1.0}, "target 1: at_most -1: loss is at least 0; choose a bound")],
 )  # fmt: skip
 def test_a_target_of_what_there_is_not_is_named(target: dict[str, Any], told: str, compare: Compare) -> None:
     code, _, error = compare(SAME, **target)

@@ -42,7 +42,8 @@ from unroll.analysis.verdict import (
 )
 from unroll.metrics import TOKENS_PER_SECOND, Metric
 
-NATS, MORE = Metric("loss", "difference", lower=True), Metric("score", "difference", lower=False)
+NATS = Metric("loss", "difference", lower=True, bottom=-math.inf)
+MORE = Metric("score", "difference", lower=False, bottom=-math.inf)
 ERROR = Metric("loss", "ratio", lower=True)
 ACCURACY = Metric("accuracy", "log-odds", lower=False, top=1, items=100)
 A, B = [0.91, 0.93, 0.90, 0.95, 0.92], [0.88, 0.94, 0.86]

@@ -64,7 +64,7 @@ def _check_kinds(run: dict[str, Any]) -> None:
     """
     if not all(isinstance(run[name], str) for name in ("arch", "split", "headline", "mode")):
         raise TypeError
-    if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "evaluation")):
+    if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "measured_on", "evaluation")):
         raise TypeError
     if not all(isinstance(run.get(name, ""), str | None) for name in ("task", "vocabulary", "solved", "judged_by")):
         raise TypeError
@@ -247,10 +247,16 @@ def _table(
 
 
 def _target_line(check: dict[str, Any]) -> str:
-    figure, bound = ("not known" if check[key] is None else shown(check[key]) for key in ("figure", "bound"))
+    if check["arch"] is None:
+        figure = "no architecture can be chosen"
+    elif check["figure"] is None:
+        figure = f"{check['arch']} has no figure"
+    else:
+        figure = f"{check['arch']} {shown(check['figure'])}"
+    bound = "an unknown bound" if check["bound"] is None else shown(check["bound"])
     note = f"; {check['note']}" if check["note"] else ""
-    return (f"\n{check['result']}  {check['experiment']} {check['metric']}: {check['arch'] or 'no architecture'} "
-            f"{figure}, {check['direction']} {bound} ({check['source']}){note}")  # fmt: skip
+    return (f"\n{check['result']}  {check['experiment']}, {check['metric']} {check['direction']} {bound}: {figure} "
+            f"({check['source']}){note}")  # fmt: skip
 
 
 def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, str, str]:

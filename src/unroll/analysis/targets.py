@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from unroll.analysis.samples import measured
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 
 Runs = Sequence[Mapping[str, Any]]
 Groups = Mapping[str, Runs]  # runs of each architecture
@@ -45,7 +45,7 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, A
 
     The architecture with the best mean on validation is chosen, and its mean on test is compared to the bound. An
     architecture that diverged on validation is not chosen. Of several that tie on validation, the worst on test
-    counts. NaN meets no bound.
+    counts. NaN and infinity meet no bound, and no figure meets a bound that is unknown.
 
     Args:
         path: YAML list of mappings with ``experiment``, ``metric``, ``source``, and ``at_most`` or ``at_least``. With
@@ -54,19 +54,23 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, A
         results: runs by experiment and architecture.
 
     Raises:
-        BadInput: the file is not such a list, or names figures that do not exist.
+        BadInput: the file is not such a list, names figures that do not exist, or has a bound out of a metric's range.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     try:
-        return [_check(target, results[target.experiment]) for target in map(_target, content)]
+        targets = [_target(entry) for entry in content]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInput(
-            f"{path}: a target needs experiment, metric, source, and at_most or at_least, and its figures must exist; "
-            f"missing or wrong: {error}."
-        ) from None
+        raise BadInput(f"{path}: a target needs experiment, metric, source, and at_most or at_least; missing or wrong: "
+                       f"{error}.") from None  # fmt: skip
+    for number, target in enumerate(targets, start=1):
+        try:
+            _refuse(target, results)
+        except BadInput as error:
+            raise BadInput(f"{path}, target {number}: {str(error).rstrip('.')}.") from None
+    return [_check(target, results[target.experiment]) for target in targets]
 
 
 def _target(content: Mapping[str, Any]) -> Target:
@@ -78,16 +82,37 @@ def _target(content: Mapping[str, Any]) -> Target:
                   content["source"])  # fmt: skip
 
 
+def _refuse(target: Target, results: Mapping[str, Groups]) -> None:
+    """Refuse a target that no figure could meet or miss.
+
+    Raises:
+        BadInput: there is no such experiment, architecture or metric, or the bound is out of the metric's range.
+    """
+    if target.experiment not in results:
+        raise no_such("experiment", target.experiment, results)
+    groups = results[target.experiment]
+    for arch in [*(target.archs or []), *([target.rival] if target.rival else [])]:
+        if arch not in groups:
+            raise no_such(f"arch of {target.experiment}", arch, groups)
+    for runs in groups.values():
+        for figures in (run[part] for run in runs for part in ("validation", "test")):
+            if target.metric not in figures:
+                raise no_such(f"metric of {target.experiment}", target.metric, figures)
+        reason = measured(runs[0], target.metric).fault(target.bound)
+        if reason and target.rival is None:
+            raise BadInput(f"{'at_most' if target.lower else 'at_least'} {target.bound:g}: {reason}")
+
+
 def _check(target: Target, groups: Groups) -> dict[str, Any]:
     competing = [arch for arch in target.archs or groups if arch != target.rival]
     chosen, notes = _chosen(target, {arch: groups[arch] for arch in competing})
     figure = _mean(groups[chosen], "test", target.metric) if chosen else math.nan
     bound = target.bound * (_mean(groups[target.rival], "test", target.metric) if target.rival else 1)
-    if chosen and math.isnan(figure):
+    if chosen and not math.isfinite(figure):
         notes.append(f"{chosen} has no {target.metric} on test: one of its runs diverged, or nothing was scored")
-    if math.isnan(bound):
+    if not math.isfinite(bound):
         notes.append(f"the bound is unknown, since {target.rival} has no {target.metric} on test")
-    met = figure <= bound if target.lower else figure >= bound  # NaN meets none
+    met = math.isfinite(figure) and math.isfinite(bound) and (figure <= bound if target.lower else figure >= bound)
     return {
         "experiment": target.experiment, "metric": target.metric, "arch": chosen, "figure": _or_none(figure),
         "bound": _or_none(bound), "direction": "at most" if target.lower else "at least",
@@ -104,7 +129,7 @@ def _seeds(runs: Runs) -> int:
 def _chosen(target: Target, groups: Groups) -> tuple[str | None, list[str]]:
     """The best on validation, of several that tie the worst on test, and notes on the choice."""
     means = {arch: _mean(runs, "validation", target.metric) for arch, runs in groups.items()}
-    known = {arch: mean for arch, mean in means.items() if not math.isnan(mean)}
+    known = {arch: mean for arch, mean in means.items() if math.isfinite(mean)}
     lost = [arch for arch in means if arch not in known]
     notes = [f"{' and '.join(lost)} could not be chosen: no {target.metric} on validation"] if lost else []
     if not known:
@@ -118,11 +143,11 @@ def _chosen(target: Target, groups: Groups) -> tuple[str | None, list[str]]:
 
 def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
     figure = _mean(runs, "test", target.metric)
-    return math.isnan(figure), 0.0 if math.isnan(figure) else figure if target.lower else -figure
+    return not math.isfinite(figure), 0.0 if not math.isfinite(figure) else figure if target.lower else -figure
 
 
 def _mean(runs: Runs, part: str, name: str) -> float:
-    """Mean over seeds on the metric's scale, as in a comparison; NaN if a run has no figure."""
+    """Mean over seeds on the metric's scale, as in a comparison; not finite if a run has no figure."""
     metric, values = measured(runs[0], name), [run[part][name] for run in runs]
     places = [metric.onto(value) for value in values]
     if len(set(values)) == 1 or not all(map(math.isfinite, places)):  # a single value is not rounded

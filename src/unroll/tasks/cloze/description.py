@@ -21,7 +21,7 @@ class ClozeOptions(Options):
 
 DESCRIPTION = Description(
     roles={"inputs": Role(("symbols",)), **PROBE},
-    metrics=(Metric("pseudo_perplexity", "ratio", lower=True), NATS, ACCURACY, ACCURACY_BY_GROUP),
+    metrics=(Metric("pseudo_perplexity", "ratio", lower=True, bottom=1), NATS, ACCURACY, ACCURACY_BY_GROUP),
     headlines=("pseudo_perplexity",),
     monitors=("loss",),
     networks=("recurrent",),

@@ -26,8 +26,8 @@ DESCRIPTION = Description(
         "document": Role(("document_start",), is_needed=False),
     },
     metrics=(
-        Metric("perplexity", "ratio", lower=True),
-        Metric("perplexity_known", "ratio", lower=True),
+        Metric("perplexity", "ratio", lower=True, bottom=1),
+        Metric("perplexity_known", "ratio", lower=True, bottom=1),
         NATS,
         KNOWN,
         Metric("bits_per_character", "difference", lower=True),
