@@ -47,6 +47,7 @@ from unroll.tasks.cloze.module import Cloze
 from unroll.tasks.language_model.module import LanguageModel
 from unroll.tasks.registry import descriptions
 from unroll.tasks.regressor.module import Regressor
+from unroll.tasks.tagger.answers import TaggerNetwork
 from unroll.tasks.tagger.module import Tagger
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -170,7 +171,8 @@ OUTPUTS = {"softmax": SoftmaxOutput, "crf": CRFOutput, "feedback": FeedbackOutpu
 def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, project: Path) -> None:
     said = yaml.safe_load((CONF / "arch" / f"{arch}.yaml").read_text(encoding="utf-8"))
     task, _ = built(composed(small, max(ARCHS[arch]), arch, *QUICK))  # the tagger where it can be one
-    encoder = task.encoder if isinstance(task, Tagger) else task.network
+    network = task.network
+    encoder = network.encoder if isinstance(network, TaggerNetwork) else network.network
     assert type(encoder) is NETWORKS[said["network"]]
     if said["network"] == "recurrent":
         cells = [layer.cell for layer in encoder.recurrent.layers]
@@ -178,13 +180,13 @@ def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, proj
         assert len(cells) == (2 if said["bidirectional"] else 1)
         assert isinstance(encoder.inputs, WordEmbedding) == (said["characters"] is not None)
         if said["characters"]:
-            network, settings = encoder.inputs.characters, said["characters"]
-            assert type(network) is CHARACTERS[settings["name"]]
-            assert network.embedding.embedding_dim == settings["embedding_size"]
-            assert network.output_size == settings["size"] * (2 if settings["name"] == "bilstm" else 1)
-        assert type(task.output) is OUTPUTS[said["output"]["name"]]
-        if isinstance(task.output, FeedbackOutput):
-            sizes = task.output.beam, task.output.embedding.embedding_dim
+            characters, settings = encoder.inputs.characters, said["characters"]
+            assert type(characters) is CHARACTERS[settings["name"]]
+            assert characters.embedding.embedding_dim == settings["embedding_size"]
+            assert characters.output_size == settings["size"] * (2 if settings["name"] == "bilstm" else 1)
+        assert type(task.network.output) is OUTPUTS[said["output"]["name"]]
+        if isinstance(task.network.output, FeedbackOutput):
+            sizes = task.network.output.beam, task.network.output.embedding.embedding_dim
             assert sizes == (said["output"]["beam"], said["output"]["embedding_size"])
     for name in ("order", "direct", "kernel_width"):
         if name in said:
@@ -226,7 +228,7 @@ def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: S
     best = trained(config, project / "run")
     assert best["f1"] == pytest.approx(max(value for _, value in history(project / "run", "val/f1")), rel=1e-5)
     assert best["f1"] > 0.5
-    output = Trained.load(project / "run").task.output
+    output = Trained.load(project / "run").network.output
     assert not isinstance(output, CRFOutput) or output.crf.forbidden.any()  # what breaks the scheme
     results = experiment.evaluate([project / "run"], preparation.prepared(config.data), None, None)["run"]
     order = results["order"]
@@ -241,7 +243,8 @@ def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: S
 
 
 def encoder_of(task: Any) -> SequenceEncoder:
-    encoder = task.encoder if hasattr(task, "encoder") else task.network.encoder
+    network = task.network
+    encoder = network.encoder if hasattr(network, "encoder") else network.network.encoder
     assert isinstance(encoder, SequenceEncoder)
     return encoder
 
@@ -353,8 +356,8 @@ def test_arguments_reach_the_cell(
     assert not holds(cell_of(built(composed(small, "tagger", arch, *QUICK))[0]))
     task, _ = built(small("tagging", arch, f"arch.cell_arguments={arguments}"))
     assert holds(cell_of(task))
-    if isinstance(task.output, FeedbackOutput):
-        assert holds(task.output.cell)
+    if isinstance(task.network.output, FeedbackOutput):
+        assert holds(task.network.output.cell)
 
 
 @pytest.mark.parametrize(
@@ -445,10 +448,10 @@ def test_a_run_publishes_what_it_learned_or_counted_and_nothing_that_its_setting
 ) -> None:
     config = composed(small, task, arch, "training.tokens=200")
     trained(config, project / "run")
-    module = Trained.load(project / "run").task
+    network = Trained.load(project / "run").network
     names = load_file(project / "run" / "weights.safetensors").keys()
-    learned = {name for name, _ in module.named_parameters()}
-    counted = {name for name, _ in module.named_buffers() if name.startswith("network.")} if arch == "ngram" else set()
+    learned = {name for name, _ in network.named_parameters()}
+    counted = {name for name, _ in network.named_buffers()} if arch == "ngram" else set()
     assert set(names) == learned | counted != set()
 
 
@@ -506,8 +509,8 @@ def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
         seed_everything(0, verbose=False)
         data = PreparedData(config, prepared)
         task = experiment.build_task(config, data.spec)
-        begin(task, data.split("train"))
-        before = experiment.tensors(task)
+        begin(task.network, data.split("train"))
+        before = experiment.tensors(task.network)
         experiment.train(config, prepared, project / clip)
         after = load_file(project / clip / "weights.safetensors")
         moved[clip] = max(float((after[name] - before[name]).norm()) for name in after)
@@ -546,8 +549,8 @@ def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Smal
     config = small("grammar", arch, "training.truncation_length=5")
     task, _ = built(config)
     train, validation = (data_of(config).split(name) for name in ("train", "validation"))
-    if isinstance(task.network, KneserNey):
-        task.network.fit(train["inputs"].values)
+    if isinstance(task.network.network, KneserNey):
+        task.network.network.fit(train["inputs"].values)
     else:
         task.double()
     figures = []

@@ -48,7 +48,7 @@ def test_training_starts_at_the_frequencies_of_tokens(
 ) -> None:
     still = "training.optimizer.learning_rate=1e-12"
     run, frequencies = train(small("grammar", arch, f"task={task}", f"task.tied={tied}", still), project)
-    (bias,) = (value for name, value in run.task.named_parameters() if name.endswith("decoder.bias"))
+    (bias,) = (value for name, value in run.network.named_parameters() if name.endswith("decoder.bias"))
     np.testing.assert_allclose(bias.detach().exp(), frequencies, rtol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_where_nothing_depends_on_the_text_the_state_stays_small(network: tuple[
     """
     run, frequencies = train(independent_words(project, *network), project)
     tokens = symbols(run.config, preparation.prepared(run.config.data), "validation")
-    network, rows = run.task.network, torch.from_numpy(tokens[: STREAMS * STEPS].reshape(STREAMS, STEPS))
+    network, rows = run.network.network, torch.from_numpy(tokens[: STREAMS * STEPS].reshape(STREAMS, STEPS))
     with torch.no_grad():
         features, (state,) = network(rows, torch.full((STREAMS,), STEPS), network.initial_state(STREAMS))
         loss = network.losses(features[:, :-1].flatten(0, 1), rows[:, 1:].flatten()).mean()

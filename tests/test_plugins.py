@@ -42,10 +42,12 @@ class LeakyCell(Cell):
         return hidden, HiddenState(hidden)
 '''
 PAGE = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
-READER, DESCRIPTION, MODULE = (
+READER, DESCRIPTION, ANSWERS, MODULE = (
     readme_block(PAGE, f"my_plugins/{name}")
-    for name in ("readers/topics.py", "tasks/topic/description.py", "tasks/topic/module.py")
-)
+    for name in (
+        "readers/topics.py", "tasks/topic/description.py", "tasks/topic/answers.py", "tasks/topic/module.py"
+    )
+)  # fmt: skip
 ARCH = {
     "name": "leaky", "network": "recurrent", "cell": "leaky", "cell_arguments": {"leak": 0.7}, "bidirectional": False,
     "characters": None, "output": {"name": "softmax"},
@@ -63,7 +65,7 @@ def mine(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(VARIABLE, "")  # written by unroll; so it is put back
     folder = project.parent / f"{project.name}-plugins"
     for name, text in {"cells/leaky.py": CELL, "readers/topics.py": READER, "tasks/topic/description.py": DESCRIPTION,
-                       "tasks/topic/module.py": MODULE}.items():  # fmt: skip
+                       "tasks/topic/answers.py": ANSWERS, "tasks/topic/module.py": MODULE}.items():  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     Path("data/news").mkdir(parents=True)
@@ -139,7 +141,7 @@ def test_a_run_that_was_sent_runs_no_code_that_it_names(mine: Path, monkeypatch:
      ("readers/broken.py", "import nonsense_of_mine\n", ["broken.py, line 1", "nonsense_of_mine"]),
      ("readers/other.py", "x = 1\n", ["must define exactly one Reader"]),
      ("tasks/tagger/description.py", DESCRIPTION, ["tagger", "both define"]),
-     ("tasks/half/description.py", DESCRIPTION, ["has no module.py"]),
+     ("tasks/half/description.py", DESCRIPTION, ["has no answers.py"]),
      ("tasks/empty/module.py", MODULE, ["has no description.py"]),
      ("tasks/bad/description.py", "1 / 0\n", ["description.py, line 1", "ZeroDivisionError"])],
 )  # fmt: skip
@@ -149,7 +151,8 @@ def test_a_plug_in_that_is_not_one_is_one_sentence(
     (mine / file).parent.mkdir(parents=True, exist_ok=True)
     (mine / file).write_text(text, encoding="utf-8")
     if file == "tasks/bad/description.py":
-        (mine / "tasks/bad/module.py").write_text(MODULE, encoding="utf-8")
+        for part in ("answers.py", "module.py"):
+            (mine / "tasks/bad" / part).write_text("", encoding="utf-8")
     cell = Path(file).stem if file.startswith("cells/") else "leaky"
     Path("conf/arch/leaky.yaml").write_text(yaml.safe_dump(ARCH | {"cell": cell, "cell_arguments": {}}), "utf-8")
     words = ["train", "experiment=topics", "arch=leaky", "tracking=none"]
@@ -158,6 +161,19 @@ def test_a_plug_in_that_is_not_one_is_one_sentence(
     assert message.count("\n") == 1
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(("part", "missing"), [("answers", "build(blocks, options)"), ("module", "exactly one Task")])
+def test_a_task_whose_file_lacks_its_part_is_one_sentence(
+    part: str, missing: str, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"topic_without_{part}"  # modules are imported once by name
+    shutil.copytree(mine / "tasks/topic", mine / "tasks" / name)
+    (mine / "tasks" / name / f"{part}.py").write_text("x = 1\n", encoding="utf-8")
+    Path(f"conf/task/{name}.yaml").write_text(f"name: {name}\nsmoothing: 0.1\n", encoding="utf-8")
+    words = ["train", "experiment=topics", "arch=leaky", f"task={name}", "tracking=none"]
+    assert main(["--plugins", str(mine), *words]) == 2
+    assert f"{part}.py must define {missing}; correct it." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "conf"])

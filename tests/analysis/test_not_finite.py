@@ -18,7 +18,7 @@ from unroll.cli import main
 from unroll.config import Config
 from unroll.tasks.language_model.answers import Continuation
 from unroll.tasks.regressor.answers import Prediction
-from unroll.tasks.tagger.module import Tagger
+from unroll.tasks.tagger.answers import TaggerNetwork
 
 Small = Callable[..., Config]
 Plant = Callable[[Path, dict[str, Tensor]], None]
@@ -98,7 +98,7 @@ def test_an_answer_that_is_not_a_number_is_json(
 ) -> None:
     config = small("tagging", "rnn")
     experiment.train(config, preparation.prepared(config.data), project / "run")
-    monkeypatch.setattr(Tagger, "answer", lambda *_: Prediction(math.nan))
+    monkeypatch.setattr(TaggerNetwork, "answer", lambda *_: Prediction(math.nan))
     monkeypatch.setattr(serving, "generate", lambda *_: [Continuation("the", "dog", -math.inf, "words")])
     capsys.readouterr()
     given = ["the dog"] if verb == "predict" else ["--prompt", "the dog"]

@@ -19,7 +19,7 @@ from unroll.experiment import Trained, loading
 from unroll.experiment.prepared_data import PreparedData
 from unroll.serving import Predictor, prediction
 from unroll.tasks.answer import Empty, Labelled
-from unroll.tasks.base import Scores, Task
+from unroll.tasks.base import Scores
 
 FILE = Path("data/small/test.conllu")
 Small = Callable[..., Config]
@@ -55,21 +55,21 @@ def made(small: Small, project: Path) -> Callable[..., Trained]:
         config = small(experiment_name, arch, *probe, *overrides)
         data = PreparedData(config, preparation.prepared(config.data))
         torch.manual_seed(3)
-        task = randomized(experiment.build_task(config, data.spec).double()).eval()
+        network = randomized(experiment.build_network(config, data.spec).double()).eval()
         with torch.no_grad():
-            for name, weight in task.named_parameters():
+            for name, weight in network.named_parameters():
                 if "output.linear" in name or "decoder" in name:  # so that no label is the likeliest of all words
                     weight *= 20
                 if "characters.embedding" in name:  # what fills a word is never learned
                     weight[0] = 0
-        return Trained(config, data.vocabularies, data.vocabulary, task)
+        return Trained(config, data.vocabularies, data.vocabulary, network)
 
     return make
 
 
 def with_training(run: Trained, **settings: int) -> Trained:
     config = run.config.model_copy(update={"training": run.config.training.model_copy(update=settings)})
-    return Trained(config, run.vocabularies, run.vocabulary, run.task)
+    return Trained(config, run.vocabularies, run.vocabulary, run.network)
 
 
 def evaluated(run: Trained) -> list[torch.Tensor]:
@@ -100,7 +100,7 @@ def test_labels_are_those_of_an_evaluation_and_of_single_sentences_whatever_the_
     arch: str, overrides: list[str], made: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = made("tagging", arch, *overrides)
-    names = run.task.spec["labels"].names
+    names = run.network.spec["labels"].names
     lines = sentences_of(FILE)
     tokens = [line.split() for line in lines]
     labels = [[names[n] for n in row[: len(words)].tolist()] for row, words in zip(evaluated(run), tokens, strict=True)]
@@ -217,14 +217,14 @@ def test_records_are_read_a_chunk_at_a_time(made: Callable[..., Trained], monkey
 
 def test_a_long_record_has_no_other_padded(made: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch) -> None:
     run, shapes = made("tagging", "bilstm"), []
-    predict = run.task.predict
+    predict = run.network.predict
 
     def listening(batch: Batch) -> torch.Tensor:
         shapes.append(tuple(batch.mask.shape))
         return predict(batch)
 
     monkeypatch.setattr(loading, "MOST_STEPS", 100)
-    monkeypatch.setattr(run.task, "predict", listening)
+    monkeypatch.setattr(run.network, "predict", listening)
     (short, long, last) = Predictor(run).lines(["a b", "a " * 500, "b"])
     assert shapes == [(2, 2), (1, 500)]
     assert [len(answer.values()) for answer in (short, long, last)] == [2, 500, 1]
@@ -234,7 +234,7 @@ def test_each_form_is_spelled_once_and_what_is_unknown_is_counted(
     made: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, forms = made("tagging", "bilstm-chars-crf"), []
-    spelling = run.task.encoder.inputs  # type: ignore[union-attr]
+    spelling = run.network.encoder.inputs  # type: ignore[union-attr]
     features = spelling.features  # type: ignore[union-attr]
     monkeypatch.setattr(spelling, "features", lambda *given: forms.append(len(given[1])) or features(*given))
     predictor = Predictor(run)
@@ -249,7 +249,6 @@ def test_a_task_that_has_no_such_call_says_so(made: Callable[..., Trained]) -> N
     run = made("grammar", "lstm")
     with pytest.raises(BadInput, match="use unroll generate"):
         Predictor(run)
-    assert isinstance(run.task, Task)
 
 
 def test_a_name_says_whether_a_file_has_plain_lines(made: Callable[..., Trained]) -> None:

@@ -25,8 +25,14 @@ from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, 
 from unroll.networks.recurrent import Recurrent
 from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
+from unroll.tasks.language_model.answers import LanguageModelNetwork
+from unroll.tasks.language_model.description import LanguageModelOptions
 from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.regressor.answers import RegressorNetwork
+from unroll.tasks.regressor.description import RegressorOptions
 from unroll.tasks.regressor.module import Regressor
+from unroll.tasks.tagger.answers import TaggerNetwork
+from unroll.tasks.tagger.description import TaggerOptions
 from unroll.tasks.tagger.module import Tagger
 
 V, STREAMS = 7, 3
@@ -60,7 +66,7 @@ def language_model(name: str) -> LanguageModel:
         network = FeedforwardLanguageNetwork(words, 4, 6, True, False, 0.0).double()
     else:
         network = RecurrentLanguageNetwork(encoder(name, words, 5), TokenOutput(4, V, None)).double()
-    return LanguageModel(network, WORDS, None, 1000)
+    return LanguageModel(LanguageModelNetwork(network, WORDS), LanguageModelOptions(tied=False), None, 1000)
 
 
 def text(length: int, documents: tuple[int, ...] = ()) -> Split:
@@ -87,11 +93,11 @@ def gradients(task: Task, losses: Tensor) -> list[Tensor]:
 
 def whole(task: LanguageModel, loader: Streams) -> tuple[Tensor, Any]:
     """Summed loss of every stream read in one piece, and the state behind each, without any window."""
-    total, states = torch.zeros((), dtype=torch.float64), []
+    total, states, network = torch.zeros((), dtype=torch.float64), [], task.network.network
     for start, size in zip(loader.starts, loader.sizes, strict=True):
         tokens = torch.from_numpy(np.array(loader.split["inputs"].values[start : start + size + 1], np.int64))[None]
-        features, state = task.network(tokens[:, :-1], torch.tensor([size]), task.network.initial_state(1))
-        total = total + task.network.losses(features.flatten(0, 1), tokens[0, 1:]).sum()
+        features, state = network(tokens[:, :-1], torch.tensor([size]), network.initial_state(1))
+        total = total + network.losses(features.flatten(0, 1), tokens[0, 1:]).sum()
         states.append(state)
     joined = [[torch.cat(rows) for rows in zip(*parts, strict=True)] for parts in zip(*states, strict=True)]
     return total, joined
@@ -166,8 +172,8 @@ def test_a_document_begins_with_a_state_of_its_own_wherever_it_lies(name: str, k
     tokens = torch.from_numpy(split["inputs"].values.astype(np.int64))
     for begin, end in ((0, 4), (4, 20), (20, 23), (23, 24), (24, 30), (30, 40), (40, 51), (51, 60)):
         inputs, targets = tokens[None, begin:end], tokens[begin + 1 : end + 1]
-        features, _ = task.network(inputs, torch.tensor([end - begin]), task.network.initial_state(1))
-        expected = expected + task.network.losses(features[0], targets).sum()
+        features, _ = task.network.network(inputs, torch.tensor([end - begin]), task.network.network.initial_state(1))
+        expected = expected + task.network.network.losses(features[0], targets).sum()
     torch.testing.assert_close(losses, expected, **EXACT)
 
 
@@ -180,9 +186,10 @@ def test_an_epoch_goes_on_with_the_state_of_the_one_before_it_only_if_asked_to(r
     assert (first == second) == (reset != "never")
     if reset == "never":
         inputs = next(iter(Streams(text(62), STREAMS, 4))).sequence("inputs").values
-        features, _ = task.network(inputs, torch.full((STREAMS,), 4), (cells.LSTMState(*left),))
+        features, _ = task.network.network(inputs, torch.full((STREAMS,), 4), (cells.LSTMState(*left),))
         targets = next(iter(loader)).sequence("targets").values
-        assert second[0] == pytest.approx(task.network.losses(features.flatten(0, 1), targets.flatten()).sum().item())
+        losses = task.network.network.losses(features.flatten(0, 1), targets.flatten())
+        assert second[0] == pytest.approx(losses.sum().item())
 
 
 @pytest.mark.parametrize(("k", "s"), [(1, 1), (3, 3), (5, 2), (100, 100)])
@@ -193,8 +200,10 @@ def test_tags_and_numbers_of_long_sequences_are_those_of_one_pass(name: str, k: 
     vectors = draw.normal(size=(total, 2)).astype(np.float32)
     torch.manual_seed(0)
     inputs = nn.Linear(2, 2).double()
-    tagger = Tagger(encoder(name, Doubled(inputs), 2), SoftmaxOutput(4, 2).double(), TAGGED, None, 100)
-    regressor = Regressor(encoder(name, Doubled(inputs), 2), SERIES, None, 100).double()
+    labels_of = TaggerNetwork(encoder(name, Doubled(inputs), 2), SoftmaxOutput(4, 2).double(), TAGGED)
+    tagger = Tagger(labels_of, TaggerOptions(), None, 100)
+    number_of = RegressorNetwork(encoder(name, Doubled(inputs), 2), SERIES)
+    regressor = Regressor(number_of, RegressorOptions(), None, 100).double()
     labels, targets = draw.integers(0, 2, total).astype(np.int32), draw.normal(size=5).astype(np.float32)
     for task, split in (
         (tagger, tagged(vectors, offsets, labels)), (regressor, series(vectors, offsets, targets)),
@@ -222,7 +231,8 @@ class Doubled(nn.Module):
 
 def test_a_window_without_a_target_has_no_loss_and_no_gradient() -> None:
     torch.manual_seed(0)
-    regressor = Regressor(encoder("GRUCell", Doubled(nn.Linear(2, 2).double()), 2), SERIES, None, 100).double()
+    network = RegressorNetwork(encoder("GRUCell", Doubled(nn.Linear(2, 2).double()), 2), SERIES)
+    regressor = Regressor(network, RegressorOptions(), None, 100).double()
     vectors, targets = np.ones((9, 2), np.float32), np.ones(1, np.float32)
     split = series(vectors, np.array([0, 9]), targets)
     first, *_, last = Buckets(split, SERIES, ("inputs",), 1, None, 4)
@@ -278,8 +288,8 @@ def test_a_loader_goes_on_from_the_place_that_was_saved(seed: int, streams: int)
 def test_losses_are_what_torch_says() -> None:
     task, loader = language_model("LSTMCell"), Streams(text(31), 2, 6)
     for batch in loader:
-        state = task.carried.states.get(True) or task.network.initial_state(2)
-        features, _ = task.network(*batch.sequence("inputs"), state)
-        logits = task.network.logits(features.flatten(0, 1))
+        state = task.carried.states.get(True) or task.network.network.initial_state(2)
+        features, _ = task.network.network(*batch.sequence("inputs"), state)
+        logits = task.network.network.logits(features.flatten(0, 1))
         expected = F.cross_entropy(logits, batch.sequence("targets").values.flatten(), reduction="none")
         torch.testing.assert_close(task.scores(batch, False).losses.flatten(), expected, **EXACT)

@@ -22,6 +22,8 @@ from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.language import ClozeNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent
 from unroll.tasks.answer import Labelled
+from unroll.tasks.cloze.answers import ClozeTaskNetwork
+from unroll.tasks.cloze.description import ClozeOptions
 from unroll.tasks.cloze.module import Cloze
 
 WORDS = (PADDING, UNKNOWN, END, "a", "b", "c", "d", "e")
@@ -41,7 +43,8 @@ def build(bidirectional: bool = True) -> Cloze:
     words = embed(len(WORDS), WIDTH, 0, 1.0)
     encoder = SequenceEncoder(words, Recurrent(LSTMCell, WIDTH, HIDDEN, 1, bidirectional), nn.Identity(), "final")
     network = ClozeNetwork(encoder, TokenOutput(encoder.output_size, len(WORDS), words))
-    task: Cloze = randomized(Cloze(network, SPEC, None, 0).double())
+    task = Cloze(ClozeTaskNetwork(network, SPEC), ClozeOptions(tied=True), None, 0)
+    randomized(task.double())
     return task
 
 
@@ -84,7 +87,7 @@ def test_figures_are_those_of_a_loop_over_the_tokens(bidirectional: bool, garbag
     task = build(bidirectional)
     losses, right = [], []
     for tokens in TOKENS:
-        rows = task.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0].tolist()
+        rows = task.network.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0].tolist()
         for row, token in zip(rows, tokens, strict=True):
             losses.append(-math.log(math.exp(row[token]) / sum(map(math.exp, row))))
             right.append(max(row) == row[token])
@@ -103,13 +106,15 @@ def test_the_likeliest_word_of_each_place_is_predicted_whatever_the_batch(garbag
     vocabulary = Vocabularies({"inputs": SymbolVocabulary("words", False, False, 0, WORDS)})
     task, found = build(), set()
     with torch.no_grad():
-        task.network.output.decoder.bias[[0, 1]] = 50.0  # padding and the unknown word, the likeliest everywhere
-        predicted = task.predict(batch_of(EVERYONE, 9, garbage))
+        task.network.network.output.decoder.bias[[0, 1]] = (
+            50.0  # padding and the unknown word, the likeliest everywhere
+        )
+        predicted = task.network.predict(batch_of(EVERYONE, 9, garbage))
         for tokens, row in zip(TOKENS, predicted, strict=True):
-            logits = task.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0]
+            logits = task.network.network(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0]
             assert (logits.argmax(dim=1) < 2).all()
             record = {"inputs": [WORDS[n] for n in tokens]}
-            answer = task.answer(record, row[: len(tokens)], vocabulary)
+            answer = task.network.answer(record, row[: len(tokens)], vocabulary)
             assert answer == Labelled(record["inputs"], [WORDS[2 + n] for n in logits[:, 2:].argmax(dim=1).tolist()])
             found |= set(answer.labels)
     assert len(found) > 1

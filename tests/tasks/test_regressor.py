@@ -16,6 +16,8 @@ from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.readout import READOUTS, maximum
 from unroll.networks.recurrent import Recurrent
+from unroll.tasks.regressor.answers import RegressorNetwork
+from unroll.tasks.regressor.description import RegressorOptions
 from unroll.tasks.regressor.module import Regressor
 
 INPUT, HIDDEN = 2, 4
@@ -37,7 +39,8 @@ def build(network: str, bidirectional: bool = True) -> Regressor:
     else:
         recurrent = Recurrent(LSTMCell, INPUT, HIDDEN, 1, bidirectional)
         encoder = SequenceEncoder(nn.Identity(), recurrent, nn.Identity(), network)
-    task: Regressor = randomized(Regressor(encoder, SPEC, None, 0).double())
+    task = Regressor(RegressorNetwork(encoder, SPEC), RegressorOptions(), None, 0)
+    randomized(task.double())
     return task
 
 
@@ -81,8 +84,8 @@ def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequ
     readout = READOUTS.get(network, lambda output, lengths, _: maximum(output, lengths))
     for batch, target in zip(ALONE, TARGETS, strict=True):
         inputs, lengths = batch.sequence("inputs")
-        vector = readout(task.encoder.outputs(inputs, lengths), lengths, HIDDEN)[0].tolist()
-        weight, bias = task.head.weight[0].tolist(), task.head.bias.tolist()[0]
+        vector = readout(task.network.encoder.outputs(inputs, lengths), lengths, HIDDEN)[0].tolist()
+        weight, bias = task.network.head.weight[0].tolist(), task.network.head.bias.tolist()[0]
         errors.append((sum(w * x for w, x in zip(weight, vector, strict=True)) + bias - target) ** 2)
     for batches in (ALONE, [batch_of(EVERYONE, 9, 1e3)], [batch_of([2, 0, 1], 6), batch_of([3], 4, 1e3)]):
         figures = experiment.evaluate_task(task, batches)
@@ -94,8 +97,8 @@ def test_the_loss_is_the_mean_of_the_squared_errors_of_what_stands_for_each_sequ
 def test_a_number_is_predicted_alone_as_in_a_batch(network: str) -> None:
     task = build(network)
     vocabulary = Vocabularies({"inputs": FrameVocabulary(INPUT), "target": NumberVocabulary()})
-    alone = torch.cat([task.predict(batch) for batch in ALONE])
-    torch.testing.assert_close(task.predict(batch_of(EVERYONE, 9, 1e3)), alone, **EXACT)
-    answers = [task.answer({}, row, vocabulary) for row in alone]
+    alone = torch.cat([task.network.predict(batch) for batch in ALONE])
+    torch.testing.assert_close(task.network.predict(batch_of(EVERYONE, 9, 1e3)), alone, **EXACT)
+    answers = [task.network.answer({}, row, vocabulary) for row in alone]
     assert [answer.prediction for answer in answers] == alone.tolist()
     assert [float(value) for answer in answers for value in answer.values()] == alone.tolist()

@@ -27,6 +27,8 @@ from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, Softm
 from unroll.networks.recurrent import Recurrent
 from unroll.serving import Predictor
 from unroll.tasks.answer import Labelled
+from unroll.tasks.tagger.answers import TaggerNetwork
+from unroll.tasks.tagger.description import TaggerOptions
 from unroll.tasks.tagger.module import Tagger
 from unroll.tasks.tagger.spans import SpanF1
 
@@ -61,9 +63,11 @@ def build(output: str, encoder: str = "recurrent", spec: dict[str, FieldSpec] = 
         "recurrent": SequenceEncoder(words, recurrent, nn.Identity(), "final"),
         "convolutional": ConvolutionalEncoder(words, WIDTH, HIDDEN, 2, 3, 0.0),
     }
-    task: Tagger = randomized(Tagger(encoders[encoder], OUTPUTS[output](), spec, None, 0).double())
+    network = TaggerNetwork(encoders[encoder], OUTPUTS[output](), spec)
+    task = Tagger(network, TaggerOptions(), None, 0)
+    randomized(task.double())
     with torch.no_grad():
-        task.output.linear.weight *= 10  # so that no label is the likeliest of all words
+        task.network.output.linear.weight *= 10  # so that no label is the likeliest of all words
     return task
 
 
@@ -136,7 +140,7 @@ def test_a_label_that_training_never_had_is_always_wrong_and_has_no_loss(output:
     task, batch = build(output), batch_of(EVERYONE, 7)
     figures = experiment.evaluate_task(task, [batch])
     inputs, lengths = batch.sequence("inputs")
-    told = task.output.best(task.encoder.outputs(inputs, lengths), lengths).tolist()
+    told = task.network.output.best(task.network.encoder.outputs(inputs, lengths), lengths).tolist()
     right = [[a == b for a, b in zip(row, labels, strict=False)] for row, labels in zip(told, TARGETS, strict=True)]
     assert sum(map(sum, right)) > 0
     assert not any(
@@ -164,8 +168,8 @@ def test_spans_are_the_headline_and_the_monitor_where_the_data_has_a_scheme_and_
     metric = SpanF1(LABELS)
     for batch in ALONE:
         inputs, lengths = batch.sequence("inputs")
-        features = spans.encoder.outputs(inputs, lengths)
-        metric.update(spans.output.best(features, lengths), batch.sequence("labels").values, lengths)
+        features = spans.network.encoder.outputs(inputs, lengths)
+        metric.update(spans.network.output.best(features, lengths), batch.sequence("labels").values, lengths)
     assert metric.predicted > 0
     expected = {name: float(value) for name, value in metric.compute().items()}
     assert {name: measured[name] for name in expected} == expected
@@ -212,10 +216,10 @@ def spelled(small: Callable[..., Config], project: Path) -> Make:
         task = experiment.build_task(config, data.spec)
         assert isinstance(task, Tagger)
         randomized(task.double()).eval()
-        assert isinstance(task.encoder.inputs, WordEmbedding)
+        assert isinstance(task.network.encoder.inputs, WordEmbedding)
         with torch.no_grad():  # what fills a word is never learned
-            task.encoder.inputs.characters.embedding.weight[data.spec["spelling"].padding_index] = 0
-            task.output.linear.weight *= 20  # so that no label is the likeliest of all words
+            task.network.encoder.inputs.characters.embedding.weight[data.spec["spelling"].padding_index] = 0
+            task.network.output.linear.weight *= 20  # so that no label is the likeliest of all words
         return config, task, data.vocabulary, data.split("validation")
 
     return make
@@ -229,8 +233,8 @@ def table_sizes(batches: list[Batch]) -> set[int]:
 def calls_of(task: Tagger) -> list[int]:
     """Numbers of the forms that the network over characters reads, call by call."""
     calls: list[int] = []
-    assert isinstance(task.encoder.inputs, WordEmbedding)
-    task.encoder.inputs.characters.register_forward_pre_hook(lambda _, given: calls.append(len(given[0])))
+    assert isinstance(task.network.encoder.inputs, WordEmbedding)
+    task.network.encoder.inputs.characters.register_forward_pre_hook(lambda _, given: calls.append(len(given[0])))
     return calls
 
 
@@ -265,13 +269,13 @@ def test_an_evaluation_spells_each_form_once_and_forgets_it_when_it_ends(
     assert sum(calls) == forms
     assert experiment.evaluate_task(task, batches) == first
     assert sum(calls) == 2 * forms
-    assert isinstance(task.encoder.inputs, WordEmbedding)
+    assert isinstance(task.network.encoder.inputs, WordEmbedding)
     figures = [first]
     for broken_off in (False, True):
         if broken_off:
             task.validation_step(batches[0], 0)
         with torch.no_grad():
-            task.encoder.inputs.characters.embedding.weight[1:] += 1.0
+            task.network.encoder.inputs.characters.embedding.weight[1:] += 1.0
         fresh = spelled(arch, overrides)[1]
         fresh.load_state_dict(task.state_dict())
         figures.append(experiment.evaluate_task(task, batches))
@@ -296,20 +300,20 @@ def test_the_table_is_one_table_however_often_it_was_copied(spelled: Make) -> No
 
 def predictor_of(config: Config, task: Tagger) -> Predictor:
     data = PreparedData(config, preparation.prepared(config.data))
-    return Predictor(experiment.Trained(config, data.vocabularies, data.vocabulary, task))
+    return Predictor(experiment.Trained(config, data.vocabularies, data.vocabulary, task.network))
 
 
 def listened(task: Tagger, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
     """Features and labels of each sentence that is told from now on."""
     heard: list[tuple[Tensor, Tensor]] = []
-    best = task.output.best
+    best = task.network.output.best
 
     def listening(features: Tensor, lengths: Tensor) -> Tensor:
         told = best(features, lengths)
         heard.extend((row[:n], labels[:n]) for row, labels, n in zip(features, told, lengths.tolist(), strict=True))
         return told
 
-    monkeypatch.setattr(task.output, "best", listening)
+    monkeypatch.setattr(task.network.output, "best", listening)
     return heard
 
 

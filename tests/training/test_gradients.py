@@ -24,9 +24,17 @@ from unroll.networks.labels import CRFOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.language import RecurrentLanguageNetwork, TokenOutput
 from unroll.networks.recurrent import Recurrent, recurrent_matrices
 from unroll.tasks.base import Task
+from unroll.tasks.description import Options
+from unroll.tasks.language_model.answers import LanguageModelNetwork
+from unroll.tasks.language_model.description import LanguageModelOptions
 from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.network import TaskNetwork
 from unroll.tasks.registry import description_of
+from unroll.tasks.regressor.answers import RegressorNetwork
+from unroll.tasks.regressor.description import RegressorOptions
 from unroll.tasks.regressor.module import Regressor
+from unroll.tasks.tagger.answers import TaggerNetwork
+from unroll.tasks.tagger.description import TaggerOptions
 from unroll.tasks.tagger.module import Tagger
 from unroll.training.gradients import Clipping, Gradients, clip, total_norm
 
@@ -69,12 +77,15 @@ def task_of(name: str) -> Task:
     task: Task
     if name == "language model":
         network = RecurrentLanguageNetwork(encoder(embed(9, 5, 0, 1.0), 5, False), TokenOutput(4, 9, None))
-        task = LanguageModel(network, WORDS, Descent(), 10**9)
+        language = LanguageModelNetwork(network, WORDS)
+        task = LanguageModel(language, LanguageModelOptions(tied=False), Descent(), 10**9)
     elif name == "regressor":
-        task = Regressor(encoder(nn.Identity(), 2, True), SERIES, Descent(), 10**9)
+        regressor = RegressorNetwork(encoder(nn.Identity(), 2, True), SERIES)
+        task = Regressor(regressor, RegressorOptions(), Descent(), 10**9)
     else:
         output: LabelOutput = CRFOutput(8, LABELS, "bio") if name == "crf" else SoftmaxOutput(8, 3)
-        task = Tagger(encoder(embed(9, 5, 0, 1.0), 5, True), output, TAGGED, Descent(), 10**9)
+        tagger = TaggerNetwork(encoder(embed(9, 5, 0, 1.0), 5, True), output, TAGGED)
+        task = Tagger(tagger, TaggerOptions(), Descent(), 10**9)
     task.nominal = 16.0
     return task.double()
 
@@ -254,8 +265,12 @@ class Broken(Task):
     description = description_of("language_model")
 
     def __init__(self, steps: set[int], through: str) -> None:
-        super().__init__(WORDS, lambda parameters, _: {"optimizer": torch.optim.AdamW(parameters, 0.1)}, 10**9)
-        self.weight, self.steps, self.through, self.number = nn.Parameter(torch.ones(3)), steps, through, -1
+        network = TaskNetwork(WORDS)
+        network.weight = nn.Parameter(torch.ones(3))
+        super().__init__(
+            network, Options(), lambda parameters, _: {"optimizer": torch.optim.AdamW(parameters, 0.1)}, 10**9
+        )
+        self.weight, self.steps, self.through, self.number = network.weight, steps, through, -1
 
     def scores(self, batch: Batch, evaluating: bool) -> Any:
         from unroll.tasks.base import Scores
@@ -293,6 +308,7 @@ def test_a_window_without_a_target_moves_nothing() -> None:
     split = Split("train", {"inputs": Column(np.ones((9, 2)), offsets), "target": Column(np.ones(1), None)})
     first, *_ = Buckets(split, SERIES, ("inputs",), 1, None, 4)
     torch.manual_seed(0)
-    task = Regressor(encoder(nn.Identity(), 2, False), SERIES, lambda parameters, _: {
+    network = RegressorNetwork(encoder(nn.Identity(), 2, False), SERIES)
+    task = Regressor(network, RegressorOptions(), lambda parameters, _: {
         "optimizer": torch.optim.AdamW(parameters, 0.1, weight_decay=0.5)}, 10**9).double()  # fmt: skip
     assert all(not step.any() for step in moved(task, [first], 1, plain()))

@@ -15,7 +15,8 @@ from unroll.config import Config, load
 from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.serving.model import RunModel
-from unroll.training.precision import PRECISIONS, autocast, plugin, resolved
+from unroll.training.precision import PRECISIONS, autocast, resolved
+from unroll.training.trainer import plugin
 
 Small = Callable[..., Config]
 

@@ -11,7 +11,6 @@ from unroll.data.batch import Batch
 from unroll.networks.recurrent import LockedDropout, WeightDropout
 from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState
-from unroll.training.precision import as_precise
 
 Groups = Sequence[Sequence[Batch]]  # batches of each process, or of each independent pass
 Reading = dict[str, list[Tensor]]
@@ -97,7 +96,9 @@ class Reader:
         }
 
     def _precise(self, batch: Batch) -> Batch:
-        moved: Batch = self.task.transfer_batch_to_device(as_precise(batch, self.task), torch.device(self.device), 0)
+        moved: Batch = self.task.transfer_batch_to_device(
+            self.task.network.precise(batch), torch.device(self.device), 0
+        )
         return moved
 
     def _state(self, count: int) -> list[Tensor]:

@@ -17,7 +17,7 @@ from unroll.config.pairs import check_pairs
 from unroll.config.section import NEUTRAL, Name, Named, Section, neutral_keys, section_of
 from unroll.data.fields import Field as FieldKind
 from unroll.errors import BadInput
-from unroll.tasks.description import Description
+from unroll.tasks.description import Description, Options
 from unroll.tasks.registry import description_of, descriptions
 
 
@@ -34,9 +34,9 @@ class TaskConfig(Named):
         return description_of(self.name)
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """The settings other than the name."""
-        return self.model_dump(exclude={"name"})
+        return self.description.options(**self.model_dump(exclude={"name"}))
 
 
 @cache

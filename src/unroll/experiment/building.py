@@ -1,13 +1,15 @@
-"""Networks, tasks and batches of a run, made from its settings and the sizes that its data decides."""
+"""Network and task of a run, made from its settings and the sizes that its data decides."""
 
 from __future__ import annotations
 
 import inspect
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from unroll.cells import Cell, cell_named, initializers
 from unroll.config import Config
@@ -35,13 +37,16 @@ from unroll.networks.ngram import KneserNey
 from unroll.networks.probe import KNOWN, failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks.activation import ActivationPenalty
-from unroll.tasks.base import Task
-from unroll.tasks.registry import module_of
+from unroll.tasks.network import TaskNetwork
+from unroll.tasks.registry import network_builder, task_class
 from unroll.training.optimizers import optimizer_factory
 
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task  # imports lightning, which prediction does not need
 
-def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None) -> Task:
-    """Network and task of a run.
+
+def build_network(config: Config, spec: DataSpec, vectors: np.ndarray | None = None) -> TaskNetwork:
+    """Network of a run: what it trains, and what answers.
 
     Args:
         config: settings of the run.
@@ -51,22 +56,46 @@ def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None
     Raises:
         BadInput: the data lacks what the task needs.
     """
-    task = _build_task(config, spec, vectors)
-    alpha, beta = config.training.activation_regularization, config.training.temporal_activation_regularization
+    network = network_builder(config.task.name)(NetworkBlocks(config, spec, vectors), config.task.options)
+    return network.double() if config.training.precision == "64" else network
+
+
+def build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None = None) -> Task:
+    """Network of a run, with what trains and judges it; see :func:`build_network`."""
+    return task_of(config, build_network(config, spec, vectors))
+
+
+def task_of(config: Config, network: TaskNetwork) -> Task:
+    """What trains a network of a run and judges it."""
+    settings = config.training
+    optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
+    task = task_class(config.task.name)(network, config.task.options, optimizer, settings.tokens)
+    alpha, beta = settings.activation_regularization, settings.temporal_activation_regularization
     if alpha or beta:
-        (encoder,) = (part for part in task.modules() if isinstance(part, SequenceEncoder))
+        (encoder,) = (part for part in network.modules() if isinstance(part, SequenceEncoder))
         task.activation = ActivationPenalty(encoder.output_dropout, alpha, beta)
-    return task.double() if config.training.precision == "64" else task
+    return task
 
 
-def build_without_numbers(config: Config, spec: DataSpec) -> Task:
-    """Network and task of a run on torch's meta device, where tensors have shapes alone: to count what they cost.
+def build_without_numbers(config: Config, spec: DataSpec) -> TaskNetwork:
+    """Network of a run on torch's meta device, where tensors have shapes alone: to count what it costs.
 
     Raises:
-        BadInput: as of :func:`build_task`.
+        BadInput: as of :func:`build_network`.
     """
-    with torch.device("meta"):
-        return build_task(config, spec)
+    with torch.device("meta"), _Shapes():
+        return build_network(config, spec)
+
+
+class _Shapes(TorchFunctionMode):
+    """Returns the argument of what only changes numbers, for which torch would import its compiler on this device."""
+
+    SAME_SHAPE = frozenset({nn.init.normal_, torch.Tensor.normal_})
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in self.SAME_SHAPE:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def refuse_undecidable(config: Config, spec: DataSpec) -> None:
@@ -80,14 +109,6 @@ def refuse_undecidable(config: Config, spec: DataSpec) -> None:
         _, slash, group = metric.partition("/")
         if slash and group not in groups:
             raise no_such(f"group of data={config.data.name} for {text},", group, groups)
-
-
-def _build_task(config: Config, spec: DataSpec, vectors: np.ndarray | None) -> Task:
-    settings = config.training
-    optimizer = optimizer_factory(**settings.optimizer.model_dump(), schedule=settings.schedule, warmup=settings.warmup)
-    blocks = NetworkBlocks(config, spec, vectors)
-    task: Task = module_of(config.task.name).build(blocks, optimizer, settings.tokens, **config.task.options)
-    return task
 
 
 class NetworkBlocks:
@@ -156,11 +177,11 @@ class NetworkBlocks:
         return RecurrentLanguageNetwork(encoder, TokenOutput(encoder.output_size, spec.size, shared))
 
 
-def begin(task: Task, train: Split) -> None:
+def begin(network: TaskNetwork, train: Split) -> None:
     """First values that the training split decides: an output over tokens begins with their frequencies."""
-    for part in task.modules():
+    for part in network.modules():
         if isinstance(part, TokenOutput):
-            part.start_from(torch.from_numpy(train["inputs"].counts(task.spec["inputs"].size)))
+            part.start_from(torch.from_numpy(train["inputs"].counts(network.spec["inputs"].size)))
 
 
 def build_words(arch: LearnedConfig, spec: FieldSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:

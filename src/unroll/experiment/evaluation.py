@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,10 +25,11 @@ from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained, read_facts
 from unroll.networks.ngram import KneserNey
 from unroll.outputs import restored, to_json, write_text
-from unroll.tasks.base import Task
 from unroll.tracking.provenance import short_digest
-from unroll.training.precision import as_precise
 from unroll.training.threads import use_threads
+
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task
 
 ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
 
@@ -150,7 +151,7 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
         "test": figures, **found, "sequences": tally.few(found["items"]),
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "judged_by": run.config.judged_by,
-        "deterministic": not run.task.is_random, **({"measured_on": measured} if measured else {}),
+        "deterministic": not run.network.is_random, **({"measured_on": measured} if measured else {}),
     }  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = Non
     numbers = tally.numbers() if tally else None
     with torch.inference_mode():
         for batch in loader:
-            precise = as_precise(batch, task)
+            precise = task.network.precise(batch)
             scores = task.judge(precise)
             if tally and numbers:
                 tally.add(next(numbers), task.parts(scores, precise))
@@ -231,9 +232,9 @@ def measure(runs: dict[str, Trained], splits: dict[str, Split]) -> dict[str, lis
 def throughput(run: Trained, split: Split) -> Iterator[float]:
     """Measurements without end of the speed of this run's training: of counting, for an n-gram model."""
     if isinstance(run.config.arch, NgramConfig):
-        return _counting(run.config.arch.order, run.task.spec["inputs"].size, split)
-    loader, _ = loaders(run.config, run.task.spec, {"train": split, "validation": split})
-    fresh = build_task(run.config, run.task.spec)
+        return _counting(run.config.arch.order, run.network.spec["inputs"].size, split)
+    loader, _ = loaders(run.config, run.network.spec, {"train": split, "validation": split})
+    fresh = build_task(run.config, run.network.spec)
     return tokens_per_second(fresh, Endless(loader), run.config.training.precision, SECONDS)
 
 

@@ -16,7 +16,7 @@ from unroll.config import Config, NgramConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 from unroll.experiment.building import build_without_numbers
-from unroll.tasks.base import Task
+from unroll.tasks.network import TaskNetwork
 
 GROUPS, FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"
@@ -37,23 +37,23 @@ def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
     if isinstance(config.arch, NgramConfig):  # it has what it counts
         return
     try:
-        task = build_without_numbers(config, spec)
+        network = build_without_numbers(config, spec)
     except Exception:  # a cell of one's own may need numbers; what is wrong with it is reported when it is built
         return
-    needed, limit = _bytes(task, config, trains), memory()
+    needed, limit = _bytes(network, config, trains), memory()
     if needed > limit:
         what = "weights, gradients and the optimizer's moments" if trains else "weights"
         where = f" in {config.training.devices} processes" if trains and config.training.devices > 1 else ""
-        raise BadInput(f"arch={config.arch.name} has {sum(p.numel() for p in task.parameters()):,} parameters: its "
+        raise BadInput(f"arch={config.arch.name} has {sum(p.numel() for p in network.parameters()):,} parameters: its "
                        f"{what}{where} take {needed / 1e9:,.1f} GB, and there are {limit / 1e9:,.1f} GB of memory; "
                        f"lower {SIZES}.")  # fmt: skip
 
 
-def _bytes(task: Task, config: Config, trains: bool) -> int:
+def _bytes(network: TaskNetwork, config: Config, trains: bool) -> int:
     """Memory of the weights, and of what is of their size: the gradient, the moments of the optimizer."""
     on_gpu = torch.cuda.is_available()  # which holds the rest, and reports its own lack of memory
     copies = 1 if on_gpu or not trains else 2 + moments(config)
-    sizes = ((copies if p.requires_grad else 1) * p.numel() * p.element_size() for p in task.parameters())
+    sizes = ((copies if p.requires_grad else 1) * p.numel() * p.element_size() for p in network.parameters())
     return sum(sizes) * (config.training.devices if trains else 1)
 
 

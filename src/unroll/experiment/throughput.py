@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 
 from unroll.data.batch import Batch
-from unroll.tasks.base import Task
-from unroll.training.precision import as_precise, autocast
+from unroll.training.precision import autocast
+
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task
 
 WARM_UP = 3  # steps that are not counted
 
@@ -40,5 +43,5 @@ def tokens_per_second(task: Task, batches: Iterable[Batch], precision: str, seco
 def _step(task: Task, batch: Batch, index: int, precision: str) -> None:
     task.zero_grad()
     with autocast(precision):
-        loss = task.training_step(as_precise(batch, task), index)
+        loss = task.training_step(task.network.precise(batch), index)
     torch.autograd.backward(loss)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from unroll.config import Config, load
 from unroll.config.section import plain
 from unroll.data.vocabularies import Vocabularies
 from unroll.errors import BadInput, is_lack_of_memory
-from unroll.experiment.building import build_task
+from unroll.experiment.building import build_network, task_of
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import roles_of
 from unroll.formats import refuse_format
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.plugins import refuse_other
-from unroll.tasks.base import Task
+from unroll.tasks.network import TaskNetwork
+
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task
 
 WEIGHTS = "weights.safetensors"
 FORMAT = 1  # of run.json
@@ -39,13 +43,18 @@ class Trained:
         config: its settings.
         vocabularies: of the fields of its corpus.
         vocabulary: the same, by the roles of its task.
-        task: with its weights.
+        network: with its weights.
     """
 
     config: Config
     vocabularies: Vocabularies
     vocabulary: Vocabularies
-    task: Task
+    network: TaskNetwork
+
+    @cached_property
+    def task(self) -> Task:
+        """What judges the network, and would train it; importing it imports lightning."""
+        return task_of(self.config, self.network).eval()
 
     @classmethod
     def load(cls, folder: Path) -> Trained:
@@ -72,8 +81,8 @@ class Trained:
                                "train again.")  # fmt: skip
             vocabulary = vocabularies.under(roles_of(config, vocabularies))
             refuse_too_large(config, vocabulary.spec, trains=False)
-            task = build_task(config, vocabulary.spec)
-            load_tensors(task, read_tensors(content))
+            network = build_network(config, vocabulary.spec)
+            load_tensors(network, read_tensors(content))
         except BadInput:
             raise
         except (SafetensorError, RuntimeError, *MISREAD) as error:
@@ -81,8 +90,7 @@ class Trained:
                 raise
             reason = " ".join(str(error).split())[:160]
             raise BadInput(f"{folder} is damaged ({reason}); train the run again.") from None
-        task.eval()
-        return cls(config, vocabularies, vocabulary, task)
+        return cls(config, vocabularies, vocabulary, network.eval())
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -144,19 +152,19 @@ def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterat
             yield name, before, now
 
 
-def tensors(task: Task) -> dict[str, Tensor]:
-    """Weights and tables of a task, each once even where two places share it; not what its settings alone decide."""
-    kept = task.state_dict()
-    found = [*task.named_parameters(), *task.named_buffers()]
+def tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and tables of a network, each once even where two places share it; not what its settings alone decide."""
+    kept = network.state_dict()
+    found = [*network.named_parameters(), *network.named_buffers()]
     return {name: value.detach() for name, value in found if name in kept}
 
 
-def load_tensors(task: Task, values: dict[str, Tensor]) -> None:
+def load_tensors(network: nn.Module, values: dict[str, Tensor]) -> None:
     """Put back what :func:`tensors` gave.
 
     Raises:
         RuntimeError: names or shapes differ.
     """
-    if set(values) != set(tensors(task)):
+    if set(values) != set(tensors(network)):
         raise RuntimeError(f"its weights are {', '.join(sorted(values))}")
-    task.load_state_dict(values, strict=False)
+    network.load_state_dict(values, strict=False)

@@ -141,7 +141,7 @@ class _Job:
         vectors = open_vectors(prepared) if self.spec["inputs"].vector_size else None
         refuse_too_large(config, self.spec, trains=True)
         self.task = build_task(config, self.spec, vectors)
-        begin(self.task, self.splits["train"])
+        begin(self.task.network, self.splits["train"])
 
     @property
     def parameters(self) -> int:
@@ -162,9 +162,9 @@ class _Job:
 
     def _count(self, folder: Path) -> dict[str, float]:
         task, split = self.task, self.splits["train"]
-        assert isinstance(task, LanguageModel) and isinstance(task.network, KneserNey)
+        assert isinstance(task, LanguageModel) and isinstance(task.network.network, KneserNey)
         start = time.perf_counter()
-        task.network.fit(split["inputs"].values)
+        task.network.network.fit(split["inputs"].values)
         self.clock.seconds = time.perf_counter() - start
         self.clock.tokens = task.tokens_seen = split["inputs"].steps
         _, validation = loaders(self.config, self.spec, self.splits)
@@ -238,7 +238,7 @@ class _Job:
 
     def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
         """Write what others need of the run."""
-        (folder / WEIGHTS).write_bytes(save(tensors(self.task)))
+        (folder / WEIGHTS).write_bytes(save(tensors(self.task.network)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.vocabularies.dumps(), encoding="utf-8")
         record = {"format": FORMAT, "fingerprint": working.mark, "vocabulary": self.vocabularies.digest,
@@ -246,7 +246,7 @@ class _Job:
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": self.parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
-                  "deterministic": not self.task.is_random, **counts(self.task, figures)}  # fmt: skip
+                  "deterministic": not self.task.network.is_random, **counts(self.task, figures)}  # fmt: skip
         if found := measured_on(self.config, self.data, {name: self.fit_folder / name for name in self.splits}):
             record["measured_on"] = found
         record["history"] = hashlib.sha256((folder / HISTORY).read_bytes()).hexdigest()

@@ -56,8 +56,11 @@ class LinearChainCRF(nn.Module):
         self.start = nn.Parameter(torch.zeros(label_count))
         self.transitions = nn.Parameter(torch.zeros(label_count, label_count))
         self.end = nn.Parameter(torch.zeros(label_count))
-        masks = allowed or tuple(torch.ones_like(parameter, dtype=torch.bool) for parameter in self.parameters())
-        self.register_buffer("forbidden", ~torch.cat([mask.flatten() for mask in masks]), persistent=False)
+        forbidden = torch.zeros(label_count * (label_count + 2), dtype=torch.bool)
+        if allowed is not None:
+            for part, mask in zip(split_moves(forbidden, label_count), allowed, strict=True):
+                part.copy_(mask).logical_not_()  # in place, as torch does on its meta device without its compiler
+        self.register_buffer("forbidden", forbidden, persistent=False)
 
     def forward(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """Negative log-likelihood of each sequence, marginalised over unknown labels: [B]."""

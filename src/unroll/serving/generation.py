@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 from unroll.errors import BadInput
 from unroll.experiment import Trained
-from unroll.tasks.language_model.answers import Continuation
-from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.answer import Answer
 
 
-def generate(run: Trained, prompts: Iterable[str], length: int, temperature: float, seed: int) -> list[Continuation]:
+def generate(run: Trained, prompts: Iterable[str], length: int, temperature: float, seed: int) -> list[Answer]:
     """A continuation of each prompt.
 
     Args:
@@ -23,9 +22,9 @@ def generate(run: Trained, prompts: Iterable[str], length: int, temperature: flo
     Raises:
         BadInput: the run is not a language model.
     """
-    if not isinstance(run.task, LanguageModel):
+    if not run.config.task.description.continues:
         raise BadInput(f"{run.config.name} is not a language model; use unroll predict.")
     return [
-        run.task.generate(prompt, run.vocabulary, length, temperature, seed + number)
+        run.network.generate(prompt, run.vocabulary, length, temperature, seed + number)
         for number, prompt in enumerate(prompts)
     ]

@@ -22,7 +22,6 @@ from unroll.experiment.evaluation import counts
 from unroll.experiment.loading import prediction_loader
 from unroll.serving.questions import Asking, Question
 from unroll.tasks.answer import Answer, Empty
-from unroll.training.precision import as_precise
 
 CHUNK_STEPS = 1 << 20  # that are in memory at a time, unless one record has more
 
@@ -106,8 +105,9 @@ class Predictor:
         return figures, counts(self.run.task, figures).get("not_finite", {})
 
     def _answers(self, questions: Iterator[Question], fields: Mapping[str, Field]) -> Iterator[Answer]:
-        self.run.task.eval()
-        self.run.task.on_validation_epoch_start()
+        self.run.network.forget()
+        if self.evaluates:
+            self.run.task.on_validation_epoch_start()
         self.seen = Seen()
         for chunk in self._chunks(questions):
             yield from self._answered(chunk, fields)
@@ -142,22 +142,22 @@ class Predictor:
 
     def _predicted(self, split: Split) -> Iterator[tuple[int, Tensor]]:
         """The number of each record, and what is predicted of it."""
-        task = self.run.task
-        loader = prediction_loader(self.run.config, task.spec, split)
+        network = self.run.network
+        loader = prediction_loader(self.run.config, network.spec, split)
         if self.evaluates and self.seen.records == 0:
             self._refuse_without_answers(split)
         for number, batch in enumerate(loader):
-            precise = as_precise(batch, task)
+            precise = network.precise(batch)
             if self.evaluates:
-                task.judge(precise)
-            yield from zip(loader.rows(number).tolist(), task.predict(precise), strict=True)
+                self.run.task.judge(precise)
+            yield from zip(loader.rows(number).tolist(), network.predict(precise), strict=True)
 
     def _answer(self, question: Question, predicted: Tensor | None) -> Answer:
-        task = self.run.task
-        if task.description.loss_over == "records":
-            return Empty() if predicted is None else task.answer(question.shown, predicted, self.run.vocabulary)
+        network = self.run.network
+        if self.asking.description.loss_over == "records":
+            return Empty() if predicted is None else network.answer(question.shown, predicted, self.run.vocabulary)
         steps = torch.zeros(0, dtype=torch.int64) if predicted is None else predicted[: question.steps]
-        return task.answer(question.shown, steps, self.run.vocabulary)
+        return network.answer(question.shown, steps, self.run.vocabulary)
 
     def _count(self, split: Split) -> None:
         """Add the symbols that are read, and those that the vocabulary does not have."""
@@ -170,7 +170,7 @@ class Predictor:
     def _refuse_without_answers(self, split: Split) -> None:
         """Refuse to evaluate a file none of whose first answers the run could give."""
         predicts: Any = self.run.config.task.description.predicts
-        names = self.run.task.spec[predicts].names if predicts else ()
+        names = self.run.network.spec[predicts].names if predicts else ()
         if names and (split[predicts].values < 0).all():
             known = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
             raise BadInput(f"The file has no {predicts} that this run can predict ({known}), so that there is nothing "

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from unroll.data.batch import Batch, DataSpec
-from unroll.data.fields import Record
-from unroll.data.vocabularies import Vocabularies
+from unroll.data.batch import Batch
 from unroll.tasks.activation import ActivationPenalty
-from unroll.tasks.answer import Answer
 from unroll.tasks.carried import CarriedState
-from unroll.tasks.description import Description
+from unroll.tasks.description import Description, Options
 from unroll.tasks.metrics import GroupedMean, TokenMean
-
-if TYPE_CHECKING:
-    from unroll.networks.convolutional import ConvolutionalEncoder
-    from unroll.networks.encoder import SequenceEncoder
-    from unroll.networks.labels import LabelOutput
-    from unroll.networks.language import LanguageNetwork
+from unroll.tasks.network import TaskNetwork
 
 OptimizerFactory = Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[str, Any]]
-
-
-class Blocks(Protocol):
-    """The blocks of a network as the settings have them, each built when a task asks for it.
-
-    ``spec`` are the sizes that the data decides, by role.
-    """
-
-    spec: DataSpec
-
-    def encoder(self) -> SequenceEncoder | ConvolutionalEncoder:
-        """Features of every step."""
-
-    def labels(self, feature_size: int) -> LabelOutput:
-        """What predicts labels from features of a width."""
-
-    def language(self, tied: bool) -> LanguageNetwork:
-        """A network that predicts the next token; if tied, its output matrix is the embedding."""
 
 
 class Scores(NamedTuple):
@@ -65,10 +39,11 @@ class Scores(NamedTuple):
 
 
 class Task(LightningModule, ABC):
-    """A network, the loss that trains it, and the metrics that judge it.
+    """The loss that trains a network, and the metrics that judge it.
 
     Args:
-        spec: sizes that the data decides, by role.
+        network: built by the task's ``answers.py``.
+        options: settings of the task.
         optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
         budget: tokens to be read in training.
 
@@ -80,24 +55,20 @@ class Task(LightningModule, ABC):
     description: ClassVar[Description]
     derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it follows from
 
-    def __init__(self, spec: DataSpec, optimizer: OptimizerFactory | None, budget: int) -> None:
+    def __init__(self, network: TaskNetwork, options: Options, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
-        monitored = self.description.monitor(spec)
+        self.network, self.spec, self.options = network, network.spec, options
+        monitored = self.description.monitor(self.spec)
         self.monitor, self.mode = f"val/{monitored.name}", "min" if monitored.lower else "max"
-        self.headline = self.description.headline(spec).name
-        self.spec, self.optimizer_factory, self.budget = spec, optimizer, budget
+        self.headline = self.description.headline(self.spec).name
+        self.optimizer_factory, self.budget = optimizer, budget
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
         self.activation: ActivationPenalty | None = None
         self.sums = torch.zeros(2, dtype=torch.float64)  # of losses in this optimizer step, and their number
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
-        self.groups = spec["probe"].names if "probe" in spec else ()
+        self.groups = self.spec["probe"].names if "probe" in self.spec else ()
         self.by_group = GroupedMean(len(self.groups))
-
-    @property
-    def is_random(self) -> bool:
-        """Whether another seed gives other figures: not of a network that is counted, which says so itself."""
-        return not any(getattr(part, "is_deterministic", False) for part in self.children())
 
     def measure_names(self) -> tuple[str, ...]:
         """Names of the measures beside the loss."""
@@ -106,26 +77,6 @@ class Task(LightningModule, ABC):
     @abstractmethod
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
         """Losses of a batch, and in evaluation the other measures."""
-
-    def predict(self, batch: Batch) -> Tensor:
-        """What is predicted of the whole records of a batch, which may lack the fields that are predicted.
-
-        A task that continues texts has no use for it.
-
-        Shapes:
-            result: [B, T], undefined beyond a record's end, or [B, …] where the loss counts records
-        """
-        raise NotImplementedError(f"task={self.description.name} predicts no batches")
-
-    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Answer:
-        """The answer for one record.
-
-        Args:
-            record: its values by role, as they were read.
-            predicted: its row of :meth:`predict`, cut to the length of the record where it has a value per step.
-            vocabulary: of the run, by role.
-        """
-        raise NotImplementedError(f"task={self.description.name} answers no records")
 
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
         """Further figures that follow from the means."""
@@ -196,7 +147,8 @@ class Task(LightningModule, ABC):
         return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last evaluation."""
+        """Forget the last evaluation, and what the network kept of it."""
+        self.network.forget()
         for name in self.means:
             self._mean(name).reset()
         self.by_group.reset()
@@ -207,7 +159,8 @@ class Task(LightningModule, ABC):
         self.log_dict(values)
 
     def metrics(self) -> dict[str, float]:
-        """All figures since the last reset."""
+        """All figures since the last reset; what the network kept of the batches is forgotten."""
+        self.network.forget()
         figures = {name: float(self._mean(name).compute()) for name in self.means}
         figures |= self.derived(figures)
         if self.groups:

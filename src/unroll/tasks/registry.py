@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from unroll.errors import BadInput, no_such
 from unroll.metrics import Metric
 from unroll.plugins import load, parts
 from unroll.tasks.description import Description
 
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task
+    from unroll.tasks.network import TaskNetwork
+
+PARTS = ("description", "answers", "module")  # files of a task
 _found: dict[Path, Description] = {}  # by folder, once they were imported
 
 
@@ -23,7 +29,7 @@ def descriptions() -> dict[str, Description]:
     folders = parts("tasks")
     for name, folder in folders.items():
         if folder not in _found:
-            for part in ("description", "module"):
+            for part in PARTS:
                 if not (folder / f"{part}.py").is_file():
                     raise BadInput(f"{folder} has no {part}.py, which a task must have; add it.")
             found = getattr(load("tasks", f"{name}.description"), "DESCRIPTION", None)
@@ -44,16 +50,33 @@ def description_of(task: str) -> Description:
     return descriptions()[task]
 
 
-def module_of(task: str) -> ModuleType:
-    """The module of a task, whose ``build`` makes its network and its LightningModule; it imports torch.
+def network_builder(task: str) -> Callable[..., TaskNetwork]:
+    """The function ``build(blocks, options)`` of a task, which makes its network; importing it imports torch.
 
     Raises:
-        BadInput: there is no such task, it fails when it is imported, or it has no ``build``.
+        BadInput: there is no such task, its ``answers.py`` fails when it is imported, or it has no ``build``.
     """
+    module = load("tasks", f"{description_of(task).name}.answers")
+    build: Any = getattr(module, "build", None)
+    if not callable(build):
+        raise BadInput(f"{module.__file__} must define build(blocks, options); correct it.")
+    return build  # type: ignore[no-any-return]  # a plug-in declares no types
+
+
+def task_class(task: str) -> type[Task]:
+    """The LightningModule that trains the network of a task; importing it imports lightning.
+
+    Raises:
+        BadInput: there is no such task, its ``module.py`` fails when it is imported, or it does not define one Task.
+    """
+    from unroll.tasks.base import Task
+
     module = load("tasks", f"{description_of(task).name}.module")
-    if not callable(getattr(module, "build", None)):
-        raise BadInput(f"{module.__file__} must define build(blocks, optimizer, budget); correct it.")
-    return module
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Task)]
+    own = [kind for kind in kinds if kind.__module__ == module.__name__]
+    if len(own) != 1:
+        raise BadInput(f"{module.__file__} must define exactly one Task; correct it.")
+    return own[0]
 
 
 def metric_of(task: str, name: str) -> Metric:

@@ -1,19 +1,15 @@
-"""Floating-point precision: hardware support, and Lightning's plugins."""
+"""Floating-point precision: what the hardware supports."""
 
 from __future__ import annotations
 
 import os
 import platform
 from importlib.metadata import version
-from typing import TypeVar
 
 import torch
-from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision, Precision
-from torch import nn
 
 from unroll.errors import BadInput
 
-T = TypeVar("T")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed", "64")
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy")  # packages that affect the numbers of a run
 # environment variables by which libraries of matrix products select their kernels
@@ -52,27 +48,6 @@ def resolved(precision: str) -> str:
         return "bf16-mixed" if major >= 8 else "16-mixed" if major == 7 else "32"
     halved = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if halved else "32"
-
-
-def plugin(precision: str) -> Precision:
-    """Lightning's plugin for a precision.
-
-    Mixed precision keeps weights in single precision; with fp16 the loss is scaled to preserve small gradients
-    (Micikevicius et al., ICLR 2018).
-    """
-    if precision == "32":
-        return Precision()
-    if precision == "64":
-        return DoublePrecision()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    scaler = torch.amp.GradScaler(device) if precision == "16-mixed" else None
-    return MixedPrecision(precision, device, scaler)  # type: ignore[arg-type]
-
-
-def as_precise(batch: T, module: nn.Module) -> T:
-    """Convert a batch to the precision of a module's weights, as Lightning does in training."""
-    is_double = any(weight.dtype == torch.float64 for weight in module.parameters())
-    return DoublePrecision().convert_input(batch) if is_double else batch
 
 
 def autocast(precision: str) -> torch.autocast:

@@ -12,11 +12,11 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision, Precision
 
 from unroll.training.callbacks import Lines, TokenBar, TokenBudget
 from unroll.training.distributed import SRUN, Group
 from unroll.training.exchange import Strategy
-from unroll.training.precision import plugin
 
 
 def build_trainer(
@@ -88,3 +88,18 @@ def _quiet() -> None:
     # in fp16 the first steps may overflow and be skipped; the schedule follows tokens, not steps
     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+
+
+def plugin(precision: str) -> Precision:
+    """Lightning's plugin for a precision.
+
+    Mixed precision keeps weights in single precision; with fp16 the loss is scaled to preserve small gradients
+    (Micikevicius et al., ICLR 2018).
+    """
+    if precision == "32":
+        return Precision()
+    if precision == "64":
+        return DoublePrecision()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scaler = torch.amp.GradScaler(device) if precision == "16-mixed" else None
+    return MixedPrecision(precision, device, scaler)  # type: ignore[arg-type]

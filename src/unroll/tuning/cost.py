@@ -23,7 +23,6 @@ from unroll.config import Config
 from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task
-from unroll.experiment.building import build_without_numbers
 from unroll.experiment.loading import reads_streams
 from unroll.experiment.memory import moments
 
@@ -115,7 +114,8 @@ class _Network:
 
     def build(self) -> Any:
         """Build the task that trains the network."""
-        return build_without_numbers(self.config, self.spec)
+        with torch.device("meta"):
+            return build_task(self.config, self.spec)
 
     def batch(self, rows: int, steps: int) -> Batch:
         """A batch without data or padding, in which each token is a distinct form."""
