@@ -15,6 +15,7 @@ from browsing import browsed
 from unroll.analysis import comparison
 from unroll.analysis.page import gap, number
 from unroll.analysis.report import write_report
+from unroll.analysis.written import load_certificate
 from unroll.config import course
 from unroll.errors import BadInput
 
@@ -234,7 +235,7 @@ def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: s
     whole = path.read_bytes() if path.exists() else b'[{"result": "PASS"}]'
     path.write_bytes(DAMAGES.get(kind, whole[: len(whole) // 2]))
     with pytest.raises(BadInput) as caught:
-        page(outputs)
+        write_report({"tagging": COURSE["tagging"]}, ABOUT, outputs, outputs / "report.html")
     assert str(path) in str(caught.value)
     assert re.search("run unroll compare|outputs/metrics|train the run again", str(caught.value))
 
@@ -243,18 +244,18 @@ def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: s
                                             ("checks", []), ("checks", [{"check": "padding"}])])  # fmt: skip
 def test_a_certificate_that_was_damaged_is_bad_input(key: str, value: object, outputs: Path) -> None:
     certificate: dict[str, Any] = {
-        "run": "words/lstm-0", "certified": True, "tokens": 10,
+        "run": "tags/lstm-0", "certified": True, "tokens": 10,
         "checks": [{"check": "padding", "dtype": "float64", "tolerance": 1e-10, "deviation": 0.0, "passed": True}],
     }  # fmt: skip
-    path = outputs / "certificates" / "words-lstm-0.json"
+    path = outputs / "certificates" / "tags-lstm-0.json"
     path.parent.mkdir()
     path.write_text(json.dumps(certificate | {key: value}))
-    grid = {"language": COURSE["language"] | {"certified": ["lstm-0"]}}
+    grid = {"tagging": COURSE["tagging"] | {"certified": ["lstm-0"]}}
     with pytest.raises(BadInput, match="run unroll certify again") as caught:
         write_report(grid, ABOUT, outputs, outputs / "report.html")
     assert str(path) in str(caught.value)
     path.write_text(json.dumps(certificate))
-    write_report(grid, ABOUT, outputs, outputs / "report.html")
+    assert load_certificate(path) == certificate
 
 
 def judged_by_probe(outputs: Path) -> list[dict[str, Any]]:

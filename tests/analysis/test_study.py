@@ -128,8 +128,8 @@ def test_every_figure_is_drawn_and_the_same_trials_give_the_same_bytes(folder: P
         ({"space": {key: part for key, part in SPACE.items() if key != TRUNCATION}}, {"map", "reach"}),
         ({"space": {key: part for key, part in SPACE.items() if key != "arch"}}, {"map"}),
         ({"probe": "Attractors"}, {"reach"}),  # numbers, but no distances
-        ({"probe": "null"}, {"reach"}),
-        ({"probe": None}, {"reach"}),
+        pytest.param({"probe": "null"}, {"reach"}, marks=pytest.mark.slow),
+        pytest.param({"probe": None}, {"reach"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_figure_that_has_nothing_to_show_is_left_out(folder: Path, change: Row, missing: set[str]) -> None:

@@ -133,14 +133,26 @@ def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypat
     assert train(config, project / "killed") == expected
 
 
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a run that was killed for one test, to be copied for the others."""
+    return tmp_path_factory.mktemp("killed")
+
+
 @pytest.fixture
-def killed(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Path, dict[str, bytes]]:
+def killed(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch, golden: Path
+) -> tuple[Config, Path, dict[str, bytes]]:
     """A run that was killed in the middle, its working folder, and what it would have come to."""
     config = small(*RUNS["LSTM with dropout"], *OFTEN)
-    expected = train(config, project / "whole")
-    kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
+    if not (golden / "outputs").exists():
+        train(config, project / "whole")
+        kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
+        for name in ("whole", "outputs"):
+            shutil.copytree(project / name, golden / name)
+    shutil.copytree(golden, project, dirs_exist_ok=True)
     (working,) = (project / "outputs" / "working").iterdir()
-    return config, working, expected
+    return config, working, results(project / "whole")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -35,7 +35,6 @@ PAIRS = [
     pytest.param(run, quantity, marks=[] if quantity == "parameters" or run in QUICK else pytest.mark.slow)
     for run in RUNS for quantity in QUANTITIES
 ]  # fmt: skip
-each_run = pytest.mark.parametrize("run", RUNS)
 each_quantity = pytest.mark.parametrize("quantity", QUANTITIES)
 each_pair = pytest.mark.parametrize(("run", "quantity"), PAIRS)
 
@@ -95,8 +94,7 @@ def test_a_gru_is_wider_than_an_lstm_of_as_many_parameters() -> None:
     assert flops(gru, WORDS) == pytest.approx(flops(lstm, WORDS), rel=0.03)
 
 
-@each_quantity
-@each_run
+@each_pair
 def test_less_than_one_unit_costs_is_refused(run: str, quantity: str) -> None:
     config = settings(run)
     least = QUANTITIES[quantity](with_size(config, 1), WORDS)
