@@ -85,8 +85,8 @@ def evaluated(run: Trained) -> list[torch.Tensor]:
     experiment.evaluate_task(run.task, loader)
     run.task.judge = judge  # type: ignore[method-assign]
     for number, scores in enumerate(heard):
-        assert scores.told is not None
-        found |= dict(zip(loader.rows(number).tolist(), scores.told, strict=True))
+        assert scores.predicted is not None
+        found |= dict(zip(loader.rows(number).tolist(), scores.predicted, strict=True))
     return [found[row] for row in range(split.count)]
 
 

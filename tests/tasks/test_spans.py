@@ -161,7 +161,7 @@ def test_a_hundred_thousand_tokens_are_counted_within_a_second() -> None:
 
 @pytest.mark.parametrize("label", ["PER", "S-PER", "B-", "I", "o", ""])
 def test_a_label_of_another_scheme_is_an_error_that_names_it(label: str) -> None:
-    with pytest.raises(BadInput, match=f"'{label}' is no BIO label"):
+    with pytest.raises(BadInput, match=f"'{label}' is not a BIO label"):
         SpanF1([*LABELS, label])
 
 

@@ -428,7 +428,7 @@ def test_a_byte_that_has_changed_within_a_weight_is_found(
 ) -> None:
     config, working, expected = killed
     content = bytearray((working / LAST).read_bytes())
-    weight = read(working / LAST)["state_dict"]["network.encoder.inputs.weight"].numpy().tobytes()
+    weight = read(working / LAST)["state_dict"]["network.network.encoder.inputs.weight"].numpy().tobytes()
     content[content.index(weight[:64])] ^= 1
     (working / LAST).write_bytes(content)
     assert train(config, project / "killed") == expected

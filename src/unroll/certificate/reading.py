@@ -56,8 +56,8 @@ class Reader:
                     scores = self.task.scores(self._precise(batch), evaluating=True)
                 for row, real in enumerate(scores.mask):
                     losses[begin + row].append(scores.losses[row][real])
-                    if scores.told is not None:
-                        predicted[begin + row].append(scores.told[row][real])
+                    if scores.predicted is not None:
+                        predicted[begin + row].append(scores.predicted[row][real])
                 if batch.window is not None:
                     state[begin:] = self._state(len(batch.mask))
         found = {"losses": _joined(losses)}

@@ -105,7 +105,7 @@ class Predictor:
         return figures, counts(self.run.task, figures).get("not_finite", {})
 
     def _answers(self, questions: Iterator[Question], fields: Mapping[str, Field]) -> Iterator[Answer]:
-        self.run.network.forget()
+        self.run.network.clear_cache()
         if self.evaluates:
             self.run.task.on_validation_epoch_start()
         self.seen = Seen()

@@ -1,4 +1,4 @@
-"""Penalties on what a recurrent network puts out, rather than on its weights."""
+"""Penalties on the outputs of a recurrent network."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 
 class ActivationPenalty:
-    """Activation regularisation, and its temporal kind: Merity, McCann, Socher 2017, arXiv:1708.01009.
+    """Activation regularisation and temporal activation regularisation: Merity, McCann, Socher 2017, arXiv:1708.01009.
 
     .. math:: \\frac{1}{N} \\sum_t \\left( \\frac{\\alpha}{H} \\lVert m \\odot h_t \\rVert^2
         + \\frac{\\beta}{H} \\lVert h_t - h_{t-1} \\rVert^2 \\right)
 
-    N is what the mean of the loss is over: where that is sequences, the sum over a sequence's steps is their mean.
+    N is the number of positions in the mean of the loss; if these are sequences, the steps of a sequence are averaged.
 
     Args:
-        dropout: module whose mask m is on the last layer's output h; it is watched in training.
-        alpha: α, of the size of outputs after dropout.
-        beta: β, of their change from step to step before it.
+        dropout: module that applies the mask m to the output h of the last layer; it gets a forward hook.
+        alpha: weight α of the size of outputs after dropout.
+        beta: weight β of their change from step to step before dropout.
     """
 
     def __init__(self, dropout: nn.Module, alpha: float, beta: float) -> None:
         self.alpha, self.beta = alpha, beta
-        self.seen: list[tuple[Tensor, Tensor]] = []  # h, and m ∘ h, of the parts of one batch: [B, T, H]
+        self.seen: list[tuple[Tensor, Tensor]] = []  # h and m ∘ h of the parts of a batch: [B, T, H]
         dropout.register_forward_hook(self._see)
 
     def _see(self, module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
@@ -32,11 +32,11 @@ class ActivationPenalty:
             self.seen.append((arguments[0], output))
 
     def take(self, weights: Tensor, fresh: Tensor | None) -> Tensor:
-        """The sum over the batch that was read last.
+        """The penalty on the last batch.
 
         Args:
-            weights: how much each step counts, 0 where it is padded.
-            fresh: where a new document begins, whose first step changes from nothing; None where nowhere.
+            weights: weight of each step, 0 for padding.
+            fresh: mask of the first steps of documents, which have no change; None if there are none.
 
         Shapes:
             weights, fresh: [B, T], result: []
@@ -48,6 +48,6 @@ class ActivationPenalty:
 
 
 def _squares(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of the mean squares of steps; what is in the padding may be anything."""
+    """Weighted sum of the mean squares of steps; padding may have any value."""
     real = values.masked_fill((weights == 0)[..., None], 0.0)
     return (real.square().mean(dim=-1) * weights).sum()

@@ -1,4 +1,4 @@
-"""What prediction returns: one answer for each record, which prints as text or as JSON."""
+"""Answers of predictions, one per record, which print as text or JSON."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; ``str`` of it is what a person reads."""
+    """An answer; ``str()`` returns its text."""
 
     def content(self) -> dict[str, Any]:
-        """What JSON has of it."""
+        """Its content for JSON."""
         return asdict(self)
 
     def values(self) -> list[str]:
-        """What fills the predicted field in the format of a file: one text per step, or one of the record."""
+        """Text that fills the predicted field of a file: one per step, or one for the record."""
         return [str(self)]
 
 
 @dataclass(frozen=True)
 class Empty(Answer):
-    """The answer to an empty line where one value stands for a whole record."""
+    """The answer to an empty line of a task that predicts one value per record."""
 
     def __str__(self) -> str:
         return ""
@@ -32,8 +32,8 @@ class Labelled(Answer):
     """Tokens, each with a label.
 
     Args:
-        tokens: of the sequence.
-        labels: as many.
+        tokens: tokens of the sequence.
+        labels: label of each token.
     """
 
     tokens: list[str]

@@ -1,4 +1,4 @@
-"""What every task shares: one step for training, validation and test, and metrics over real tokens."""
+"""Base class of tasks: the training step, evaluation, and metrics over real tokens."""
 
 from __future__ import annotations
 
@@ -21,39 +21,40 @@ OptimizerFactory = Callable[[Iterator[nn.Parameter], Callable[[], float]], dict[
 
 
 class Scores(NamedTuple):
-    """What one step measures; the mean over true places of a mask is the figure.
+    """Measurements of one step; each figure is a mean over the true positions of its mask.
 
     Args:
-        losses: of each place.
-        mask: places that the loss counts.
-        measures: name → (values, mask) of whatever else is averaged in evaluation.
-        probed: values of the probed tokens, averaged by group; None where the task has none.
-        told: in evaluation, what is told of each place: labels or numbers; None where the losses say it all.
+        losses: loss at each position.
+        mask: positions that the loss counts.
+        measures: name → (values, mask) of other quantities that evaluation averages.
+        probed: values of the probed tokens, averaged by group; None if the task has none.
+        predicted: in evaluation, the predicted labels or numbers; None if the task predicts none.
     """
 
     losses: Tensor
     mask: Tensor
     measures: dict[str, tuple[Tensor, Tensor]]
     probed: Tensor | None
-    told: Tensor | None = None
+    predicted: Tensor | None = None
 
 
 class Task(LightningModule, ABC):
-    """The loss that trains a network, and the metrics that judge it.
+    """Loss and metrics of a network.
 
     Args:
-        network: built by the task's ``answers.py``.
+        network: the network, built by ``answers.py`` of the task.
         options: settings of the task.
-        optimizer: makes optimizer and schedule from parameters and a function that tells the share of the budget read.
-        budget: tokens to be read in training.
+        optimizer: creates optimizer and schedule from the parameters and a function that returns the fraction of the
+            budget read so far.
+        budget: training budget in tokens.
 
-    ``activation`` is a penalty that is added to the loss of training, None for none.
-    ``nominal`` is about how many places the loss of one batch counts; it keeps the size of a loss near that of a mean.
-    The best checkpoint is chosen by ``monitor``, as its ``mode`` says, and architectures are compared by ``headline``.
+    ``activation`` is a penalty added to the training loss, or None. ``nominal`` is the approximate number of positions
+    that the loss of one batch counts, so that the loss has the size of a mean. The best checkpoint is chosen by
+    ``monitor`` and ``mode``; architectures are compared by ``headline``.
     """
 
     description: ClassVar[Description]
-    derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it follows from
+    derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it is computed from
 
     def __init__(self, network: TaskNetwork, options: Options, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
@@ -65,28 +66,28 @@ class Task(LightningModule, ABC):
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
         self.activation: ActivationPenalty | None = None
-        self.sums = torch.zeros(2, dtype=torch.float64)  # of losses in this optimizer step, and their number
+        self.sums = torch.zeros(2, dtype=torch.float64)  # sum and number of the losses in this optimizer step
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
         self.groups = self.spec["probe"].names if "probe" in self.spec else ()
         self.by_group = GroupedMean(len(self.groups))
 
     def measure_names(self) -> tuple[str, ...]:
-        """Names of the measures beside the loss."""
+        """Names of the measures other than the loss."""
         return ()
 
     @abstractmethod
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        """Losses of a batch, and in evaluation the other measures."""
+        """Losses of a batch and, in evaluation, the other measures."""
 
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Further figures that follow from the means."""
+        """Additional figures computed from the means."""
         return {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Sum of the losses of the batch's real tokens, divided by a nominal number of them.
+        """Sum of the losses of the real tokens, divided by a nominal number.
 
-        The mean is over all real tokens of an optimizer step, in all ranks and accumulated batches: their number is
-        known when the step is due, and ``unroll.training.gradients.Gradients`` puts it in the nominal one's place.
+        The mean is taken over all real tokens of an optimizer step, in all processes and accumulated batches. Their
+        number is known at the end of the step, where ``unroll.training.gradients.Gradients`` replaces the nominal one.
         """
         scores = self.scores(batch, evaluating=False)
         self.tokens_seen += batch.tokens
@@ -95,37 +96,37 @@ class Task(LightningModule, ABC):
         return (total + self._penalty(scores, batch)) / self.nominal
 
     def _penalty(self, scores: Scores, batch: Batch) -> Tensor | float:
-        """What activations cost, as a sum over what the loss counts."""
+        """Penalty on activations, as a sum over the positions that the loss counts."""
         if self.activation is None:
             return 0.0
-        places, steps = scores.mask.view(len(batch.mask), -1).sum(dim=1), batch.mask.sum(dim=1)  # [B]
-        weights = batch.mask * (places / steps.clamp(min=1))[:, None]  # 1, or where a sequence has one loss 1 / T
+        counted, steps = scores.mask.view(len(batch.mask), -1).sum(dim=1), batch.mask.sum(dim=1)  # [B]
+        weights = batch.mask * (counted / steps.clamp(min=1))[:, None]  # 1, or 1 / T if a sequence has one loss
         return self.activation.take(weights, batch.window and batch.window.fresh)
 
     def take_sums(self) -> Tensor:
-        """Sum of the losses since the last call, and their number: of one optimizer step."""
+        """Sum and number of the losses since the last call, for one optimizer step."""
         sums, self.sums = self.sums, torch.zeros_like(self.sums)
         return sums
 
-    def forget(self) -> None:
-        """After a step that was not finite: begin with a new state, unless the carried one is sound."""
-        self.carried.forget_broken()
+    def discard_state(self) -> None:
+        """Reset the carried state of sequences in which it is not finite."""
+        self.carried.discard_non_finite()
 
-    def kept(self) -> dict[str, Any]:
-        """What training goes on from beside the weights: place in the budget, carried state."""
+    def process_state(self) -> dict[str, Any]:
+        """State of this process other than the weights: tokens read, carried state."""
         return {"tokens_seen": self.tokens_seen, "carried": self.carried.plain()}
 
-    def go_on(self, kept: list[dict[str, Any]], rank: int, world: int) -> None:
-        """Go on from what every process kept, as one of another number of them."""
-        self.tokens_seen = kept[0]["tokens_seen"]
-        self.carried.load([part["carried"] for part in kept], rank, world)
+    def restore(self, states: list[dict[str, Any]], rank: int, world: int) -> None:
+        """Resume from the states of all processes, whose number may have changed."""
+        self.tokens_seen = states[0]["tokens_seen"]
+        self.carried.load([state["carried"] for state in states], rank, world)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the means."""
         self.judge(batch)
 
     def judge(self, batch: Batch) -> Scores:
-        """Add a batch to the means; what was measured of it."""
+        """Add a batch to the means, and return its measurements."""
         scores = self.scores(batch, evaluating=True)
         self._mean("loss").update(scores.losses, scores.mask)
         for name, (values, mask) in scores.measures.items():
@@ -135,10 +136,10 @@ class Task(LightningModule, ABC):
         return scores
 
     def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Of each figure that is a sum over a count, what every place of a batch adds to both.
+        """Contributions of each position of a batch to every figure that is a sum divided by a count.
 
         Shapes:
-            each: [B, T], or [B] where a sequence has one
+            each: [B, T], or [B] if a sequence has one
         """
         found = {"loss": (scores.losses, scores.mask), **scores.measures}
         if scores.probed is not None and batch.probe is not None:
@@ -147,8 +148,8 @@ class Task(LightningModule, ABC):
         return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last evaluation, and what the network kept of it."""
-        self.network.forget()
+        """Reset the metrics and the cache of the network."""
+        self.network.clear_cache()
         for name in self.means:
             self._mean(name).reset()
         self.by_group.reset()
@@ -159,25 +160,25 @@ class Task(LightningModule, ABC):
         self.log_dict(values)
 
     def metrics(self) -> dict[str, float]:
-        """All figures since the last reset; what the network kept of the batches is forgotten."""
-        self.network.forget()
+        """All figures since the last reset; also clears the cache of the network."""
+        self.network.clear_cache()
         figures = {name: float(self._mean(name).compute()) for name in self.means}
         figures |= self.derived(figures)
         if self.groups:
-            means = self.by_group.compute().reshape(-1)  # torchmetrics makes one number of a list of one
+            means = self.by_group.compute().reshape(-1)  # torchmetrics turns a list of one into a scalar
             values = zip(self.groups, means.tolist(), strict=True)
             figures |= {f"accuracy/{group}": value for group, value in values}
         return figures
 
     def items(self) -> dict[str, int]:
-        """Over how many items each figure of the last :meth:`metrics` was taken: tokens, labels, sequences or spans."""
+        """Number of items of each figure of the last :meth:`metrics`: tokens, labels, sequences or spans."""
         counts = {name: self._mean(name).items for name in self.means}
         counts |= {name: counts[source] for name, source in self.derived_from.items()}
         groups = zip(self.groups, self.by_group.items, strict=True)
         return counts | {f"accuracy/{group}": count for group, count in groups}
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule, from the factory."""
+        """Optimizer and schedule."""
         assert self.optimizer_factory is not None
         return self.optimizer_factory(self.parameters(), lambda: min(1.0, self.tokens_seen / self.budget))
 

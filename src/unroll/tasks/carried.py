@@ -1,4 +1,4 @@
-"""State that is carried from window to window: truncated backpropagation through time."""
+"""State carried from window to window, for truncated backpropagation through time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unroll.networks.recurrent import State
 
 
 class Carrying(Protocol):
-    """What a network must do to read windows: features of some steps, and the state behind them, from a given one."""
+    """A network that reads windows: it returns the features of some steps and the state after them."""
 
     def initial_state(self, batch_size: int) -> State: ...
 
@@ -23,28 +23,28 @@ class Carrying(Protocol):
 
 
 class CarriedState:
-    """The state behind the last window: BPTT(k; s) of Williams and Peng, Neural Computation 2, 1990.
+    """The state after the last window: BPTT(k; s) of Williams and Peng, Neural Computation 2, 1990.
 
-    Training and evaluation each have their own. It is kept without its history, and in single precision or better:
-    autocast hands out bf16 for some cells, and what is rounded at every window drifts.
+    Training and evaluation have separate states. They are detached and kept in fp32 or higher, since autocast returns
+    bf16 for some cells, and rounding at every window would accumulate.
     """
 
     def __init__(self) -> None:
-        self.states: dict[bool, State] = {}  # by whether the network is in training
-        self.rows = 0  # of the training window that was read last
-        self.loaded: list[list[Tensor]] = []  # of training, from a checkpoint, which holds nothing but tensors
+        self.states: dict[bool, State] = {}  # key: whether the network is in training
+        self.rows = 0  # number of rows of the last training window
+        self.loaded: list[list[Tensor]] = []  # state of training from a checkpoint, as plain tensors
 
     def read(self, network: Carrying, inputs: Tensor | Words, batch: Batch, training: bool) -> Tensor:
-        """Features of every step of a window, and the state behind it kept for the next one.
+        """Features of every step of a window; the state after it is kept for the next one.
 
-        A window is read in one piece unless its state is wanted, or is to be forgotten by some rows, in its middle;
-        each piece has a locked dropout of its own.
+        A window is split where the next window starts or where rows reset their state. Each part has its own locked
+        dropout mask.
 
         Args:
-            network: reads some steps from a given state.
-            inputs: of the window.
+            network: the network.
+            inputs: inputs of the window.
             batch: the window.
-            training: which of the two states it belongs to.
+            training: whether to use the state of training or that of evaluation.
 
         Shapes:
             inputs: [B, T] or [B, T, I], features: [B, T, F]
@@ -57,7 +57,7 @@ class CarriedState:
         if window.first or training not in self.states:
             self.states[training] = network.initial_state(count)
         state, parts = self.states[training], []
-        with parametrize.cached():  # one dropout of a weight for the whole window
+        with parametrize.cached():  # one weight dropout mask for the whole window
             for begin, end in pairwise(_cuts(window, steps)):
                 if begin == window.carry:
                     self.states[training] = detach(state)
@@ -65,18 +65,18 @@ class CarriedState:
                     state = where(window.fresh[:, begin], network.initial_state(count), state)
                 lengths = (window.left - begin).clamp(max=end - begin)
                 features, after = network(_steps(inputs, begin, end), lengths.clamp(min=1), state)
-                state = where(lengths > 0, after, state)  # where a sequence has ended, it stands still
+                state = where(lengths > 0, after, state)  # the state does not change after the end of a sequence
                 parts.append(features)
         if window.carry == steps:
             self.states[training] = detach(state)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def plain(self) -> list[list[Tensor]]:
-        """The state of training as lists of tensors, without the row that fills an empty share."""
+        """The state of training as lists of tensors, without the row that stands for an empty share."""
         return [[part[: self.rows].cpu() for part in state] for state in self.states.get(True, ())]
 
     def load(self, shares: list[list[list[Tensor]]], rank: int, world: int) -> None:
-        """Go on from what :meth:`plain` gave in every process, with the rows that are now this one's."""
+        """Restore the results of :meth:`plain` of all processes, with the rows of this process."""
         self.states.pop(True, None)
         self.loaded = []
         for states in zip(*shares, strict=True):
@@ -84,19 +84,19 @@ class CarriedState:
             self.loaded.append([part.tensor_split(world)[rank] for part in whole])
 
     def _take_loaded(self, network: Carrying, count: int) -> None:
-        """Make of loaded tensors a state of the network's kind."""
+        """Convert loaded tensors to the state type of the network."""
         if not self.loaded:
             return
         first = network.initial_state(count)
-        if len(self.loaded[0][0]) == count:  # else this share is empty, and its state of no account
+        if len(self.loaded[0][0]) == count:  # otherwise this share is empty, and its state is not used
             first = tuple(
                 type(kind)(*(new.to(old) for new, old in zip(part, kind, strict=True)))
                 for kind, part in zip(first, self.loaded, strict=True)
             )
         self.states[True], self.loaded = first, []
 
-    def forget_broken(self) -> None:
-        """Have the sequences begin anew whose state of training is not finite; the others go on."""
+    def discard_non_finite(self) -> None:
+        """Reset the state of training of the sequences in which it is not finite."""
         state = self.states.get(True)
         if state is None:
             return
@@ -106,7 +106,7 @@ class CarriedState:
 
 
 def _cuts(window: Window, steps: int) -> list[int]:
-    """Where a window must be cut, its ends included."""
+    """Positions at which to split a window, including its ends."""
     fresh = [] if window.fresh is None else window.fresh.any(dim=0).nonzero()[:, 0].tolist()
     return sorted({0, window.carry, *fresh, steps})
 
@@ -118,7 +118,7 @@ def _steps(inputs: Tensor | Words, begin: int, end: int) -> Tensor | Words:
 
 
 def where(rows: Tensor, chosen: State, other: State) -> State:
-    """Some rows of one state, the rest of another: rows [B] bool."""
+    """Select rows of two states: ``chosen`` where ``rows`` [B] is true, else ``other``."""
     if rows.all():
         return chosen
     return tuple(
@@ -128,7 +128,7 @@ def where(rows: Tensor, chosen: State, other: State) -> State:
 
 
 def detach(state: State) -> State:
-    """The same state without its history, its real numbers in single precision or better."""
+    """The detached state, in fp32 or higher."""
     return tuple(
         type(part)(*(t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach() for t in part))
         for part in state

@@ -1,6 +1,6 @@
-"""What a task is, without torch: what it reads and reports, and which networks go with it.
+"""Descriptions of tasks, which do not import torch: roles, metrics and supported networks.
 
-The schema, building, loaders, costs, certificates, studies, comparisons and the command line all read this.
+The schema, building, loaders, costs, certificates, studies, comparisons and the command line read them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from unroll.metrics import Metric, Solved, parse_solved
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of a task beside its name: a frozen dataclass, annotated as the options of readers are."""
+    """Settings of a task other than its name: a frozen dataclass, annotated like the options of readers."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a corpus must have for its runs to have a figure.
+    """Requirement on a corpus for a figure.
 
     Args:
-        role: that a field must fill.
+        role: role that a field must fill.
         remedy: the setting that provides it.
-        attribute: that the field must have, such as ``scheme``; empty if any field will do.
-        value: of the attribute; None if any will do.
+        attribute: attribute that the field must have, such as ``scheme``; empty for no requirement.
+        value: required value of the attribute; None for any.
     """
 
     role: str
@@ -36,7 +36,7 @@ class Need:
     value: str | None = None
 
     def is_met(self, fields: Mapping[str, Any]) -> bool:
-        """Whether the fields that fill the roles of a task, or their sizes, have it."""
+        """Whether the fields that fill the roles of a task, or their sizes, meet the requirement."""
         if self.role not in fields or not self.attribute:
             return self.role in fields
         found = getattr(fields[self.role], self.attribute, None)
@@ -48,24 +48,24 @@ class Description:
     """A task.
 
     Args:
-        roles: what it reads, and the kinds of field that may fill each role.
-        metrics: that it reports; one whose name ends in ``/`` is reported for each group of probed tokens.
-        headlines: metrics by which runs are compared: the first that the corpus allows.
-        monitors: metrics of validation by which the best checkpoint is chosen: the first that the corpus allows.
-        networks: kinds of network that go with it.
-        blocks: parts of a network that only some tasks use, and this one does: ``spelling``, ``labels``, ``readout``.
+        roles: roles of the fields that the task reads, each with the kinds of field that may fill it.
+        metrics: metrics of the task; one whose name ends in ``/`` is reported for each group of probed tokens.
+        headlines: metrics by which runs are compared; the first that the corpus supports is used.
+        monitors: validation metrics by which the best checkpoint is chosen; the first that the corpus supports is used.
+        networks: supported kinds of network.
+        blocks: optional parts of a network that the task uses: ``spelling``, ``labels``, ``readout``.
         reads: parallel ``streams`` of a text, or ``buckets`` of records of similar lengths.
-        lengths: roles by whose lengths records are put into buckets.
-        sees: what a network may read to predict a place: the ``past``, all ``others``, or ``all`` places.
+        lengths: roles by whose lengths records are sorted into buckets.
+        sees: positions that may be read to predict a position: the ``past``, all ``others``, or ``all``.
         loss_over: whether the loss counts ``steps``, or ``records``, which have one target each.
-        predicts: role whose field prediction fills; empty where it fills none.
-        predicts_inputs: whether its targets are the symbols that it reads, on which its figures then depend.
-        continues: whether a trained run continues a text, by ``unroll generate``, instead of answering.
-        needs: metric → what the corpus must have for it.
-        reads_windows: whether its module goes on from window to window of a sequence that was cut.
-        whole: where it is met, sequences cannot be cut even so; None for nowhere.
-        options: settings beside the name.
-        name: that of its folder.
+        predicts: role of the predicted field; empty if there is none.
+        predicts_inputs: whether the targets are the symbols that the task reads, on which its figures then depend.
+        continues: whether runs continue texts (``unroll generate``) instead of answering.
+        needs: requirement of each metric on the corpus.
+        reads_windows: whether the task carries a state across the windows of a sequence.
+        whole: requirement which, if met, prevents splitting sequences into windows; None for none.
+        options: settings other than the name.
+        name: name of its folder.
     """
 
     roles: Mapping[str, Role]
@@ -88,10 +88,10 @@ class Description:
     name: str = ""
 
     def metric(self, name: str) -> Metric:
-        """The metric of a name, that of one group of probed tokens too, such as ``accuracy/8``.
+        """A metric by name, including metrics of one group of probed tokens such as ``accuracy/8``.
 
         Raises:
-            BadInput: the task reports no such metric.
+            BadInput: the task has no such metric.
         """
         by_name = {metric.name: metric for metric in self.metrics}
         kind, slash, _ = name.partition("/")
@@ -100,20 +100,20 @@ class Description:
         return replace(by_name[kind + slash], name=name)
 
     def solved(self, text: str) -> Solved:
-        """What a declaration such as ``loss <= 0.01`` says.
+        """Parse a declaration such as ``loss <= 0.01``.
 
         Raises:
-            BadInput: it is not one, or not one of this task.
+            BadInput: it is invalid, or has a metric of another task.
         """
         return parse_solved(text, self.metric, self.headlines[0])
 
     def need(self, name: str) -> Need | None:
-        """What the corpus must have for a metric; None if any has it."""
+        """Requirement of a metric on the corpus; None if every corpus supports it."""
         kind, slash, _ = name.partition("/")
         return self.needs.get(kind + slash)
 
     def has(self, name: str, fields: Mapping[str, Any]) -> bool:
-        """Whether the task reports a metric on the fields that fill its roles."""
+        """Whether the task has a metric, and the fields that fill its roles support it."""
         kind, slash, _ = name.partition("/")
         need = self.need(name)
         return any(metric.name == kind + slash for metric in self.metrics) and (need is None or need.is_met(fields))
@@ -127,7 +127,7 @@ class Description:
         return self._first(self.headlines, fields)
 
     def monitor(self, fields: Mapping[str, Any]) -> Metric:
-        """The metric of validation by which the best checkpoint is chosen.
+        """The validation metric by which the best checkpoint is chosen.
 
         Args:
             fields: role → field, or its sizes.

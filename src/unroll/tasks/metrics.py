@@ -1,4 +1,4 @@
-"""Sums over real tokens that survive batching, padding and ranks."""
+"""Means over real tokens that do not depend on batching, padding and processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torchmetrics import Metric
 class TokenMean(Metric):
     """Mean over real tokens: a sum and a count, both in double precision.
 
-    ``items`` is the count, over all processes, once the mean was computed.
+    After the mean is computed, ``items`` is the count over all processes.
 
     Shapes:
-        values: any, with mask of the same shape
+        values and mask: equal shapes
     """
 
     full_state_update = False
@@ -27,12 +27,12 @@ class TokenMean(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, values: Tensor, mask: Tensor) -> None:
-        """Add the real ones of ``values``."""
+        """Add the values at real positions."""
         self.total += (values * mask).sum(dtype=torch.float64)
         self.count += mask.sum()
 
     def compute(self) -> Tensor:
-        """Mean of all that was added; NaN of nothing."""
+        """Mean of all added values; NaN if there are none."""
         self.items = int(self.count)
         return self.total / self.count
 
@@ -40,7 +40,7 @@ class TokenMean(Metric):
 class GroupedMean(Metric):
     """Mean of each group of probed tokens.
 
-    ``items`` is the number of tokens of each group, over all processes, once the means were computed.
+    After the means are computed, ``items`` has the number of tokens of each group over all processes.
 
     Args:
         groups: number of groups.
@@ -60,12 +60,12 @@ class GroupedMean(Metric):
         self.add_state("counts", torch.zeros(groups, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, values: Tensor, groups: Tensor) -> None:
-        """Add the probed ones of ``values``."""
+        """Add the values at probed positions."""
         probed = groups >= 0
         self.totals.index_add_(0, groups[probed], values[probed].double())
         self.counts += torch.bincount(groups[probed], minlength=len(self.counts))
 
     def compute(self) -> Tensor:
-        """Mean of each group: [groups]; NaN where there was none."""
+        """Mean of each group: [groups]; NaN for empty groups."""
         self.items = self.counts.tolist()
         return self.totals / self.counts

@@ -1,4 +1,4 @@
-"""What every network of a task shares: the blocks that it is built from, and what it predicts."""
+"""Base class of the networks of tasks, and the blocks that they are built from."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Blocks(Protocol):
-    """The blocks of a network as the settings have them, each built when a task asks for it.
+    """The blocks of a network, built from the settings when a task asks for them.
 
-    ``spec`` are the sizes that the data decides, by role.
+    ``spec`` has the sizes that the data determines, by role.
     """
 
     spec: DataSpec
@@ -32,19 +32,20 @@ class Blocks(Protocol):
         """Features of every step."""
 
     def labels(self, feature_size: int) -> LabelOutput:
-        """What predicts labels from features of a width."""
+        """Output layer that predicts labels from features of a given size."""
 
     def language(self, tied: bool) -> LanguageNetwork:
-        """A network that predicts the next token; if tied, its output matrix is the embedding."""
+        """Network that predicts the next token; if tied, its output matrix is the embedding."""
 
 
 class TaskNetwork(nn.Module, ABC):
-    """A network that a task trains and that answers afterwards. A published run is this network alone.
+    """The network of a task. A published run contains this network only.
 
     Args:
-        spec: sizes that the data decides, by role.
+        spec: sizes that the data determines, by role.
 
-    A task that answers records has :meth:`predict` and :meth:`answer`; one that continues texts has :meth:`generate`.
+    The network of a task that answers records implements :meth:`predict` and :meth:`answer`; that of a task that
+    continues texts implements :meth:`generate`.
     """
 
     def __init__(self, spec: DataSpec) -> None:
@@ -53,7 +54,7 @@ class TaskNetwork(nn.Module, ABC):
 
     @property
     def is_random(self) -> bool:
-        """Whether figures depend on the seed; a network that is counted says that they do not."""
+        """Whether figures depend on the seed; those of counting networks do not."""
         return not any(getattr(part, "is_deterministic", False) for part in self.children())
 
     def precise(self, batch: Batch) -> Batch:
@@ -64,10 +65,10 @@ class TaskNetwork(nn.Module, ABC):
         return batch.map(lambda values: values.double() if values.is_floating_point() else values)
 
     def predict(self, batch: Batch) -> Tensor:
-        """Predict whole records; a batch may lack the fields that are predicted.
+        """Predict whole records; the batch may lack the predicted fields.
 
         Shapes:
-            result: [B, T], undefined beyond a record's end, or [B, …] where the loss counts records
+            result: [B, T], undefined beyond the end of a record, or [B, …] if the loss counts records
         """
         raise NotImplementedError(f"{type(self).__name__} predicts no batches")
 
@@ -75,9 +76,9 @@ class TaskNetwork(nn.Module, ABC):
         """The answer for one record.
 
         Args:
-            record: its values by role, as they were read.
-            predicted: its row of :meth:`predict`, cut to the length of the record where it has a value per step.
-            vocabulary: of the run, by role.
+            record: values of the record by role, as read from the file.
+            predicted: row of the record in :meth:`predict`, cut to its length if it has a value per step.
+            vocabulary: vocabularies of the run, by role.
         """
         raise NotImplementedError(f"{type(self).__name__} answers no records")
 
@@ -85,13 +86,13 @@ class TaskNetwork(nn.Module, ABC):
         """Continue a text.
 
         Args:
-            prompt: beginning of the text; empty to begin where a sentence does.
-            vocabulary: of the run, by role.
-            length: tokens to add.
-            temperature: divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest.
-            seed: of the draws.
+            prompt: start of the text; empty to start at the beginning of a sentence.
+            vocabulary: vocabularies of the run, by role.
+            length: number of tokens to add.
+            temperature: divisor of the logits; 0 to choose the most likely token.
+            seed: random seed.
         """
         raise NotImplementedError(f"{type(self).__name__} continues no texts")
 
-    def forget(self) -> None:  # most networks keep nothing
-        """Forget what was computed from earlier batches or weights."""
+    def clear_cache(self) -> None:  # most networks have none
+        """Discard what was computed from earlier batches or weights."""

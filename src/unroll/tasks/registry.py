@@ -1,4 +1,4 @@
-"""The tasks that there are: a folder of this one, or of a plug-in, is one, without a list."""
+"""Tasks, found by their folders in this package and in plug-ins."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from unroll.tasks.network import TaskNetwork
 
 PARTS = ("description", "answers", "module")  # files of a task
-_found: dict[Path, Description] = {}  # by folder, once they were imported
+_found: dict[Path, Description] = {}  # imported descriptions by folder
 
 
 def descriptions() -> dict[str, Description]:
-    """Every task by its name.
+    """All tasks by name.
 
     Raises:
-        BadInput: a folder of tasks lacks a part, or a part fails when it is imported.
+        BadInput: a folder of tasks lacks a part, or a part cannot be imported.
     """
     folders = parts("tasks")
     for name, folder in folders.items():
@@ -40,10 +40,10 @@ def descriptions() -> dict[str, Description]:
 
 
 def description_of(task: str) -> Description:
-    """A task by its name.
+    """A task by name.
 
     Raises:
-        BadInput: there is no such task; and as :func:`descriptions`.
+        BadInput: there is no such task; see also :func:`descriptions`.
     """
     if task not in descriptions():
         raise no_such("task", task, descriptions())
@@ -51,10 +51,10 @@ def description_of(task: str) -> Description:
 
 
 def network_builder(task: str) -> Callable[..., TaskNetwork]:
-    """The function ``build(blocks, options)`` of a task, which makes its network; importing it imports torch.
+    """The function ``build(blocks, options)`` of a task, which builds its network; its module imports torch.
 
     Raises:
-        BadInput: there is no such task, its ``answers.py`` fails when it is imported, or it has no ``build``.
+        BadInput: there is no such task, its ``answers.py`` cannot be imported, or has no ``build``.
     """
     module = load("tasks", f"{description_of(task).name}.answers")
     build: Any = getattr(module, "build", None)
@@ -64,10 +64,10 @@ def network_builder(task: str) -> Callable[..., TaskNetwork]:
 
 
 def task_class(task: str) -> type[Task]:
-    """The LightningModule that trains the network of a task; importing it imports lightning.
+    """The LightningModule of a task; its module imports lightning.
 
     Raises:
-        BadInput: there is no such task, its ``module.py`` fails when it is imported, or it does not define one Task.
+        BadInput: there is no such task, its ``module.py`` cannot be imported, or does not define exactly one Task.
     """
     from unroll.tasks.base import Task
 
@@ -80,21 +80,21 @@ def task_class(task: str) -> type[Task]:
 
 
 def metric_of(task: str, name: str) -> Metric:
-    """The metric of a name that a task reports, that of one group of probed tokens too, such as ``accuracy/8``.
+    """A metric of a task by name, including metrics of one group of probed tokens such as ``accuracy/8``.
 
     Raises:
-        BadInput: there is no such task, or it reports no such metric.
+        BadInput: there is no such task or metric.
     """
     return description_of(task).metric(name)
 
 
 def task_of(headline: str) -> str:
-    """The task whose runs are compared by a metric, for figures that were written before they named their task.
+    """The task whose runs are compared by a metric, for older figures that do not name their task.
 
     Raises:
-        BadInput: no task's are.
+        BadInput: there is no such task.
     """
     for name, task in descriptions().items():
         if headline in task.headlines:
             return name
-    raise BadInput(f"The scale of {headline!r} is not known: no task's runs are compared by it.")
+    raise BadInput(f"No task compares runs by {headline!r}, so its scale is unknown.")

@@ -110,7 +110,7 @@ class Resume(Callback):
                   file=sys.stderr)  # fmt: skip
         if trainer.global_rank < len(self.kept):
             restore_random(self.kept[trainer.global_rank]["random"])
-        trainable(pl_module).go_on([part["module"] for part in self.kept], trainer.global_rank, trainer.world_size)
+        trainable(pl_module).restore([part["module"] for part in self.kept], trainer.global_rank, trainer.world_size)
         self.kept = []
 
     def on_train_batch_end(
@@ -138,7 +138,7 @@ class Resume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["format"], checkpoint["identity"], checkpoint["before"] = FORMAT, asdict(self.identity), self.before
-        checkpoint["kept"] = gathered({"random": random_states(), "module": trainable(pl_module).kept()})
+        checkpoint["kept"] = gathered({"random": random_states(), "module": trainable(pl_module).process_state()})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.kept = checkpoint["kept"]

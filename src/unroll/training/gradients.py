@@ -102,7 +102,7 @@ class Gradients(Callback):
     def _drop(self, module: Trainable, optimizer: Optimizer) -> None:
         """Skip a step: the optimizer ignores parameters without a gradient."""
         optimizer.zero_grad()
-        module.forget()
+        module.discard_state()
         self.dropped_in_a_row += 1
         self.steps.append(Step(0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
         if self.dropped_in_a_row > self.patience:

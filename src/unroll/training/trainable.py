@@ -26,13 +26,13 @@ class Trainable(Protocol):
     def take_sums(self) -> Tensor:
         """Sum and number of the losses of this process since the last call, for one optimizer step: [2]."""
 
-    def forget(self) -> None:
+    def discard_state(self) -> None:
         """Discard the state of a non-finite step."""
 
-    def kept(self) -> dict[str, Any]:
+    def process_state(self) -> dict[str, Any]:
         """State of this process other than the weights, as plain tensors and numbers."""
 
-    def go_on(self, kept: list[dict[str, Any]], rank: int, world: int) -> None:
+    def restore(self, states: list[dict[str, Any]], rank: int, world: int) -> None:
         """Resume from the states of all processes, whose number may have changed."""
 
 

@@ -1,4 +1,4 @@
-"""The network of a cloze task, and what it answers."""
+"""Network and answers of the cloze task."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from unroll.tasks.network import Blocks, TaskNetwork
 
 
 class ClozeTaskNetwork(TaskNetwork):
-    """A gap at every token in turn: Taylor 1953.
+    """Predicts each token from the others: Taylor 1953.
 
     Args:
-        network: predicts every token from the others.
-        spec: sizes that the data decides.
+        network: bidirectional language model.
+        spec: sizes that the data determines.
 
     Shapes:
         batch: ``inputs``: [B, T], tokens: [B, T]
@@ -31,13 +31,13 @@ class ClozeTaskNetwork(TaskNetwork):
         self.network = network
 
     def predict(self, batch: Batch) -> Tensor:
-        """The token that the others make likeliest in each place, which is neither padding nor the unknown one."""
+        """The most likely token at each position, excluding padding and the unknown token."""
         logits: Tensor = self.network(*batch.sequence("inputs"))  # [B, T, V]
         logits[..., [self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -torch.inf
         return logits.argmax(dim=-1)
 
     def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Labelled:
-        """Tokens, each with the likeliest in its place."""
+        """Each token with the most likely token at its position."""
         symbols = vocabulary.symbols("inputs").symbols
         return Labelled(list(record["inputs"]), [symbols[n] for n in predicted.tolist()])
 

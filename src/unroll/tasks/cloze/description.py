@@ -1,4 +1,4 @@
-"""What a cloze task is."""
+"""Description of the cloze task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training and scores of a cloze task."""
+"""LightningModule of the cloze task."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from unroll.tasks.cloze.description import DESCRIPTION
 
 
 class Cloze(Task):
-    """Trains the prediction of every token from the others; pseudo-perplexity: Salazar et al., ACL 2020.
+    """Cloze task, with pseudo-perplexity: Salazar et al., ACL 2020.
 
     .. math:: L = -\\frac{1}{N} \\sum_t \\ln P(w_t \\mid w_{\\ne t}), \\qquad \\text{pseudo-perplexity} = e^L
 
     Shapes:
         batch: ``inputs``, mask: [B, T]
 
-    What is predicted from both sides has no perplexity: its probabilities do not multiply to one over all texts.
+    A prediction from both sides has no perplexity: the products of its probabilities do not sum to one over all texts.
     """
 
     description = DESCRIPTION
@@ -40,6 +40,6 @@ class Cloze(Task):
         losses = F.cross_entropy(logits.transpose(1, 2), inputs, reduction="none")
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
-        told = logits.argmax(dim=-1)
-        right = told == inputs
-        return Scores(losses, batch.mask, {"accuracy": (right, batch.mask)}, right, told)
+        predicted = logits.argmax(dim=-1)
+        correct = predicted == inputs
+        return Scores(losses, batch.mask, {"accuracy": (correct, batch.mask)}, correct, predicted)

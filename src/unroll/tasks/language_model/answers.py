@@ -1,4 +1,4 @@
-"""The network of a language model, and what it answers."""
+"""Network and answers of the language model task."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from unroll.tasks.network import Blocks, TaskNetwork
 
 @dataclass(frozen=True)
 class Continuation(Answer):
-    """A text and how it goes on.
+    """A text and its continuation.
 
     Args:
-        prompt: what it begins with.
-        continuation: what was added.
-        mean_log_probability: of the tokens added, in nats.
-        unit: of the tokens; words are joined by blanks.
+        prompt: start of the text.
+        continuation: the added text.
+        mean_log_probability: mean log-probability of the added tokens, in nats.
+        unit: unit of the tokens; words are joined by spaces.
     """
 
     prompt: str
@@ -45,7 +45,7 @@ class LanguageModelNetwork(TaskNetwork):
 
     Args:
         network: embedding, recurrence and output layer, or an n-gram model.
-        spec: sizes that the data decides.
+        spec: sizes that the data determines.
     """
 
     def __init__(self, network: LanguageNetwork, spec: DataSpec) -> None:

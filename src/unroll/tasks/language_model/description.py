@@ -1,4 +1,4 @@
-"""What a language model is."""
+"""Description of the language model task."""
 
 from __future__ import annotations
 

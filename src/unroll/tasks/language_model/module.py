@@ -1,4 +1,4 @@
-"""Training and scores of a language model."""
+"""LightningModule of the language model task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unroll.tasks.language_model.description import DESCRIPTION
 
 
 class LanguageModel(Task):
-    """Trains on windows of parallel streams with the state carried from one to the next: Mikolov et al. 2010.
+    """Language model on windows of parallel streams, across which the state is carried: Mikolov et al. 2010.
 
     .. math:: L = -\\frac{1}{N} \\sum_t \\ln P(w_{t+1} \\mid w_{\\le t}), \\qquad \\text{perplexity} = e^L
 
@@ -47,18 +47,18 @@ class LanguageModel(Task):
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
         known = batch.mask & (targets != self.spec["inputs"].unknown_index)
-        return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._beats(features, batch))
+        return Scores(losses, batch.mask, {"loss_known": (losses, known)}, self._wins(features, batch))
 
-    def _beats(self, features: Tensor, batch: Batch) -> Tensor | None:
-        """Whether each probed target beats its contrast, or all other tokens where it has none: [B, T]."""
+    def _wins(self, features: Tensor, batch: Batch) -> Tensor | None:
+        """Whether each probed target is more likely than its contrast or, without one, all other tokens: [B, T]."""
         if batch.probe is None:
             return None
         probed = batch.probe.groups >= 0
-        logits = self.network.network.logits(features[probed])  # [P, V], of the P probed places alone
+        logits = self.network.network.logits(features[probed])  # [P, V], of the P probed positions only
         target = batch.sequence("targets").values[probed][:, None]  # [P, 1]
         contrast = batch.probe.contrasts[probed]  # [P]
         others = logits.scatter(1, target, -math.inf).amax(dim=1)
         rival = torch.where(contrast >= 0, logits.gather(1, contrast.clamp(min=0)[:, None]).squeeze(1), others)
-        beats = torch.zeros_like(batch.mask)
-        beats[probed] = logits.gather(1, target).squeeze(1) > rival
-        return beats
+        wins = torch.zeros_like(batch.mask)
+        wins[probed] = logits.gather(1, target).squeeze(1) > rival
+        return wins

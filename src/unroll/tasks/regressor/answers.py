@@ -1,4 +1,4 @@
-"""A regressor's network, and what it answers."""
+"""Network and answers of the regression task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Prediction(Answer):
     """A number.
 
     Args:
-        prediction: in the units of the corpus.
+        prediction: the number, in the unit of the corpus.
     """
 
     prediction: float
@@ -35,13 +35,13 @@ class Prediction(Answer):
 
 
 class RegressorNetwork(TaskNetwork):
-    """A number from the vector of a sequence, such as its final states: Hochreiter and Schmidhuber 1997, section 5.4.
+    """Linear regression on the summary vector of a sequence: Hochreiter and Schmidhuber 1997, section 5.4.
 
     .. math:: \\hat y = h_T v + c
 
     Args:
-        encoder: features of every step, and by its readout one vector of the whole sequence.
-        spec: sizes that the data decides.
+        encoder: reduces a sequence to one vector.
+        spec: sizes that the data determines.
 
     Shapes:
         batch: ``inputs``: [B, T, I], predictions: [B]

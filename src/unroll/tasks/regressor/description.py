@@ -1,4 +1,4 @@
-"""What a regressor is."""
+"""Description of the regression task."""
 
 from __future__ import annotations
 

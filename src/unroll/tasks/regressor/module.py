@@ -1,4 +1,4 @@
-"""Training and scores of a regressor."""
+"""LightningModule of the regression task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unroll.tasks.regressor.description import DESCRIPTION
 
 
 class Regressor(Task):
-    """Trains a regressor on squared errors.
+    """Regression with the squared error.
 
     .. math:: L = \\frac{1}{N} \\sum (\\hat y - y)^2
 
@@ -31,5 +31,5 @@ class Regressor(Task):
             features = self.carried.read(encoder, inputs, batch, self.training)
             summary = encoder.readout(features, lengths, encoder.recurrent.hidden_size)
             ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
-        told = self.network.number(summary)
-        return Scores((told - batch.single("target")) ** 2, ends, {}, None, told)
+        predicted = self.network.number(summary)
+        return Scores((predicted - batch.single("target")) ** 2, ends, {}, None, predicted)

@@ -1,4 +1,4 @@
-"""A tagger's network, and what it answers."""
+"""Network and answers of the tagging task."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from unroll.tasks.tagger.description import TaggerOptions
 
 
 class TaggerNetwork(TaskNetwork):
-    """Labels of tokens: Collobert et al. 2011; in both directions: Graves and Schmidhuber 2005.
+    """Tagger: Collobert et al. 2011; bidirectional: Graves and Schmidhuber 2005.
 
     Args:
-        encoder: features of every token; its ``inputs`` may be a ``WordEmbedding``, which spells words.
-        output: predicts labels from features.
-        spec: sizes that the data decides.
+        encoder: features of every token; its ``inputs`` may be a ``WordEmbedding``, which reads characters.
+        output: output layer over the features.
+        spec: sizes that the data determines.
 
     Shapes:
         batch: ``inputs``: [B, T], labels: [B, T]
@@ -35,12 +35,12 @@ class TaggerNetwork(TaskNetwork):
         self.spelled: tuple[Tensor, Tensor] | None = None  # characters of a whole split, and their features
 
     def inputs(self, batch: Batch, remembers: bool) -> Tensor | Words:
-        """Tokens, with their spelling where the encoder reads it.
+        """Tokens, with their spelling if the encoder reads characters.
 
         Args:
             batch: the batch.
-            remembers: whether its table of forms is that of a whole split, whose features are computed once while the
-                weights stand still, until :meth:`forget`.
+            remembers: whether to cache the features of the forms until :meth:`clear_cache`, for batches that share the
+                table of forms of a whole split.
         """
         spelling, tokens = self.encoder.inputs, batch.sequence("inputs").values
         if not isinstance(spelling, WordEmbedding):
@@ -54,7 +54,7 @@ class TaggerNetwork(TaskNetwork):
             table = self.spelled[1]
         return Words(tokens, forms, characters, lengths, table)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         self.spelled = None
 
     def predict(self, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a tagger is."""
+"""Description of the tagging task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DESCRIPTION = Description(
         NATS,
     ),
     headlines=("f1", "accuracy"),
-    monitors=("f1", "accuracy"),  # where spans are marked, most tokens are no part of one
+    monitors=("f1", "accuracy"),  # in corpora of spans, most tokens are outside of them
     networks=("recurrent", "convolutional"),
     blocks=frozenset({"spelling", "labels"}),
     predicts="labels",

@@ -1,4 +1,4 @@
-"""Training and scores of a tagger."""
+"""LightningModule of the tagging task."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from unroll.tasks.tagger.spans import SpanF1
 
 
 class Tagger(Task):
-    """Trains a tagger. With a scheme of labels, it measures spans too.
+    """Tagging; with a labelling scheme, spans are measured too.
 
     Args:
-        network: predicts labels.
+        network: the tagger.
         options: settings of the task.
         optimizer: see :class:`~unroll.tasks.base.Task`.
-        budget: tokens to be read in training.
+        budget: training budget in tokens.
 
     Shapes:
-        batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 where padded or never seen in training
+        batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 for padding and labels that do not occur in training
     """
 
     description = DESCRIPTION
@@ -51,11 +51,11 @@ class Tagger(Task):
         mask = mask & batch.mask
         if not evaluating:
             return Scores(losses, mask, {}, None)
-        told = network.output.best(features, lengths)
+        predicted = network.output.best(features, lengths)
         if self.spans is not None:
-            self.spans.update(told, targets, batch.mask.sum(dim=1))
-        right = told == targets.masked_fill(targets < 0, -2)  # a label never seen in training: never right
-        return Scores(losses, mask, {"accuracy": (right, batch.mask)}, right, told)
+            self.spans.update(predicted, targets, batch.mask.sum(dim=1))
+        correct = predicted == targets.masked_fill(targets < 0, -2)  # a label unseen in training is always wrong
+        return Scores(losses, mask, {"accuracy": (correct, batch.mask)}, correct, predicted)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
@@ -69,9 +69,11 @@ class Tagger(Task):
     def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         if self.spans is None:
             return super().parts(scores, batch)
-        assert scores.told is not None
-        found, told, true = self.spans.by_row(scores.told, batch.sequence("labels").values, batch.mask.sum(dim=1))
-        spans = {"precision": (found, told), "recall": (found, true), "f1": (2 * found, told + true)}
+        assert scores.predicted is not None
+        found, predicted, gold = self.spans.by_row(
+            scores.predicted, batch.sequence("labels").values, batch.mask.sum(dim=1)
+        )
+        spans = {"precision": (found, predicted), "recall": (found, gold), "f1": (2 * found, predicted + gold)}
         return super().parts(scores, batch) | spans
 
     def items(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Spans such as named entities, told by labels of single tokens, and how many of them are found."""
+"""Precision, recall and F1 of spans such as named entities."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from unroll.errors import BadInput
 
 
 class SpanF1(Metric):
-    """Precision, recall and F1 of whole spans in BIO labels (IOB2), over all types together.
+    """Precision, recall and F1 of spans in BIO labels (IOB2), over all types.
 
     .. math:: P = \\frac{\\text{found}}{\\text{predicted}}, \\qquad R = \\frac{\\text{found}}{\\text{gold}},
               \\qquad F_1 = \\frac{2 P R}{P + R}
 
-    A predicted span is found if a gold one has the same start, end and type: Tjong Kim Sang, CoNLL 2002. What breaks
-    the scheme is read as ``conlleval`` and the default mode of ``seqeval`` read it: an ``I-X`` at the start, after
-    ``O`` or after a span of another type begins a span. A figure that divides by nothing is 0.
+    A predicted span is found if a gold span has the same start, end and type: Tjong Kim Sang, CoNLL 2002. Invalid
+    sequences are read as in ``conlleval`` and the default mode of ``seqeval``: an ``I-X`` at the start, after ``O`` or
+    after a span of another type starts a span. Figures with denominator 0 are 0.
 
     Args:
-        labels: ``O``, ``B-…`` and ``I-…`` in the order of their numbers.
+        labels: ``O``, ``B-…`` and ``I-…`` in the order of their indices.
 
     Shapes:
         predicted, targets: [B, T], lengths: [B]
 
     Raises:
-        BadInput: a label is none of the scheme, or ``O`` is missing.
+        BadInput: a label does not belong to the scheme, or ``O`` is missing.
 
-    A target of −1 hides a label that the training split does not have. It is not ``O``, so it counts as a gold span
-    that is never found, or as a part of one: it goes on with a span of type X before it unless ``I-X`` is a known
-    label, and an ``I-X`` goes on with it unless ``B-X`` is one, for then it hides another type. Two such labels side by
-    side are taken for one span, which is all that is guessed here.
+    A target of −1 is a label that does not occur in the training split. It is not ``O``, so it counts as a gold span
+    that is never found, or as part of one. It continues a preceding span of type X unless ``I-X`` is a known label, and
+    an ``I-X`` continues it unless ``B-X`` is a known label, since it then has another type. Two such labels in a row
+    are assumed to be one span.
     """
 
     full_state_update = False
@@ -42,18 +42,18 @@ class SpanF1(Metric):
     predicted: Tensor
     gold: Tensor
     kinds: Tensor  # [K + 1] type of each label
-    joins: Tensor  # [K + 1, K + 1] whether the second label goes on with the first one's span
+    joins: Tensor  # [K + 1, K + 1] whether the second label continues the span of the first
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__()
         for label in labels:
             if label != "O" and not re.fullmatch(r"[BI]-.+", label):
-                raise BadInput(f"{label!r} is no BIO label; give O, B-TYPE or I-TYPE.")
+                raise BadInput(f"{label!r} is not a BIO label; give O, B-TYPE or I-TYPE.")
         if "O" not in labels:
-            raise BadInput("No token of the training split has the label O, so spans cannot be told from the rest; "
+            raise BadInput("No token of the training split has the label O, which separates spans from the rest; "
                            "correct the labels or leave the scheme out.")  # fmt: skip
         kinds = sorted({label[2:] for label in labels if label != "O"})
-        names = [*labels, None]  # the hidden label stands last, where −1 finds it
+        names = [*labels, None]  # the unknown label is last, at index −1
         self.outside = labels.index("O")
         kind = torch.tensor([kinds.index(name[2:]) if name and name != "O" else len(kinds) for name in names])
         joins = torch.tensor([[_continues(left, right, labels) for right in names] for left in names])
@@ -64,21 +64,21 @@ class SpanF1(Metric):
 
     def update(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> None:
         """Count the spans of a batch."""
-        found, told, true = self.by_row(predicted, targets, lengths)
+        found, spans, gold = self.by_row(predicted, targets, lengths)
         self.found += found.sum()
-        self.predicted += told.sum()
-        self.gold += true.sum()
+        self.predicted += spans.sum()
+        self.gold += gold.sum()
 
     def by_row(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Spans that are found, predicted and true in each row: [B] each."""
-        told, true = self._spans(predicted, lengths), self._spans(targets, lengths)
-        row = len(self.kinds) * predicted.numel() * predicted.shape[1]  # what the numbers of the next row are larger by
-        parts = (told[torch.isin(told, true)], told, true)
-        found, told, true = (torch.bincount(part // row, minlength=len(predicted)) for part in parts)
-        return found, told, true
+        """Numbers of found, predicted and gold spans in each row: [B] each."""
+        spans, gold = self._spans(predicted, lengths), self._spans(targets, lengths)
+        row = len(self.kinds) * predicted.numel() * predicted.shape[1]  # difference between the numbers of two rows
+        parts = (spans[torch.isin(spans, gold)], spans, gold)
+        found, spans, gold = (torch.bincount(part // row, minlength=len(predicted)) for part in parts)
+        return found, spans, gold
 
     def compute(self) -> dict[str, Tensor]:
-        """``precision``, ``recall`` and ``f1`` of all that was counted."""
+        """``precision``, ``recall`` and ``f1`` of all batches."""
         found = self.found.double()
         return {
             "precision": found / self.predicted.clamp(min=1),
@@ -87,20 +87,20 @@ class SpanF1(Metric):
         }
 
     def _spans(self, labels: Tensor, lengths: Tensor) -> Tensor:
-        """Every span of [B, T] labels as one number, made of its first place, its last and its type: [N]."""
+        """All spans of [B, T] labels, each as a number that encodes its start, end and type: [N]."""
         real = torch.arange(labels.shape[1], device=labels.device) < lengths[:, None]  # [B, T]
         labels = torch.where(real, labels, self.outside)
         joined = self.joins[labels[:, :-1], labels[:, 1:]]  # [B, T − 1]
         starts, ends = labels != self.outside, labels != self.outside
         starts[:, 1:] &= ~joined
         ends[:, :-1] &= ~joined
-        # spans do not overlap, so that the n-th start and the n-th end belong together
-        first, last = (places.flatten().nonzero().squeeze(1) for places in (starts, ends))
+        # spans do not overlap, so the n-th start and the n-th end belong together
+        first, last = (bounds.flatten().nonzero().squeeze(1) for bounds in (starts, ends))
         return (first * labels.numel() + last) * len(self.kinds) + self.kinds[labels.flatten()[first]]
 
 
 def _continues(left: str | None, right: str | None, labels: Sequence[str]) -> bool:
-    """Whether ``right`` goes on with the span that ``left`` is in; None is a label that is hidden."""
+    """Whether ``right`` continues the span of ``left``; None is an unknown label."""
     if left == "O" or right == "O" or (right or "").startswith("B-"):
         return False
     if right is None:
