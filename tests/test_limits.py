@@ -59,7 +59,7 @@ def test_a_lack_of_memory_is_one_sentence(
     def lacking(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("unroll.experiment.training.build_task", lacking)
+    monkeypatch.setattr("unroll.experiment.training.build_network", lacking)
     assert main(words(small)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"unroll: {lack_of_memory(error)}"

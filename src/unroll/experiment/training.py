@@ -1,4 +1,4 @@
-"""One run: trained, written, and told to the tracker."""
+"""Training of one run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_vectors
 from unroll.errors import BadInput, Suspended
-from unroll.experiment.building import begin, build_task, refuse_undecidable
+from unroll.experiment.building import begin, build_network, refuse_undecidable, task_of
 from unroll.experiment.evaluation import counts, evaluate_task
 from unroll.experiment.identity import set_precision, working_of_run
 from unroll.experiment.loading import evaluation_settings, loaders, places
@@ -35,7 +37,9 @@ from unroll.interruption import Interruption
 from unroll.networks.ngram import KneserNey
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import to_json, whole
+from unroll.tasks.base import Task
 from unroll.tasks.language_model.module import LanguageModel
+from unroll.tasks.network import TaskNetwork
 from unroll.tracking.provenance import SHORT, short_digest
 from unroll.tracking.tracker import Status
 from unroll.training.callbacks import Best, Clock, History, Interruptible, Watched
@@ -47,7 +51,7 @@ from unroll.training.precision import resolved
 from unroll.training.threads import use_threads
 from unroll.training.trainer import build_trainer
 
-POINTS = 10  # of the training curve between two validations
+POINTS = 10  # points of the training curve between two validations
 
 
 def train(
@@ -55,53 +59,75 @@ def train(
 ) -> dict[str, float]:
     """Train one run and write its folder: ``weights.safetensors``, settings, vocabulary, history, ``run.json``.
 
-    A run that was killed goes on from its last checkpoint, and ends as if it had not been. Where several processes
+    A killed run resumes from its last checkpoint, with the same result as an uninterrupted one. If several processes
     train together, the first one writes.
 
     Args:
         config: settings of the run.
         prepared: folder with ``fit/``.
-        out: the run's folder, which appears whole or not at all.
-        accept_code_change: whether to go on from a checkpoint of other code, of which the run then tells.
-        trial: what the run is of a study; None for nothing.
+        out: folder of the run, which is written completely or not at all.
+        accept_code_change: whether to resume from a checkpoint of other code, which the run then records.
+        trial: the trial of a study that the run belongs to; None for none.
 
     Returns:
-        The best validation's figures; nothing in other processes than the first.
+        Figures of the best validation; empty in all processes but the first.
 
     Raises:
-        Pruned: the study has ended the trial; there is no folder of it.
-        Suspended: the study has taken the trial from this process; it goes on from its checkpoint.
-        BadInput: data and settings do not fit each other, or another process trains this run.
-        ProcessLost: a process that trains together with this one has ended.
+        Pruned: the study has pruned the trial, which has no folder.
+        Suspended: the study has taken the trial from this process; it can be resumed.
+        BadInput: data and settings are incompatible, or another process is training this run.
+        ProcessLost: another process of the group has ended.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU are not repeatable
+    with _processes(config) as (config, group):
+        data = PreparedData.to_train(config, prepared)
+        network = _initial_network(config, data)
+        job = _Job(config, data, task_of(config, network), group, trial)
+        working = working_of_run(config, prepared, out)
+        if group.rank > 0:
+            return job.fit(working, None)
+        with working.held(), _tracked(job, working, out, accept_code_change) as (folder, checkpoint):
+            figures = job.fit(working, checkpoint)
+            job.publish(folder, working, figures)
+    return figures
+
+
+@contextmanager
+def _processes(config: Config) -> Iterator[tuple[Config, Group]]:
+    """Join the processes that train together, and resolve the settings that depend on the machine."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # products on a GPU are not reproducible without it
     use_threads(config.training.threads)
     with joined() as group:
-        config = set_precision(config, by_the_first(lambda: resolved(config.training.precision)))
-        job, working = _Job(config, prepared, group, trial), working_of_run(config, prepared, out)
-        if group.rank > 0:
-            job.fit(working, None)
-            return {}
-        with working.held():
-            return _lead(job, working, out, accept_code_change)
+        yield set_precision(config, by_the_first(lambda: resolved(config.training.precision))), group
 
 
-def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> dict[str, float]:
-    """What the first process does: it looks for a checkpoint, trains with the others, writes and tracks."""
-    tracker, folder = build_tracker(job.config, job.trial), working.folder
+def _initial_network(config: Config, data: PreparedData) -> TaskNetwork:
+    """The network before training, initialised from the seed."""
+    seed_everything(config.seed, verbose=False)
+    refuse_undecidable(config, data.spec)
+    refuse_too_large(config, data.spec, trains=True)
+    vectors = open_vectors(data.folder) if data.spec["inputs"].vector_size else None
+    network = build_network(config, data.spec, vectors)
+    begin(network, data.split("train"))
+    return network
+
+
+@contextmanager
+def _tracked(job: _Job, working: Working, out: Path, accept_code_change: bool) -> Iterator[tuple[Path, Path | None]]:
+    """Track a run in the first process, and move its folder into place when it is finished.
+
+    Yields:
+        A temporary folder of the run, and the checkpoint to resume from, None to start from the beginning.
+    """
+    tracker = build_tracker(job.config, job.trial)
     status: Status = "KILLED"
     tags: dict[str, str] = {}
     try:
-        with whole(out, replaces=FOLDER) as written:  # refuses a bad folder before the tracker hears of the run
+        with whole(out, replaces=FOLDER) as folder:  # refuses an invalid folder before the run is tracked
             working.adopt(accept_code_change)
-            found = usable(folder, working.identity, accept_code_change)
+            found = usable(working.folder, working.identity, accept_code_change)
             working.before = found.before if found else {}
-            tracker.start(record_of(job.config, working, job.trial), folder)
-            figures = job.fit(working, found and found.path)
-            written.mkdir()
-            HistoryFile(folder).publish(written / HISTORY)
-            job.publish(written, working, figures)
-            note_figures(folder, job.config, figures, job.parameters, job.task.tokens_seen, job.clock)
+            tracker.start(record_of(job.config, working, job.trial), working.folder)
+            yield folder, found and found.path
         tracker.log_result(out)
         status = "FINISHED"
     except Pruned:
@@ -116,44 +142,36 @@ def _lead(job: _Job, working: Working, out: Path, accept_code_change: bool) -> d
     finally:
         sent = tracker.end(status, tags)
         working.tidy(finished=status == "FINISHED" or "pruned" in tags, sent=sent)
-    return figures
 
 
 class _Job:
-    """A run's network and data in one process, and how they are brought together.
+    """Training of a task in one process.
 
     Args:
         config: settings of the run.
-        prepared: folder with ``fit/``.
+        data: its prepared data.
+        task: its task, with the network.
         group: processes that train together.
-        trial: what the run is of a study; None for nothing.
+        trial: the trial of a study that the run belongs to; None for none.
     """
 
-    def __init__(self, config: Config, prepared: Path, group: Group, trial: Trial | None) -> None:
-        self.config, self.group, self.trial = config, group, trial
-        self.clock = Clock()
-        seed_everything(config.seed, verbose=False)
-        self.data = data = PreparedData.to_train(config, prepared)
-        self.vocabularies, self.spec = data.vocabularies, data.spec
-        refuse_undecidable(config, self.spec)
-        self.fit_folder = prepared / "fit"
+    def __init__(self, config: Config, data: PreparedData, task: Task, group: Group, trial: Trial | None) -> None:
+        self.config, self.data, self.task, self.group, self.trial = config, data, task, group, trial
+        self.spec, self.fit_folder = data.spec, data.folder / "fit"
         self.splits = {name: data.split(name) for name in ("train", "validation")}
-        vectors = open_vectors(prepared) if self.spec["inputs"].vector_size else None
-        refuse_too_large(config, self.spec, trains=True)
-        self.task = build_task(config, self.spec, vectors)
-        begin(self.task.network, self.splits["train"])
+        self.clock = Clock()
 
     @property
     def parameters(self) -> int:
-        """Size of the network."""
+        """Number of parameters of the network."""
         return sum(parameter.numel() for parameter in self.task.parameters())
 
     def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
-        """Train, by gradient or by counting, leave the best validation's weights in the task, and judge those."""
+        """Train by gradient descent or by counting, load the weights of the best validation, and evaluate them."""
         if isinstance(self.config.arch, NgramConfig):
             return self._count(working.folder)
         best = self._descend(working, checkpoint)
-        leave()  # the first process judges alone
+        leave()  # only the first process evaluates
         if self.group.rank > 0:
             return {}
         self.task.load_state_dict(best)
@@ -190,7 +208,7 @@ class _Job:
         resume = Resume(folder, working.identity, working.before, settings.checkpoint_seconds)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         resumed = by_the_first(lambda: checkpoint and str(checkpoint))
-        if group.rank > 0:  # its dropout is its own, and that of no other seed's first process
+        if group.rank > 0:  # dropout differs between processes, and from the first process of other seeds
             torch.manual_seed(int(np.random.SeedSequence([config.seed, group.rank]).generate_state(1, np.uint64)[0]))
         with Interruption() as interruption:
             trainer = build_trainer(
@@ -202,7 +220,7 @@ class _Job:
                 precision=settings.precision,
                 patience=settings.patience,
                 group=group,
-                # a learned first state has one only in a window that begins with it
+                # a learned initial state has a gradient only in windows that start with it
                 every_weight=not getattr(config.arch, "learned_state", False),
                 callbacks=[
                     gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, self.clock,
@@ -224,24 +242,26 @@ class _Job:
         return best.weights
 
     def _refuse(self, checkpoint: Path, error: Exception) -> None:
-        """Refuse a checkpoint that could not be put back: that of other code, or one that somebody has changed.
+        """Refuse a checkpoint that could not be restored, such as one of other code.
 
         Raises:
-            BadInput: it could not; nothing else went wrong, such as a full disk or the loss of another process.
+            BadInput: it could not be restored, for a reason other than a full disk or the loss of another process.
         """
         lost = isinstance(error, RuntimeError) and self.group.world > 1 and "state_dict" not in str(error)
         if lost or isinstance(error, (BadInput, OSError)):
             return
         reason = " ".join(str(error).split())[:160]
-        raise BadInput(f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent}, and the run begins "
+        raise BadInput(f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent} to start "
                        "again.") from error  # fmt: skip
 
     def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
-        """Write what others need of the run."""
+        """Write the folder of the run, and note its figures for the tracker."""
+        folder.mkdir()
+        HistoryFile(working.folder).publish(folder / HISTORY)
         (folder / WEIGHTS).write_bytes(save(tensors(self.task.network)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
-        (folder / "vocabulary.json").write_text(self.vocabularies.dumps(), encoding="utf-8")
-        record = {"format": FORMAT, "fingerprint": working.mark, "vocabulary": self.vocabularies.digest,
+        (folder / "vocabulary.json").write_text(self.data.vocabularies.dumps(), encoding="utf-8")
+        record = {"format": FORMAT, "fingerprint": working.mark, "vocabulary": self.data.vocabularies.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(working.identity.data), "parameters": self.parameters,
@@ -256,9 +276,10 @@ class _Job:
         if working.before:
             record["went_on_from"] = working.before
         (folder / "run.json").write_text(to_json(record), encoding="utf-8")
+        note_figures(working.folder, self.config, figures, self.parameters, self.task.tokens_seen, self.clock)
 
     def _order(self, data: str) -> dict[str, Any]:
-        """What decides, with the seed, in which order the data is read, so that runs may be paired by seed."""
+        """Settings that, with the seed, determine the order of the data, so that runs can be paired by seed."""
         settings = self.config.training
         return {"data": data[:SHORT], "task": self.config.task.name,
                 "training.batch_size": settings.batch_size, "training.batch_tokens": settings.batch_tokens,
