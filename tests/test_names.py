@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -88,6 +89,34 @@ def test_a_config_that_was_sent_names_nothing_outside(
     assert key.partition(".")[0] in line
     assert f"sent.yaml, line {number})" in line
     assert len(line) < 400
+    assert files() == before
+
+
+FAULTS: dict[str, dict[str, Any]] = {  # what else may be wrong with a file that was sent
+    "an older format": {"format": 0}, "a newer format": {"format": 99}, "no format": {"format": None},
+    "a misspelt key": {"sead": 1}, "a wrong value": {"seed": "x"}, "a part of conf": {"defaults": []},
+    "another reader": {"data": {"reader": "conllu"}}, "a tracker": {"tracking": {"uri": "x"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_unsafe_name_is_refused_for_what_it_is_whatever_else_is_wrong(
+    fault: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = small("tagging", "lstm").model_dump(mode="json")
+    for key, value in FAULTS[fault].items():
+        content[key] = {**content[key], **value} if isinstance(value, dict) else value
+    content["data"]["name"] = "/../../dvc"
+    Path("sent.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    Path("data.yaml").write_text(yaml.safe_dump(content["data"] | {"unit": "words"}), encoding="utf-8")
+    study = {"study": {"name": "s"}, "bases": {"-": content}, **({"x": 1} if fault == "a misspelt key" else {})}
+    Path("study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    before = files()
+    for verb in (["train", "--config", "sent.yaml"], ["prepare", "--data", "data.yaml"]):
+        line = refused(capsys, *verb)
+        assert "name=/../../dvc: a name may contain only letters" in line
+        assert f"{verb[-1]}, line " in line
+    assert "data.name=/../../dvc: a name may contain only letters" in refused(capsys, "tune", "--config", "study.yaml")
     assert files() == before
 
 

@@ -16,7 +16,7 @@ from unroll.config.differences import differences
 from unroll.config.file import read, with_sections
 from unroll.config.format import current
 from unroll.config.hydra import composed
-from unroll.config.messages import GROUPS, explain_error
+from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
 from unroll.config.origin import Origin, Source
 from unroll.config.overrides import apply, choices, for_hydra, split
 from unroll.config.schema import Config
@@ -200,7 +200,9 @@ def load(path: Path) -> Config:
     Raises:
         BadInput: the file is missing, is not YAML, or has an invalid setting.
     """
-    return check(current(read(path), path), path)
+    content = read(path)
+    refuse_unsafe_names(Config, content, path)
+    return check(current(content, path), path)
 
 
 def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
@@ -235,6 +237,24 @@ def load_data(path: Path) -> DataConfig:
         BadInput: the file is missing or has an invalid setting.
     """
     return check_section(DataConfig, read(path), path)
+
+
+def refuse_unsafe_names(kind: type[BaseModel], content: Any, origin: str | Path) -> None:
+    """Refuse a name that could lead out of the project, whatever else is wrong with settings that someone has sent.
+
+    Args:
+        kind: model of the section.
+        content: the settings.
+        origin: their file.
+
+    Raises:
+        BadInput: there is such a name.
+    """
+    try:
+        kind.model_validate(in_settings(content, without_secrets))
+    except ValidationError as error:
+        if has_unsafe_name(error):
+            raise BadInput(explain_error(error, origin, kind)) from None
 
 
 def check(content: dict[str, Any], origin: str | Path | Origin) -> Config:

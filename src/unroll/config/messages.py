@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
 from unroll.config.origin import Origin, Source, line_of
-from unroll.config.section import plain
+from unroll.config.section import UNSAFE, plain
 from unroll.errors import BadInput, nearest, no_such
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def first_sentence(message: str, overrides: Sequence[str]) -> str:
 
 
 def explain_error(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str = "") -> str:
-    """One sentence for the first error; an unknown key takes precedence over a missing one, which was probably meant.
+    """One sentence for the first error.
+
+    An unsafe name takes precedence, since it may be an attack; then an unknown key, which was probably meant to be one
+    that is missing.
 
     Args:
         error: the error of pydantic.
@@ -49,14 +52,24 @@ def explain_error(error: ValidationError, origin: str | Path | Origin, kind: typ
         kind: model of the section that was checked.
         prefix: prefix of its keys.
     """
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    first = _first(error)
     if isinstance(origin, Origin):
         return origin.located(_sentence(error, origin, kind, prefix), prefix + ".".join(_place(first)))
     return _sentence(error, origin, kind, prefix)
 
 
+def has_unsafe_name(error: ValidationError) -> bool:
+    """Whether a name or a path is refused."""
+    return _first(error)["type"] == UNSAFE
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    order = (UNSAFE, "extra_forbidden")
+    return min(error.errors(), key=lambda found: order.index(found["type"]) if found["type"] in order else len(order))
+
+
 def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str) -> str:
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    first = _first(error)
     place, source = _place(first), origin
     if isinstance(origin, Path):
         origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, check_section, load, load_data
+from unroll.config.compose import CONF, check, check_section, load, load_data, refuse_unsafe_names
 from unroll.config.corpus import DataConfig
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.origin import line_of
@@ -38,6 +38,7 @@ def load_here(path: Path, words: Sequence[str], reads_data: bool) -> Config:
         BadInput: the file is invalid or names a file outside the project, or other settings are given.
     """
     typed = _typed(words, "--config", ("tracking", *FILES))
+    refuse_unsafe_names(Config, read(path), path)
     if "defaults" in read(path):
         raise BadInput(f"{path} is a part of conf/, not the resolved settings of a run; omit --config and name "
                        f"the experiment, as in experiment={path.stem} arch=lstm.")  # fmt: skip
@@ -61,6 +62,7 @@ def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
         BadInput: as for :func:`load_here`.
     """
     typed = _typed(words, "--data", FILES)
+    refuse_unsafe_names(DataConfig, read(path), path)
     _refuse_unresolved(path)
     data = check_section(DataConfig, {**load_data(path).model_dump(), **_files(typed)}, " ".join(words))
     check_files(data, path, [], typed)

@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 from unroll.errors import no_such
 from unroll.names import fault, fault_of_file
 
+UNSAFE = "unsafe_name"  # pydantic's type of the error about a name or path that is refused
+
 
 def plain(value: Any) -> str:
     """A value on one line, as in YAML."""
@@ -31,7 +33,7 @@ def plain(value: Any) -> str:
 def _refused(value: str, reason: str) -> str:
     """Return the value unless there is a reason to refuse it."""
     if reason:
-        raise PydanticCustomError("path", "{reason}", {"reason": reason})
+        raise PydanticCustomError(UNSAFE, "{reason}", {"reason": reason})
     return value
 
 

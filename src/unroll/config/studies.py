@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from unroll.config.compose import CONF, check_root, check_section, finished, unfinished
+from unroll.config.compose import CONF, check_root, check_section, finished, refuse_unsafe_names, unfinished
 from unroll.config.file import parsed, read, with_sections
 from unroll.config.messages import GROUPS
 from unroll.config.origin import Origin
@@ -110,6 +110,9 @@ def load_study(path: Path) -> StudySettings:
     """
     content = read(path)
     bases = content.get("bases")
+    refuse_unsafe_names(StudyConfig, content.get("study"), str(path))
+    for base in bases.values() if isinstance(bases, dict) else ():
+        refuse_unsafe_names(Config, base, str(path))
     if (
         set(content) != {"study", "bases"}
         or not isinstance(bases, dict)
