@@ -99,7 +99,7 @@ FAULTS: dict[str, dict[str, Any]] = {  # what else may be wrong with a file that
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some_slow(FAULTS, "an older format", "a misspelt key", "a part of conf"))
 def test_an_unsafe_name_is_refused_for_what_it_is_whatever_else_is_wrong(
     fault: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -257,3 +257,17 @@ def test_exactly_the_ambiguous_words_are_marked(split: str, grammar: dict[str, l
 
 def test_the_grammar_has_a_few_hundred_words(grammar: dict[str, list[Sentence]]) -> None:
     assert 200 <= len({word.form for sentence in grammar["train"] for word in sentence}) < 1_000
+
+
+def test_how_many_documents_of_recall_are_like_one_of_train_but_for_the_room(recall: dict[str, list[Sentence]]) -> None:
+    def without_room(words: Sentence) -> tuple[str, ...]:
+        return tuple(word.form for place, word in enumerate(words) if place != 4)
+
+    known = {without_room(words) for words in recall["train"]}
+    alike: dict[str, list[bool]] = {}
+    for words in recall["test"]:
+        distance = next(word.misc["Distance"] for word in words if "Distance" in word.misc)
+        alike.setdefault(distance, []).append(without_room(words) in known)
+    shares = {distance: sum(found) / len(found) for distance, found in alike.items()}
+    # as the generator's docstring says
+    assert shares == {"8": 1.0, "12": 1.0, "18": pytest.approx(0.30, abs=0.005), "26": 0.0025, "36": 0.0}

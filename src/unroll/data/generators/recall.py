@@ -6,6 +6,10 @@ to ___". Only a network that has kept the second name over all that lies between
 At the shortest distance there is no room for a filler, so that there are only 6 · 5 · 24 = 720 documents: the test and
 the validation split have 520 of them, and the training split repeats the others. At 26 tokens and more, it hardly
 repeats itself.
+
+No document of the test split is in the training split, but every one at distances 8 and 12, 30 % at 18, 0.3 % at 26 and
+none at 36 differ from a training document in the room alone, which does not matter for the name. The test thus measures
+recall of known pairs of names over known fillers at 8 and 12, and over new fillers at 26 and 36.
 """
 
 from __future__ import annotations
