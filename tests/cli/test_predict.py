@@ -58,8 +58,8 @@ def test_a_language_model_points_to_generate(language_model: Path, refused: Refu
 
 
 def test_a_folder_that_is_no_run_is_refused(project: Path, refused: Refused) -> None:
-    assert "no run" in refused("predict", "conf", "the dog")
-    assert "no run" in refused("predict", "missing", "the dog")
+    assert "not a run" in refused("predict", "conf", "the dog")
+    assert "not a run" in refused("predict", "missing", "the dog")
     assert "no runs" in refused("evaluate", "missing", "--prepared", "p")
 
 

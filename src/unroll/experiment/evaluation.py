@@ -1,4 +1,4 @@
-"""Finished runs judged on the test split, and any task on any split."""
+"""Evaluation of finished runs on the test split, and of tasks on any split."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from unroll.training.threads import use_threads
 if TYPE_CHECKING:
     from unroll.tasks.base import Task
 
-ROUNDS, SECONDS = 6, 0.1  # measurements of each architecture's speed, and how long one takes
+ROUNDS, SECONDS = 6, 0.1  # number and duration of the measurements of speed of each architecture
 
 
 def evaluate(
@@ -41,15 +41,15 @@ def evaluate(
     costs: Path | None,
     tracking: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Judge finished runs of one experiment on the test split, which nothing else opens.
+    """Evaluate finished runs of one experiment on the test split, which nothing else opens.
 
     Args:
-        runs: their folders.
+        runs: folders of the runs.
         prepared: folder with ``fit/`` and ``test/``, for all runs or one for each.
         out: JSON file with the figures of each run; None to write none.
-        costs: JSON file with what varies from time to time: by architecture, tokens per second and the fingerprint of
-            the run that was measured; None not to measure it.
-        tracking: settings of tracking that differ from those of the project, which are the ones used.
+        costs: JSON file with the speed of each architecture, in tokens per second, and the fingerprint of the measured
+            run; None to skip the measurement. Speeds vary, so they are not part of the figures.
+        tracking: tracking settings that override those of the project.
 
     Raises:
         BadInput: a folder is not a run, it was trained on other data, or runs differ in more than arch and seed.
@@ -58,7 +58,7 @@ def evaluate(
     opened = {folder: _Prepared(folder) for folder in dict.fromkeys(folders)}
     settings: dict[str, Config] = {}
     results: dict[str, Any] = {}
-    firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds cost the same
+    firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds have the same speed
     marks: dict[str, str] = {}
     for folder, place in zip(runs, folders, strict=True):
         run, data = Trained.load(folder), opened[place]
@@ -85,10 +85,10 @@ def evaluate(
 
 
 class _Prepared:
-    """Prepared data on which runs are judged: the test split, or validation where the corpus has no test split.
+    """Prepared data on which runs are evaluated: the test split, or validation if the corpus has no test split.
 
     Args:
-        folder: with ``fit/`` and ``test/``.
+        folder: prepared folder, with ``fit/`` and ``test/``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,10 +105,10 @@ class _Prepared:
         self.fit_digest = short_digest(folder / "fit")
 
     def refuse(self, folder: Path, run: Trained) -> None:
-        """Refuse a run that cannot be judged here.
+        """Refuse a run that cannot be evaluated on this data.
 
         Raises:
-            BadInput: its vocabulary is another one, or the test split is missing.
+            BadInput: its vocabulary differs, or the test split is missing.
         """
         if run.vocabularies.digest != self.vocabularies.digest:
             raise BadInput(f"{folder} has a vocabulary from another run than {self.folder}; train it on this data.")
@@ -116,25 +116,25 @@ class _Prepared:
             raise BadInput(f"{self.folder} has no test split, but data={run.config.data.name} has; prepare it again.")
 
     def of(self, folder: Path, facts: dict[str, Any]) -> dict[str, str | None]:
-        """Digests of the splits that a run was trained, validated and is judged on; None for one that is not known.
+        """Digests of the splits on which a run was trained, validated and is evaluated; None if unknown.
 
         Raises:
-            BadInput: the run was trained or validated on other data than these.
+            BadInput: the run was trained or validated on other data.
         """
         fit: dict[str, str | None] = {"train": None, "validation": None}
         if "data" in facts:
             fit = dict(facts["data"])
-        elif facts["order"].get("data") == self.fit_digest:  # a run of an older version, but of these very files
+        elif facts["order"].get("data") == self.fit_digest:  # a run of an older version on the same files
             fit = {split: self.digests[split] for split in fit}
         for split, digest in fit.items():
             if digest is not None and digest != self.digests[split]:
                 raise BadInput(f"{folder} was trained on other data: its {split} split is not that of {self.folder}; "
-                               "name the data that it was trained on, or train it again on this.")  # fmt: skip
+                               "name the data that it was trained on, or train it again on this data.")  # fmt: skip
         return {**fit, self.judged: self.digests[self.judged]}
 
 
 def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
-    """What is written of one run."""
+    """Entry of one run in the file of figures."""
     use_threads(run.config.training.threads)
     data, spec = PreparedData(run.config, prepared.folder), run.vocabulary.spec
     split = data.split(prepared.judged)
@@ -156,11 +156,11 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
 
 
 def counts(task: Task, figures: dict[str, float]) -> dict[str, Any]:
-    """Over how many items each figure was measured, and why one is not a number.
+    """Number of items of each figure, and the reason if a figure is not finite.
 
     Args:
-        task: that was evaluated last.
-        figures: of that evaluation.
+        task: the task after evaluation.
+        figures: figures of that evaluation.
     """
     items = {name: count for name, count in task.items().items() if name in figures}
     lost = {name: "the run diverged" if items.get(name, 1) else "nothing to score" for name, value in figures.items()
@@ -169,26 +169,30 @@ def counts(task: Task, figures: dict[str, float]) -> dict[str, Any]:
 
 
 def _same_but_for_the_seed(config: Config, seen: dict[str, Config], folder: Path) -> None:
-    """Seeds of one architecture may be averaged only if they differ in nothing else, and all are measured alike."""
+    """Refuse runs of one architecture that differ in more than the seed, or with other evaluation settings."""
     first = seen.setdefault(config.arch.name, config)
     if first is not config and first.seed == config.seed:
-        raise BadInput(f"{folder} is a second run of {config.name}; judge them apart.")
+        raise BadInput(f"{folder} is a second run of {config.name}; evaluate them separately.")
     if first.model_copy(update={"seed": config.seed}).digest() != config.digest():
-        raise BadInput(f"{folder} has other settings than the first run of arch={config.arch.name}; judge them apart.")
+        raise BadInput(
+            f"{folder} has other settings than the first run of arch={config.arch.name}; evaluate them separately."
+        )
     other = next(iter(seen.values()))
     if config.experiment != other.experiment:
-        raise BadInput(f"{folder} is a run of {config.experiment}, not of {other.experiment}; judge them apart.")
+        raise BadInput(
+            f"{folder} is a run of {config.experiment}, not of {other.experiment}; evaluate them separately."
+        )
     for key in ("solved", "judged_by"):
         mine, first_one = getattr(config, key), getattr(other, key)
         if mine != first_one:
             raise BadInput(f"{folder} was trained with {key}={mine or 'null'}, and the first run with {key}="
-                           f"{first_one or 'null'}; this is declared before training, alike for all runs: train the "
-                           "others again with one declaration.")  # fmt: skip
+                           f"{first_one or 'null'}; all runs must share what is declared before training: train "
+                           "them again with one declaration.")  # fmt: skip
     how, others = evaluation_settings(config), evaluation_settings(other)
     for key in how:
         if key != WINDOW and how[key] != others.get(key):
             raise BadInput(f"{folder} has {key}={how[key]} and arch={other.arch.name} {others.get(key)}, which changes "
-                           "the figures, so that they cannot be compared; train both with one value.")  # fmt: skip
+                           "the figures; train both with the same value.")  # fmt: skip
 
 
 def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = None) -> dict[str, float]:
@@ -197,7 +201,7 @@ def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = Non
     Args:
         task: the task.
         loader: batches of the split.
-        tally: gets the scores by sequence; None for nobody.
+        tally: receives the scores by sequence; None for none.
     """
     task.eval()
     task.on_validation_epoch_start()
@@ -212,13 +216,13 @@ def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = Non
 
 
 def measure(runs: dict[str, Trained], splits: dict[str, Split]) -> dict[str, list[float]]:
-    """Tokens per second of each architecture's training, ``ROUNDS`` times.
+    """Training speed of each architecture in tokens per second, measured ``ROUNDS`` times.
 
     Args:
-        runs: one of each architecture.
+        runs: one run of each architecture.
         splits: the training split of each architecture.
 
-    Architectures are measured in turn, so that a machine that slows down or speeds up does so for all of them.
+    Architectures are measured in turn, so that changes in the speed of the machine affect all of them.
     """
     meters = {arch: throughput(run, splits[arch]) for arch, run in runs.items()}
     speeds: dict[str, list[float]] = {arch: [] for arch in runs}

@@ -1,4 +1,4 @@
-"""What a run is, before and after it is trained: its settings on this machine, its data, its code, and its folders."""
+"""Identity of a run: its settings on this machine, its data, its code, and its folders."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from unroll.training.precision import arithmetic, resolved
 
 
 def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | None:
-    """The best validation's figures of a run that was trained before; None if it is not, or owes its tracker.
+    """Figures of the best validation of a run that is already finished and tracked; None otherwise.
 
     Args:
         config: settings of the run.
         prepared: folder with ``fit/``.
-        out: the run's folder.
+        out: folder of the run.
     """
     working = working_of_run(with_precision(config), prepared, out)
     try:
         facts = read_facts(out)
-    except BadInput:  # there is none, or none that can be used
+    except BadInput:  # missing or unusable
         return None
     is_whole = facts["fingerprint"] == working.mark and not working.folder.exists()
     return cast(dict[str, float], facts["best"]) if is_whole else None
 
 
 def working_of_run(config: Config, prepared: Path, out: Path) -> Working:
-    """The working folder of a run, by the settings, data, code and machine that decide its result."""
+    """The working folder of a run, identified by the settings, data, code and machine that determine its result."""
     identity = Identity(config.digest(), digest_of([prepared / "fit"]), _code(config), arithmetic())
     return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
 
 
 def _code(config: Config) -> str:
-    """SHA-256 of the code that the run depends on: of the package, and of the plug-ins that it uses."""
+    """SHA-256 of the code that the run depends on: the package and the plug-ins that it uses."""
     own = plugins.digests(config.parts)
     return hashlib.sha256(to_json([code_digest(), own]).encode()).hexdigest() if own else code_digest()
 
 
 def with_precision(config: Config) -> Config:
-    """Settings whose precision is that of this machine, where they leave it to the machine."""
+    """The settings with precision ``auto`` resolved for this machine."""
     return set_precision(config, resolved(config.training.precision))
 
 
 def set_precision(config: Config, precision: str) -> Config:
-    """Settings with a precision of their own."""
+    """The settings with another precision."""
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
 
 
@@ -63,6 +63,6 @@ def adhoc_name(config: Config, prepared: Path) -> str:
     Raises:
         BadInput: there is no prepared data.
     """
-    open_vocabularies(prepared)  # refuses what is not a prepared corpus
+    open_vocabularies(prepared)  # refuses other folders
     mark = fingerprint(with_precision(config).digest(), digest_of([prepared / "fit"]), _code(config))
     return f"{config.name.replace('/', '-')}-{mark[:12]}"

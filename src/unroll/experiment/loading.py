@@ -1,4 +1,4 @@
-"""The batches of a run, as its task reads them: parallel streams of a text, or buckets of records."""
+"""Batches of a run: parallel streams of a text, or buckets of records."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
 from unroll.data.streams import Streams
 
-EVALUATION_WINDOW = 128  # steps that evaluation reads at a time where training reads all: no gradient asks for more
-MOST_STEPS = 1 << 14  # of a batch in prediction, padding included: a long record must not have all others padded
-WINDOW = "training.truncation_length"  # changes a figure by rounding alone, since the state is carried on
+EVALUATION_WINDOW = 128  # window of evaluation, in steps, if training has no windows
+MOST_STEPS = 1 << 14  # steps of a batch in prediction, including padding, so that a long record does not pad all others
+WINDOW = "training.truncation_length"  # changes figures by rounding only, since the state is carried
 
 
 def reads_streams(config: Config) -> bool:
@@ -25,7 +25,7 @@ def reads_streams(config: Config) -> bool:
 def loaders(
     config: Config, spec: DataSpec, splits: dict[str, Split], share: Share = ALL
 ) -> tuple[Streams | Buckets, Streams | Buckets]:
-    """Batches for training, and for validation: of each, the rows of one process."""
+    """Batches for training and for validation, with the rows of one process."""
     settings, train_split = config.training, splits["train"]
     loader: Streams | Buckets
     if reads_streams(config):
@@ -39,14 +39,14 @@ def loaders(
 
 
 def places(config: Config, loader: Streams | Buckets, split: Split) -> int:
-    """Places that the loss counts in an epoch of training: steps or records."""
+    """Number of positions that the loss counts in an epoch of training: steps or records."""
     return split.count if config.task.description.loss_over == "records" else loader.tokens
 
 
 def evaluation_settings(config: Config) -> dict[str, Any]:
-    """How validation and test are read: what a figure depends on beside the network and the split, by keys of settings.
+    """Settings that figures depend on besides the network and the split.
 
-    The batch size is not among it, since a sequence has the same figures beside others as alone.
+    The batch size is not one of them, since figures of a sequence do not depend on other sequences.
     """
     settings = config.training
     if not reads_streams(config):
@@ -54,13 +54,13 @@ def evaluation_settings(config: Config) -> dict[str, Any]:
     return {
         WINDOW: settings.truncation_length or EVALUATION_WINDOW,
         "training.evaluation_streams": settings.evaluation_streams,
-        # every evaluation begins with a fresh state: its figures must not depend on the one before it
+        # every evaluation starts with a new state, so that figures do not depend on previous evaluations
         "training.state_reset": "document" if settings.state_reset == "document" else "epoch",
     }
 
 
 def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share = ALL) -> Streams | Buckets:
-    """Batches for validation and test: every token once, in one fixed order."""
+    """Batches for validation and test: every token once, in a fixed order."""
     how = evaluation_settings(config)
     if reads_streams(config):
         return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
@@ -70,12 +70,12 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share
 
 
 def prediction_loader(config: Config, spec: DataSpec, split: Split) -> Buckets:
-    """Batches for prediction: whole records in one fixed order, longer ones than a batch has steps for by themselves.
+    """Batches for prediction: whole records in a fixed order; a record longer than a batch gets its own batch.
 
     Args:
         config: settings of the run.
         spec: sizes that the data decides, by role.
-        split: what is read, by role; fields that are predicted may be missing.
+        split: records by role; predicted fields may be missing.
     """
     by = [role for role in config.task.description.lengths if role in split.fields]
     return Buckets(split, spec, by, config.training.batch_size, None, batch_tokens=MOST_STEPS)

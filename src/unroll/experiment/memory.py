@@ -23,22 +23,22 @@ SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"
 
 
 def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
-    """Count the weights of a network without making them, and refuse what cannot be held in memory.
+    """Refuse a network whose weights do not fit into memory; they are counted on the meta device.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
-        trains: whether each process on this machine also holds gradients and what the optimizer keeps.
+        spec: sizes that the data determines.
+        trains: whether each process also holds gradients and the state of the optimizer.
 
     Raises:
-        BadInput: weights, gradients and the optimizer's moments alone are larger than the memory of the machine, or
-            of this process's control group.
+        BadInput: weights, gradients and the moments of the optimizer exceed the memory of the machine or of the control
+            group of this process.
     """
     if isinstance(config.arch, NgramConfig):  # it has what it counts
         return
     try:
         network = build_without_numbers(config, spec)
-    except Exception:  # a cell of one's own may need numbers; what is wrong with it is reported when it is built
+    except Exception:  # a user-defined cell may need values; its errors are reported when it is built
         return
     needed, limit = _bytes(network, config, trains), memory()
     if needed > limit:
@@ -50,30 +50,30 @@ def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
 
 
 def _bytes(network: TaskNetwork, config: Config, trains: bool) -> int:
-    """Memory of the weights, and of what is of their size: the gradient, the moments of the optimizer."""
-    on_gpu = torch.cuda.is_available()  # which holds the rest, and reports its own lack of memory
+    """Bytes of the weights, their gradients and the moments of the optimizer."""
+    on_gpu = torch.cuda.is_available()  # gradients and moments are on the GPU, which reports a lack of memory itself
     copies = 1 if on_gpu or not trains else 2 + moments(config)
     sizes = ((copies if p.requires_grad else 1) * p.numel() * p.element_size() for p in network.parameters())
     return sum(sizes) * (config.training.devices if trains else 1)
 
 
 def moments(config: Config) -> int:
-    """Numbers that the optimizer keeps of each weight that is learned."""
+    """Number of moments that the optimizer keeps of each weight."""
     settings = config.training.optimizer
     return 2 if settings.name == "adamw" else int(settings.momentum > 0)
 
 
 def memory() -> int:
-    """Bytes that this process may use: all of the machine, or less where its control group has a limit."""
+    """Bytes that this process may use: the memory of the machine, or the limit of its control group."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
-        with suppress(OSError, ValueError):  # no such file, or max
+        with suppress(OSError, ValueError):  # no such file, or no limit
             limits.append(int(file.read_text(encoding="ascii")))
     return min(limits)
 
 
 def _limit_files() -> Iterator[Path]:
-    """Files that may have a limit: those of this process's control group and of all above it, of both versions."""
+    """Files with limits of the control group of this process and its ancestors, in both versions of cgroups."""
     lines = GROUPS.read_text(encoding="utf-8").splitlines() if GROUPS.is_file() else []
     for line in lines:
         _, controllers, path = line.split(":", 2)

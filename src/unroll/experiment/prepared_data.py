@@ -1,4 +1,4 @@
-"""Prepared data as a run's task reads them: by role."""
+"""Prepared data of a run, by role of its task."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from unroll.errors import BadInput
 
 
 class PreparedData:
-    """A prepared corpus, whose fields fill the roles of a run's task.
+    """A prepared corpus whose fields fill the roles of a task.
 
     Args:
         config: settings of the run.
-        folder: with ``fit/``.
+        folder: prepared folder, with ``fit/``.
 
     Raises:
-        BadInput: the folder is not a prepared corpus or has other fields than the run's, or all labels are the same.
+        BadInput: the folder is not a prepared corpus of the run, or all labels are equal.
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
@@ -33,12 +33,12 @@ class PreparedData:
 
     @classmethod
     def to_train(cls, config: Config, folder: Path) -> PreparedData:
-        """Data that a run is to be trained on, which must have been prepared with its settings, such as its files.
+        """Open the data to train a run on, which must have been prepared with its data settings.
 
-        A finished run is judged on whatever has its vocabulary, train and validation data, wherever they were read.
+        A finished run, in contrast, can be evaluated on any folder with its vocabulary, train and validation data.
 
         Raises:
-            BadInput: with every setting that differs.
+            BadInput: the settings differ; the message names all of them.
         """
         data, here = cls(config, folder), config.data.build_corpus().origin
         there = origin_of(folder / "fit")
@@ -65,7 +65,7 @@ class PreparedData:
         """One split, by role.
 
         Raises:
-            BadInput: it is not there, or was changed.
+            BadInput: it is missing or was changed.
         """
         return open_split(self.folder / ("test" if name == "test" else "fit") / name).under(self.roles)
 
@@ -75,7 +75,7 @@ def _given(key: str, origin: Mapping[str, str]) -> str:
 
 
 def _refuse_one_label(config: Config, spec: DataSpec) -> None:
-    """Refuse labels that are all the same, from which nothing can be learned."""
+    """Refuse labels that are all equal, from which nothing can be learned."""
     if "labels" not in spec or len(spec["labels"].names) > 1:
         return
     (name,) = spec["labels"].names
@@ -87,10 +87,10 @@ def _refuse_one_label(config: Config, spec: DataSpec) -> None:
 
 
 def roles_of(config: Config, vocabularies: Vocabularies) -> dict[str, str]:
-    """The field that fills each role of a run's task.
+    """The field that fills each role of the task of a run.
 
     Raises:
-        BadInput: the vocabularies are those of another corpus.
+        BadInput: the vocabularies belong to another corpus.
     """
     kinds = {name: vocabulary.kind for name, vocabulary in vocabularies.items()}
     declared = {

@@ -1,4 +1,4 @@
-"""The scores of a split sequence by sequence: what an interval over the items of a small test set needs."""
+"""Scores of a split by sequence, for intervals over the items of a small test set."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from unroll.metrics import FEW_ITEMS
 
 
 class Tally:
-    """Sums and counts by sequence, whose tokens are not independent, of every figure that is a sum over a count.
+    """Sums and counts by sequence of every figure that is a sum divided by a count.
 
     Args:
         config: settings of the run.
-        spec: sizes that the data decides.
-        split: that is judged.
+        spec: sizes that the data determines.
+        split: the evaluated split.
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
         inputs = split["inputs"]
         self.count = len(inputs.lengths)
         numbers = np.repeat(np.arange(self.count), inputs.lengths)
-        # read as the groups of a probe, the numbers of sequences come batch by batch as the split itself does
+        # read as the groups of a probe, so that the numbers of sequences are batched like the split itself
         probe = ProbeColumn(numbers, inputs.offsets, np.full(len(numbers), -1))
         numbered = replace(split.without("spelling"), fields={**split.without("spelling").fields, "probe": probe})
         self.batches: Iterable[Batch] = evaluation_loader(config, spec, numbered)
         self.totals: dict[str, tuple[Tensor, Tensor]] = {}
 
     def numbers(self) -> Iterator[Tensor]:
-        """Number of the sequence of each place, batch by batch: [B, T], −1 where there is none."""
+        """Number of the sequence at each position, batch by batch: [B, T], −1 for padding."""
         for batch in self.batches:
             assert batch.probe is not None
             yield batch.probe.groups
@@ -46,25 +46,25 @@ class Tally:
         """Add a batch.
 
         Args:
-            numbers: of the sequences.
+            numbers: numbers of the sequences.
             parts: sums and counts of each figure.
 
         Shapes:
-            numbers: [B, T]; parts: [B, T] each, or [B] where a sequence has one
+            numbers: [B, T]; parts: [B, T] each, or [B] if a sequence has one
         """
         for name, (sums, counts) in parts.items():
-            places = numbers if sums.dim() == 2 else numbers.amax(dim=1)
-            real = places >= 0
+            owners = numbers if sums.dim() == 2 else numbers.amax(dim=1)
+            real = owners >= 0
             totals = self.totals.setdefault(name, (torch.zeros(self.count, dtype=torch.float64),
                                                    torch.zeros(self.count, dtype=torch.int64)))  # fmt: skip
-            totals[0].index_add_(0, places[real], sums[real].double().cpu())
-            totals[1].index_add_(0, places[real], counts[real].long().cpu())
+            totals[0].index_add_(0, owners[real], sums[real].double().cpu())
+            totals[1].index_add_(0, owners[real], counts[real].long().cpu())
 
     def few(self, items: dict[str, int]) -> dict[str, Any]:
-        """Sequences that count for each figure with few items: their numbers, sums (to six digits) and counts.
+        """Scored sequences of each figure with few items: their numbers, sums (to six digits) and counts.
 
         Args:
-            items: how many items each figure was measured over.
+            items: number of items of each figure.
         """
         found = {}
         for name, (sums, counts) in self.totals.items():

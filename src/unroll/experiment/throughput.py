@@ -1,4 +1,4 @@
-"""Speed of training, measured apart from training, where nothing else runs."""
+"""Speed of training, measured in a separate pass."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from unroll.training.precision import autocast
 if TYPE_CHECKING:
     from unroll.tasks.base import Task
 
-WARM_UP = 3  # steps that are not counted
+WARM_UP = 3  # steps that are not measured
 
 
 def tokens_per_second(task: Task, batches: Iterable[Batch], precision: str, seconds: float) -> Iterator[float]:
     """Real tokens per second of forward and backward passes, one measurement after another.
 
     Args:
-        task: a fresh task; its weights are not moved.
-        batches: of training, without end; a measurement goes on with those that the one before it left.
+        task: a new task; its weights are not updated.
+        batches: endless batches of training; each measurement continues where the previous one stopped.
         precision: one of :data:`~unroll.training.precision.PRECISIONS`.
-        seconds: for how long one measurement goes on, which is one step at least.
+        seconds: duration of one measurement, which takes at least one step.
     """
     numbered = enumerate(batches)
     for index, batch in islice(numbered, WARM_UP):

@@ -1,4 +1,4 @@
-"""A finished run, read from its folder and put to use."""
+"""Finished runs, loaded from their folders."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 FORMAT = 1  # of run.json
 RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
-FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # by which the folder of a run is known that may be replaced
+FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # files of a folder that may be replaced
 
 
 @dataclass
 class Trained:
-    """A finished run, ready for use.
+    """A finished run.
 
     Args:
-        config: its settings.
-        vocabularies: of the fields of its corpus.
-        vocabulary: the same, by the roles of its task.
-        network: with its weights.
+        config: settings of the run.
+        vocabularies: vocabularies by field of the corpus.
+        vocabulary: the same vocabularies by role of the task.
+        network: network with its weights.
     """
 
     config: Config
@@ -53,19 +53,19 @@ class Trained:
 
     @cached_property
     def task(self) -> Task:
-        """What judges the network, and would train it; importing it imports lightning."""
+        """The LightningModule with the metrics; its module imports lightning."""
         return task_of(self.config, self.network).eval()
 
     @classmethod
     def load(cls, folder: Path) -> Trained:
-        """Read a run's folder.
+        """Load the folder of a run.
 
         Raises:
-            BadInput: the folder is no run, or its parts do not belong together.
+            BadInput: the folder is not a run, or its files do not belong together.
         """
         for name in RUN_FILES:
             if not (folder / name).is_file():
-                raise BadInput(f"{folder} is no run: it has no {name}; name a folder that unroll train wrote.")
+                raise BadInput(f"{folder} is not a run: it has no {name}; name a folder that unroll train wrote.")
         facts = read_facts(folder)
         vocabularies = Vocabularies.load(folder / "vocabulary.json")
         refuse_other(facts.get("plugins", {}), str(folder))
@@ -94,10 +94,10 @@ class Trained:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` says of a run.
+    """Read ``run.json``.
 
     Raises:
-        BadInput: it is missing, was cut or changed, or has another format.
+        BadInput: it is missing or damaged, or has another format.
     """
     path, remedy = folder / "run.json", "train the run again"
     facts = read_json(path, remedy)
@@ -117,20 +117,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def refuse_another(config: Config, out: Path) -> None:
-    """Refuse to train where a finished run of other settings stands, which would be lost.
+    """Refuse to replace a finished run with other settings.
 
-    DVC removes the outputs of a stage before it runs it, so that a stage finds none.
+    DVC removes the outputs of a stage before it runs it, so this does not affect stages.
 
     Args:
-        config: settings of the run that is to be trained, with the precision of this machine.
-        out: its folder.
+        config: settings of the run to train, with the precision of this machine.
+        out: folder of the run.
 
     Raises:
-        BadInput: there is such a run.
+        BadInput: the folder has a run with other settings.
     """
     try:
         there, _ = load(out / "config.yaml"), read_facts(out)
-    except BadInput:  # nothing, or nothing that can be used
+    except BadInput:  # missing or unusable
         return
     if there.digest() == config.digest():
         return
@@ -138,12 +138,12 @@ def refuse_another(config: Config, out: Path) -> None:
     if what == config.name:
         key, before, now = next(_different(there.decisive(), config.decisive()))
         what = f"{what} with {key}={plain(before)}, not {plain(now)}"
-    raise BadInput(f"{out} is the finished run {what}; name another folder with --out, or delete this one first, if "
-                   f"{config.name} is to stand in its place.")  # fmt: skip
+    raise BadInput(f"{out} is the finished run {what}; name another folder with --out, or delete this one first to "
+                   f"replace it with {config.name}.")  # fmt: skip
 
 
 def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Settings that differ: their dotted names with the value of each side."""
+    """Dotted names of differing settings, with both values."""
     for key in a | b:
         before, now, name = a.get(key), b.get(key), f"{prefix}{key}"
         if isinstance(before, dict) and isinstance(now, dict):
