@@ -78,7 +78,7 @@ def test_a_number_out_of_its_range_is_refused_before_anything_runs(
 def test_numbers_at_the_ends_of_their_ranges_are_taken(project: Path, refused: Refused) -> None:
     limits = ["--length", "1", "--seed", str(2**63 - 1), "--temperature"]
     for temperature in ("0", "0.0", "0.001", "1000"):
-        assert "no run" in refused("generate", "missing", "--prompt", "a", *limits, temperature)
+        assert "not a run" in refused("generate", "missing", "--prompt", "a", *limits, temperature)
 
 
 @pytest.mark.parametrize("verb", VERBS)
