@@ -30,11 +30,15 @@ def test_verdict_judges_figures_and_runs(
     assert main(["verdict", *sides, "--costs", "costs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tagging: test accuracy")
+    assert any("paired bootstrap" in line for line in lines)
+    assert not any("no interval for the difference" in line for line in lines)
     assert "4 more seeds of each are needed" in lines[-2]
     assert "the speed of" in lines[-1]
     runs = ["runs/tagging/bi*", "runs/tagging/lstm-3"]
     assert main(["verdict", *runs, "--metric", "loss", "--test", "permutation"]) == 0
-    assert capsys.readouterr().out.startswith("tagging: validation loss")
+    text = capsys.readouterr().out
+    assert text.startswith("tagging: validation loss")
+    assert "no interval for the difference over these 80 items: runs do not keep the scores of their seq" in text
     assert "has runs of bilstm, lstm" in refused("verdict", "runs/tagging", sides[0])
     assert "their split is test and validation" in refused("verdict", sides[0], runs[1])
     assert "--margin" in refused("verdict", *sides, "--margin", "-1")

@@ -31,7 +31,7 @@ from unroll.analysis.verdict import (
     significant,
 )
 from unroll.errors import BadInput
-from unroll.metrics import TOKENS_PER_SECOND, Metric, Solved, digits
+from unroll.metrics import FEW_ITEMS, TOKENS_PER_SECOND, Metric, Solved, digits
 
 Rows = Iterator[tuple[str, str]]
 
@@ -198,6 +198,9 @@ def _over_items(names: tuple[str, str], sides: tuple[RunSet, RunSet], metric: Me
     if found := item_difference(sides[0].runs, sides[1].runs, metric):
         label = f"{names[0]} less {names[1]}" if metric.scale == "difference" else f"{names[0]} to {names[1]}"
         yield f"over items, {label}", f"{gap(found, metric, places)}, 95 % over {found.basis}"
+    elif not all(side.is_file for side in sides) and 0 < (metric.items or 0) < FEW_ITEMS:
+        yield ("over items", f"no interval for the difference over these {metric.items:,} items: runs do not keep the "
+               "scores of their sequences; unroll evaluate writes those of test, for FILE:ARCH")  # fmt: skip
 
 
 def _means(names: tuple[str, str], judged: Judgement, values: str, places: int) -> Rows:
