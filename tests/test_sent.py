@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,19 @@ def test_an_argument_of_a_cell_of_the_wrong_kind_is_refused_by_its_key(
     assert not Path("outputs/adhoc").exists()
 
 
+@cache
+def reach() -> str:
+    """A study with all its settings, every corner of which has been checked."""
+    return compose_study("reach").dump()
+
+
 @pytest.mark.parametrize("settings", [{"nonsense": 1}, {"training.tokens": "many"}, {"training.tokens": -1},
                                       {"training": {"tokens": 9}}, {"arch": "gru"}, {"seed": 3}])  # fmt: skip
 @pytest.mark.parametrize("seeds", [[], pytest.param([7], marks=pytest.mark.slow)], ids=str)
 def test_settings_of_what_is_trained_again_are_checked_without_seeds_too(
     settings: dict[str, Any], seeds: list[int], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = yaml.safe_load(compose_study("reach").dump())
+    content = yaml.safe_load(reach())
     content["study"]["retrain"] = {"seeds": seeds, "settings": settings}
     write(content)
     line = refused(capsys, "tune", "--config", "sent.yaml")

@@ -63,8 +63,8 @@ def test_auto_is_resolved_once_into_the_settings_of_the_run(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: wanted == "bf16-mixed")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    train(small("tagging", "lstm", "training.precision=auto"), project / "auto")
-    train(small("tagging", "lstm", f"training.precision={wanted}"), project / "named")
+    train(small("tagging", "lstm", "training.precision=auto", "training.tokens=200"), project / "auto")
+    train(small("tagging", "lstm", f"training.precision={wanted}", "training.tokens=200"), project / "named")
     assert load(project / "auto" / "config.yaml").training.precision == wanted
     for path in (project / "auto").iterdir():
         assert path.read_bytes() == (project / "named" / path.name).read_bytes()
@@ -81,7 +81,7 @@ def test_auto_is_resolved_once_into_the_settings_of_the_run(
 def test_double_precision_holds_from_training_to_use(
     experiment_name: str, arch: str, line: str, small: Small, project: Path
 ) -> None:
-    figures = train(small(experiment_name, arch, "training.precision=64"), project / "run")
+    figures = train(small(experiment_name, arch, "training.precision=64", "training.tokens=200"), project / "run")
     weights = load_file(project / "run" / "weights.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float64}
     assert any(not torch.equal(weight, weight.float().double()) for weight in weights.values())

@@ -68,8 +68,14 @@ def job_of(settings: StudySettings) -> Job:
     return Job(settings, "lstm-vs-gru-0123", None, None)
 
 
+COMPOSED: dict[str, StudySettings] = {}  # settings are frozen, and each study is checked in every corner
+
+
 def unmatched(**differences: Any) -> StudySettings:
-    return compose_study("lstm-vs-gru", {"match": None, **differences})
+    key = repr(differences)
+    if key not in COMPOSED:
+        COMPOSED[key] = compose_study("lstm-vs-gru", {"match": None, **differences})
+    return COMPOSED[key]
 
 
 def result_of(job: Job, slots: list[Slot], maximize: bool = False) -> Result:
