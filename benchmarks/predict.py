@@ -70,8 +70,9 @@ def main() -> None:
     for name in versions:
         print(f"{name}: {_shown(speeds[name], 0)} sentences/s, {_shown(starts[name], 2)} s to the first answer")
     if options.other:
-        ratios = [mine / other for mine, other in zip(*speeds.values(), strict=True)]
-        print(f"sentences/s: ratio {_shown(ratios, 1)}")
+        for what, found, digits in (("sentences/s", speeds, 1), ("first answer", starts, 2)):
+            ratios = [mine / other for mine, other in zip(*found.values(), strict=True)]
+            print(f"{what}: ratio {_shown(ratios, digits)}")
 
 
 def _shown(values: list[float], digits: int) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -78,12 +79,12 @@ class SymbolVocabulary(Vocabulary):
         With pretrained vectors, a word outside the vocabulary is also looked up in lower case.
         """
         unknown = self.index[UNKNOWN]
-        words: Iterable[str] = symbols
+        words, index = symbols, self.index
         if self.lowercase or self.normalize:
-            words = (fold(symbol, self.lowercase, self.normalize) for symbol in symbols)
+            words = [fold(symbol, self.lowercase, self.normalize) for symbol in symbols]
         if self.vector_size:
-            words = (word if word in self.index else word.lower() for word in words)
-        return np.fromiter((self.index.get(word, unknown) for word in words), np.int32, len(symbols))
+            words = [word if word in index else word.lower() for word in words]
+        return np.fromiter(map(index.get, words, repeat(unknown)), np.int32, len(words))
 
     def split(self, line: str) -> list[str]:
         """Split a line of raw text into characters, or into words at spaces."""
@@ -125,10 +126,10 @@ class CharacterVocabulary(Vocabulary):
     def fault(self) -> str:
         return "" if self.characters[:2] == (PADDING, UNKNOWN) else "its characters do not begin with the special ones"
 
-    def encode(self, form: str) -> np.ndarray:
-        """Convert the characters of a raw word, without normalisation, to numbers: [1 … 32]."""
-        unknown, read = self.index[UNKNOWN], shortened(form)
-        return np.fromiter((self.index.get(character, unknown) for character in read), np.int32, len(read))
+    def encode(self, text: str) -> np.ndarray:
+        """Convert the characters of raw words, without normalisation, to numbers."""
+        unknown, index = self.index[UNKNOWN], self.index
+        return np.fromiter(map(index.get, text, repeat(unknown)), np.int32, len(text))
 
 
 @dataclass(frozen=True)

@@ -211,10 +211,9 @@ class SpellingWriter(FieldWriter):
 
     def finish(self) -> None:
         """Write the spelling of all forms."""
-        self.open("form_offsets", np.int64).append(np.cumsum([0, *(len(shortened(form)) for form in self.forms)]))
-        characters = self.open("characters", np.int32)
-        for form in self.forms:
-            characters.append(self.vocabulary.encode(form))
+        read = [shortened(form) for form in self.forms]
+        self.open("form_offsets", np.int64).append(np.cumsum([0, *map(len, read)]))
+        self.open("characters", np.int32).append(self.vocabulary.encode("".join(read)))
 
 
 def _writer(folder: Path | None, name: str, fields: Mapping[str, Field], vocabularies: Vocabularies) -> FieldWriter:

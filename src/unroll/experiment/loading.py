@@ -13,7 +13,7 @@ from unroll.data.prepared import Split
 from unroll.data.streams import Streams
 
 EVALUATION_WINDOW = 128  # window of evaluation, in steps, if training has no windows
-MOST_STEPS = 1 << 14  # steps of a batch in prediction, including padding, so that a long record does not pad all others
+MOST_STEPS = 1 << 11  # steps of a batch in prediction, including padding; larger ones leave the caches of a core
 WINDOW = "training.truncation_length"  # changes figures by rounding only, since the state is carried
 
 
@@ -70,7 +70,7 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share
 
 
 def prediction_loader(config: Config, spec: DataSpec, split: Split) -> Buckets:
-    """Batches for prediction: whole records in a fixed order; a record longer than a batch gets its own batch.
+    """Batches for prediction: whole records of similar lengths; one longer than a batch gets its own batch.
 
     Args:
         config: settings of the run.
@@ -78,7 +78,7 @@ def prediction_loader(config: Config, spec: DataSpec, split: Split) -> Buckets:
         split: records by role; predicted fields may be missing.
     """
     by = [role for role in config.task.description.lengths if role in split.fields]
-    return Buckets(split, spec, by, config.training.batch_size, None, batch_tokens=MOST_STEPS)
+    return Buckets(split, spec, by, split.count, None, batch_tokens=MOST_STEPS)
 
 
 def reads_spelling(config: Config) -> bool:

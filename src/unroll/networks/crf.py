@@ -113,12 +113,15 @@ class LinearChainCRF(nn.Module):
         stay = torch.arange(count * n, device=emissions.device).view(count, n)
         scores = emissions.new_full((batch, count, n), -torch.inf)
         scores[:, :, 0] = start + emissions[:, 0]
-        origins = []
+        origins, shortest = [], int(lengths.min())
         for t in range(1, time):
             best, origin = _best(scores.flatten(1)[:, None] + arrivals, n)  # [B, K, n]
-            real = (t < lengths)[:, None, None]
-            scores = torch.where(real, best + emissions[:, t, :, None], scores)
-            origins.append(torch.where(real, origin, stay))
+            best = best + emissions[:, t, :, None]
+            if t >= shortest:
+                real = (t < lengths)[:, None, None]
+                best, origin = torch.where(real, best, scores), torch.where(real, origin, stay)
+            scores = best
+            origins.append(origin)
         scores, place = _best((scores + end[:, None]).flatten(1), n)  # [B, n]
         places = [place]
         for origin in reversed(origins):

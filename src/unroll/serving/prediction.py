@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unroll.data.buckets import POOL
+from unroll.data.buckets import POOL, Buckets
 from unroll.data.fields import Field
 from unroll.data.prepared import Split
 from unroll.data.vocabulary import SymbolVocabulary
@@ -21,6 +21,7 @@ from unroll.experiment import Trained
 from unroll.experiment.evaluation import counts
 from unroll.experiment.loading import prediction_loader
 from unroll.serving.questions import Asking, Question
+from unroll.serving.workers import side_by_side
 from unroll.tasks.answer import Answer, Empty
 
 CHUNK_STEPS = 1 << 20  # that are in memory at a time, unless one record has more
@@ -128,29 +129,39 @@ class Predictor:
         if chunk:
             yield chunk
 
-    @torch.inference_mode()
     def _answered(self, chunk: list[Question], fields: Mapping[str, Field]) -> list[Answer]:
         """Answers to some records, in their order."""
+        answers: dict[int, Answer] = {}
         places = [place for place, question in enumerate(chunk) if len(question.read[self.asking.field])]
-        predicted: dict[int, Tensor] = {}
         if places:
             records = (chunk[place].read for place in places)
             split = encoded(records, fields, self.run.vocabularies, self.asking.words).under(self.asking.roles)
             self._count(split)
-            predicted = {places[row]: values for row, values in self._predicted(split)}
-        return [self._answer(question, predicted.get(place)) for place, question in enumerate(chunk)]
+            for row, values in self._predicted(split):
+                answers[places[row]] = self._answer(chunk[places[row]], values)
+        return [answers.get(place) or self._answer(question, None) for place, question in enumerate(chunk)]
 
     def _predicted(self, split: Split) -> Iterator[tuple[int, Tensor]]:
         """The number of each record, and what is predicted of it."""
         network = self.run.network
         loader = prediction_loader(self.run.config, network.spec, split)
-        if self.evaluates and self.seen.records == 0:
+        if self.evaluates:
+            self._judge(split, loader)
+
+        def predicted(number: int) -> Tensor:
+            with torch.inference_mode():
+                return network.predict(network.precise(loader.batch(number)))
+
+        for number, rows in enumerate(side_by_side(predicted, len(loader))):
+            yield from zip(loader.rows(number).tolist(), rows, strict=True)
+
+    @torch.inference_mode()
+    def _judge(self, split: Split, loader: Buckets) -> None:
+        """Add some records to the figures."""
+        if self.seen.records == 0:
             self._refuse_without_answers(split)
-        for number, batch in enumerate(loader):
-            precise = network.precise(batch)
-            if self.evaluates:
-                self.run.task.judge(precise)
-            yield from zip(loader.rows(number).tolist(), network.predict(precise), strict=True)
+        for number in range(len(loader)):
+            self.run.task.judge(self.run.network.precise(loader.batch(number)))
 
     def _answer(self, question: Question, predicted: Tensor | None) -> Answer:
         network = self.run.network
