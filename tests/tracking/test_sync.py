@@ -137,7 +137,7 @@ def test_what_a_store_did_not_take_stays_and_is_sent_later(
     assert run.outputs.model_outputs
     assert not list((project / "outputs" / "working").iterdir())
     assert main(["sync", "run"]) == 0
-    assert capsys.readouterr().out == "run: there is nothing left to send.\n"
+    assert capsys.readouterr().out == "run: there is nothing to send.\n"
     assert tracked(store)[1] == points
 
 
@@ -463,7 +463,7 @@ def test_sync_leaves_alone_what_is_being_trained_and_what_is_another_run(
     (working,) = (project / "outputs" / "working").iterdir()
     capsys.readouterr()
     assert main(["sync", "run"]) == 0
-    assert capsys.readouterr().out == "run: there is nothing left to send.\n"
+    assert capsys.readouterr().out == "run: there is nothing to send.\n"
     assert (working / "last.ckpt").exists()
     with locked(working):
         assert main(["sync", str(working)]) == 2
@@ -495,12 +495,12 @@ def test_sync_refuses_a_folder_whose_identity_was_damaged(
     assert main(["sync", str(working)]) == 2
     said = capsys.readouterr().err
     assert f"{working}/identity.json is damaged" in said
-    assert "start the command again that trained this run" in said
+    assert "run the command that trained this run again" in said
 
 
 def test_sync_refuses_what_is_no_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sync", "conf"]) == 2
-    assert "conf is no run" in capsys.readouterr().err
+    assert "conf is not a run" in capsys.readouterr().err
 
 
 def test_sync_refuses_a_store_that_has_forgotten_the_run(

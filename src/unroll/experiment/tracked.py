@@ -1,4 +1,4 @@
-"""What a run tells its tracker, and what it still owes it."""
+"""The record of a run for its tracker, and sending what the tracker lacks."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ NOT_COMPARED: dict[str, Any] = {
 
 
 class Clock(Protocol):
-    """How many tokens a process has trained on, and for how many seconds."""
+    """Number of tokens that a process has trained on, and the duration in seconds."""
 
     tokens: int
     seconds: float
 
 
 class Pruned(Exception):
-    """A trial that was ended early, since others do better."""
+    """A trial that was stopped early because others are better."""
 
 
 class Trial(Protocol):
-    """What a run is of a study, and who is told how it goes.
+    """The trial of a study that a run belongs to, which receives its validations.
 
     Args:
-        name: of the run, for the tracker.
-        tags: further ones.
+        name: name of the run in the tracker.
+        tags: additional tags.
     """
 
     name: str
     tags: dict[str, str]
 
     def report(self, tokens: int, value: float, speed: float) -> bool:
-        """Hear of a validation; whether the run is to end here.
+        """Receive a validation, and return whether to stop the run.
 
         Raises:
-            Suspended: it is to end at once, and to keep its checkpoint.
+            Suspended: the run must stop immediately and keep its checkpoint.
         """
 
 
 def build_tracker(config: Config, trial: Trial | None = None) -> Tracker:
-    """Tracker by name; it gets no model of a trial, of which there are many."""
+    """Build the tracker; models of trials, of which there are many, are not logged."""
     if config.tracking.name == "none":
         return NullTracker()
     from unroll.tracking.mlflow import MLflowTracker
@@ -69,24 +69,24 @@ def build_tracker(config: Config, trial: Trial | None = None) -> Tracker:
 
 
 def sync(run: Path, uri: str | None = None) -> str:
-    """Send MLflow what it has not taken of a run, and tell what that was.
+    """Send MLflow the unsent points of a run, and return a sentence about them.
 
     Args:
-        run: the run's folder, or that of a run that is not finished, below outputs/working.
-        uri: of the store, if it has moved.
+        run: folder of the run, or of an unfinished run below outputs/working.
+        uri: URI of the store if it has moved.
 
     Raises:
-        BadInput: there is no such run, it is being trained, or MLflow cannot be reached or has forgotten the run.
+        BadInput: there is no such run, it is being trained, MLflow cannot be reached, or the run was deleted there.
     """
     if not (run / "run.json").exists() and not (run / OWNER).exists():
-        raise BadInput(f"{run} is no run; name a folder that unroll train wrote.")
+        raise BadInput(f"{run} is not a run; name a folder that unroll train wrote.")
     working = working_of(run)
     if working is None or not (working / MEMORY).exists():
-        return f"{run}: there is nothing left to send."
+        return f"{run}: there is nothing to send."
     finished = None if working == run else run
     with locked(working) as free:
         if not free:
-            raise BadInput(f"{working} is being trained, and sends by itself; wait for it.")
+            raise BadInput(f"{working} is being trained and sends its points itself; wait for it.")
         uri = uri or _uri_of(working, run)
         from unroll.tracking.spool import send_rest
 
@@ -98,10 +98,10 @@ def sync(run: Path, uri: str | None = None) -> str:
 
 
 def _uri_of(working: Path, run: Path) -> str:
-    """Where the points of a run go, if that is this project's tracker.
+    """URI of the tracker of a run, which must be that of this project.
 
     Raises:
-        BadInput: it is another one, which a person must name.
+        BadInput: it is another one, which must be named explicitly.
     """
     uri = str(read_json(working / MEMORY, "name the tracker with --uri").get("uri"))
     settings = run / "config.yaml"
@@ -113,18 +113,18 @@ def _uri_of(working: Path, run: Path) -> str:
 
 
 def record_of(config: Config, working: Working, trial: Trial | None = None) -> RunRecord:
-    """What a tracker is told of a run before it starts.
+    """The record of a run for its tracker.
 
     Args:
         config: settings of the run.
-        trial: what it is of a study; None for nothing.
-        working: its folder until it is finished, which knows what else it is.
+        working: working folder of the run, with its identity.
+        trial: the trial of a study that the run belongs to; None for none.
     """
     data = working.identity.data
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
             "task": config.task.name, "origin": _origin(working, trial), "fingerprint": working.mark,
             "dvc.data_sha256": data, "cpu": working.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
-    # what the run began with, if that was other code, another version or another processor
+    # what the run started with, if it was other code, another version or another processor
     tags |= {f"went_on_from.{name}": value for name, value in working.before.items()}
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
@@ -139,7 +139,7 @@ def record_of(config: Config, working: Working, trial: Trial | None = None) -> R
 
 
 def _origin(working: Working, trial: Trial | None) -> str:
-    """By what command a run was started."""
+    """Origin of a run: course, paper, study or ad hoc."""
     if trial:
         return "study"
     if "DVC_STAGE" not in os.environ:
@@ -149,15 +149,15 @@ def _origin(working: Working, trial: Trial | None) -> str:
 
 def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,
                  clock: Clock) -> None:  # fmt: skip
-    """Note single figures of a finished run for its tracker; speed and time vary, and so are part of no output.
+    """Write single figures of a finished run for its tracker; speed and time vary, so they are not part of outputs.
 
     Args:
         folder: working folder of the run.
-        config: its settings.
-        best: figures of its best validation.
-        parameters: of its network.
-        tokens: that it was trained on.
-        clock: that ran while it was trained: of a run that went on, since then.
+        config: settings of the run.
+        best: figures of the best validation.
+        parameters: number of parameters of the network.
+        tokens: number of tokens of the training.
+        clock: clock of the training, since the last resumption.
     """
     headline = config.task.description.headline(config.role_fields).name
     found = {f"validation_{headline}": best[headline], "parameters": float(parameters)}
@@ -169,9 +169,9 @@ def note_figures(folder: Path, config: Config, best: dict[str, float], parameter
 
 
 def params_of(config: Config) -> dict[str, str]:
-    """Settings as a person types them, for comparisons of runs; the file ``config.yaml`` of the run has all.
+    """Settings as typed on the command line, for comparisons of runs; ``config.yaml`` of the run has all settings.
 
-    An architecture is its name, what it shares with others, and what differs from its file.
+    An architecture has its name, the settings that it shares with others, and those that differ from its file.
     """
     given = decisive(config.model_dump(mode="json", exclude=NOT_COMPARED, exclude_none=True))
     given["training"]["devices"] = config.training.devices  # speeds depend on it

@@ -1,4 +1,4 @@
-"""Where a run lives until it is finished: its history, its checkpoints, and what was tracked of it."""
+"""Folders of unfinished runs, with history, checkpoints, and the state of tracking."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from unroll.outputs import move, read_json, write_text
 from unroll.tracking.tracker import MEMORY
 from unroll.training.checkpoint import LAST, PREVIOUS, Identity, acceptable, described
 
-WORKING = Path("outputs/working")  # outside of what DVC looks after, which deletes the outputs of a killed stage
+WORKING = Path("outputs/working")  # outside the outputs of DVC, which deletes those of killed stages
 OWNER = "identity.json"
 
 
 class Busy(BadInput):
-    """Another process trains this run."""
+    """Another process is training this run."""
 
 
 class Owner(NamedTuple):
-    """Whose working folder it is.
+    """The run of a working folder.
 
     Args:
-        out: the folder that the run is to be, from the root of the project where it is in it.
-        mark: its fingerprint.
-        finished: whether only MLflow lacks something of it.
-        identity: what the run is.
+        out: folder of the finished run, relative to the root of the project if it is inside.
+        mark: fingerprint of the run.
+        finished: whether the run is finished and only points for MLflow remain.
+        identity: identity of the run.
     """
 
     out: str
@@ -45,13 +45,13 @@ class Owner(NamedTuple):
 
 
 class Working:
-    """Folder of one run, found again by the same command: by name, place of the output, settings, data and code.
+    """Working folder of a run, identified by name, output, settings, data and code.
 
     Args:
-        name: of the run.
-        out: the folder that the run will be.
-        mark: its fingerprint.
-        identity: what the run is.
+        name: name of the run.
+        out: folder of the finished run.
+        mark: fingerprint of the run.
+        identity: identity of the run.
     """
 
     def __init__(self, name: str, out: Path, mark: str, identity: Identity) -> None:
@@ -59,14 +59,14 @@ class Working:
         place = hashlib.sha256(_place_of(out.parent).encode()).hexdigest()[:8]
         self.stem = f"{name.replace('/', '-')}-{place}"
         self.folder = WORKING / f"{self.stem}-{mark[:16]}"
-        self.before: dict[str, str] = {}  # what the run went on from: code, a version or a processor that was another
+        self.before: dict[str, str] = {}  # other code, versions or processor that the run was resumed from
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder, and keep other processes from it.
+        """Create and lock the folder.
 
         Raises:
-            Busy: another process is at it.
+            Busy: another process holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder) as free:
@@ -76,24 +76,24 @@ class Working:
             yield
 
     def adopt(self, accept_code_change: bool) -> None:
-        """Look for a checkpoint of this run by other code, settings or data; report it, or move it here.
+        """Find checkpoints of this run with other code, settings or data, and report or move them.
 
-        The checkpoints are moved last: killed in between, the same command finds and moves the rest.
+        Checkpoints are moved last, so that the same command can complete an interrupted move.
 
         Args:
-            accept_code_change: whether to go on from one of other code.
+            accept_code_change: whether to resume from a checkpoint of other code.
         """
         if has_checkpoint(self.folder):
             return
         for folder in WORKING.glob(f"{self.stem}-*"):
             if has_checkpoint(folder) and _owner(folder) is None:
-                print(f"unroll: {folder} is not used: its {OWNER} is damaged, or of another version of unroll; delete "
-                      "the folder.", file=sys.stderr)  # fmt: skip
+                print(f"unroll: {folder} is not used: its {OWNER} is damaged, or from another version of unroll; "
+                      "delete the folder.", file=sys.stderr)  # fmt: skip
         others = [(folder, owner.identity) for folder, owner in self._others() if has_checkpoint(folder)]
         for other, found in sorted(others, key=lambda pair: _age(pair[0])):
             differences = found.differences(self.identity)
             with locked(other) as free:
-                if not free:  # it is being trained
+                if not free:  # another process is training it
                     continue
                 if accept_code_change and acceptable(differences):
                     for name in (MEMORY, HISTORY, LAST, PREVIOUS):
@@ -105,13 +105,13 @@ class Working:
                   f"{described(differences, self.identity)}.", file=sys.stderr)  # fmt: skip
 
     def tidy(self, finished: bool, sent: bool) -> None:
-        """Delete what is needed no more: of a finished run all but what MLflow has not taken.
+        """Delete what is no longer needed; points not yet sent to MLflow are kept.
 
-        What is left of the same output by other settings, data or code goes too, unless it is being trained, or is a
-        finished run of which MLflow lacks something.
+        Folders of the same output with other settings, data or code are deleted too, unless they are being trained or
+        have unsent points of a finished run.
         """
         if not finished:
-            if not has_checkpoint(self.folder) and not (self.folder / MEMORY).exists():  # nothing to go on from
+            if not has_checkpoint(self.folder) and not (self.folder / MEMORY).exists():  # nothing to resume from
                 shutil.rmtree(self.folder)
             return
         for other, owner in self._others():
@@ -130,7 +130,7 @@ class Working:
         write_text(self.folder / OWNER, json.dumps(content | asdict(self.identity), indent=1) + "\n")
 
     def _others(self) -> Iterator[tuple[Path, Owner]]:
-        """Folders of the same output, or of the same settings and data with other code."""
+        """Working folders of the same output, or of the same settings and data with other code."""
         for folder in sorted(WORKING.glob(f"{self.stem}-*")):
             owner = _owner(folder)
             if folder == self.folder or owner is None:
@@ -141,29 +141,29 @@ class Working:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Keep other processes from a working folder, if none is at it; a lock goes with its process, however it ends."""
+    """Lock a working folder; yields whether it was free. The lock ends with the process."""
     with held(folder / "lock", wait=False) as free:
         yield free
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is one, be it the last or the one before it."""
+    """Whether a folder has a checkpoint, the last or the previous one."""
     return any((folder / name).exists() for name in (LAST, PREVIOUS))
 
 
 def working_of(run: Path) -> Path | None:
-    """The working folder of a finished run that MLflow has not all of; None if there is none.
+    """The working folder of a finished run with unsent points; None if there is none.
 
     Args:
-        run: its folder, or the working folder itself, of a run that is not finished too.
+        run: folder of the run, or the working folder itself, also of an unfinished run.
 
     Raises:
-        BadInput: the folder is no run, or one of another version.
+        BadInput: the folder is not a run, or is from another version.
     """
     if (run / OWNER).exists():
         if _owner(run) is None:
-            raise BadInput(f"{run / OWNER} is damaged, or of another version of unroll; start the command again that "
-                           "trained this run.")  # fmt: skip
+            raise BadInput(f"{run / OWNER} is damaged, or from another version of unroll; run the command that "
+                           "trained this run again.")  # fmt: skip
         return run
     mark = read_facts(run)["fingerprint"]
     for folder in sorted(WORKING.glob("*")):
@@ -174,7 +174,7 @@ def working_of(run: Path) -> Path | None:
 
 
 def _owner(folder: Path) -> Owner | None:
-    """Whose folder it is; None if nothing says so that can be read."""
+    """The run of a working folder; None if its file is missing or damaged."""
     try:
         content = read_json(folder / OWNER, "")
         identity = Identity.read(content)
@@ -184,15 +184,15 @@ def _owner(folder: Path) -> Owner | None:
 
 
 def _place_of(folder: Path) -> str:
-    """A folder from the root of the project, which may be moved or copied; outside of it, its whole path."""
+    """Path of a folder relative to the root of the project, which may be moved; otherwise its absolute path."""
     whole, root = folder.resolve(), Path.cwd()
     return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
 
 
 def _age(folder: Path) -> float:
-    """Smaller for a folder whose checkpoint is newer."""
+    """Sort key of a folder, smaller for newer checkpoints."""
     times = [0.0]
     for name in (LAST, PREVIOUS):
-        with contextlib.suppress(FileNotFoundError):  # the process that trains there replaces them
+        with contextlib.suppress(FileNotFoundError):  # a training process may replace them
             times.append((folder / name).stat().st_mtime)
     return -max(times)
