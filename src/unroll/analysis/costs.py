@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from unroll.analysis.rows import Entry, Row
 from unroll.analysis.verdict import SPEED, Sample, interval, judge_against, sentence
 from unroll.errors import BadInput
 from unroll.metrics import TOKENS_PER_SECOND
@@ -41,7 +41,7 @@ class Costs:
                 f"with --costs {self.path.parent}.")  # fmt: skip
 
 
-def load_costs(path: Path, runs: Collection[Mapping[str, Any]]) -> Costs:
+def load_costs(path: Path, runs: Collection[Entry]) -> Costs:
     """Measured tokens per second of these runs, by architecture; empty if the file does not exist.
 
     Args:
@@ -66,7 +66,7 @@ def load_costs(path: Path, runs: Collection[Mapping[str, Any]]) -> Costs:
     return Costs({arch: speeds[arch] for arch in speeds if arch in own}, sorted(ours & speeds.keys() - own), path)
 
 
-def compare_speeds(experiment: str, speeds: Speeds) -> list[dict[str, Any]]:
+def compare_speeds(experiment: str, speeds: Speeds) -> list[Row]:
     """One row per architecture, with a verdict against the fastest.
 
     Args:

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from unroll.analysis.rows import Entry, Row
 from unroll.analysis.verdict import Judgement, decimals, plain, significant
 from unroll.metrics import FEW_ITEMS, Metric, exp
 
@@ -25,7 +25,7 @@ DERIVED: dict[str, tuple[str, Callable[[float], float]]] = {  # figure → the m
     "bits_per_character": ("loss", lambda nats: nats / math.log(2)),
 }  # fmt: skip
 
-Runs = Sequence[Mapping[str, Any]]  # of one architecture, as written by ``evaluate``
+Runs = Sequence[Entry]  # of one architecture, as written by ``evaluate``
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def item_difference(a: Runs, b: Runs, metric: Metric) -> ItemInterval | None:
     return _limits(reported, items, f"paired bootstrap over {drawn.count:,} sequences")
 
 
-def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None, places: int) -> dict[str, Any]:
+def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None, places: int) -> Row:
     """Columns of a comparison row that hold the intervals over items.
 
     Args:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from unroll.analysis.rows import Entry
 from unroll.analysis.samples import figure_of
 from unroll.errors import BadInput
 
@@ -48,7 +49,7 @@ class Basis:
     parameters: float
 
 
-def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basis:
+def basis_of(runs: Sequence[Entry], split: str, metric: str) -> Basis:
     """The basis of runs of one architecture that differ only in their seeds.
 
     Args:
@@ -66,7 +67,7 @@ def basis_of(runs: Sequence[Mapping[str, Any]], split: str, metric: str) -> Basi
     )  # fmt: skip
 
 
-def bases(where: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Basis]:
+def bases(where: str, groups: Mapping[str, Sequence[Entry]]) -> dict[str, Basis]:
     """The basis of every architecture of an experiment, checked to be comparable.
 
     Args:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
+from unroll.analysis.rows import Entry
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput
 from unroll.metrics import Metric, Solved
 from unroll.tasks.registry import description_of, metric_of, task_of
 
 
-def task_by(run: Mapping[str, Any]) -> str:
+def task_by(run: Entry) -> str:
     """The task of an evaluated run. Older figures have it under ``order``, or not at all.
 
     Raises:
@@ -21,12 +21,12 @@ def task_by(run: Mapping[str, Any]) -> str:
     return str(run.get("task") or run["order"].get("task") or task_of(run["headline"]))
 
 
-def figure_of(run: Mapping[str, Any]) -> str:
+def figure_of(run: Entry) -> str:
     """The metric by which a run is judged: the one its experiment declares, or the headline of its task."""
     return str(run.get("judged_by") or run["headline"])
 
 
-def measured(run: Mapping[str, Any], name: str) -> Metric:
+def measured(run: Entry, name: str) -> Metric:
     """A metric of an evaluated run, with the number of items that it was measured over.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unroll.analysis.page import write_page
+from unroll.analysis.rows import Row
 from unroll.analysis.trials import TRUNCATION, Study, load_study
 from unroll.analysis.truncation import distances, sentences
 from unroll.analysis.verdict import significant
@@ -37,7 +38,7 @@ def draw_study(folder: Path) -> None:
         write_text(folder / f"{name}.svg", figure)
 
 
-def study_part(study: Study, palette: dict[str, str]) -> dict[str, Any]:
+def study_part(study: Study, palette: dict[str, str]) -> Row:
     """Variables of ``study.html.j2``.
 
     Args:
@@ -91,7 +92,7 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
     return drawn
 
 
-def _effort(summary: dict[str, Any]) -> str:
+def _effort(summary: Row) -> str:
     """A sentence on trials, budget and sampler."""
     ends = {"COMPLETE": "complete", "PRUNED": f"ended early {PRUNERS[summary['pruner']]}", "FAIL": "failed",
             "TOO_COSTLY": "not trained, because they exceed a cost limit"}  # fmt: skip
@@ -105,7 +106,7 @@ def _effort(summary: dict[str, Any]) -> str:
             f"{matched}")  # fmt: skip
 
 
-def _spent(study: Study) -> list[dict[str, Any]]:
+def _spent(study: Study) -> list[Row]:
     """Trials, complete trials and tokens of each architecture."""
     rows = []
     for arch in study.archs:
@@ -116,7 +117,7 @@ def _spent(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(study: Study) -> list[dict[str, Any]]:
+def _rows(study: Study) -> list[Row]:
     """The search space, key by key, with the best values of each architecture; the last row is the result."""
     best = study.summary["best"]
     rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key, ""))
@@ -132,7 +133,7 @@ def _rows(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def _searched(part: dict[str, Any]) -> str:
+def _searched(part: Row) -> str:
     """Choices or range of a key, in words."""
     if "choices" in part:
         words = ", ".join(_plain(choice) for choice in part["choices"])
@@ -181,7 +182,7 @@ def _ends(study: Study) -> list[str]:
     return found
 
 
-def _is_end(value: Any, part: dict[str, Any]) -> bool:
+def _is_end(value: Any, part: Row) -> bool:
     """Whether a number is at or near an end of its range; 0 and None (all steps) are not counted as ends."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not value:
         return False

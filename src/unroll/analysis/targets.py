@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import yaml
 
+from unroll.analysis.rows import Entry, Row
 from unroll.analysis.samples import measured
 from unroll.errors import BadInput, no_such
 
-Runs = Sequence[Mapping[str, Any]]
+Runs = Sequence[Entry]
 Groups = Mapping[str, Runs]  # runs of each architecture
 
 
@@ -40,7 +40,7 @@ class Target:
     source: str
 
 
-def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, Any]]:
+def check_targets(path: Path, results: Mapping[str, Groups]) -> list[Row]:
     """Check whether experiments meet their targets.
 
     The architecture with the best mean on validation is chosen, and its mean on test is compared to the bound. An
@@ -73,7 +73,7 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[dict[str, A
     return [_check(target, results[target.experiment]) for target in targets]
 
 
-def _target(content: Mapping[str, Any]) -> Target:
+def _target(content: Entry) -> Target:
     lower = "at_most" in content
     bound = float(content["at_most" if lower else "at_least"])
     if not math.isfinite(bound) or (lower and "at_least" in content):
@@ -103,7 +103,7 @@ def _refuse(target: Target, results: Mapping[str, Groups]) -> None:
             raise BadInput(f"{'at_most' if target.lower else 'at_least'} {target.bound:g}: {reason}")
 
 
-def _check(target: Target, groups: Groups) -> dict[str, Any]:
+def _check(target: Target, groups: Groups) -> Row:
     competing = [arch for arch in target.archs or groups if arch != target.rival]
     chosen, notes = _chosen(target, {arch: groups[arch] for arch in competing})
     figure = _mean(groups[chosen], "test", target.metric) if chosen else math.nan

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from unroll.analysis.rows import Row
 from unroll.errors import BadInput
 from unroll.metrics import Metric
 from unroll.outputs import MISREAD
@@ -41,7 +42,7 @@ class Trial:
     number: int
     state: str
     arch: str
-    values: dict[str, Any]
+    values: Row
     tokens: int
     value: float | None
     parameters: int | None
@@ -62,7 +63,7 @@ class Study:
         scale: metric by which trials are judged.
     """
 
-    summary: dict[str, Any]
+    summary: Row
     trials: list[Trial]
     probe: str | None
     scale: Metric
@@ -144,7 +145,7 @@ def load_study(folder: Path) -> Study:
                        "remove it, and run unroll tune again.") from None  # fmt: skip
 
 
-def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[str]) -> Trial:
+def _trial(row: dict[str, str], space: dict[str, Row], archs: list[str]) -> Trial:
     """A trial from a row of ``trials.csv``. If the space has no architectures, all trials have the single best one."""
     values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(key, row, space)}
     prefix = "val/accuracy/"
@@ -160,7 +161,7 @@ def _trial(row: dict[str, str], space: dict[str, dict[str, Any]], archs: list[st
     )  # fmt: skip
 
 
-def _is_searched(key: str, row: dict[str, str], space: dict[str, dict[str, Any]]) -> bool:
+def _is_searched(key: str, row: dict[str, str], space: dict[str, Row]) -> bool:
     """Whether a key was searched in a trial. An empty cell means no, unless null is a choice whose conditions hold."""
     text, part = row.get(key), space[key]
     if text or text is None or None not in part.get("choices", []):
@@ -172,7 +173,7 @@ def _is_searched(key: str, row: dict[str, str], space: dict[str, dict[str, Any]]
     )
 
 
-def _value(text: str, part: dict[str, Any]) -> Any:
+def _value(text: str, part: Row) -> Any:
     if "choices" not in part:
         return float(text)
     return {"" if choice is None else str(choice): choice for choice in part["choices"]}[text]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from unroll.analysis.rows import Row
 from unroll.errors import BadInput
 from unroll.outputs import MISREAD
 
@@ -17,7 +17,7 @@ OTHERS = {"verdict", "caveat", "difference_over_items"}
 CHECK = {"dtype": str, "tolerance": int | float, "deviation": int | float, "passed": bool, "not_applicable": str}
 
 
-def load_rows(path: Path) -> list[dict[str, Any]]:
+def load_rows(path: Path) -> list[Row]:
     """Rows of ``comparison.json``.
 
     Raises:
@@ -32,7 +32,7 @@ def load_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def load_targets(path: Path) -> list[dict[str, Any]]:
+def load_targets(path: Path) -> list[Row]:
     """Rows of ``targets.json``; empty if there are no targets.
 
     Raises:
@@ -44,14 +44,14 @@ def load_targets(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def load_certificate(path: Path) -> dict[str, Any]:
+def load_certificate(path: Path) -> Row:
     """Content of a certificate.
 
     Raises:
         BadInput: the file does not exist or is damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: Row = json.loads(path.read_bytes())
         fits = isinstance(content["run"], str) and isinstance(content["certified"], bool)
         fits = fits and type(content["tokens"]) is int and bool(content["checks"])
         for check in content["checks"]:
@@ -66,9 +66,9 @@ def load_certificate(path: Path) -> dict[str, Any]:
     return content
 
 
-def _list(path: Path, verb: str) -> list[dict[str, Any]]:
+def _list(path: Path, verb: str) -> list[Row]:
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_bytes())
+        rows: list[Row] = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run {verb}, or make repro.") from None
     except MISREAD:
