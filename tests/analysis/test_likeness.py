@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import some_slow
 from safetensors.torch import load_file
 from studying import TINY, write_study
 from torch import Tensor
@@ -337,7 +338,7 @@ MORE = "1\tdog\t_\tNOUN" + "\t_" * 6
 OTHER = {"words": ("barks", "meows"), "labels": ("VERB", "NOUN"), "records": ("\n\n", f"\n\n{MORE}\n\n")}
 
 
-@pytest.mark.parametrize("part", OTHER)
+@pytest.mark.parametrize("part", some_slow(OTHER, "words", "labels"))
 def test_taggers_on_another_test_file_are_refused(part: str, small: Small, project: Path, command: Command) -> None:
     other = project / "data" / "small" / "other.conllu"
     run = small("tagging", "rnn", "training.tokens=100")
