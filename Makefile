@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: setup repro study paper test check soak ui report clean help
+.PHONY: setup repro study paper test check soak dag ui report clean help
 
 setup: .venv/ready  ## make the virtual environment from requirements.lock
 .venv/ready: requirements.lock pyproject.toml
@@ -40,6 +40,9 @@ check: setup  ## lint, format, types
 
 soak: setup  ## kill runs 25 times at random, and compare what they come to with runs that were left alone
 	@python benchmarks/soak.py
+
+dag: setup  ## print the stages of the course by chapter
+	@unroll course --graph
 
 ui: setup  ## serve the runs in MLflow's UI on localhost
 	@unroll ui

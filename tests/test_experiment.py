@@ -230,7 +230,7 @@ def test_where_labels_tell_spans_their_f1_chooses_and_judges(arch: str, small: S
     assert best["f1"] > 0.5
     output = Trained.load(project / "run").network.output
     assert not isinstance(output, CRFOutput) or output.crf.forbidden.any()  # what breaks the scheme
-    results = experiment.evaluate([project / "run"], preparation.prepared(config.data), None, None)["run"]
+    results = experiment.evaluate([project / "run"], preparation.prepared(config.data), None, None)[f"{arch}-0"]
     order = results["order"]
     assert order["task"] == "tagger"
     assert order["training.batch_size"] == config.training.batch_size

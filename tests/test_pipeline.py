@@ -22,8 +22,9 @@ pytestmark = pytest.mark.xdist_group("pipeline")  # one worker, so that the pipe
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
 
 
-def dvc(folder: Path, *arguments: str) -> str:
+def dvc(folder: Path, *arguments: str, **more: str) -> str:
     environment = ENVIRONMENT | {"PYTHONPATH": str(folder / "src")}  # its own code, which tests change
+    environment |= more
     done = subprocess.run(["dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -35,20 +36,19 @@ def stale(folder: Path) -> set[str]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Hash of every output but the report, from the lock file."""
+    """Hash of every output without measured speeds, from the lock file."""
     lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if "report" not in out["path"]}
+    measured = ("outputs/report", "outputs/summary")
+    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if out["path"] not in measured}
 
 
 def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
     """A copy of this project whose course is one chapter of short runs, without MLflow."""
-    for name in ("conf", "src", "dvc.yaml", ".dvcignore"):
+    for name in ("conf", "src", "dvc.yaml", ".dvcignore", ".gitignore"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__", "*.egg-info")}
                                             if copy is shutil.copytree else {}))  # fmt: skip
-    empty: dict[str, list[object]] = {"experiments": [], "archs": [], "seeds": [], "certified": []}
-    course = dict.fromkeys(("cells", "memory", "language", "tagging", "tuning", "own"), empty) | grid
-    (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(course), encoding="utf-8")
+    (folder / "conf" / "course.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
     settings = folder / "conf" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("tracking: mlflow", "tracking: none"), "utf-8")
     for name in ("grammar", "tagging"):
@@ -57,6 +57,10 @@ def small_project(folder: Path, grid: dict[str, list[object]]) -> Path:
         text = re.sub(r"(?m)^judged_by:.*\n", "", text)  # which needs more data than this
         path.write_text(text.split("training:")[0] + "training: {tokens: 4000, validations: 2}\n", encoding="utf-8")
     return folder
+
+
+def write_grid(folder: Path) -> None:
+    subprocess.run(["unroll", "course"], cwd=folder, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
 
 
 def own_corpus(folder: Path, content: str) -> None:
@@ -78,6 +82,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("pipeline"),
         {"tagging": {"experiments": ["tagging"], "archs": ["rnn", "bilstm"], "seeds": [0], "certified": ["rnn-0"]}},
     )
+    write_grid(folder)
     (folder / "data" / "grammar").mkdir(parents=True)
     for split in ("train", "validation", "test"):
         (folder / "data" / "grammar" / f"{split}.conllu").write_text(CONTENT, encoding="utf-8")
@@ -92,7 +97,7 @@ def pipeline(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "copy", symlinks=True)
 
 
-TRAIN = {"train-tagging@tagging-rnn-0", "train-tagging@tagging-bilstm-0"}
+TRAIN = {"train@tagging-rnn", "train@tagging-bilstm"}
 
 
 def test_nothing_changed_nothing_runs(pipeline: Path) -> None:
@@ -106,7 +111,7 @@ def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
         encoding="utf-8",
     )
     dvc(pipeline, "repro", "-q", "-s", "resolve")
-    assert stale(pipeline) & TRAIN == {"train-tagging@tagging-bilstm-0"}
+    assert stale(pipeline) & TRAIN == {"train@tagging-bilstm"}
     assert not {name for name in stale(pipeline) if name.startswith("prepare")}
 
 
@@ -136,22 +141,22 @@ def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
 def test_code_of_the_certificate_edited_certifies_alone(pipeline: Path) -> None:
     path = pipeline / "src" / "unroll" / "certificate" / "checks.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
-    assert stale(pipeline) == {"certify-tagging@tagging-rnn-0"}
+    assert stale(pipeline) == {"certify@tagging-rnn-0"}
 
 
 def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
     (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT * 2, encoding="utf-8")
-    dvc(pipeline, "repro", "-q", "-s", "prepare-tagging@tagging")
-    assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {
-        "evaluate-tagging@tagging"
-    }
+    dvc(pipeline, "repro", "-q", "-s", "prepare@tagging")
+    assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {"evaluate@tagging"}
 
 
 def test_only_evaluate_depends_on_the_test_split() -> None:
     for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
         stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-        users = {name for name, stage in stages.items() if any("/test" in dep for dep in stage.get("deps", []))}
-        assert {name.split("-")[0] for name in users} == {"evaluate"}
+        bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
+        assert {name for name, body in bodies.items() if any("/test" in dep for dep in body.get("deps", []))} == {
+            "evaluate"
+        }
 
 
 def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> None:
@@ -159,24 +164,47 @@ def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> 
     shutil.rmtree(prepared / "test")
     from unroll import config, experiment
 
-    run = config.load(finished / "outputs" / "configs" / "tagging" / "rnn-0.yaml")
+    run = config.load(finished / "outputs" / "configs" / "tagging" / "rnn" / "0.yaml")
     experiment.train(run, prepared, tmp_path / "run")
-    same = finished / "outputs" / "runs" / "tagging" / "rnn-0" / "weights.safetensors"
+    same = finished / "outputs" / "runs" / "tagging" / "rnn" / "0" / "weights.safetensors"
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == same.read_bytes()
+
+
+def ages(folder: Path) -> dict[str, int]:
+    """When each folder in a folder was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 @pytest.mark.slow
 def test_forced_again_every_output_has_the_same_hash(pipeline: Path) -> None:
-    before = digests(pipeline)
-    assert len(before) == 9  # configs, code, fit, test, two runs, metrics, certificate, comparison
+    before, kept = digests(pipeline), ages(pipeline / "outputs" / "kept")
+    assert len(before) == 10  # configs, code, fit, test, two archs, metrics, curves, certificate, comparison
     dvc(pipeline, "repro", "-q", "--force")
     assert digests(pipeline) == before
+    assert ages(pipeline / "outputs" / "kept") == kept  # nothing was trained
+    dvc(pipeline, "repro", "-q", "--force", UNROLL_AGAIN="1")
+    assert digests(pipeline) == before
+    assert not ages(pipeline / "outputs" / "kept").items() & kept.items()
+
+
+@pytest.mark.slow
+def test_a_seed_and_an_arch_added_train_just_those(pipeline: Path) -> None:
+    runs, kept = digests(pipeline), ages(pipeline / "outputs" / "kept")
+    course = pipeline / "conf" / "course.yaml"
+    grid = yaml.safe_load(course.read_text(encoding="utf-8"))
+    grid["tagging"] |= {"archs": ["rnn", "bilstm", "gru"], "seeds": [0, 1]}
+    course.write_text(yaml.safe_dump(grid), encoding="utf-8")
+    write_grid(pipeline)
+    dvc(pipeline, "repro", "-q")
+    assert ages(pipeline / "outputs" / "kept").items() > kept.items()  # what was there was not trained again
+    assert len(list((pipeline / "outputs" / "runs" / "tagging").glob("*/*/run.json"))) == 6
+    assert not digests(pipeline).keys() ^ {*runs, "outputs/runs/tagging/gru"}
 
 
 def test_stages_are_described() -> None:
     for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
         for name, stage in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].items():
-            assert stage["desc"], name
+            assert stage.get("do", stage)["desc"], name
 
 
 @pytest.mark.slow
@@ -205,11 +233,12 @@ def test_a_question_of_ones_own_is_eight_lines_and_one_command(form: str, tmp_pa
         re.sub("training:.*", "training: {tokens: 2000, validations: 1}", experiment), encoding="utf-8"
     )
     subprocess.run(["unroll", "data", "add", "my-treebank", "--name", "mine"], cwd=folder, check=True, env=ENVIRONMENT)
+    write_grid(folder)
     dvc(folder, "init", "-q", "--no-scm")
     dvc(folder, "repro", "-q")
     html = (folder / "outputs" / "report" / "index.html").read_text(encoding="utf-8")
     assert yaml.safe_load(experiment)["question"] in html
-    assert len(list((folder / "outputs" / "runs" / "mine").iterdir())) == 10
+    assert len(list((folder / "outputs" / "runs" / "mine").glob("*/*/run.json"))) == 10
     assert html.count("<svg") == 2
     assert f'id="certificate-mine-{own["certified"][0]}"' in html
 

@@ -96,7 +96,7 @@ def test_a_task_a_reader_and_a_cell_from_a_folder_serve_every_verb(
     assert all(str(mine) not in file.read_text("utf-8", errors="replace") for file in run.iterdir())
     plugged = ["--plugins", str(mine)]
     assert main([*plugged, "evaluate", "run", "--prepared", "prepared", "--out", "topics.json"]) == 0
-    assert json.loads(Path("topics.json").read_text(encoding="utf-8"))["run"]["test"]["accuracy"] == 1.0
+    assert json.loads(Path("topics.json").read_text(encoding="utf-8"))["leaky-0"]["test"]["accuracy"] == 1.0
     assert main([*plugged, "certify", "run", "--prepared", "prepared"]) == 0
     capsys.readouterr()
     assert main([*plugged, "predict", "run", "the bank sold the shares"]) == 0

@@ -26,11 +26,12 @@ def commands(page: str) -> list[str]:
 COMMANDS = commands("README.md")
 QUICK = [command for command in COMMANDS if command.startswith("unroll ")]
 LONG = [command for command in COMMANDS if command.startswith("make ")]
+BY_DVC = [command for command in COMMANDS if command.startswith("dvc ")]  # tests/pipeline/test_dvc_commands.py
 
 
 def test_every_command_is_run_somewhere() -> None:
     assert len(QUICK) >= 9
-    assert set(COMMANDS) == set(QUICK) | set(LONG)
+    assert set(COMMANDS) == {*QUICK, *LONG, *BY_DVC}
     by_ci = {line.removeprefix("time ") for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()}
     assert set(LONG) <= by_ci
 
@@ -42,7 +43,7 @@ def test_quick_commands_work_in_the_order_of_the_page(
 ) -> None:
     for name, arch in (("tagging", "bilstm"), ("tagging", "lstm"), ("grammar", "lstm")):
         config = small(name, arch)
-        experiment.train(config, preparation.prepared(config.data), project / "outputs" / "runs" / name / f"{arch}-0")
+        experiment.train(config, preparation.prepared(config.data), project / "outputs" / "runs" / name / arch / "0")
         assert compose([f"experiment={name}"]).data.name == "grammar"
     shutil.copytree(
         project / "data" / "small", project / "data" / "tagging", dirs_exist_ok=True
@@ -80,9 +81,9 @@ def test_commands_on_studies_work_in_the_order_of_the_page(project: Path, store:
     tune, *others, verdict = [command for command in commands(page)
                               if command.startswith("unroll ") and "postgresql" not in command]  # fmt: skip
     folder = project / Path(run(tune).splitlines()[-1]).parent
-    outputs, anew = project / "outputs", ("lstm-10", "lstm-11", "gru-10", "gru-11")
-    runs = {name: load(folder / f"{name}.yaml") for name in anew}
-    prepared = preparation.prepared(runs["lstm-10"].data)
+    outputs, anew = project / "outputs", ("lstm/10", "lstm/11", "gru/10", "gru/11")
+    runs = {name: load(folder / "retrain" / f"{name}.yaml") for name in anew}
+    prepared = preparation.prepared(runs["lstm/10"].data)
     for name, config in runs.items():
         experiment.train(config, prepared, outputs / "runs" / "lstm-vs-gru" / name)
     folders = [outputs / "runs" / "lstm-vs-gru" / name for name in runs]
@@ -100,7 +101,7 @@ def test_files_that_the_page_links_are_there() -> None:
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "repro", "study", "paper", "test", "check", "soak", "ui", "report", "clean", "help"):
+    for target in ("setup", "repro", "study", "paper", "test", "check", "soak", "dag", "ui", "report", "clean", "help"):
         assert f"make {target} " in told
 
 

@@ -327,7 +327,6 @@ def test_csv_and_json_hold_the_same_rows_for_every_experiment(tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "comparison.csv",
         "comparison.json",
-        "summary",
     ]
     rows = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert rows == compare("a", results(FIGURES)) + compare("b", results(FIGURES, "precision"))

@@ -37,7 +37,7 @@ def evaluated(small: Small, project: Path, name: str, arch: str, *overrides: str
     prepared = preparation.prepared(config.data)
     experiment.train(config, prepared, project / "runs" / "run-0")
     assert main(["evaluate", "runs", "--prepared", str(prepared), "--out", "m.json"]) == 0
-    run: dict[str, Any] = json.loads(Path("m.json").read_text(encoding="utf-8"))["run-0"]
+    run: dict[str, Any] = json.loads(Path("m.json").read_text(encoding="utf-8"))[f"{arch}-0"]
     count = len(PreparedData(config, prepared).split("test")["inputs"].lengths)
     assert all(number < count for part in run["sequences"].values() for number in part["numbers"])
     return run
@@ -169,7 +169,7 @@ def write(lead: float, items: int = 600, spread: float = 0.3) -> str:
                 "validation": test, "headline": "perplexity", "mode": "min", "task": "language_model",
                 "deterministic": False, "solved": None,
             }  # fmt: skip
-            folder = Path(f"outputs/runs/small/{arch}-{seed}")
+            folder = Path(f"outputs/runs/small/{arch}/{seed}")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "history.csv").write_text("tokens,metric,value\n9,val/perplexity,3\n", encoding="utf-8")
     path = Path("outputs/metrics/small.json")

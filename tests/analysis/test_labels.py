@@ -40,7 +40,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
                     "test": test, "validation": {"perplexity": value}, "headline": "perplexity", "mode": "min",
                     "task": "language_model", "deterministic": False, "solved": None,
                 } | run  # fmt: skip
-                folder = Path(f"outputs/runs/words/{arch}-{seed}")
+                folder = Path(f"outputs/runs/words/{arch}/{seed}")
                 folder.mkdir(parents=True, exist_ok=True)
                 rows = "".join(
                     f"{9 * step},val/perplexity,{text}\n" for step, text in enumerate(curve or ["3", "2"], 1)

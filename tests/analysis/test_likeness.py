@@ -82,7 +82,7 @@ def page(command: Command, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, s
     declare(monkeypatch, "recall", list(VALUES))
     for arch, values in VALUES.items():
         for seed in range(len(values)):
-            folder = Path(f"outputs/runs/recall/{arch}-{seed}")
+            folder = Path(f"outputs/runs/recall/{arch}/{seed}")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "history.csv").write_text(
                 "tokens,metric,value\n9,val/perplexity,3\n18,val/perplexity,2\n", encoding="utf-8"
@@ -258,10 +258,10 @@ def test_windows_of_evaluation_do_not_change_a_figure(small: Small, project: Pat
     for k in (7, 28):
         trained(small("grammar", "gru", f"training.truncation_length={k}", "training.tokens=300"), f"runs/gru{k}")
     prepared = preparation.prepared(small("grammar", "gru").data)
-    found = experiment.evaluate([Path("runs/gru7")], prepared, None, None)["gru7"]
+    found = experiment.evaluate([Path("runs/gru7")], prepared, None, None)["gru-0"]
     text = Path("runs/gru7/config.yaml").read_text(encoding="utf-8")
     Path("runs/gru7/config.yaml").write_text(text.replace("truncation_length: 7", "truncation_length: 28"))
-    wider = experiment.evaluate([Path("runs/gru7")], prepared, None, None)["gru7"]
+    wider = experiment.evaluate([Path("runs/gru7")], prepared, None, None)["gru-0"]
     assert wider["evaluation"] != found["evaluation"]
     assert wider["test"] == pytest.approx(found["test"], rel=1e-5)
 
@@ -292,7 +292,7 @@ def test_a_run_of_an_older_version_is_known_by_the_files_that_it_was_trained_on(
 def by_hand(small: Small, command: Command) -> None:
     """Two architectures that read words with 1 and with 30 occurrences or more."""
     for arch, count in READINGS.items():
-        trained(small("tagging", arch, "training.tokens=100", f"data.min_count={count}"), f"runs/tagging/{arch}-0")
+        trained(small("tagging", arch, "training.tokens=100", f"data.min_count={count}"), f"runs/tagging/{arch}/0")
 
 
 def by_a_study(small: Small, command: Command) -> None:
@@ -309,7 +309,7 @@ def by_a_study(small: Small, command: Command) -> None:
         best = yaml.safe_load(Path(f"study/best-{arch}.yaml").read_text(encoding="utf-8"))
         best["data"]["min_count"] = count
         Path(f"{arch}.yaml").write_text(yaml.safe_dump(best), encoding="utf-8")
-        assert command("train", "--config", f"{arch}.yaml", "--out", f"runs/tagging/{arch}-0")[0] == 0
+        assert command("train", "--config", f"{arch}.yaml", "--out", f"runs/tagging/{arch}/0")[0] == 0
 
 
 READINGS = {"rnn": 1, "gru": 30}
@@ -320,7 +320,7 @@ def test_figures_of_taggers_are_comparable_however_they_read_words(
     prepare_runs: Callable[[Small, Command], None], small: Small, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_runs(small, command)
-    code, out, _ = command("verdict", "runs/tagging/rnn-0", "runs/tagging/gru-0")
+    code, out, _ = command("verdict", "runs/tagging/rnn/0", "runs/tagging/gru/0")
     assert code == 0
     assert "data differ" not in out
     figures = "outputs/metrics/tagging.json"

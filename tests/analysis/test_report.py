@@ -48,7 +48,7 @@ def outputs(tmp_path: Path) -> Path:
                     "fingerprint": f"{name}/{arch}-{seed}",
                     "validation": {}, "order": {}, "headline": metric, "mode": mode,
                 }  # fmt: skip
-                folder = tmp_path / "runs" / name / f"{arch}-{seed}"
+                folder = tmp_path / "runs" / name / arch / str(seed)
                 folder.mkdir(parents=True)
                 rows = "".join(f"{t},val/{metric},{value + 1 / t}\n" for t in (100, 200, 300))
                 (folder / "history.csv").write_text("tokens,metric,value\n" + rows, encoding="utf-8")
@@ -227,10 +227,10 @@ DAMAGES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("kind", [*DAMAGES, "cut"])
 @pytest.mark.parametrize("name", ["comparison/comparison.json", "comparison/targets.json", "metrics/tags.json",
-                                  "runs/tags/gru-3/history.csv"])  # fmt: skip
+                                  "runs/tags/gru/3/history.csv"])  # fmt: skip
 def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: str, outputs: Path) -> None:
     path = outputs / name
-    facts = outputs / "runs/tags/gru-3/run.json"
+    facts = outputs / "runs/tags/gru/3/run.json"
     facts.write_text(json.dumps({"history": hashlib.sha256((facts.parent / "history.csv").read_bytes()).hexdigest()}))
     whole = path.read_bytes() if path.exists() else b'[{"result": "PASS"}]'
     path.write_bytes(DAMAGES.get(kind, whole[: len(whole) // 2]))

@@ -506,7 +506,7 @@ def reported(tmp_path: Path, folder: Path) -> str:
             runs[f"{arch}-{seed}"] = {"arch": arch, "seed": seed, "split": "test", "parameters": 1, "tokens": 9,
                                       "test": figures, "validation": {}, "order": {}, "headline": "loss",
                                       "mode": "min"}  # fmt: skip
-            run = outputs / "runs" / "lstm-vs-gru" / f"{arch}-{seed}"
+            run = outputs / "runs" / "lstm-vs-gru" / arch / str(seed)
             run.mkdir(parents=True)
             (run / "history.csv").write_text("tokens,metric,value\n1,val/loss,2\n2,val/loss,1\n", encoding="utf-8")
     metrics = outputs / "metrics" / "lstm-vs-gru.json"
@@ -536,7 +536,7 @@ def test_the_commands_of_a_study_begin_with_it(tmp_path: Path, folder: Path) -> 
     commands = reported(tmp_path, folder).split("<pre>")[1]
     outputs = tmp_path / "outputs"
     assert f"unroll tune --config {outputs}/configs/lstm-vs-gru/study.yaml --prepared {outputs}/prepared/l" in commands
-    assert f"unroll train --config {outputs}/studies/lstm-vs-gru/$arch-$seed.yaml" in commands
+    assert f"unroll train --config {outputs}/studies/lstm-vs-gru/retrain/$arch" in commands
     assert "experiment=" not in commands  # its name is none of an experiment
 
 

@@ -45,10 +45,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_dvc_shows_a_row_per_experiment_and_architecture_with_few_columns() -> None:
     (Path("conf")).mkdir()
-    shutil.copy(ROOT / "conf" / "course.yaml", "conf")
+    shutil.copy(ROOT / "conf" / "grid.yaml", "conf")
     shutil.copy(ROOT / "dvc.yaml", ".")
-    paths = [written("one", {"lstm": [90.0, 91.0], "gru": [80.0, math.nan]}), written("two", {"rnn": [5.0, 6.0, 7.0]})]
-    assert main(["compare", *map(str, paths)]) == 0
+    paths = [written("one", {"lstm": [90.0, 91.0], "gru": [80.0, math.nan]}),
+             written("two", {"rnn": [5.0, 6.0, 7.0]}, fingerprint="mine")]  # fmt: skip
+    costs = {"rnn": {"run": "mine", "tokens_per_second": [1000.0, 1010.0, 1020.0]}}
+    Path("outputs/costs").mkdir()
+    Path("outputs/costs/two.json").write_text(json.dumps(costs), encoding="utf-8")
+    assert main(["compare", *map(str, paths), "--summary", "outputs/summary"]) == 0
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     for words in (["init", "-q", "--no-scm"], ["metrics", "show", "--md"]):
         done = subprocess.run(["dvc", *words], env=environment, capture_output=True, text=True, check=True)
@@ -56,11 +60,13 @@ def test_dvc_shows_a_row_per_experiment_and_architecture_with_few_columns() -> N
         [cell.strip() for cell in line.strip("|\n").split("|")] for line in done.stdout.splitlines() if line
     )
     assert [row[0] for row in rows] == [
-        f"outputs/comparison/summary/{name}.json" for name in ("one/gru", "one/lstm", "two/rnn")]  # fmt: skip
+        f"outputs/summary/{name}.json" for name in ("one/gru", "one/lstm", "two/rnn")]  # fmt: skip
     assert len(header) <= FEW
     lstm = dict(zip(header, rows[1], strict=True))
     assert float(lstm["mean"]) == pytest.approx(math.sqrt(90 * 91), abs=1e-4)
     assert (lstm["metric"], lstm["seeds"]) == ("perplexity", "2")
+    speeds = [row[header.index("tokens_per_second")] for row in rows]
+    assert speeds == ["-", "-", "1010"]
 
 
 def test_both_pipelines_name_it_and_nothing_else_as_metrics() -> None:
@@ -68,7 +74,7 @@ def test_both_pipelines_name_it_and_nothing_else_as_metrics() -> None:
 
     for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        assert content["metrics"] == ["outputs/comparison/summary"]
+        assert content["metrics"] == ["outputs/summary"]
         assert not any("metrics" in stage for stage in content["stages"].values())
 
 
@@ -76,9 +82,10 @@ def test_both_pipelines_name_it_and_nothing_else_as_metrics() -> None:
 def test_no_name_of_a_file_of_others_leads_elsewhere(arch: str, tmp_path: Path) -> None:
     path = written("one", {arch: [1.0, 2.0], "gru": [3.0, 4.0]})
     before = {found for found in tmp_path.rglob("*") if found.is_file()}
-    assert main(["compare", str(path.replace(path.with_name("...json")))]) == 0
+    path = path.replace(path.with_name("...json"))
+    assert main(["compare", str(path), "--summary", "outputs/summary"]) == 0
     new = {found.relative_to(tmp_path) for found in tmp_path.rglob("*") if found.is_file() and found not in before}
-    summary = Path("outputs/comparison/summary")
+    summary = Path("outputs/summary")
     tables = {Path("outputs/comparison/comparison.csv"), Path("outputs/comparison/comparison.json")}
     files = {found for found in new if summary in found.parents}
     assert len(files) == 2

@@ -57,3 +57,30 @@ def test_costs_are_measured_several_times_each_in_turn(
     assert all(len(cost["tokens_per_second"]) == evaluation.ROUNDS >= 5 for cost in costs.values())
     assert all(speed > 0 for cost in costs.values() for speed in cost["tokens_per_second"])
     assert order == ["bilstm", "lstm"] * evaluation.ROUNDS
+
+
+def test_runs_are_found_in_the_folders_of_their_architectures_and_listed_by_name(
+    small: Small, trained: TrainedTo, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arch, seed in (("rnn", 0), ("rnn", 10), ("gru", 0)):
+        config = small("tagging", arch, "training.tokens=200", f"seed={seed}")
+        trained(config, project / "runs" / arch / str(seed))
+    trained(small("tagging", "lstm", "training.tokens=200"), project / "runs" / "mine")
+    prepared = preparation.prepared(config.data)
+    capsys.readouterr()
+    options = ["--prepared", str(prepared), "--out", "m/tags.json", "--curves", "curves"]
+    assert main(["evaluate", "runs", *options]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == list(json.loads(Path("m/tags.json").read_text(encoding="utf-8")))
+    assert sorted(names) == ["gru-0", "lstm-0", "rnn-0", "rnn-10"]
+    curves = Path("curves/tags.csv").read_text(encoding="utf-8").splitlines()
+    assert {tuple(line.split(",")[2:]) for line in curves[1:]} == {
+        (arch, seed, "val/accuracy") for arch, seed in (name.split("-") for name in names)
+    }
+
+
+def test_curves_of_a_damaged_history_are_refused(tagger: Path, small: Small, refused: Refused) -> None:
+    prepared = preparation.prepared(small("tagging", "bilstm").data)
+    (tagger / "history.csv").write_text("tokens,metric,value\n1,val/accuracy,1.0\n", encoding="utf-8")
+    options = ["--prepared", str(prepared), "--out", "t.json", "--curves", "curves"]
+    assert "history.csv is damaged" in refused("evaluate", str(tagger), *options)

@@ -18,13 +18,14 @@ from unroll.disk.clean import size
 from unroll.disk.leftovers import DAY, inside
 from unroll.locks import held
 
-KEPT = ["data/grammar/train.conllu", "outputs/runs/cells/lstm-0/run.json", "outputs/metrics/cells.json",
+KEPT = ["data/grammar/train.conllu", "outputs/runs/cells/lstm/0/run.json", "outputs/metrics/cells.json",
         "outputs/studies/tuning/study.json", "studies/optuna.db", "paper/data/brown/a", "conf/config.yaml", "dvc.lock",
         "src/cell.py"]  # fmt: skip
 GONE = {
     "caches": ["outputs/cache/grammar-1/fit/a", ".mypy_cache/a", "src/__pycache__/a.pyc", "tests/x/__pycache__/b.pyc"],
     "adhoc": ["outputs/adhoc/grammar-lstm-0-abc/run.json", "outputs/adhoc/certificates/a.json",
               "outputs/adhoc/.old.unroll-x/weights"],
+    "kept": ["outputs/kept/cells-lstm-0-aa/seal.json", "outputs/kept/cells-lstm-1-bb/run/run.json"],
     "working": ["outputs/working/cells-lstm-0-aa/last.ckpt"],
 }  # fmt: skip
 ALL = [name for names in GONE.values() for name in names]

@@ -97,7 +97,7 @@ def test_a_terminal_has_one_line_that_fits(clock: Clock, monkeypatch: pytest.Mon
     assert stream.getvalue().endswith("unroll: a sentence\n")
 
 
-@pytest.mark.parametrize(("name", "expected"), [("train-cells@adding-rnn-0", "train-cells"), ("report", "report"),
+@pytest.mark.parametrize(("name", "expected"), [("train@adding-rnn", "train"), ("report", "report"),
                                                 ("paper/dvc.yaml:fetch@brown", "fetch")])  # fmt: skip
 def test_a_kind_is_what_stands_before_the_at(name: str, expected: str) -> None:
     assert kind(name) == expected
@@ -131,5 +131,5 @@ def test_reasons_are_distinguished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "  missing dependency: 1 report (runs)" in said
     assert "  to be added to DVC's cache: 1 data.dvc (e)" in said
     assert any("2 train" in line and ".dvc/cache" in line for line in said)
-    assert "training 2 networks" in said[-1]
+    assert "training those seeds of 2 stages that" in said[-1]
     assert "dvc commit" in said[-1]

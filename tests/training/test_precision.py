@@ -88,7 +88,7 @@ def test_double_precision_holds_from_training_to_use(
     run = Trained.load(project / "run")
     assert RunModel(project / "run").predict([line], {"length": 3})
     prepared = preparation.prepared(run.config.data)
-    judged = experiment.evaluate([project / "run"], prepared, None, project / "costs" / "speed.json")["run"]
+    judged = experiment.evaluate([project / "run"], prepared, None, project / "costs" / "speed.json")[f"{arch}-0"]
     assert judged["validation"] == figures
     assert min(json.loads((project / "costs" / "speed.json").read_text())[arch]["tokens_per_second"]) > 0
 

@@ -88,7 +88,7 @@ def test_the_best_of_each_is_trained_anew_on_fresh_seeds_and_with_its_own_budget
     result = result_of(job, [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)])
     write_results(job, result, tmp_path / "out", lambda folder: None)
     for arch, seed in itertools.product(("lstm", "gru"), (7, 8)):
-        anew = load(tmp_path / "out" / f"{arch}-{seed}.yaml")
+        anew = load(tmp_path / "out" / "retrain" / arch / f"{seed}.yaml")
         assert (anew.arch.name, anew.seed, anew.training.tokens) == (arch, seed, 999_000)
         assert anew.training.truncation_length == 16
         assert anew.name == f"lstm-vs-gru/{arch}-{seed}"
@@ -105,7 +105,7 @@ def test_validations_that_are_not_numbers_are_null_in_the_file(tmp_path: Path) -
     assert told["reports"]["2"] == {"30000": None, "60000": None}
 
 
-@pytest.mark.parametrize("lost", ["study.json", "trials.csv", "best-gru.yaml", "lstm-7.yaml"])
+@pytest.mark.parametrize("lost", ["study.json", "trials.csv", "best-gru.yaml", "retrain/lstm/7.yaml"])
 def test_a_study_that_has_lost_a_file_is_written_again(lost: str, tmp_path: Path) -> None:
     job = job_of(unmatched(**{"retrain.seeds": [7]}))
     result = result_of(job, [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)])

@@ -178,16 +178,19 @@ def _end(mine: Sample, metric: Metric) -> str | None:
             "scale, whatever the other seeds have; its rank does not reflect the other seeds")  # fmt: skip
 
 
-def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None) -> str:
-    """Compare every experiment and write ``comparison.csv``, ``comparison.json`` and ``summary/``.
+def compare_all(
+    metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None, summary: Path | None = None
+) -> str:
+    """Compare every experiment and write ``comparison.csv`` and ``comparison.json``.
 
-    ``summary/`` is what ``dvc metrics show`` lists. Compared speeds go to ``comparison.csv`` in ``costs``.
+    Compared speeds go to ``comparison.csv`` in ``costs``.
 
     Args:
         metrics: files written by ``evaluate``, named after their experiments.
         costs: folder of measured speeds. They vary between measurements, so ``out`` does not contain them.
         out: folder to write.
         targets: see :func:`~unroll.analysis.targets.check_targets`; None for no targets.
+        summary: folder to write with what ``dvc metrics show`` lists, including speeds; None to write none.
 
     Returns:
         Tables for the terminal.
@@ -205,13 +208,15 @@ def compare_all(metrics: Sequence[Path], costs: Path, out: Path, targets: Path |
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
     measured_costs = {name: load_costs(costs / f"{name}.json", [*runs.values()]) for name, runs in results.items()}
     cost_rows = [row for name, found in measured_costs.items() for row in compare_speeds(name, found.speeds)]
-    with whole(out, replaces=("comparison.json", "comparison.csv", "targets.json", "summary")) as folder:
+    with whole(out, replaces=("comparison.json", "comparison.csv", "targets.json")) as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(to_json(rows), encoding="utf-8")
-        write_summary(rows, folder / "summary")
         if checks:
             (folder / "targets.json").write_text(to_json(checks), encoding="utf-8")
+    if summary:
+        with whole(summary, replaces=("*/*.json",)) as folder:
+            write_summary(rows, cost_rows, folder)
     if cost_rows:
         write_text(costs / "comparison.csv", _csv(cost_rows))
     notes = {name: found.note for name, found in measured_costs.items()}

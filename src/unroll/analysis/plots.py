@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import io
-import json
 import math
 import re
 import warnings
@@ -21,11 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unroll.analysis.comparison import Results, by_arch
+from unroll.analysis.curves import read_curve
 from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.verdict import Interval, interval
-from unroll.errors import BadInput
 from unroll.metrics import ACCURACY_BY_GROUP, Metric
-from unroll.outputs import MISREAD
 
 COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
 INK, FAINT = "#1f2328", "#d8d4cc"
@@ -61,7 +57,7 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     for arch, group in by_arch(results).items():
         for run in group:
             points = [(tokens, _inside(value, scale)) for tokens, value in
-                      read_curve(runs / f"{arch}-{run['seed']}" / "history.csv", f"val/{metric}")]  # fmt: skip
+                      read_curve(runs / arch / str(run["seed"]), f"val/{metric}")]  # fmt: skip
             every += [value for _, value in points]
             if len(points) == 1:  # an n-gram model has a single value
                 axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
@@ -152,25 +148,6 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
     axes.set(xlabel=probe, title=f"accuracy by {probe}")
     label_below(figure, axes)
     return as_svg(figure)
-
-
-def read_curve(path: Path, metric: str) -> list[tuple[float, float]]:
-    """Finite points of one curve of a run's history.
-
-    Raises:
-        BadInput: the history is truncated or was changed.
-    """
-    try:
-        content = path.read_bytes()
-        rows = csv.DictReader(io.StringIO(content.decode()))
-        points = [(float(row["tokens"]), float(row["value"])) for row in rows if row["metric"] == metric]
-        facts = path.with_name("run.json")
-        digest = json.loads(facts.read_bytes()).get("history") if facts.exists() else None
-    except (csv.Error, *MISREAD):
-        raise BadInput(f"{path} is damaged; train the run again.") from None
-    if digest not in (None, hashlib.sha256(content).hexdigest()):  # older runs have no digest
-        raise BadInput(f"{path} is damaged (it differs from what the run wrote); train the run again.")
-    return [(tokens, value) for tokens, value in points if math.isfinite(value)]
 
 
 def by_scale(axes: Axes, metric: Metric, values: Sequence[float]) -> None:

@@ -151,11 +151,11 @@ def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str
     first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
     arch = next(iter(archs))
     single = f"\nunroll train experiment={name} arch={arch} seed=0    # a single run; add settings of your own"
+    settings = f"{outputs}/studies/{name}/retrain" if is_study else f"{outputs}/configs/{name}"
     return (
-        f"{first if is_study else ''}for arch in {' '.join(archs)}; do for seed in {' '.join(map(str, seeds))}; do\n"
-        f"  unroll train --config {outputs}/{'studies' if is_study else 'configs'}/{name}/$arch-$seed.yaml "
-        f"{prepared} --out {outputs}/runs/{name}/$arch-$seed\n"
-        "done; done\n"
+        f"{first if is_study else ''}for arch in {' '.join(archs)}; do    # seeds {' '.join(map(str, seeds))}\n"
+        f"  unroll train --config {settings}/$arch {prepared} --out {outputs}/runs/{name}/$arch\n"
+        "done\n"
         f"unroll evaluate {outputs}/runs/{name} {prepared} "
         f"--out {outputs}/metrics/{name}.json --costs {outputs}/costs\n"
         f"unroll compare {outputs}/metrics/{name}.json --costs {outputs}/costs --out {outputs}/comparison-{name}"

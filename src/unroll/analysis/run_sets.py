@@ -118,7 +118,7 @@ def _of_runs(text: str, decisive: Decisive) -> RunSet:
     folders = list(_folders(text))
     if not folders:
         raise BadInput(f"{text} is not a run and has no runs; name a run, a folder of runs, a quoted pattern such as "
-                       "'outputs/runs/recall/lstm-*', or FILE:ARCH.")  # fmt: skip
+                       "'outputs/runs/recall/lstm/[0-4]', or FILE:ARCH.")  # fmt: skip
     runs = [_read(folder) for folder in folders]
     (config, facts), archs = runs[0], sorted({config["arch"]["name"] for config, _ in runs})
     if len(archs) > 1:

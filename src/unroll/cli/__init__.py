@@ -18,6 +18,7 @@ from unroll.cli import arguments, failures  # an imported verb becomes an attrib
 
 VERBS = {
     "config": "Show or explain the settings of a run, or resolve the settings of a whole course.",
+    "course": "Write the grid of a course, over which the stages of DVC run, or print its stages.",
     "data": "List corpora, fetch them, or add your own.",
     "prepare": "Encode a corpus as memory-mapped arrays, with a vocabulary built from the training split only.",
     "train": "Train a run, from settings or from a resolved file.",

@@ -10,7 +10,7 @@ from unroll.errors import no_such
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, mlflow, dvc")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, kept, mlflow, dvc")
     parser.add_argument(
         "--days", type=number(float, 0), default=0, metavar="N", help="only files not modified for N days (default: 0)"
     )

@@ -16,6 +16,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="files written by evaluate")
     parser.add_argument("--course", type=Path, metavar="FILE", help="compare the experiments of this course in FOLDER")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
+    parser.add_argument("--summary", type=Path, metavar="FOLDER", help="also write one file per experiment and arch")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help=f"speeds of these runs (default: {COSTS})")
     parser.add_argument("--targets", type=Path, metavar="FILE", help="bounds on figures, as YAML")
 
@@ -27,7 +28,7 @@ def run(options: Namespace) -> None:
     if options.costs and not options.costs.is_dir():
         raise BadInput(f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit "
                        "the option.")  # fmt: skip
-    print(compare_all(files, options.costs or COSTS, options.out, options.targets))
+    print(compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary))
 
 
 def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:

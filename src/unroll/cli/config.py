@@ -30,6 +30,7 @@ def run(options: Namespace) -> None:
             raise BadInput("--explain takes an optional SECTION, such as training, and no settings.")
         print(config.explain(options.explain or None))
     elif options.course:
+        config.refuse_stale(options.course)
         config.resolve(options.course, options.out or Path("outputs/configs"))
     else:
         print(config.compose(options.settings).dump(), end="")

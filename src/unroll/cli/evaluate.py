@@ -19,11 +19,13 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
+    parser.add_argument("--curves", type=Path, metavar="FOLDER", help="with --out: write learning curves, named alike")
     parser.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
     add_tracking(parser)
 
 
 def run(options: Namespace) -> None:
+    from unroll.analysis.curves import write_curves
     from unroll.experiment import evaluate
 
     runs = _runs_of_course(options.runs, options.course) if options.course else _runs(options.runs)
@@ -32,14 +34,22 @@ def run(options: Namespace) -> None:
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     prepared = options.prepared or [prepared_of(run) for run in runs]
     results = evaluate(runs, prepared, options.out, costs, tracking_words(options.settings))
+    if options.out and options.curves:
+        write_curves(options.curves / f"{options.out.stem}.csv", dict(zip(runs, results.values(), strict=True)))
     for name, result in results.items():
         print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")
 
 
 def _runs(folder: Path) -> list[Path]:
-    """A run, or the runs in a folder."""
+    """A run, or the runs in a folder and its subfolders, such as those of an architecture."""
     if (folder / "run.json").exists():
         return [folder]
+    inner = [path for path in _folders(folder) if not (path / "run.json").exists()]
+    deeper = {path: [run for run in _folders(path) if (run / "run.json").exists()] for path in inner}
+    return [run for path in _folders(folder) for run in deeper.get(path) or [path]]
+
+
+def _folders(folder: Path) -> list[Path]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in paths if path.is_dir() and not path.name.startswith(".")]
 
@@ -50,4 +60,4 @@ def _runs_of_course(folder: Path, course: Path) -> list[Path]:
 
     name = folder.resolve().name
     grid = config.grid(config.course(course))
-    return [folder / f"{arch}-{seed}" for experiment, arch, seed in grid if experiment == name]
+    return [folder / arch / str(seed) for experiment, arch, seed in grid if experiment == name]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from unroll.cli.figures import figures_line
 from unroll.cli.parser import Parser, add_settings
+from unroll.errors import BadInput
 from unroll.launching import launch, place
+
+PROCESSES = "UNROLL_PROCESSES"  # environment variable: number of seeds of a folder to train at a time
 
 
 def add_arguments(parser: Parser) -> None:
     add_settings(parser)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="resolved settings; tracking and data file paths may be overridden"
-    )
+        "--config", type=Path, metavar="FILE|FOLDER",
+        help="resolved settings, or a folder with those of each seed; tracking and data files may be overridden",
+    )  # fmt: skip
     parser.add_argument("--prepared", type=Path, metavar="FOLDER", help="prepared data (default: the cache)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the run (default: outputs/adhoc/…)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER",
+        help="folder of the run, or of the runs of --config FOLDER (default: outputs/adhoc/…)",
+    )  # fmt: skip
     parser.add_argument(
         "--accept-code-change", action="store_true", help="resume from a checkpoint of different code, and tag the run"
     )
@@ -28,6 +37,9 @@ def run(options: Namespace) -> None:
     from unroll import config, preparation
 
     config.check_root()
+    if options.config and options.config.is_dir():
+        _train_folder(options)
+        return
     if options.config:
         settings = config.load_here(options.config, options.settings, reads_data=options.prepared is None)
     else:
@@ -36,14 +48,66 @@ def run(options: Namespace) -> None:
     if launch(settings.training.devices, options.words):
         return
     from unroll import experiment
-    from unroll.experiment.trained import read_facts
 
     out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(settings, prepared)
     experiment.refuse_another(experiment.with_precision(settings), out)
     with _no_folder_left(out.parent):
         figures = experiment.train(settings, prepared, out, options.accept_code_change)
     if place().rank == 0:
-        print(f"{out}  best validation: {figures_line(figures, read_facts(out).get('not_finite', {}))}")
+        _report(out, figures)
+
+
+def _train_folder(options: Namespace) -> None:
+    """Train the seeds of a folder of settings, ``<seed>.yaml``, each to the folder ``<seed>`` of the output."""
+    from unroll import config
+
+    files = sorted(options.config.glob("*.yaml"), key=lambda file: (len(file.stem), file.stem))
+    if not files:
+        raise BadInput(f"{options.config} has no settings; name a folder with one file per seed, such as 0.yaml.")
+    if options.out is None or options.prepared is None:
+        raise BadInput("--config FOLDER requires --prepared and --out; or name one file of it.")
+    if place().world > 1:
+        raise BadInput("--config FOLDER starts its own processes; run it without a launcher and set training.devices.")
+    runs = {options.out / file.stem: config.load_here(file, options.settings, reads_data=False) for file in files}
+    from unroll import experiment
+
+    processes = _processes()
+    devices = max(run.training.devices for run in runs.values())
+    commands = {}
+    if processes > 1 or devices > 1:  # otherwise in this process
+        commands = {options.out / file.stem: _command(options, file) for file in files}
+    for out, run in runs.items():
+        experiment.refuse_another(experiment.with_precision(run), out)
+    trained = experiment.train_seeds(
+        runs, options.prepared, options.accept_code_change, commands, 1 if devices > 1 else processes
+    )
+    with _no_folder_left(options.out):
+        for out, figures in trained:
+            _report(out, figures)
+
+
+def _command(options: Namespace, file: Path) -> list[str]:
+    """The command that trains one seed of a folder."""
+    plugins = [word for folder in options.plugins for word in ("--plugins", str(folder))]
+    accept = ["--accept-code-change"] if options.accept_code_change else []
+    return [
+        sys.executable, "-m", "unroll.cli", *plugins, "train", *options.settings, *accept, "--config", str(file),
+        "--prepared", str(options.prepared), "--out", str(options.out / file.stem),
+    ]  # fmt: skip
+
+
+def _processes() -> int:
+    """The number of seeds to train at a time."""
+    text = os.environ.get(PROCESSES, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise BadInput(f"{PROCESSES}={text} is not a number of processes; set it to 1 or more.")
+    return int(text)
+
+
+def _report(out: Path, figures: dict[str, float]) -> None:
+    from unroll.experiment.trained import read_facts
+
+    print(f"{out}  best validation: {figures_line(figures, read_facts(out).get('not_finite', {}))}", flush=True)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from unroll.config.file import read
 from unroll.config.places import check_files, load_data_here, load_here, load_study_here
 from unroll.config.reference import explain
 from unroll.config.schema import Config, TrackingConfig, decisive
+from unroll.config.stages import grid_file, refuse_stale, stages, write_grid
 from unroll.config.studies import StudySettings, compose_study, compose_study_from, load_study, studies
 from unroll.config.study import StudyConfig
 from unroll.config.trackers import is_same_store, project_tracker, tracking_here
@@ -30,7 +31,7 @@ from unroll.config.trackers import is_same_store, project_tracker, tracking_here
 __all__ = [
     "CONF", "Config", "DataConfig", "NgramConfig", "SharedConfig", "StudyConfig", "StudySettings", "TrackingConfig",
     "about", "asked", "check", "check_files", "check_root", "complete_data", "compose", "compose_study",
-    "compose_study_from", "corpora", "course", "decisive", "dump_data", "explain", "grid", "is_same_store", "load",
-    "load_data", "load_data_here", "load_here", "load_study", "load_study_here", "project_tracker", "read", "resolve",
-    "sections", "studies", "tracking_here",
+    "compose_study_from", "corpora", "course", "decisive", "dump_data", "explain", "grid", "grid_file", "is_same_store",
+    "load", "load_data", "load_data_here", "load_here", "load_study", "load_study_here", "project_tracker", "read",
+    "refuse_stale", "resolve", "sections", "stages", "studies", "tracking_here", "write_grid",
 ]  # fmt: skip

@@ -82,7 +82,7 @@ def grid(chapters: Chapters) -> Iterator[tuple[str, str, int]]:
 
 
 def resolve(path: Path, out: Path) -> None:
-    """Write the settings of each run of a course, ``<experiment>/<arch>-<seed>.yaml``, and of its data, ``data.yaml``.
+    """Write the settings of each run of a course, ``<experiment>/<arch>/<seed>.yaml``, and of its data, ``data.yaml``.
 
     For a study, whose runs are not known yet, write ``study.yaml`` instead.
 
@@ -107,7 +107,7 @@ def resolve(path: Path, out: Path) -> None:
             if (experiment, arch) not in composed:  # composing is slow, and only the seed differs
                 composed[experiment, arch] = compose([f"experiment={experiment}", f"arch={arch}"])
             run = check({**composed[experiment, arch].model_dump(), "seed": seed}, str(path))
-            target = folder / experiment / f"{arch}-{seed}.yaml"
+            target = folder / experiment / arch / f"{seed}.yaml"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(run.dump(), encoding="utf-8")
             (folder / experiment / "data.yaml").write_text(dump_data(run.data), encoding="utf-8")

@@ -18,6 +18,7 @@ from pathlib import Path
 from unroll.locks import held
 
 CACHE, ADHOC, WORKING = Path("outputs/cache"), Path("outputs/adhoc"), Path("outputs/working")
+KEPT = Path("outputs/kept")
 CHECKS = (".pytest_cache", ".mypy_cache", ".ruff_cache")
 # folders without source code, which are not searched for Python's caches; nor are hidden folders
 APART = {"data", "outputs", "mlruns", "studies"}
@@ -67,6 +68,11 @@ def working(days: float) -> list[Leftover]:
     """Checkpoints of unfinished runs and curves not yet sent to MLflow, except those of active runs."""
     busy = set(training())
     return _old((path for path in _visible(WORKING) if path not in busy), days)
+
+
+def kept(days: float) -> list[Leftover]:
+    """Copies of finished seeds, which save their training when a stage runs again."""
+    return _old(_visible(KEPT), days)
 
 
 def training() -> list[Path]:

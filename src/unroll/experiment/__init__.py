@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from unroll.experiment.evaluation import evaluate, evaluate_task
     from unroll.experiment.identity import adhoc_name, finished, with_precision
     from unroll.experiment.loading import evaluation_loader, loaders
+    from unroll.experiment.seeds import train_seeds
     from unroll.experiment.tracked import Pruned, sync
     from unroll.experiment.trained import Trained, refuse_another, tensors
     from unroll.experiment.training import train
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy", "Pruned", "Trained", "adhoc_name", "build_network", "build_task", "evaluate", "evaluate_task",
-    "evaluation_loader", "finished", "loaders", "refuse_another", "sync", "tensors", "train", "with_precision",
+    "evaluation_loader", "finished", "loaders", "refuse_another", "sync", "tensors", "train", "train_seeds",
+    "with_precision",
 ]  # fmt: skip
 
 MODULES = {
@@ -25,6 +27,7 @@ MODULES = {
     "evaluation": ("evaluate", "evaluate_task"),
     "identity": ("adhoc_name", "finished", "with_precision"),
     "loading": ("evaluation_loader", "loaders"),
+    "seeds": ("train_seeds",),
     "tracked": ("Pruned", "sync"),
     "trained": ("Trained", "refuse_another", "tensors"),
     "training": ("train",),

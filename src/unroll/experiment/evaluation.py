@@ -64,10 +64,10 @@ def evaluate(
         run, data = Trained.load(folder), opened[place]
         data.refuse(folder, run)
         _same_but_for_the_seed(run.config, settings, folder)
-        facts = read_facts(folder)
-        marks[folder.name] = facts["fingerprint"]
-        results[folder.name] = _judged(run, facts, data.of(folder, facts), data)
-        firsts.setdefault(run.config.arch.name, (folder.name, run, place))
+        facts, name = read_facts(folder), run.config.name.partition("/")[2]
+        marks[name] = facts["fingerprint"]
+        results[name] = _judged(run, facts, data.of(folder, facts), data)
+        firsts.setdefault(run.config.arch.name, (name, run, place))
     if costs:
         splits = {arch: PreparedData(run.config, place).split("train") for arch, (_, run, place) in firsts.items()}
         speeds = measure({arch: run for arch, (_, run, _) in firsts.items()}, splits)

@@ -157,10 +157,10 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "dvc", *words]
 
 
-def environment() -> dict[str, str]:
-    """Environment variables with which stages find this environment's ``unroll`` and ``python``."""
+def environment(**more: str) -> dict[str, str]:
+    """Environment variables with which stages find this environment's ``unroll`` and ``python``, and further ones."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **more}
 
 
 def failure(what: str, stderr: str) -> str:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unroll import config as settings
 from unroll.errors import BadInput
 from unroll.pipeline import dvc
 from unroll.pipeline.embedded import generate
 from unroll.pipeline.progress import Progress, kind
-from unroll.pipeline.stages import Stages
+from unroll.pipeline.stages import Command, Stages
 
-# Groups of stages in order, by the beginning of their names, and whether they run in parallel. Studies start their own
-# workers. The remaining stages measure speeds, so they run alone.
+# Kinds of stages in order, and whether they run in parallel. Studies start their own workers. The remaining stages
+# measure speeds, so they run alone.
 PHASES: tuple[tuple[str, bool], ...] = (
-    ("resolve$|code$", False),
-    ("prepare-", True),
-    ("train-(?!tuned)", True),
-    ("tune@", False),
-    ("train-tuned|certify-(?!tuning)", True),
+    ("resolve|code", False),
+    ("prepare", True),
+    ("train", True),
+    ("tune", False),
+    ("retrain", True),
+    ("certify", True),
 )
 COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a separate pipeline
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -41,6 +44,7 @@ def repro(jobs: int) -> None:
     """
     with _ready():
         generate()
+        _refresh(Path("conf/course.yaml"))
         files = [name for name in COURSE if Path(name).exists()]
         if stale := _out_of_date(*files):
             with _stages(stale, jobs) as stages:
@@ -51,11 +55,11 @@ def _phases(stages: Stages, stale: dvc.Status, jobs: int, files: list[str]) -> N
     """Run the groups in order, then leave the remaining stages to DVC."""
     for pattern, side_by_side in PHASES:
         stages.progress.expect(stale)
-        if names := [name for name in stale if re.match(pattern, name)]:
+        if names := [name for name in stale if re.fullmatch(pattern, kind(name))]:
             stages.each(names, jobs if side_by_side else 1)
             stale = dvc.status(*files)
     stages.progress.expect(stale)
-    stages.run([[]])
+    stages.run([Command([])])
 
 
 def repro_file(file: str) -> None:
@@ -71,9 +75,10 @@ def repro_file(file: str) -> None:
     with _ready():
         if not Path(file).is_file():
             raise BadInput(f"{file} does not exist; name a file of stages, such as paper/dvc.yaml.")
+        _refresh(Path(file).with_name("course.yaml"))
         if stale := _out_of_date("--with-deps", file):
             with _stages(stale) as stages:
-                stages.run([[file]])
+                stages.run([Command([file])])
 
 
 def force(stage: str) -> None:
@@ -86,7 +91,13 @@ def force(stage: str) -> None:
     with _ready():
         dvc.status(stage)
         with _stages({stage: []}) as stages:
-            stages.run([["-s", "-f", stage]])
+            stages.run([Command(["-s", "-f", stage])])
+
+
+def _refresh(course: Path) -> None:
+    """Write the grid of a course again if the course has changed."""
+    if course.is_file() and settings.write_grid(course):
+        print(f"Writing {settings.grid_file(course)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -130,9 +141,10 @@ def reasons(stale: dvc.Status) -> list[str]:
         lines += textwrap.wrap(f"{reason}: {', '.join(counts)}", 110, initial_indent="  ", subsequent_indent="    ",
                                break_on_hyphens=False)  # fmt: skip
     if lost := groups.get(NOT_IN_CACHE):
-        trained = sum(len(paths) for stage, paths in lost.items() if stage.startswith("train"))
-        lines.append(f"  Stages whose outputs are missing from DVC's cache run again, training {trained} networks. To "
-                     "keep the present outputs instead, press Ctrl-C and run: dvc commit")  # fmt: skip
+        trained = sum(len(paths) for stage, paths in lost.items() if stage in ("train", "retrain"))
+        lines.append("  Stages whose outputs are missing from DVC's cache run again, training those seeds of "
+                     f"{trained} stages that are not in outputs/kept. To keep the present outputs instead, press "
+                     "Ctrl-C and run: dvc commit")  # fmt: skip
     return lines
 
 

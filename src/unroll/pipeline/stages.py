@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from unroll.errors import StageFailed
 from unroll.pipeline import dvc
@@ -28,7 +28,37 @@ FAILED = re.compile(r"ERROR: failed to reproduce '(.+?)'")
 OWN = re.compile(r"Running stage |> |Updating lock file|Generating lock file|Use `dvc push`|Stage .* skipping")
 SHOWN = 15  # lines shown of a failed stage
 PATIENCE = 20.0  # seconds for stages to end after an interruption
-AT_ONCE = 3  # stages per DVC process, since DVC takes a second to start
+AT_ONCE = 3  # most stages per DVC process, which takes a second to start
+PROCESSES = "UNROLL_PROCESSES"  # environment variable for unroll train: seeds that it trains at a time
+
+
+class Command(NamedTuple):
+    """A ``dvc repro`` to run.
+
+    Args:
+        arguments: arguments of ``dvc repro``.
+        processes: number of seeds that a stage may train at a time.
+    """
+
+    arguments: Sequence[str]
+    processes: int = 1
+
+
+def planned(names: Sequence[str], jobs: int) -> list[Command]:
+    """Commands that run these stages with a number of jobs.
+
+    With more stages than jobs, the first commands have several stages, and the last ones a single one, so that all jobs
+    end at about the same time. With fewer, each stage gets a share of the jobs for its seeds.
+    """
+    if len(names) < jobs:
+        shares = [jobs // len(names) + (place < jobs % len(names)) for place in range(len(names))]
+        return [Command(["-s", name], share) for name, share in zip(names, shares, strict=True)]
+    commands, left = [], list(names)
+    while left:
+        size = min(AT_ONCE, max(1, len(left) // (2 * jobs)))
+        commands.append(Command(["-s", *left[:size]]))
+        left = left[size:]
+    return commands
 
 
 class Stages:
@@ -58,6 +88,8 @@ class Stages:
     def each(self, names: Sequence[str], jobs: int) -> None:
         """Run only these stages, without their dependencies, several at a time.
 
+        With fewer stages than jobs, the stages get the free jobs for their seeds.
+
         Args:
             names: names of the stages.
             jobs: number of stages that run in parallel.
@@ -65,18 +97,17 @@ class Stages:
         Raises:
             StageFailed: a stage has failed; stages that were running in parallel have ended.
         """
-        size = min(AT_ONCE, -(-len(names) // jobs))
-        self.run([["-s", *names[first : first + size]] for first in range(0, len(names), size)], jobs)
+        self.run(planned(names, jobs), jobs)
 
-    def run(self, commands: Sequence[Sequence[str]], jobs: int = 1) -> None:
-        """Run ``dvc repro`` with each list of arguments, several at a time; after a failure, no other stage starts.
+    def run(self, commands: Sequence[Command], jobs: int = 1) -> None:
+        """Run commands, several at a time; after a failure, no other stage starts.
 
         Raises:
             StageFailed: a stage has failed, or DVC.
             BadInput: a lock is held by a process that is not DVC.
         """
         with _signals_raise(), ThreadPoolExecutor(jobs) as pool:
-            pending: set[Future[None]] = {pool.submit(self._one, words) for words in commands}
+            pending: set[Future[None]] = {pool.submit(self._one, command) for command in commands}
             try:
                 while pending:
                     done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -90,10 +121,10 @@ class Stages:
             raise StageFailed("; ".join(self.failures) + f". Fix the error shown above (full log: {LOG}), and run the "
                               "same command again to continue.")  # fmt: skip
 
-    def _one(self, arguments: Sequence[str]) -> None:
+    def _one(self, command: Command) -> None:
         """Run one command, and retry it while another process holds a lock."""
         noted = False
-        while (process := self._start(arguments)) is not None:
+        while (process := self._start(command)) is not None:
             with process:
                 code, said, name = self._watch(process)
             self.processes.discard(process)
@@ -109,14 +140,15 @@ class Stages:
             noted = True
             self.stop.wait(dvc.RETRY)
 
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str] | None:
+    def _start(self, command: Command) -> subprocess.Popen[str] | None:
         """Start a process for a command; None after a failure or an interruption."""
         with self.lock:
             if self.stop.is_set():
                 return None
             process = subprocess.Popen(
-                dvc.command("--wait-for-lock", "repro", *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace", env=dvc.environment(), process_group=0,
+                dvc.command("--wait-for-lock", "repro", *command.arguments), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+                env=dvc.environment(**{PROCESSES: str(command.processes)}),
             )  # fmt: skip
             self.processes.add(process)
             return process

@@ -16,7 +16,8 @@ from unroll.tuning.job import Job, monitored
 from unroll.tuning.slots import ERROR, EXCESS, Slot
 from unroll.tuning.study import Study
 
-FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html")  # in the folder of a study
+RETRAIN = "retrain"  # folder of the settings of the runs to retrain, <arch>/<seed>.yaml
+FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html", RETRAIN)  # in the folder of a study
 Row = dict[str, Any]  # of a table of trials, by column
 ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}
 
@@ -133,7 +134,9 @@ def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], No
             again = job.space.run(slot.values, retrained=True)
             for seed in job.settings.study.retrain.seeds:
                 retrained = again.model_copy(update={"seed": seed})
-                (folder / f"{arch}-{seed}.yaml").write_text(retrained.dump(), encoding="utf-8")
+                target = folder / _retrained(arch, seed)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(retrained.dump(), encoding="utf-8")
         draw(folder)
 
 
@@ -162,12 +165,19 @@ def is_written(job: Job, out: Path) -> bool:
     path, seeds = out / "study.json", job.settings.study.retrain.seeds
     try:
         found = read_json(path, "unroll tune writes it again")
-        names = [f"{name}.yaml" for arch in found["best"] for name in [f"best-{arch}", *(f"{arch}-{n}" for n in seeds)]]
+        names = [
+            name for arch in found["best"] for name in [f"best-{arch}.yaml", *(_retrained(arch, n) for n in seeds)]
+        ]
     except (BadInput, KeyError, TypeError):
         return False
     if not all((out / name).is_file() for name in ["trials.csv", *names]):
         return False
     return (found.get("name"), found.get("retrain")) == (job.name, job.settings.study.retrain.model_dump(mode="json"))
+
+
+def _retrained(arch: str, seed: int) -> str:
+    """File with the settings of a run to retrain, in the folder of the study."""
+    return f"{RETRAIN}/{arch}/{seed}.yaml"
 
 
 def _content(job: Job, result: Result) -> dict[str, Any]:

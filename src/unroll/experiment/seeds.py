@@ -1,0 +1,88 @@
+"""The seeds of a stage: trained one after the other in this process, or several at a time in processes of their own."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from unroll.config import Config
+from unroll.errors import ProcessLost
+from unroll.experiment.identity import with_precision, working_of_run
+from unroll.experiment.kept import keep, restore
+from unroll.experiment.trained import read_facts
+from unroll.experiment.training import train
+from unroll.experiment.working import Working
+
+Figures = dict[str, float]  # of the best validation
+POLL = 0.05  # seconds between checks of the processes
+
+
+def train_seeds(
+    runs: Mapping[Path, Config], prepared: Path, accept_code_change: bool,
+    commands: Mapping[Path, Sequence[str]], processes: int,
+) -> Iterator[tuple[Path, Figures]]:  # fmt: skip
+    """Train each run that is not kept from before; those that are kept are copied.
+
+    Args:
+        runs: settings by output folder.
+        prepared: folder with ``fit/``.
+        accept_code_change: see :func:`~unroll.experiment.training.train`.
+        commands: for each output folder, a command that trains the run alone; empty to train in this process.
+        processes: number of commands that run at a time.
+
+    Yields:
+        The folder and the best validation's figures of each run, as soon as it is finished.
+
+    Raises:
+        ProcessLost: a command was killed.
+        SystemExit: a command has failed, and has reported why; those that were running have ended.
+    """
+    missing: dict[Path, Working] = {}
+    for out, config in runs.items():
+        working = working_of_run(with_precision(config), prepared, out)
+        figures = restore(with_precision(config), working)
+        if figures is None:
+            missing[out] = working
+        else:
+            yield out, figures
+    if commands:
+        for out in _side_by_side({out: commands[out] for out in missing}, processes):
+            keep(missing[out])
+            yield out, read_facts(out)["best"]
+        return
+    gc.freeze()  # imports made a million objects, which the collections below would search
+    for out, working in missing.items():
+        gc.collect()  # the last trainer and its network refer to each other, and would stay in memory beside the next
+        figures = train(runs[out], prepared, out, accept_code_change)
+        keep(working)
+        yield out, figures
+
+
+def _side_by_side(commands: Mapping[Path, Sequence[str]], processes: int) -> Iterator[Path]:
+    """Run commands, and yield the key of each that has succeeded.
+
+    They are in the process group of this process, so that Ctrl-C and the end of a stage reach them, too.
+    """
+    waiting, running, failed = list(commands), dict[Path, subprocess.Popen[bytes]](), 0
+    try:
+        while running or (waiting and not failed):
+            while waiting and not failed and len(running) < processes:
+                out = waiting.pop(0)
+                running[out] = subprocess.Popen(commands[out])
+            time.sleep(POLL)
+            for out in [out for out, process in running.items() if process.poll() is not None]:
+                status = running.pop(out).returncode
+                failed = failed or status
+                if status == 0:
+                    yield out
+    finally:
+        for process in running.values():  # after Ctrl-C, which has reached them, too
+            process.wait()
+    if failed < 0:
+        raise ProcessLost(f"A process that trained a seed was ended by signal {-failed}; run the same command again to "
+                          "resume it from its last checkpoint.")  # fmt: skip
+    if failed:
+        raise SystemExit(failed)
