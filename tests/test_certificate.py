@@ -236,8 +236,8 @@ def test_what_is_no_run_or_not_its_data_is_bad_input(small: Small, capsys: pytes
         certify(run, other)
     capsys.readouterr()
     for arguments, words in (
-        (["conf"], "is no run"),
-        (["missing", "--prepared", str(prepared)], "is no run"),
+        (["conf"], "is not a run"),
+        (["missing", "--prepared", str(prepared)], "is not a run"),
         ([str(run), "--prepared", "nowhere"], "nowhere"),
         ([str(run), "--prepared", str(prepared), "--out", "conf"], "conf is a folder"),
     ):
