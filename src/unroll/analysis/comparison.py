@@ -16,6 +16,7 @@ from typing import Any
 from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
 from unroll.analysis.item_level import over_items
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
+from unroll.analysis.rows import Row
 from unroll.analysis.samples import declared, figure_of, measured, sample, task_by
 from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
@@ -25,7 +26,7 @@ from unroll.metrics import Metric, digits, shown
 from unroll.outputs import MISREAD, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
-Results = dict[str, dict[str, Any]]  # run → its entry in the file that evaluate wrote
+Results = dict[str, Row]  # run → its entry in the file that evaluate wrote
 
 
 def load_results(path: Path) -> Results:
@@ -55,7 +56,7 @@ def load_results(path: Path) -> Results:
     return results
 
 
-def _check_kinds(run: dict[str, Any]) -> None:
+def _check_kinds(run: Row) -> None:
     """Check the types and ranges of an entry.
 
     Raises:
@@ -88,15 +89,15 @@ def _are_numbers(column: list[Any]) -> bool:
     return isinstance(column, list) and all(type(value) in (int, float, NoneType) for value in column)
 
 
-def by_arch(results: Results) -> dict[str, list[dict[str, Any]]]:
+def by_arch(results: Results) -> dict[str, list[Row]]:
     """Runs grouped by architecture, ordered by seed."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[str, list[Row]] = defaultdict(list)
     for run in sorted(results.values(), key=lambda run: (run["arch"], run["seed"])):
         groups[run["arch"]].append(run)
     return dict(groups)
 
 
-def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
+def compare(experiment: str, results: Results) -> list[Row]:
     """One row per architecture, best first, with its difference from the best.
 
     Order, mean, interval and difference are computed on the metric's scale: for a ratio, the mean is geometric and the
@@ -145,7 +146,7 @@ def compare(experiment: str, results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _mean(runs: Sequence[dict[str, Any]], metric: Metric) -> float | None:
+def _mean(runs: Sequence[Row], metric: Metric) -> float | None:
     """Mean over seeds; None if a run lacks the figure."""
     mean = metric.mean([run["test"][metric.name] for run in runs])
     return mean if math.isfinite(mean) else None
@@ -223,7 +224,7 @@ def compare_all(
     return _table(rows, cost_rows, notes, checks)
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def _csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -232,10 +233,10 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(
-    rows: list[dict[str, Any]],
-    cost_rows: list[dict[str, Any]],
+    rows: list[Row],
+    cost_rows: list[Row],
     cost_notes: Mapping[str, str | None],
-    checks: list[dict[str, Any]],
+    checks: list[Row],
 ) -> str:
     costs = {(row["experiment"], row["arch"]): row for row in cost_rows}
     lines = []
@@ -251,7 +252,7 @@ def _table(
     return "\n".join(lines).lstrip("\n")
 
 
-def _target_line(check: dict[str, Any]) -> str:
+def _target_line(check: Row) -> str:
     if check["arch"] is None:
         figure = "no architecture can be chosen"
     elif check["figure"] is None:
@@ -264,7 +265,7 @@ def _target_line(check: dict[str, Any]) -> str:
             f"({check['source']}){note}")  # fmt: skip
 
 
-def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, str, str]:
+def _cells(row: Row, cost: Row | None) -> tuple[str, str, str, str]:
     """Architecture, figure, size and, if measured, speed."""
     span = Interval(row["mean"], row["low"], row["high"])
     text = figure(span, row["scale"], digits(row["mean"]))
@@ -276,7 +277,7 @@ def _cells(row: dict[str, Any], cost: dict[str, Any] | None) -> tuple[str, str, 
     return row["arch"], text, f"{row['parameters']:,} parameters", speed
 
 
-def _lines(row: dict[str, Any], cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+def _lines(row: Row, cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     """The table row of an architecture with its verdict, then its intervals over items and its caveats."""
     texts = [text.ljust(width) if at < 2 else text.rjust(width)
              for at, (text, width) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip

@@ -9,8 +9,8 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from unroll.analysis.rows import Entry
 from unroll.errors import BadInput
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, write_text
@@ -18,7 +18,7 @@ from unroll.outputs import MISREAD, write_text
 COLUMNS = ("tokens", "value", "arch", "seed", "metric")
 
 
-def write_curves(path: Path, results: Mapping[Path, Mapping[str, Any]]) -> None:
+def write_curves(path: Path, results: Mapping[Path, Entry]) -> None:
     """Write the validation curves of the runs of an experiment, which ``dvc plots show`` draws.
 
     Args:

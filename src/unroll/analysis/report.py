@@ -9,6 +9,7 @@ from unroll.analysis.comparison import Results, by_arch, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import bases
 from unroll.analysis.page import write_page
+from unroll.analysis.rows import Row
 from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.study import study_part
 from unroll.analysis.trials import load_study
@@ -26,7 +27,7 @@ CHECKS = {
 }
 
 
-def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: Path, out: Path) -> Path:
+def write_report(chapters: Chapters, about: dict[str, Row], outputs: Path, out: Path) -> Path:
     """Write the report.
 
     Args:
@@ -59,7 +60,7 @@ def write_report(chapters: Chapters, about: dict[str, dict[str, Any]], outputs: 
     )  # fmt: skip
 
 
-def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, Any]]:
+def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[Row]:
     """The certificates of a chapter, as tables."""
     found = []
     for name in [f"{experiment}-{run}" for experiment in grid["experiments"] for run in grid.get("certified", [])]:
@@ -67,11 +68,11 @@ def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[dict[str, A
     return found
 
 
-def _certificate(content: dict[str, Any]) -> dict[str, Any]:
+def _certificate(content: Row) -> Row:
     """A certificate as a table: one row per check, one column per precision."""
     checks = content["checks"]
     tolerances = {check["dtype"]: check["tolerance"] for check in checks if "tolerance" in check}
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for name in CHECKS:
         mine = {check.get("dtype"): check for check in checks if check["check"] == name}
         failed = [dtype for dtype in tolerances if not mine.get(dtype, {}).get("passed", True)]
@@ -95,12 +96,12 @@ def _small(value: float) -> str:
 
 def _section(
     name: str,
-    about: dict[str, Any],
+    about: Row,
     results: Results,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     outputs: Path,
     archs: list[list[str]],
-) -> dict[str, Any]:
+) -> Row:
     from unroll.analysis import plots
 
     bases(name, by_arch(results))  # refuses figures that are not comparable
@@ -139,7 +140,7 @@ def _judged_by(results: Results, probe: str | None) -> str:
             f"{headline}.")  # fmt: skip
 
 
-def _notes(row: dict[str, Any]) -> list[str]:
+def _notes(row: Row) -> list[str]:
     """Notes on a verdict."""
     return [note for note in (row["difference_over_items"], row["doubt"], row["caveat"]) if note]
 
@@ -169,7 +170,7 @@ def _spoken(probe: str | None) -> str:
             "Context": "side that disambiguates the word"}.get(probe or "", (probe or "group").lower())  # fmt: skip
 
 
-def _further(results: Results, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _further(results: Results, rows: list[Row]) -> list[Row]:
     """Means of the other test figures for the table: the headline first, without accuracies by group."""
     metric = rows[0]["metric"]
     figures = [run["test"] for run in results.values()]

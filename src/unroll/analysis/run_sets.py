@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.item_level import Runs
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
+from unroll.analysis.rows import Row
 from unroll.analysis.samples import figure_of, sample
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
@@ -21,7 +21,7 @@ from unroll.metrics import Metric, Solved
 from unroll.outputs import MISREAD, restored
 from unroll.tasks.registry import description_of, metric_of, task_of
 
-Decisive = Callable[[dict[str, Any]], dict[str, Any]]  # settings of a run → those that affect its result
+Decisive = Callable[[Row], Row]  # settings of a run → those that affect its result
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _folders(text: str) -> Iterator[Path]:
         yield from (found for found in matched if (found / "run.json").is_file())
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(folder: Path) -> tuple[Row, Row]:
     """Settings and facts of a run.
 
     Raises:
@@ -180,7 +180,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, facts
 
 
-def _shared(config: dict[str, Any], decisive: Decisive) -> dict[str, Any]:
+def _shared(config: Row, decisive: Decisive) -> Row:
     """Settings that the runs of one side must share: those that affect the result or declare what is judged."""
     declared = {name: config.get(name) for name in ("solved", "judged_by")}
     return {**decisive(config), **declared, "seed": None}

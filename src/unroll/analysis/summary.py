@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from unroll.analysis.rows import Entry
 from unroll.names import fault
 from unroll.outputs import to_json
 
@@ -13,7 +13,7 @@ COLUMNS = ("metric", "mean", "low", "high", "seeds", "solved", "parameters", "p_
 SPEED = "tokens_per_second"  # measured, so it varies
 
 
-def write_summary(rows: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def write_summary(rows: Sequence[Entry], costs: Sequence[Entry], folder: Path) -> None:
     """Write ``<experiment>/<architecture>.json`` for every row of a comparison.
 
     Args:
