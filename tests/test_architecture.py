@@ -121,6 +121,12 @@ def test_quick_verbs_import_neither_lightning_nor_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["unroll.experiment.seeds", "unroll.tuning.worker"])
+def test_training_imports_nothing_that_it_does_not_need(module: str) -> None:
+    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('sklearn', 'pandas', 'mlflow')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_core_runs_where_only_its_own_dependencies_are_installed() -> None:
     # scipy and matplotlib are left out: torchmetrics imports them by itself where they are installed
     extras = ("mlflow", "dvc", "optuna", "statsmodels", "pooch", "jinja2", "conllu")

@@ -6,7 +6,6 @@ import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, fail_stale_trials
@@ -24,9 +23,21 @@ def ignore_experimental_warnings() -> None:
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
+def fanova(study: Study, seed: int) -> dict[str, float]:
+    """Shares of the variance explained by each key, by fANOVA. Imports scikit-learn, which workers do not need.
+
+    Raises:
+        ValueError, RuntimeError: no key is common to all trials, or none varies.
+    """
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    shares: dict[str, float] = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return shares
+
+
 __all__ = [
-    "BaseDistribution", "BasePruner", "BaseSampler", "FanovaImportanceEvaluator", "FrozenTrial", "GPSampler",
+    "BaseDistribution", "BasePruner", "BaseSampler", "FrozenTrial", "GPSampler",
     "MedianPruner", "NopPruner", "QMCSampler", "RDBStorage", "RandomSampler", "StorageInternalError", "Study",
     "StudyDirection", "SuccessiveHalvingPruner", "TPESampler", "Trial", "TrialState", "UpdateFinishedTrialError",
-    "create_study", "create_trial", "fail_stale_trials", "get_param_importances", "ignore_experimental_warnings",
+    "create_study", "create_trial", "fail_stale_trials", "fanova", "ignore_experimental_warnings",
 ]  # fmt: skip

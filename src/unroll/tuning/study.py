@@ -16,14 +16,13 @@ from typing import TypeVar
 
 from unroll.config.study import StudyConfig
 from unroll.tuning.backend import (
-    FanovaImportanceEvaluator,
     FrozenTrial,
     StudyDirection,
     TrialState,
     create_study,
     create_trial,
     fail_stale_trials,
-    get_param_importances,
+    fanova,
 )
 from unroll.tuning.database import exclusive, open_database, retry
 from unroll.tuning.pruners import Budget, build_pruner
@@ -142,9 +141,7 @@ class Study:
         if len(complete) < 4 or len({slot.value for slot in complete}) < 2:
             return {}
         with contextlib.suppress(ValueError, RuntimeError):  # no key is common to all trials, or none varies
-            evaluator = FanovaImportanceEvaluator(seed=self.config.seed)
-            shares = get_param_importances(self.study, evaluator=evaluator)
-            return {key: float(share) for key, share in shares.items()}
+            return {key: float(share) for key, share in fanova(self.study, self.config.seed).items()}
         return {}
 
     def _acquire(self) -> tuple[FrozenTrial, list[FrozenTrial]] | None:
