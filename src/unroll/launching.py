@@ -12,6 +12,7 @@ from typing import NamedTuple
 from unroll.errors import BadInput, ProcessLost
 
 PROCESSES = 4  # maximum number per core; each takes about 330 MB
+AT_A_TIME = "UNROLL_PROCESSES"  # environment variable: number of seeds that a stage trains at a time
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 

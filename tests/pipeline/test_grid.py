@@ -62,6 +62,23 @@ def test_dvc_makes_the_stages_of_the_grid(project: Path) -> None:
                                         "compare", "report"}  # fmt: skip
 
 
+def test_dvc_makes_the_stages_of_the_paper(project: Path) -> None:
+    shutil.copytree(ROOT / "paper", "paper", ignore=shutil.ignore_patterns("outputs", "data"))
+    for words in (["init", "-q", "--no-scm"], ["stage", "list", "--name-only", "paper/dvc.yaml"]):
+        done = subprocess.run(["dvc", *words], capture_output=True, text=True, check=True)
+    made = {name.removeprefix("paper/dvc.yaml:") for name in done.stdout.split()}
+    entries = {f"{kind}@{name}" for kind, names in config.stages(Path("paper/course.yaml")).items() for name in names}
+    assert {name for name in made if not name.startswith("fetch@")} == {
+        *entries,
+        "resolve",
+        "code",
+        "compare",
+        "report",
+    }
+    corpora = {Path(entry["corpus"]).name for entry in config.stages(Path("paper/course.yaml"))["prepare"].values()}
+    assert {name for name in made if name.startswith("fetch@")} >= {f"fetch@{corpus}" for corpus in corpora}
+
+
 def test_a_grid_that_is_old_is_refused_and_the_remedy_works(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     course(own={"experiments": ["adding"], "archs": ["lstm"], "seeds": [0], "certified": []})
     assert main(["config", "--course", "conf/course.yaml"]) == 2

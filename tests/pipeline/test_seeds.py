@@ -137,7 +137,7 @@ def test_other_settings_replace_the_kept_run(small: Small, project: Path, traine
     assert len(list(KEPT.iterdir())) == 1
 
 
-DAMAGES = ["run/weights.safetensors", "run/history.csv", "run/run.json", "run/vocabulary.json", "seal.json"]
+DAMAGES = ["run", "run/weights.safetensors", "run/history.csv", "run/run.json", "run/vocabulary.json", "seal.json"]
 
 
 @pytest.mark.parametrize("file", DAMAGES)
@@ -150,7 +150,11 @@ def test_a_damaged_kept_run_is_not_used(
     before = content(OUT)
     shutil.rmtree(OUT)
     (path,) = KEPT.glob(f"*/{file}")
-    if how == "missing":
+    if path.is_dir():
+        shutil.rmtree(path)
+        if how == "changed":
+            path.write_bytes(b"")
+    elif how == "missing":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-9])

@@ -12,9 +12,7 @@ from pathlib import Path
 from unroll.cli.figures import figures_line
 from unroll.cli.parser import Parser, add_settings
 from unroll.errors import BadInput
-from unroll.launching import launch, place
-
-PROCESSES = "UNROLL_PROCESSES"  # environment variable: number of seeds of a folder to train at a time
+from unroll.launching import AT_A_TIME, launch, place
 
 
 def add_arguments(parser: Parser) -> None:
@@ -98,9 +96,9 @@ def _command(options: Namespace, file: Path) -> list[str]:
 
 def _processes() -> int:
     """The number of seeds to train at a time."""
-    text = os.environ.get(PROCESSES, "1")
+    text = os.environ.get(AT_A_TIME, "1")
     if not text.isdecimal() or int(text) < 1:
-        raise BadInput(f"{PROCESSES}={text} is not a number of processes; set it to 1 or more.")
+        raise BadInput(f"{AT_A_TIME}={text} is not a number of processes; set it to 1 or more.")
     return int(text)
 
 

@@ -31,7 +31,7 @@ def keep(working: Working) -> None:
     place = _place(working)
     with whole(place, replaces=(SEAL, RUN)) as written:
         shutil.copytree(working.out, written / RUN)
-        content = {"run": digest_of([written / RUN]), "fingerprint": working.mark, **asdict(working.identity)}
+        content = {"run": digest_of([written / RUN]), **asdict(working.identity)}
         (written / SEAL).write_text(to_json(content), encoding="utf-8")
     for other in KEPT.glob(f"{working.stem}-*"):
         if other != place:
@@ -69,7 +69,7 @@ def _refusal(place: Path, working: Working) -> str:
         identity = Identity.read(seal)
     except (BadInput, ValueError):
         return f"its {SEAL} is damaged, or of another version of unroll"
-    if seal.get("run") != digest_of([place / RUN]) or seal.get("fingerprint") != working.mark:
+    if not (place / RUN).is_dir() or seal.get("run") != digest_of([place / RUN]):
         return "it is damaged"
     if differences := identity.differences(working.identity):
         return f"it was trained with other {' and '.join(differences)}"

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NamedTuple, TextIO
 
 from unroll.errors import StageFailed
+from unroll.launching import AT_A_TIME
 from unroll.pipeline import dvc
 from unroll.pipeline.progress import Progress
 
@@ -29,7 +30,6 @@ OWN = re.compile(r"Running stage |> |Updating lock file|Generating lock file|Use
 SHOWN = 15  # lines shown of a failed stage
 PATIENCE = 20.0  # seconds for stages to end after an interruption
 AT_ONCE = 3  # most stages per DVC process, which takes a second to start
-PROCESSES = "UNROLL_PROCESSES"  # environment variable for unroll train: seeds that it trains at a time
 
 
 class Command(NamedTuple):
@@ -148,7 +148,7 @@ class Stages:
             process = subprocess.Popen(
                 dvc.command("--wait-for-lock", "repro", *command.arguments), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
-                env=dvc.environment(**{PROCESSES: str(command.processes)}),
+                env=dvc.environment(**{AT_A_TIME: str(command.processes)}),
             )  # fmt: skip
             self.processes.add(process)
             return process
