@@ -171,7 +171,7 @@ def memory() -> None:
 
 def stream(path: str) -> None:
     config = settings("training.threads=1", "training.precision=32", "training.truncation_length=35",
-                      f"training.batch_size={STREAMS}", "recurrent.hidden_size=256")  # fmt: skip
+                      f"training.batch_size={STREAMS}", "arch.encoder.hidden_size=256")  # fmt: skip
     times = train(config, corpus(np.load(path, mmap_mode="r")), 1_000)
     status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (anonymous,) = (int(line.split()[1]) for line in status if line.startswith("RssAnon"))

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from unroll import config, experiment
 from unroll.experiment.prepared_data import PreparedData
-settings = config.compose(["experiment=tinyshakespeare", "recurrent.hidden_size=64", "training.precision=32"])
+settings = config.compose(["experiment=tinyshakespeare", "arch.encoder.hidden_size=64", "training.precision=32"])
 data = PreparedData(settings, Path(sys.argv[1]))
 splits = {name: data.split(name) for name in ("train", "validation")}
 loader, _ = experiment.loaders(settings, data.spec, splits)

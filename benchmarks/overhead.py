@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from unroll import preparation
 from unroll.config import Config, compose
+from unroll.config.blocks import EmbeddingConfig, RecurrentConfig
 from unroll.data.loader import Endless
 from unroll.experiment.building import build_task
 from unroll.experiment.loading import loaders
@@ -36,9 +37,9 @@ from unroll.training.gradients import Clipping, Gradients
 from unroll.training.trainer import build_trainer
 
 CASES = {
-    "tiny (1×64, B 32, k 35)": ["recurrent.layers=1", "recurrent.hidden_size=64", "training.precision=32",
+    "tiny (1×64, B 32, k 35)": ["arch.encoder.layers=1", "arch.encoder.hidden_size=64", "training.precision=32",
                                 "training.truncation_length=35", "training.batch_size=32"],
-    "2×512 characters, bf16 (B 32, k 128)": ["recurrent.layers=2", "recurrent.hidden_size=512",
+    "2×512 characters, bf16 (B 32, k 128)": ["arch.encoder.layers=2", "arch.encoder.hidden_size=512",
                                              "training.precision=bf16-mixed", "training.batch_size=32"],
 }  # fmt: skip
 STEPS = {"tiny (1×64, B 32, k 35)": 400, "2×512 characters, bf16 (B 32, k 128)": 20}
@@ -107,8 +108,9 @@ def bare(config: Config, prepared: Path, steps: int) -> float:
     data = PreparedData(config, prepared)
     tokens = torch.tensor(data.split("train")["inputs"].values, dtype=torch.long)
     torch.manual_seed(0)
-    arch, settings = config.arch, config.training
-    model = BareModel(data.spec["inputs"].size, arch.embedding_size, arch.hidden_size, arch.layers, arch.dropout)
+    inputs, encoder, settings = config.arch.inputs, config.arch.encoder, config.training
+    assert isinstance(inputs, EmbeddingConfig) and isinstance(encoder, RecurrentConfig)
+    model = BareModel(data.spec["inputs"].size, inputs.size, encoder.hidden_size, encoder.layers, encoder.dropout)
     optimizer = torch.optim.AdamW(model.parameters(), settings.optimizer.learning_rate,
                                   weight_decay=settings.optimizer.weight_decay)  # fmt: skip
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / 1e6)

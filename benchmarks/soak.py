@@ -27,16 +27,16 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 COMMON = ["tracking=none", "training.checkpoint_seconds=0.05", "training.validations=6"]
 CASES = {
-    "language model, LSTM with dropout": ["experiment=grammar", "arch=lstm", "recurrent.dropout=0.3",
+    "language model, LSTM with dropout": ["experiment=grammar", "arch=lstm", "arch.encoder.dropout=0.3",
                                           "training.tokens=150000"],
     "language model, GRU, bf16, accumulation 2, k 35, s 20": [
         "experiment=grammar", "arch=gru", "training.precision=bf16-mixed", "training.accumulate=2",
         "training.truncation_stride=20", "training.tokens=120000"],
     "tagger, spelling biLSTM with CRF, early stopping": [
-        "experiment=tagging", "arch=bilstm-chars-crf", "recurrent.dropout=0.3", "training.patience=5",
+        "experiment=tagging", "arch=bilstm-chars-crf", "arch.encoder.dropout=0.3", "training.patience=5",
         "training.tokens=40000"],
     "regressor, IRNN": ["experiment=adding", "arch=irnn", "training.tokens=3000000"],
-    "two processes, LSTM with dropout": ["experiment=grammar", "arch=lstm", "recurrent.dropout=0.3",
+    "two processes, LSTM with dropout": ["experiment=grammar", "arch=lstm", "arch.encoder.dropout=0.3",
                                          "training.devices=2", "training.tokens=120000"],
 }  # fmt: skip
 

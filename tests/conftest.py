@@ -91,7 +91,10 @@ def small(project: Path) -> Callable[..., Config]:
                   "training.batch_size=4", "training.validations=2"]  # fmt: skip
         if experiment == "grammar" and "task=cloze" not in overrides:
             common.append("training.truncation_length=7")
-        size = [] if arch == "ngram" else ["recurrent.hidden_size=8", "recurrent.embedding_size=6"]
+        size = [] if arch == "ngram" else ["arch.encoder.hidden_size=8"]
+        has_others = any(word.startswith("arch.inputs.name=") for word in overrides)
+        if size and experiment not in ("adding", "ud-english-ewt-glove") and not has_others:
+            size.append("arch.inputs.size=6")
         return compose([f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides])
 
     return compose_small

@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
     "settings": {"data.generator": None, "data.train": "data/small/train.series",
                  "data.validation": "data/small/validation.series", "data.test": "data/small/test.series",
                  "training.tokens": 800, "training.validations": 4, "training.batch_size": 4, "tracking": "none",
-                 "training.checkpoint_seconds": 0.001, "recurrent.hidden_size": 4},
+                 "training.checkpoint_seconds": 0.001, "arch.encoder.hidden_size": 4},
     "space": {"arch": ["lstm", "gru"], "training.optimizer.learning_rate": RATE},
     "trials": 4,
     "balanced": None,

@@ -49,20 +49,22 @@ def left_out(certificate: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "arch", "settings", "whole"),
     [
-        ("grammar", "lstm", ["training.truncation_stride=3", "recurrent.dropout=0.5"], False),
-        ("grammar", "gru", ["training.truncation_length=null", "recurrent.learned_state=true"], False),
+        ("grammar", "lstm", ["training.truncation_stride=3", "arch.encoder.dropout=0.5"], False),
+        ("grammar", "gru", ["training.truncation_length=null", "arch.encoder.learned_state=true"], False),
         ("grammar", "feedforward", [], False),
         ("grammar", "bigru", ["task=cloze", "data.reader.probe=null", "data.reader.contrast=null"], True),
         ("tagging", "lstm", ["training.truncation_length=3", "training.truncation_stride=2"], False),
-        ("tagging", "bilstm", ["recurrent.layers=2", "recurrent.dropout=0.5", "recurrent.variational=true"], True),
-        ("tagging", "bigru", ["recurrent.layer_norm=true", "recurrent.weight_dropout=0.5"], True),
+        ("tagging", "bilstm", ["arch.encoder={layers: 2, dropout: 0.5, variational: true}"], True),
+        ("tagging", "bigru", ["arch.encoder.layer_norm=true", "arch.encoder.weight_dropout=0.5"], True),
         ("tagging", "bilstm-chars-crf", [], True),
         ("tagging", "lstm-feedback", [], True),
         ("tagging", "cnn", [], True),
+        ("tagging", "cnn", ["arch.inputs.characters={name: cnn, embedding_size: 4, size: 5}",
+                            "arch.output.name=crf"], True),
         ("adding", "peephole", [], False),
-        ("adding", "bilstm", ["recurrent.readout=mean"], True),
+        ("adding", "bilstm", ["arch.encoder.readout=mean"], True),
     ],
-)
+)  # fmt: skip
 def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], whole: bool, small: Small) -> None:
     run, prepared = trained(small(name, arch, BRIEFLY, *settings))
     certificate = certify(run, prepared)

@@ -11,7 +11,7 @@ import yaml
 from unroll import cells, config
 from unroll.cli import main
 from unroll.config import Config, compose
-from unroll.config.architectures import RecurrentConfig
+from unroll.config.blocks import RecurrentConfig
 from unroll.config.searchable import refusal
 from unroll.errors import BadInput
 from unroll.plugins import VARIABLE, parts
@@ -68,9 +68,9 @@ def test_the_command_line_overrides_the_experiment() -> None:
 
 @pytest.mark.parametrize(("arch", "argument"), [("lstm", "forget_bias=2.0"), ("rnn", "nonlinearity=relu")])
 def test_the_command_line_gives_arguments_to_a_cell(arch: str, argument: str) -> None:
-    run = compose(["experiment=adding", f"arch={arch}", f"arch.cell_arguments.{argument}"], CONF)
-    assert isinstance(run.arch, RecurrentConfig)
-    assert "{}={}".format(*next(iter(run.arch.cell_arguments.items()))) == argument
+    run = compose(["experiment=adding", f"arch={arch}", f"arch.encoder.cell_arguments.{argument}"], CONF)
+    assert isinstance(run.arch.encoder, RecurrentConfig)
+    assert "{}={}".format(*next(iter(run.arch.encoder.cell_arguments.items()))) == argument
 
 
 def test_the_cells_to_choose_from_are_those_that_there_are() -> None:
@@ -103,8 +103,8 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.clip_norm=-2"], ["training.clip_norm", "positive"]),
         (["experiment=tagging", "training.optimizer.name=adm"], ["'adamw' or 'sgd'"]),
         (["experiment=tagging", "training.precision=16"], ["'32', 'bf16-mixed', '16-mixed', '64' or 'auto'"]),
-        (["experiment=tagging", "arch.cell=lstmm"], ["arch.cell=lstmm", "coupled_lstm, gru, irnn, lstm, peep"]),
-        (["experiment=tagging", "recurrent.dropout=1"], ["recurrent.dropout=1", "less than 1"]),
+        (["experiment=tagging", "arch.encoder.cell=lstmm"], ["cell=lstmm", "coupled_lstm, gru, irnn, lstm, peep"]),
+        (["experiment=tagging", "arch.encoder.dropout=1"], ["arch.encoder.dropout=1", "less than 1"]),
         (["experiment=recall", "arch=bilstm"], ["bilstm", "unidirectional arch"]),
         (["experiment=adding", "arch=ngram"], ["ngram", "task=regressor"]),
         (["experiment=tagging", "data=adding", "~data.reader.probe"], ["tagger", "adding"]),
@@ -112,8 +112,8 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "data.sentence_end=true"], ["data.sentence_end"]),
         (["experiment=tagging", "arch"], ["'arch'", "key=value"]),
         (["experiment=tagging", "data.split={train: 0.9, validation: 0.1}"], ["data.validation and data.split"]),
-        (["experiment=tagging", "recurrent.hidden_sise=64"], ["did you mean recurrent.hidden_size"]),
-        (["experiment=grammar", "arch=ngram", "recurrent.layers=2"], ["recurrent.layers=2", "no effect"]),
+        (["experiment=tagging", "arch.encoder.hidden_sise=64"], ["did you mean arch.encoder.hidden_size"]),
+        (["experiment=tagging", "recurrent.hidden_sise=64"], ["did you mean arch.encoder.hidden_size"]),
         (["experiment=tagging", "training.clip_norm=nan"], ["training.clip_norm", "finite"]),
         (["experiment=tagging", "seed=true"], ["seed=true", "expected a number or text"]),
         (["experiment=adding", "data.sentence_end=true"], ["data.sentence_end", "data.reader.name=series"]),
@@ -131,10 +131,9 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "tracking.uri=null"], ["tracking.uri", "tracking=none"]),
         (["experiment=grammar", "data=glove-6b-50d-subset", "data.reader={name: vectors}"],
          ["is not a corpus", "data.vectors="]),
-        (["experiment=tagging", "arch.hidden_size=9"], ["arch.hidden_size", "write recurrent.hidden_size=…"]),
-        (["experiment=tagging", "recurrent.inputs=vectors"], ["recurrent.inputs=vectors", "needs data.vectors"]),
-        (["experiment=adding", "arch=lstm", "arch.cell_arguments.forgt_bias=2"],
-         ["arch.cell=lstm has no argument 'forgt_bias'", "it accepts forget_bias"]),
+        (["experiment=tagging", "arch.inputs.name=vectors"], ["arch.inputs.name=vectors", "needs data.vectors"]),
+        (["experiment=adding", "arch=lstm", "arch.encoder.cell_arguments.forgt_bias=2"],
+         ["arch.encoder.cell=lstm has no argument 'forgt_bias'", "it accepts forget_bias"]),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_with_the_remedy(overrides: list[str], words: list[str]) -> None:
@@ -213,7 +212,7 @@ def test_a_misspelt_key_that_architectures_share_is_refused_in_a_file_too(tmp_pa
     shutil.copytree(CONF, tmp_path / "conf")
     path = tmp_path / "conf" / "experiment" / "tagging.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("hidden_size", "hidden_sise"), encoding="utf-8")
-    with pytest.raises(BadInput, match=r"recurrent\.hidden_sise.*did you mean recurrent\.hidden_size"):
+    with pytest.raises(BadInput, match=r"'hidden_sise' \(did you mean hidden_size\?\).*tagging\.yaml, line 9"):
         compose(["experiment=tagging"], tmp_path / "conf")
 
 

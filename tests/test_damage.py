@@ -15,9 +15,11 @@ from unroll.cli import main
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = "\n".join(f"the dog number {number % 7} barks at cat {number % 5}" for number in range(120)) + "\n"
-SETTINGS = ["experiment=brown", "arch=lstm", "tracking=none", "data=own", "recurrent.hidden_size=4", "task.tied=false",
-            "recurrent.embedding_size=4", "training.tokens=600", "training.validations=2", "training.batch_size=4",
-            "training.truncation_length=5", "training.threads=1", "training.precision=32"]  # fmt: skip
+SETTINGS = [
+    "experiment=brown", "arch=lstm", "tracking=none", "data=own", "arch.encoder.hidden_size=4", "arch.inputs.size=4",
+    "task.tied=false", "training.tokens=600", "training.validations=2", "training.batch_size=4",
+    "training.truncation_length=5", "training.threads=1", "training.precision=32",
+]  # fmt: skip
 
 
 MEASURE = ["evaluate", "runs", "--prepared", "prepared", "--out", "metrics/own.json", "--costs", "costs"]

@@ -11,7 +11,7 @@ import yaml
 from unroll.cli import main
 from unroll.config import compose_study, load, load_study
 
-IRNN = "irnn: {training: {clip_norm: 0.1, optimizer: {learning_rate: 1.0e-3}}, recurrent: {hidden_size: 48}}"
+IRNN = "irnn: {training: {clip_norm: 0.1, optimizer: {learning_rate: 1.0e-3}}, arch: {encoder: {hidden_size: 48}}}"
 FILE = "conf/experiment/own.yaml"
 
 
@@ -19,7 +19,7 @@ def experiment(archs: str) -> None:
     """Write an experiment on the adding problem, with this below ``archs`` in line 7."""
     Path(FILE).write_text(
         "# @package _global_\ndefaults: [{override /data: adding}, {override /task: regressor}]\n"
-        'question: "Which?"\nrecurrent: {hidden_size: 64}\n'
+        'question: "Which?"\narch: {encoder: {hidden_size: 64}}\n'
         f"training: {{tokens: 50000, optimizer: {{learning_rate: 2.0e-2}}}}\narchs:\n  {archs}\n",
         encoding="utf-8",
     )
@@ -34,7 +34,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 def decided(content: dict[str, Any]) -> tuple[float, float, int]:
     training = content["training"]
-    return training["optimizer"]["learning_rate"], training["clip_norm"], content["arch"]["hidden_size"]
+    return training["optimizer"]["learning_rate"], training["clip_norm"], content["arch"]["encoder"]["hidden_size"]
 
 
 def test_only_the_architecture_that_is_chosen_gets_its_settings(
@@ -56,7 +56,7 @@ def test_an_experiment_whose_own_default_it_is_gets_them_too(project: Path, caps
     ("words", "expected"),
     [
         (["training.clip_norm=3.0"], (1e-3, 3.0, 48)),
-        (["training.optimizer.learning_rate=0.5", "recurrent.hidden_size=8"], (0.5, 0.1, 8)),
+        (["training.optimizer.learning_rate=0.5", "arch.encoder.hidden_size=8"], (0.5, 0.1, 8)),
         (["training.optimizer={learning_rate: 0.5}"], (0.5, 0.1, 48)),
         (["training.optimizer={weight_decay: 0.1}"], (1e-3, 0.1, 48)),
         (["training=default"], (1e-3, 0.1, 48)),
@@ -70,10 +70,10 @@ def test_the_command_line_has_the_last_word(
 
 
 def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    experiment("irnn: {arch: {cell_arguments: {scale: 0.5}}}")
-    assert shown(capsys, "arch=irnn")["arch"]["cell_arguments"] == {"scale": 0.5}
-    words = ["arch=irnn", "arch.cell_arguments.scale=0.25"]
-    assert shown(capsys, *words)["arch"]["cell_arguments"] == {"scale": 0.25}
+    experiment("irnn: {arch: {encoder: {cell_arguments: {scale: 0.5}}}}")
+    assert shown(capsys, "arch=irnn")["arch"]["encoder"]["cell_arguments"] == {"scale": 0.5}
+    words = ["arch=irnn", "arch.encoder.cell_arguments.scale=0.25"]
+    assert shown(capsys, *words)["arch"]["encoder"]["cell_arguments"] == {"scale": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,22 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("3: {training: {clip_norm: 1.0}}", ["'3'", "choose one of"]),
         ("irnn: {training: {clip_nrm: 1.0}}", ["'training.clip_nrm'", "did you mean training.clip_norm?"]),
         ("irnn: {trainin: {clip_norm: 1.0}}", ["'trainin.clip_norm'", "did you mean training.clip_norm?"]),
-        ("irnn: {recurrent: {hidden_sise: 8}}", ["'recurrent.hidden_sise'", "did you mean recurrent.hidden_size?"]),
-        ("irnn: {arch: {cell_arguments: {scal: 1.0}}}", ["cell_arguments.scal'", "did you mean arch.cell_arguments."]),
+        (
+            "irnn: {arch: {encoder: {hidden_sise: 8}}}",
+            ["encoder.hidden_sise'", "did you mean arch.encoder.hidden_size?"],
+        ),
+        ("irnn: {recurrent: {hidden_size: 8}}", ["'recurrent.hidden_size' was renamed to arch.encoder.hidden_size"]),
+        ("irnn: {recurrent: {embedding_size: 8}}", ["'recurrent.embedding_size' was renamed to arch.inputs.size"]),
+        ("irnn: {arch: {cell_arguments: {scale: 1.0}}}", ["was renamed to arch.encoder.cell_arguments.scale"]),
+        (
+            "irnn: {arch: {encoder: {cell_arguments: {scal: 1.0}}}}",
+            ["cell_arguments.scal'", "did you mean arch.encoder.cell_arguments."],
+        ),
         ("irnn: {training: {optimizer: {learning_rate: -1}}}", ["learning_rate=-1", "greater than 0"]),
         ("irnn: {training: {optimizer: {learning_rate: fast}}}", ["learning_rate=fast", "expected a number"]),
         ("irnn: {training: {schedule: linaer}}", ["training.schedule=linaer", "'linear'"]),
-        ("irnn: {recurrent: {hidden_size: true}}", ["hidden_size=true", "expected a number or text"]),
-        ("irnn: {recurrent: {layers: 1.5}}", ["recurrent.layers=1.5"]),
+        ("irnn: {arch: {encoder: {hidden_size: true}}}", ["hidden_size=true", "expected a number or text"]),
+        ("irnn: {arch: {encoder: {layers: 1.5}}}", ["arch.encoder.layers=1.5"]),
         ("irnn: {training: {tokens: 5}}", ["training.tokens must be the same", "equal budget"]),
         ("irnn: {training: {patience: 2}}", ["training.patience must be the same", "equal budget"]),
         ("irnn: {training: {validations: 90}}", ["training.validations must be the same"]),
@@ -101,14 +110,16 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
         ("irnn: {question: why}", ["question must be the same"]),
         ("irnn: {solved: loss <= 1}", ["solved must be the same"]),
         ("irnn: {tracking: {name: none}}", ["tracking.name must be the same"]),
-        ("irnn: {arch: {cell: lstm}}", ["arch.cell makes another architecture", "conf/arch"]),
-        ("cnn: {recurrent: {layers: 3}}", ["recurrent.layers has no effect on arch=cnn", "conf/arch/cnn.yaml"]),
-        ("cnn: {recurrent: {layer_norm: true}}", ["recurrent.layer_norm has no effect on arch=cnn"]),
+        ("irnn: {arch: {encoder: {cell: lstm}}}", ["arch.encoder.cell makes another architecture", "conf/arch"]),
+        ("irnn: {arch: {output: {name: crf}}}", ["arch.output.name makes another architecture", "conf/arch"]),
+        ("irnn: {arch: {inputs: {characters: null}}}", ["arch.inputs.characters makes another architecture"]),
+        ("cnn: {arch: {encoder: {layer_norm: true}}}", ["arch.encoder.layer_norm has no effect on arch=cnn"]),
         ("ngram: {training: {clip_norm: 1.0}}", ["training.clip_norm has no effect on arch=ngram"]),
         ("irnn: {training: 3}", ["training has no settings"]),
         ("irnn: {training: {optimizer: {}}}", ["training.optimizer has no settings"]),
         ("irnn: 3", ["archs.irnn has no settings"]),
         ("irnn:", ["archs.irnn has no settings"]),
+        ("irnn: {}", ["archs.irnn has no settings"]),
         ("irnn: {training: {clip_norm: 1.0, clip_norm: 2.0}}", ["clip_norm is given twice"]),
     ],
 )
@@ -172,7 +183,7 @@ def test_a_course_resolves_them_for_every_seed(project: Path) -> None:
 def test_a_study_begins_with_them_and_what_it_sets_or_searches_wins(project: Path) -> None:
     experiment(IRNN)
     Path("conf/study/rates.yaml").write_text(
-        "question: Which rate?\nexperiment: own\nsettings: {recurrent.hidden_size: 16}\ntrials: 4\n"
+        "question: Which rate?\nexperiment: own\nsettings: {arch.encoder.hidden_size: 16}\ntrials: 4\n"
         "balanced: arch\nspace: {arch: [irnn, gru], training.optimizer.learning_rate: [0.1, 0.2]}\n",
         encoding="utf-8",
     )

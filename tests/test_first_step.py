@@ -83,7 +83,7 @@ def independent_words(project: Path, arch: str, tied: str) -> Config:
         "data.generator=null", "data.reader={name: text}",
         "data.train=data/zipf/train.txt", "data.validation=data/zipf/validation.txt", "data.test=null",
         f"task.tied={tied}",
-        "recurrent.hidden_size=32", "recurrent.embedding_size=32", "recurrent.embedding_scale=0.05",
+        "arch.encoder.hidden_size=32", "arch.inputs.size=32", "arch.inputs.scale=0.05",
         "training.tokens=10000", "training.truncation_length=20", f"training.batch_size={STREAMS}",
         "training.validations=1", "training.optimizer.learning_rate=1e-2",
     ])  # fmt: skip

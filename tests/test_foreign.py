@@ -288,7 +288,7 @@ def test_a_password_in_the_uri_of_a_tracker_is_used_and_not_kept(
     small("tagging", "lstm")
     files = [f"data.{split}=data/small/{split}.conllu" for split in ("train", "validation", "test")]
     words = ["experiment=tagging", "arch=lstm", *files, "data.generator=null", "training.tokens=600",
-             "training.validations=1", "recurrent.hidden_size=4", "recurrent.embedding_size=4"]  # fmt: skip
+             "training.validations=1", "arch.encoder.hidden_size=4", "arch.inputs.size=4"]  # fmt: skip
     with silent(capfd, "foreign-password", "thief"):
         assert main(["config", *words, f"tracking.uri={uri}"]) == 0
         assert main(["config", *words, f"tracking.uri={uri}", "nonsense=1"]) == 2
@@ -398,7 +398,7 @@ def test_aliases_and_merged_mappings_are_read(project: Path) -> None:
     assert read(Path("own.yaml")) == {"a": {"b": [1, 2]}, "c": {"b": [1, 2]}, "d": {"b": 3}}
 
 
-@pytest.mark.parametrize("base", [{}, {"arch": "lstm", "recurrent": {}}, {"arch": {}, "recurrent": [1]}, {"arch": []}])
+@pytest.mark.parametrize("base", [{}, {"arch": "lstm"}, {"arch": None}, {"arch": []}])
 def test_a_study_that_was_sent_without_an_architecture_is_refused(
     base: dict[str, Any], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,10 +32,10 @@ def words(small: Small) -> list[str]:
             "training.tokens=300", "training.validations=1"]  # fmt: skip
 
 
-@pytest.mark.parametrize("setting", ["training.threads=1000000", "recurrent.hidden_size=1000000000",
-                                     "training.batch_size=1000000000000", "recurrent.layers=1000000000",
+@pytest.mark.parametrize("setting", ["training.threads=1000000", "arch.encoder.hidden_size=1000000000",
+                                     "training.batch_size=1000000000000", "arch.encoder.layers=1000000000",
                                      "training.tokens=1000000000000000000000", "training.devices=1000000",
-                                     "recurrent.embedding_size=1000000000000"])  # fmt: skip
+                                     "arch.inputs.size=1000000000000"])  # fmt: skip
 def test_an_absurd_size_is_refused_by_its_name(setting: str, small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words(small), setting]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -63,7 +63,7 @@ def test_a_lack_of_memory_is_one_sentence(
     assert main(words(small)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"unroll: {lack_of_memory(error)}"
-    assert "recurrent.hidden_size" in line
+    assert "arch.encoder.hidden_size" in line
 
 
 def test_a_cell_is_not_to_blame_for_a_lack_of_memory() -> None:
@@ -127,14 +127,14 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made(
     (line,) = capsys.readouterr().err.splitlines()
     assert "arch=lstm" in line
     assert "GB of memory" in line
-    assert "recurrent.hidden_size" in line
+    assert "arch.encoder.hidden_size" in line
     assert not Path("again").exists()
     assert not list(Path("outputs/working").iterdir())
 
 
 @pytest.mark.parametrize("settings", [
     ["arch=bilstm-crf"],
-    ["arch=lstm", "data.reader.probe=null", "judged_by=null", "data.vectors=glove.txt", "recurrent.inputs=vectors"],
+    ["arch=lstm", "data.reader.probe=null", "judged_by=null", "data.vectors=glove.txt", "arch.inputs.name=vectors"],
 ], ids=str)  # fmt: skip
 def test_labels_of_spans_and_pretrained_vectors_do_not_hide_the_size_of_a_network(
     settings: list[str], monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,7 @@ def test_the_longest_names_make_files_that_a_system_takes(project: Path) -> None
     assert len(RESERVED) == 24
 
 
-KEYS = ["experiment", "data.name", "arch.name", "data.generator", "arch.cell", "data.sources.0.file"]
+KEYS = ["experiment", "data.name", "arch.name", "data.generator", "arch.encoder.cell", "data.sources.0.file"]
 NAMES = ["/../../dvc", "a\0b", "2003", "x" * 300]
 SENT = [(key, name) for key in KEYS for name in NAMES]
 

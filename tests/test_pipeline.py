@@ -107,7 +107,7 @@ def test_nothing_changed_nothing_runs(pipeline: Path) -> None:
 def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
     path = pipeline / "conf" / "arch" / "bilstm.yaml"
     path.write_text(
-        path.read_text(encoding="utf-8").replace("characters: null", "hidden_size: 9\ncharacters: null"),
+        path.read_text(encoding="utf-8").replace("bidirectional: true", "bidirectional: true\n  layers: 2"),
         encoding="utf-8",
     )
     dvc(pipeline, "repro", "-q", "-s", "resolve")

@@ -49,8 +49,8 @@ READER, DESCRIPTION, ANSWERS, MODULE = (
     )
 )  # fmt: skip
 ARCH = {
-    "name": "leaky", "network": "recurrent", "cell": "leaky", "cell_arguments": {"leak": 0.7}, "bidirectional": False,
-    "characters": None, "output": {"name": "softmax"},
+    "name": "leaky",
+    "encoder": {"name": "recurrent", "cell": "leaky", "cell_arguments": {"leak": 0.7}, "bidirectional": False},
 }  # fmt: skip
 STUDY = {
     "question": "Which rate?", "experiment": "topics", "settings": {"tracking": "none", "arch": "leaky"},
@@ -113,7 +113,7 @@ def test_the_project_may_name_its_own_folder(mine: Path, capsys: pytest.CaptureF
     path.write_text(path.read_text(encoding="utf-8") + "\nplugins: [my_plugins]\n", encoding="utf-8")
     assert main(["config", "experiment=topics", "arch=leaky"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert (shown["task"], shown["arch"]["cell"]) == ({"name": "topic", "smoothing": 0.1}, "leaky")
+    assert (shown["task"], shown["arch"]["encoder"]["cell"]) == ({"name": "topic", "smoothing": 0.1}, "leaky")
     assert "plugins" not in shown
 
 
@@ -154,7 +154,8 @@ def test_a_plug_in_that_is_not_one_is_one_sentence(
         for part in ("answers.py", "module.py"):
             (mine / "tasks/bad" / part).write_text("", encoding="utf-8")
     cell = Path(file).stem if file.startswith("cells/") else "leaky"
-    Path("conf/arch/leaky.yaml").write_text(yaml.safe_dump(ARCH | {"cell": cell, "cell_arguments": {}}), "utf-8")
+    encoder = {"name": "recurrent", "cell": cell, "cell_arguments": {}, "bidirectional": False}
+    Path("conf/arch/leaky.yaml").write_text(yaml.safe_dump({**ARCH, "encoder": encoder}), "utf-8")
     words = ["train", "experiment=topics", "arch=leaky", "tracking=none"]
     assert main(["--plugins", str(mine), *words]) == 2
     message = capsys.readouterr().err

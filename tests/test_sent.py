@@ -41,10 +41,10 @@ def test_an_argument_of_a_cell_of_the_wrong_kind_is_refused_by_its_key(
     arch: str, name: str, value: object, due: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = small("tagging", arch).model_dump(mode="json")
-    content["arch"]["cell_arguments"] = {name: value}
+    content["arch"]["encoder"]["cell_arguments"] = {name: value}
     write(content)
     line = refused(capsys, "train", "--config", "sent.yaml")
-    assert "arch.cell_arguments" in line
+    assert "arch.encoder.cell_arguments" in line
     assert name in line
     assert due in line
     assert "src/unroll/cells" not in line

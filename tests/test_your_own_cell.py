@@ -122,7 +122,7 @@ class OwnCell(Cell):
     "imported": ({}, f"import nonsense  # HERE\n\n\nclass OwnCell(Cell):\n{STEP}", "nonsense"),
     "syntax": ({}, f"class OwnCell(Cell:  # HERE\n{STEP}", "own_syntax.py"),
     "ignored": ({}, f"class OwnCell(Cell):  # HERE\n{STEP.replace('self.recur(state.hidden)', 'state.hidden')}",
-                "recurrent.layer_norm=false"),
+                "arch.encoder.layer_norm=false"),
     "argument": ({"nonsense": 1}, f"class OwnCell(Cell):\n{STEP}", "nonsense"),
 }  # fmt: skip
 
@@ -132,9 +132,8 @@ def plant(name: str, arguments: dict[str, Any], code: str, folder: Path, monkeyp
     (folder / "cells").mkdir()
     (folder / "cells" / f"own_{name}.py").write_text(HEAD + code, encoding="utf-8")
     monkeypatch.setenv(VARIABLE, str(folder))
-    settings = {"name": "own", "network": "recurrent", "cell": f"own_{name}", "cell_arguments": arguments,
-                "bidirectional": False, "characters": None, "output": {"name": "softmax"}}  # fmt: skip
-    Path("conf/arch/own.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    encoder = {"name": "recurrent", "cell": f"own_{name}", "cell_arguments": arguments, "bidirectional": False}
+    Path("conf/arch/own.yaml").write_text(yaml.safe_dump({"name": "own", "encoder": encoder}), encoding="utf-8")
 
 
 @pytest.fixture
@@ -143,7 +142,7 @@ def tiny(small: Callable[..., Config]) -> list[str]:
     small("tagging", "lstm")  # makes its data
     files = [f"data.{split}=data/small/{split}.conllu" for split in ("train", "validation", "test")]
     return ["experiment=tagging", "arch=own", *files, "data.generator=null", "training.tokens=300", "tracking=none",
-            "training.validations=1", "recurrent.hidden_size=5", "recurrent.embedding_size=3"]  # fmt: skip
+            "training.validations=1", "arch.encoder.hidden_size=5", "arch.inputs.size=3"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -161,7 +160,7 @@ def test_a_mistake_in_a_cell_ends_in_a_sentence_with_its_line(
 ) -> None:
     arguments, code, words = BROKEN[name]
     plant(name, arguments, code, tmp_path, monkeypatch)
-    normed = ["recurrent.layer_norm=true"] if name == "ignored" else []
+    normed = ["arch.encoder.layer_norm=true"] if name == "ignored" else []
     assert main(["train", *tiny, *normed, "--out", "run"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line

@@ -47,7 +47,7 @@ def lack_of_memory(error: BaseException) -> BadInput:
     """The error message for :func:`is_lack_of_memory`."""
     asked = re.search(r"(?i)allocate ([\d.]+ ?\w+)", str(error))
     return BadInput(f"There is not enough memory{f' to allocate {asked[1]}' if asked else ''}; lower "
-                    "recurrent.hidden_size, recurrent.embedding_size, training.batch_size or "
+                    "arch.encoder.hidden_size, arch.inputs.size, training.batch_size or "
                     "training.truncation_length.")  # fmt: skip
 
 

@@ -32,7 +32,7 @@ SPACE: dict[str, dict[str, Any]] = {
     "arch": {"choices": ARCHS},
     TRUNCATION: {"choices": KS},
     "training.optimizer.learning_rate": {"low": 0.003, "high": 0.03, "log": True},
-    "recurrent.dropout": {"low": 0.0, "high": 0.4, "step": 0.1, "when": {"arch": ["lstm"]}},
+    "arch.encoder.dropout": {"low": 0.0, "high": 0.4, "step": 0.1, "when": {"arch": ["lstm"]}},
 }
 FIGURES = {"history", "importances", "map", "front-parameters", "front-time", "expected-best", "reach"}
 
@@ -45,7 +45,7 @@ def row(number: int, arch: str, k: int | None, value: float, state: str = "COMPL
     """A trial as it stands in ``trials.csv``."""
     accuracies = {f"val/accuracy/{distance}": 0.5 for distance in DISTANCES} if state == "COMPLETE" else {}
     return {"trial": number, "state": state, "arch": arch, TRUNCATION: k, "training.optimizer.learning_rate": 0.01,
-            "recurrent.dropout": 0.1 if arch == "lstm" else None, "value": value, "tokens_per_second": 9000 + number,
+            "arch.encoder.dropout": 0.1 if arch == "lstm" else None, "value": value, "tokens_per_second": 9000 + number,
             "tokens": 100_000 if state == "COMPLETE" else 40_000 if state == "PRUNED" else 0,
             "parameters": 1000 + (arch == "gru"), **accuracies, "hidden_size": 64 + number,
             "front_parameters": 0, "front_time": 0,
@@ -194,11 +194,11 @@ def test_figures_are_drawn_on_the_scale_of_the_metric(metric: str, task: str, ax
 
 def test_a_condition_that_does_not_hold_is_no_null(tmp_path: Path) -> None:
     space = {**SPACE, TRUNCATION: {"choices": [12, None], "when": {"arch": "lstm"}},
-             "recurrent.layers": {"choices": [None, 2], "when": {TRUNCATION: [None]}}}  # fmt: skip
+             "arch.encoder.layers": {"choices": [None, 2], "when": {TRUNCATION: [None]}}}  # fmt: skip
     rows = [row(0, "lstm", 12, 0.5), row(1, "lstm", None, 0.5), row(2, "gru", None, 0.5)]
-    found = load_study(write(tmp_path / "when", [{**each, "recurrent.layers": None} for each in rows], space=space))
+    found = load_study(write(tmp_path / "when", [{**each, "arch.encoder.layers": None} for each in rows], space=space))
     assert [trial.values.get(TRUNCATION, "none") for trial in found.trials] == [12, None, "none"]
-    assert ["recurrent.layers" in trial.values for trial in found.trials] == [False, True, False]
+    assert ["arch.encoder.layers" in trial.values for trial in found.trials] == [False, True, False]
 
 
 @pytest.mark.parametrize("pruned", some_slow([True, False], True))
@@ -206,7 +206,7 @@ def test_the_page_says_why_not_all_may_be_laid_to_k(tmp_path: Path, pruned: bool
     rows = grid(lambda k, distance: 0.9)
     write(tmp_path / "s", rows + [row(len(rows), "lstm", 6, 0.9, "PRUNED")] * pruned)
     text = page(tmp_path / "s")
-    assert "Trials also differ in training.optimizer.learning_rate and in recurrent.dropout" in text
+    assert "Trials also differ in training.optimizer.learning_rate and in arch.encoder.dropout" in text
     assert ("Trials that were ended early are omitted" in text) == pruned
 
 
@@ -443,7 +443,7 @@ def test_a_page_of_its_own_has_question_space_budget_figures_and_sentences(folde
     assert '<td>hidden size, matched</td><td class="words"></td><td>71</td><td>70</td>' in html
     assert html.count("<svg") == len(FIGURES)
     assert "<li>lstm: " in html
-    assert "Trials also differ in training.optimizer.learning_rate and in recurrent.dropout" in html
+    assert "Trials also differ in training.optimizer.learning_rate and in arch.encoder.dropout" in html
     assert html.count("<section") == 1
 
 

@@ -32,7 +32,11 @@ def explained(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     [
         ("training", ["training.tokens (int): ", "training.optimizer.learning_rate (float): "]),
         ("training.optimizer", ["training.optimizer.learning_rate (float): "]),
-        ("recurrent", ["recurrent.hidden_size (int): "]),
+        (
+            "arch",
+            ["arch.name (str): ", "arch.inputs.size (int): ", "arch.encoder.hidden_size (int): ", "arch.output.beam "],
+        ),
+        ("arch.inputs", ["arch.inputs.frozen (bool): ", "arch.inputs.characters.size (int): "]),
         ("data", ["data.min_count (int): ", "data.split.train (float): "]),
         ("archs", ["archs.NAME.KEY: "]),
         ("study", ["trials (int | None): "]),
@@ -55,11 +59,11 @@ def test_a_section_is_explained_with_its_defaults(project: Path, capsys: pytest.
     shown = "\n".join(explained(capsys, "--explain"))
     for key, default in {
         "training.tokens": "500000", "training.optimizer.name": "adamw", "training.batch_tokens": "null",
-        "recurrent.hidden_size": "128", "data.roles": "{}", "tracking.name": "mlflow", "arch.cell": "lstm", "seed": "0",
-        "judged_by": "null", "pruner.startup_trials": "4", "storage": "sqlite:///studies/optuna.db",
+        "arch.encoder.hidden_size": "128", "data.roles": "{}", "tracking.name": "mlflow", "arch.encoder.cell": "lstm",
+        "seed": "0", "judged_by": "null", "pruner.startup_trials": "4", "storage": "sqlite:///studies/optuna.db",
     }.items():  # fmt: skip
         assert re.search(rf"^  {re.escape(key)} \(.*\): .* Default: {re.escape(default)}\.$", shown, re.MULTILINE), key
-    for key in ("experiment", "data.train", "task.name", "arch.order", "arch.kernel_width", "question"):
+    for key in ("experiment", "data.train", "task.name", "arch.encoder.order", "arch.encoder.kernel_width", "question"):
         lines = [line for line in shown.splitlines() if line.startswith(f"  {key} (")]
         assert lines
         assert not any("Default:" in line for line in lines)

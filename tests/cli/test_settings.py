@@ -34,7 +34,10 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     [
         ("~data.reader.prob", ["~data.reader.prob", "did you mean probe?", "data.reader.probe"]),
         ("~data.roles.labels", ["~data.roles.labels", "data.roles", "empty"]),
-        ("~arch.cell_arguments.forgt_bias", ["~arch.cell_arguments.forgt_bias", "arch.cell_arguments"]),
+        (
+            "~arch.encoder.cell_arguments.forgt_bias",
+            ["~arch.encoder.cell_arguments.forgt_bias", "arch.encoder.cell_arguments"],
+        ),
         ("~data", ["~data", "data=NAME"]),
         ("~training", ["~training", "training=NAME"]),
         ("~arch", ["~arch", "arch=NAME"]),
@@ -43,7 +46,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
         ("~training.tokens", ["~training.tokens", "training.tokens=…"]),
         ("~training.tokns", ["training.tokns", "did you mean training.tokens?"]),
         ("~training.optimizer", ["~training.optimizer", "training.optimizer=…"]),
-        ("~recurrent", ["~recurrent", "recurrent=…"]),
+        ("~arch.encoder", ["~arch.encoder", "arch.encoder=…"]),
         ("~data.reader", ["~data.reader", "data.reader={name: …}"]),
         ("~data.reader.probe=Context", ["~data.reader.probe=Context", "write ~data.reader.probe without a value"]),
         ("~", ["'~'", "key=value"]),
@@ -62,14 +65,14 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
         ("training={tokens: 5}", ["training={tokens: 5}", "training.tokens=…"]),
         ("training.optimizer=adam", ["training.optimizer=adam", "{key: value}", "training.optimizer.name=…"]),
         ("training.optimizer=[adamw]", ["training.optimizer=[adamw]", "{key: value}", "training.optimizer.name=…"]),
-        ("recurrent=5", ["recurrent=5:", "{key: value}", "recurrent."]),
+        ("arch.encoder=5", ["arch.encoder=5:", "{key: value}", "arch.encoder."]),
         ("data.roles=tokens", ["data.roles=tokens", "{key: value}"]),
         ("data.reader=conllu", ["data.reader=conllu", "{name: conllu}"]),
         ("data.reader=[conllu]", ["data.reader=", "{name: conllu}"]),
         ("data.reader=[]", ["data.reader=[]", "{name: …}"]),
         ("data.train=${x}", ["data.train", "write the value itself"]),
         ("task.tied=true", ["'tied'", "task.name=tagger"]),
-        ("arch.order=3", ["arch.order", "arch=recurrent"]),
+        ("arch.encoder.order=3", ["arch.encoder.name=recurrent has no option 'order'", "it has cell, "]),
     ],
 )
 def test_a_bad_word_is_refused_in_our_own_words(word: str, told: list[str], project: Path, refused: Refused) -> None:
@@ -93,9 +96,9 @@ def test_roles_may_be_given_in_every_form_that_messages_recommend(
 @pytest.mark.parametrize(
     ("words", "place", "expected"),
     [
-        (["recurrent={hidden_size: 5}"], ["arch", "hidden_size"], 5),
+        (["arch.encoder={hidden_size: 5}"], ["arch", "encoder", "hidden_size"], 5),
         (["training.optimizer={learning_rate: 0.5}"], ["training", "optimizer", "learning_rate"], 0.5),
-        (["arch.cell_arguments={forget_bias: 2.0}"], ["arch", "cell_arguments"], {"forget_bias": 2.0}),
+        (["arch.encoder.cell_arguments={forget_bias: 2.0}"], ["arch", "encoder", "cell_arguments", "forget_bias"], 2.0),
         (["arch.output={name: crf}"], ["arch", "output"], {"name": "crf"}),
         (["+training.tokens=5"], ["training", "tokens"], 5),
         (["++training.tokens=5"], ["training", "tokens"], 5),
@@ -146,7 +149,7 @@ def test_what_the_experiment_sets_can_be_taken_away_as_the_message_says(project:
     [
         (["training.tokens=abc"], False),
         (["data.reader.prob=x"], False),
-        (["recurrent.dropout=2"], False),
+        (["arch.encoder.dropout=2"], False),
         (["data.title=${x}"], False),
         (["training.optimizer.momentum=0.5"], False),
         (["training.clip_value=1.0"], True),  # beside which the architecture has a clip_norm of its own

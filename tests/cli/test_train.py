@@ -123,7 +123,7 @@ def test_a_bad_folder_for_a_run_is_refused_before_training(
 @pytest.mark.parametrize("room", [2_000, pytest.param(20_000, marks=pytest.mark.slow)],
                          ids=["for the settings", "for the history"])  # fmt: skip
 def test_a_full_disk_at_the_end_of_a_training_is_one_sentence(room: int, small: Small, project: Path) -> None:
-    config = small("tagging", "lstm", "recurrent.hidden_size=64")
+    config = small("tagging", "lstm", "arch.encoder.hidden_size=64")
     prepared = preparation.prepared(config.data)
     Path("run.yaml").write_text(config.dump(), encoding="utf-8")
     code = (

@@ -130,7 +130,7 @@ def judged_settings() -> dict[str, Any]:
     """Settings of every trial of a small study of tagging."""
     files = {f"data.{split}": f"data/small/{split}.conllu" for split in ("train", "validation", "test")}
     return {**files, "data.generator": None, "judged_by": None, "training.tokens": 800, "training.batch_size": 4,
-            "training.validations": 1, "tracking": "none", "recurrent.hidden_size": 4}  # fmt: skip
+            "training.validations": 1, "tracking": "none", "arch.encoder.hidden_size": 4}  # fmt: skip
 
 
 @pytest.mark.parametrize("by_file", [False, True])
@@ -147,8 +147,8 @@ def test_a_study_takes_a_setting_away(by_file: bool, small: Small, project: Path
 
 def test_a_study_takes_away_what_it_sets_itself(small: Small, project: Path, at_once: None) -> None:
     small("tagging", "lstm")
-    settings = {**judged_settings(), "recurrent.dropout": 0.5}
+    settings = {**judged_settings(), "arch.encoder.dropout": 0.5}
     write_file({"settings": settings, "space": RATE, "sampler": {"name": "grid"}})
-    assert main(["tune", "study=tiny", "~recurrent.dropout", "++recurrent.embedding_size=5", "--out", "out"]) == 0
+    assert main(["tune", "study=tiny", "~arch.encoder.dropout", "++arch.inputs.size=5", "--out", "out"]) == 0
     best = yaml.safe_load(Path("out/best-lstm.yaml").read_text(encoding="utf-8"))
-    assert (best["arch"]["dropout"], best["arch"]["embedding_size"]) == (0.0, 5)
+    assert (best["arch"]["encoder"]["dropout"], best["arch"]["inputs"]["size"]) == (0.0, 5)

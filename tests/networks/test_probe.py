@@ -333,10 +333,10 @@ class Unweighted(VanillaCell):
 def test_a_setting_that_a_cell_would_ignore_is_refused() -> None:
     for kind, norm in ((Unnormed, "norm_input"), (Unrecurred, "norm_recurrent")):
         Recurrent(kind, 3, 4, 1, False)
-        with pytest.raises(BadInput, match=rf"{kind.__name__}.*{norm}.*recurrent\.layer_norm=false"):
+        with pytest.raises(BadInput, match=rf"{kind.__name__}.*{norm}.*arch\.encoder\.layer_norm=false"):
             Recurrent(kind, 3, 4, 1, False, layer_norm=True)
     Recurrent(Unweighted, 3, 4, 1, False)
-    with pytest.raises(BadInput, match=r"Unweighted.*recurrent\.weight_dropout=0"):
+    with pytest.raises(BadInput, match=r"Unweighted.*arch\.encoder\.weight_dropout=0"):
         Recurrent(Unweighted, 3, 4, 1, False, weight_dropout=0.5)
 
 

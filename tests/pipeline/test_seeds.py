@@ -21,7 +21,7 @@ from unroll.config import Config
 
 Small = Callable[..., Config]
 OUT, CONFIGS, KEPT = Path("runs/lstm"), Path("configs/lstm"), Path("outputs/kept")
-SETTINGS = ("training.tokens=3000", "training.batch_size=4", "recurrent.dropout=0.2")
+SETTINGS = ("training.tokens=3000", "training.batch_size=4", "arch.encoder.dropout=0.2")
 
 
 def written(config: Config, *seeds: int) -> Path:

@@ -121,7 +121,7 @@ def test_the_likeliest_word_of_each_place_is_predicted_whatever_the_batch(garbag
 
 
 def test_two_directions_in_two_layers_are_refused_and_one_direction_is_not(small: Callable[..., Config]) -> None:
-    with pytest.raises(BadInput, match=r"recurrent\.layers=1"):
-        small("grammar", "bilstm", "task=cloze", "recurrent.layers=2")
-    assert small("grammar", "lstm", "task=cloze", "recurrent.layers=2").task.name == "cloze"
-    assert small("grammar", "bilstm", "task=cloze", "recurrent.layers=1").task.name == "cloze"
+    with pytest.raises(BadInput, match=r"arch\.encoder\.layers=1"):
+        small("grammar", "bilstm", "task=cloze", "arch.encoder.layers=2")
+    assert small("grammar", "lstm", "task=cloze", "arch.encoder.layers=2").task.name == "cloze"
+    assert small("grammar", "bilstm", "task=cloze", "arch.encoder.layers=1").task.name == "cloze"

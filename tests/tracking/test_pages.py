@@ -42,8 +42,9 @@ def test_architectures_differ_in_their_name_alone(project: Path) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["seed=1", "recurrent.hidden_size=9", "training.optimizer.learning_rate=0.5", "training.tokens=9",
-     "arch.cell_arguments.forget_bias=0.5", "arch.bidirectional=true", "data.lowercase=true", "training.clip_norm=9.0"],
+    ["seed=1", "arch.encoder.hidden_size=9", "training.optimizer.learning_rate=0.5", "training.tokens=9",
+     "arch.encoder.cell_arguments.forget_bias=0.5", "arch.encoder.bidirectional=true", "data.lowercase=true",
+     "training.clip_norm=9.0"],
 )  # fmt: skip
 def test_a_setting_is_compared_under_the_name_that_a_person_types(setting: str, project: Path) -> None:
     key, _, value = setting.partition("=")

@@ -30,13 +30,13 @@ from unroll.training.precision import arithmetic
 Small = Callable[..., Config]
 OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3", "training.tokens=1000")
 RUNS: dict[str, tuple[str, ...]] = {
-    "LSTM with dropout": ("grammar", "lstm", "recurrent.dropout=0.3"),
+    "LSTM with dropout": ("grammar", "lstm", "arch.encoder.dropout=0.3"),
     "GRU, overlapping windows": ("grammar", "gru", "training.truncation_stride=3"),
     "state never forgotten": ("grammar", "peephole", "training.state_reset=never"),
     "accumulation": ("grammar", "lstm", "training.accumulate=2"),
     "bf16": ("grammar", "lstm", "training.precision=bf16-mixed"),
-    "bucketed sequences": ("tagging", "bilstm-chars-crf", "recurrent.dropout=0.3", "recurrent.variational=true"),
-    "sequences in windows": ("tagging", "lstm", "training.truncation_length=2", "recurrent.weight_dropout=0.2"),
+    "bucketed sequences": ("tagging", "bilstm-chars-crf", "arch.encoder.dropout=0.3", "arch.encoder.variational=true"),
+    "sequences in windows": ("tagging", "lstm", "training.truncation_length=2", "arch.encoder.weight_dropout=0.2"),
     "early stopping": ("adding", "irnn", "training.patience=1"),
     "momentum": ("adding", "lstm", "training.optimizer.name=sgd", "training.optimizer.momentum=0.9"),
 }

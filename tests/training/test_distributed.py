@@ -33,7 +33,7 @@ EXACT = ("training.precision=64", "training.batch_size=5", "training.optimizer.n
 TASKS: dict[str, tuple[str, ...]] = {
     "language model": ("grammar", "lstm"),
     "overlapping windows": ("grammar", "gru", "training.truncation_stride=3"),
-    "learned first state": ("grammar", "lstm", "recurrent.learned_state=true"),
+    "learned first state": ("grammar", "lstm", "arch.encoder.learned_state=true"),
     "tagger": ("tagging", "bilstm"),
     "spelling tagger with a CRF": ("tagging", "bilstm-chars-crf"),
     "tagger in windows": ("tagging", "lstm", "training.truncation_length=2"),
@@ -118,11 +118,11 @@ def test_an_evaluation_has_the_figures_of_one_process(name: str, world: int, sma
 
 OFTEN = ("training.checkpoint_seconds=1e-6", "training.validations=3", "training.batch_size=5", "training.tokens=1000")
 RESUMED: dict[str, tuple[str, ...]] = {
-    "LSTM with dropout": ("grammar", "lstm", "recurrent.dropout=0.3"),
+    "LSTM with dropout": ("grammar", "lstm", "arch.encoder.dropout=0.3"),
     "GRU": ("grammar", "gru"),
-    "accumulation": ("grammar", "lstm", "training.accumulate=2", "recurrent.dropout=0.3"),
+    "accumulation": ("grammar", "lstm", "training.accumulate=2", "arch.encoder.dropout=0.3"),
     "bf16": ("grammar", "lstm", "training.precision=bf16-mixed"),
-    "bucketed sequences": ("tagging", "bilstm", "recurrent.dropout=0.3"),
+    "bucketed sequences": ("tagging", "bilstm", "arch.encoder.dropout=0.3"),
     "sequences in windows": ("tagging", "lstm", "training.truncation_length=2"),
 }
 
@@ -232,7 +232,7 @@ def children(process: int) -> list[int]:
 @pytest.mark.slow
 def test_the_command_starts_its_processes_ends_with_them_and_goes_on(small: Small, project: Path) -> None:
     config = small("grammar", "lstm", "training.devices=2", "training.tokens=10000", "training.validations=4",
-                   "training.checkpoint_seconds=0.2", "recurrent.dropout=0.1")  # fmt: skip
+                   "training.checkpoint_seconds=0.2", "arch.encoder.dropout=0.1")  # fmt: skip
     first = subprocess.Popen(command(config, "killed"), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(Path("outputs/working").glob("*/last.ckpt")):

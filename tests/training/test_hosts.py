@@ -123,7 +123,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 def run(small: Small, project: Path) -> Path:
     """Settings that are trained for some seconds, in ``run.yaml``; nothing is prepared yet."""
     config = small(
-        "grammar", "lstm", "recurrent.dropout=0.3", "training.tokens=12000", "training.validations=4",
+        "grammar", "lstm", "arch.encoder.dropout=0.3", "training.tokens=12000", "training.validations=4",
         "training.checkpoint_seconds=0.05",
     )  # fmt: skip
     path = project / "run.yaml"

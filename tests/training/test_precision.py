@@ -117,7 +117,7 @@ def test_on_a_gpu_mixed_precision_learns_as_single_does(precision: str, small: S
 @needs_gpu
 @pytest.mark.parametrize("precision", ["32", "16-mixed", "bf16-mixed"])
 def test_on_a_gpu_the_same_run_has_the_same_bytes(precision: str, small: Small, project: Path) -> None:
-    config = small("grammar", "lstm", "recurrent.dropout=0.3", f"training.precision={precision}")
+    config = small("grammar", "lstm", "arch.encoder.dropout=0.3", f"training.precision={precision}")
     train(config, project / "one")
     train(config, project / "two")
     for path in (project / "one").iterdir():

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unroll.cells import Cell, HiddenState
 from unroll.config import Config, compose
-from unroll.config.architectures import RecurrentConfig
-from unroll.config.compose import check
+from unroll.config.blocks import EmbeddingConfig, RecurrentConfig
+from unroll.config.compose import check, finished
+from unroll.config.origin import Origin
 from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task, building
@@ -46,36 +47,38 @@ EXPERIMENTS = {  # each task, with the experiment that it is tried on
     "cloze": ["experiment=grammar", "data.reader={name: conllu}", "data.vectors=glove.txt", "task=cloze",
               "training.truncation_length=null"],
 }  # fmt: skip
-SMALL = {"hidden_size": 7, "embedding_size": 6}
+SMALL = {"encoder.hidden_size": 7, "inputs.size": 6}
 RECURRENT: list[dict[str, Any]] = [
-    {"layers": 2}, {"layers": 3, "layer_norm": True}, {"learned_state": True}, {"weight_dropout": 0.5},
-    {"layers": 2, "layer_norm": True, "learned_state": True, "initializer": "orthogonal", "variational": True},
-    *({"readout": readout} for readout in ("last", "mean", "max")),
+    {"encoder.layers": 2}, {"encoder.layers": 3, "encoder.layer_norm": True}, {"encoder.learned_state": True},
+    {"encoder.layers": 2, "encoder.layer_norm": True, "encoder.learned_state": True,
+     "encoder.initializer": "orthogonal", "encoder.variational": True},
+    {"encoder.weight_dropout": 0.5}, *({"encoder.readout": readout} for readout in ("last", "mean", "max")),
 ]  # fmt: skip
 ANY: list[dict[str, Any]] = [
-    {}, {"dropout": 0.5}, {"hidden_size": 1}, {"hidden_size": 6}, {"hidden_size": 3}, {"hidden_size": 40},
-    {"inputs": "one_hot"}, {"inputs": "vectors"}, {"inputs": "frozen_vectors"},
+    {}, {"encoder.dropout": 0.5}, *({"encoder.hidden_size": size} for size in (1, 6, 3, 40)),
+    {"inputs.name": "one_hot"}, *({"inputs.name": "vectors", "inputs.frozen": frozen} for frozen in (False, True)),
 ]  # fmt: skip
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "recurrent": ANY + RECURRENT,
-    "convolutional": [*ANY, {"layers": 1}, {"layers": 4, "kernel_width": 3}],
-    "feedforward": [*ANY, {"order": 2}, {"order": 3, "direct": False}, {"direct": False, "hidden_size": 6}],
-    "ngram": [{}, {"order": 2}],
+    "convolutional": [*ANY, {"encoder.layers": 1}, {"encoder.layers": 4, "encoder.kernel_width": 3}],
+    "feedforward": [
+        *ANY,
+        {"encoder.order": 2},
+        {"encoder.order": 3, "encoder.direct": False},
+        {"encoder.direct": False, "encoder.hidden_size": 6},
+    ],
+    "ngram": [{}, {"encoder.order": 2}],
 }
 
 
 @pytest.fixture(scope="module")
 def runs() -> dict[tuple[str, str], Config]:
     """Every task with every arch that can do it, as the settings know."""
-    kinds, found = {}, {}
+    found = {}
     for name in sorted(path.stem for path in (CONF / "arch").glob("*.yaml")):
-        experiment = "grammar" if name in ("ngram", "feedforward") else "tagging"
-        kinds[name] = compose([f"experiment={experiment}", f"arch={name}"], CONF).model_dump(mode="json")["arch"]
-    for task, overrides in EXPERIMENTS.items():
-        settings = compose([*overrides, "arch=lstm"], CONF).model_dump(mode="json")
-        for name, arch in kinds.items():
+        for task, overrides in EXPERIMENTS.items():
             with contextlib.suppress(BadInput):
-                found[task, name] = check({**settings, "arch": arch}, "a test")
+                found[task, name] = compose([*overrides, f"arch={name}"], CONF)
     return found
 
 
@@ -84,13 +87,17 @@ def spec_of(config: Config) -> DataSpec:
 
 
 def varied(config: Config, **changes: Any) -> Config | None:
-    """The run with other settings of its arch or, by ``tied``, of its task; None where they do not go together."""
+    """The run with other settings of its arch or, by ``tied``, of its task; None if they do not fit together."""
     content = config.model_dump(mode="json")
     if "tied" in changes:
         content["task"]["tied"] = changes.pop("tied")
-    size = {} if config.arch.network == "ngram" else SMALL
+    given = {f"arch.{key}": value for key, value in changes.items()}
+    for key, value in {**SMALL, **changes}.items():
+        block, _, name = key.partition(".")
+        if key in changes or name in content["arch"].get(block, {}):
+            content["arch"].setdefault(block, {})[name] = value
     try:
-        return check({**content, "arch": {**content["arch"], **size, **changes}}, "a test")
+        return finished(content, Origin("a test", given))
     except BadInput:
         return None
 
@@ -98,7 +105,7 @@ def varied(config: Config, **changes: Any) -> Config | None:
 def variants(config: Config) -> Iterator[Config]:
     """The run with every setting that changes a size."""
     tied: list[dict[str, Any]] = [{"tied": True}, {"tied": False}] if hasattr(config.task, "tied") else [{}]
-    for changes in SETTINGS[config.arch.network]:
+    for changes in SETTINGS[config.arch.encoder.name]:
         for both in tied:
             run = varied(config, **changes, **both)
             if run is not None:
@@ -115,14 +122,14 @@ def counted(config: Config) -> int:
 def test_every_arch_every_task_and_every_cell_is_tried(runs: dict[tuple[str, str], Config]) -> None:
     assert {arch for _, arch in runs} == {path.stem for path in (CONF / "arch").glob("*.yaml")}
     assert {task for task, _ in runs} == {path.stem for path in (CONF / "task").glob("*.yaml")}
-    assert {run.arch.network for run in runs.values()} == set(SETTINGS)
-    cells = {run.arch.cell for run in runs.values() if isinstance(run.arch, RecurrentConfig)}
+    assert {run.arch.encoder.name for run in runs.values()} == set(SETTINGS)
+    cells = {run.arch.encoder.cell for run in runs.values() if isinstance(run.arch.encoder, RecurrentConfig)}
     assert cells == set(parts("cells"))
     for network, changes in SETTINGS.items():  # a setting that goes with nothing would try nothing
         for change in changes:
-            tried = [varied(run, **change, **tied) for run in runs.values() if run.arch.network == network
+            tried = [varied(run, **change, **tied) for run in runs.values() if run.arch.encoder.name == network
                      for tied in ([{"tied": False}] if hasattr(run.task, "tied") else [{}])]  # fmt: skip
-            assert any(tried) or (network, change) == ("feedforward", {"inputs": "one_hot"}), (network, change)
+            assert any(tried) or (network, change) == ("feedforward", {"inputs.name": "one_hot"}), (network, change)
 
 
 ARCHS = sorted(path.stem for path in (CONF / "arch").glob("*.yaml"))
@@ -141,7 +148,7 @@ def test_parameters_are_those_that_are_counted(arch: str, runs: dict[tuple[str, 
 
 def test_tied_weights_are_counted_once(runs: dict[tuple[str, str], Config]) -> None:
     run = runs["language_model", "lstm"]
-    alone, tied = (varied(run, hidden_size=6, tied=tied) for tied in (False, True))
+    alone, tied = (varied(run, **{"encoder.hidden_size": 6, "tied": tied}) for tied in (False, True))
     assert alone is not None and tied is not None
     assert parameters(alone, WORDS) - parameters(tied, WORDS) == 11 * 6
     assert flops(alone, WORDS) == flops(tied, WORDS)
@@ -175,9 +182,10 @@ def test_a_network_is_counted_once_whatever_it_is_trained_by(
 
 def test_an_argument_that_the_cell_refuses_is_reported(runs: dict[tuple[str, str], Config]) -> None:
     irnn = runs["regressor", "irnn"]
-    arch = irnn.arch.model_copy(update={"cell_arguments": {"scale": "much"}})  # a cell of one's own may state no types
+    arguments = {"cell_arguments": {"scale": "much"}}  # a cell of one's own may state no types
+    arch = irnn.arch.model_copy(update={"encoder": irnn.arch.encoder.model_copy(update=arguments)})
     run = irnn.model_copy(update={"arch": arch})
-    with pytest.raises(BadInput, match=r"arch\.cell=irnn"):
+    with pytest.raises(BadInput, match=r"arch\.encoder\.cell=irnn"):
         parameters(run, SERIES)
 
 
@@ -224,9 +232,9 @@ def products_of_a_token(config: Config) -> tuple[float, float]:
     return forward, every
 
 
-DEEP = {"layers": 2, "layer_norm": True, "dropout": 0.5}
+DEEP = {"encoder.layers": 2, "encoder.layer_norm": True, "encoder.dropout": 0.5}
 MULTIPLIED: dict[str, list[dict[str, Any]]] = {  # settings by which other matrices are multiplied
-    "recurrent": [{}, DEEP, {"inputs": "one_hot"}, {"hidden_size": 6}, {"hidden_size": 3}],
+    "recurrent": [{}, DEEP, {"inputs.name": "one_hot"}, {"encoder.hidden_size": 6}, {"encoder.hidden_size": 3}],
     "convolutional": SETTINGS["convolutional"],
     "feedforward": SETTINGS["feedforward"],
 }
@@ -239,7 +247,7 @@ def test_flops_are_those_of_the_products_that_torch_counts(
     monkeypatch.setattr(scan, "_implementation", lambda cell, inputs: "steps")  # what kernels multiply is not seen
     compared = 0
     for config in (run for (_, name), run in runs.items() if name == arch):
-        for changes in MULTIPLIED[config.arch.network]:
+        for changes in MULTIPLIED[config.arch.encoder.name]:
             run = varied(config, **changes)
             if run is None:
                 continue
@@ -247,7 +255,7 @@ def test_flops_are_those_of_the_products_that_torch_counts(
             assert operations == 3 * forward, run.dump()
             # no gradient is formed by what is read but not learned, and a CRF's is one product where two are counted
             assert 2 / 3 * operations <= every <= operations, run.dump()
-            if run.arch.inputs == "embedding" and run.task.name != "regressor" and "crf" not in arch:
+            if isinstance(run.arch.inputs, EmbeddingConfig) and "crf" not in arch:
                 assert every == operations, run.dump()
             compared += 1
     assert compared >= 4
@@ -313,7 +321,7 @@ def own(monkeypatch: pytest.MonkeyPatch, runs: dict[tuple[str, str], Config]) ->
     def run_of(kind: type[Cell], **changes: Any) -> Config:
         forget_counts()
         monkeypatch.setattr(building, "cell_named", lambda name: kind)
-        run = varied(runs["tagger", "gru"], cell_arguments={}, **changes)
+        run = varied(runs["tagger", "gru"], **{"encoder.cell_arguments": {}, **changes})
         assert run is not None
         return run
 
@@ -323,7 +331,8 @@ def own(monkeypatch: pytest.MonkeyPatch, runs: dict[tuple[str, str], Config]) ->
 
 OWN: list[tuple[type[Cell], dict[str, Any]]] = [
     *((kind, {}) for kind in (OwnCell, LowRankCell, TwiceCell, CubicCell, CheckedCell)),
-    *((OwnCell, changes) for changes in ({"layers": 2, "bidirectional": True}, {"learned_state": True})),
+    (OwnCell, {"encoder.layers": 2, "encoder.bidirectional": True}),
+    (OwnCell, {"encoder.learned_state": True}),
 ]
 
 
@@ -337,7 +346,7 @@ def test_a_cell_of_ones_own_is_counted_like_any_other(own: Any, kind: type[Cell]
 
 def test_what_no_step_uses_takes_no_operation(own: Any) -> None:
     plain, low_rank, twice = (flops(own(kind), WORDS) for kind in (OwnCell, LowRankCell, TwiceCell))
-    size = SMALL["hidden_size"]
+    size = SMALL["encoder.hidden_size"]
     assert twice - plain == 6 * 2 * size * size
     assert low_rank - plain == 6 * (3 * size + 2 * size * 3 - 2 * size * size)
 
@@ -373,7 +382,7 @@ def test_ngrams_are_counted_and_cost_nothing(runs: dict[tuple[str, str], Config]
 
 
 def sized(task: str, arch: str, hidden_size: int, vocabulary_size: int, *more: str) -> tuple[Config, DataSpec]:
-    size = [f"recurrent.hidden_size={hidden_size}", f"recurrent.embedding_size={hidden_size // 2}"]
+    size = [f"arch.encoder.hidden_size={hidden_size}", f"arch.inputs.size={hidden_size // 2}"]
     config = compose([*EXPERIMENTS[task], f"arch={arch}", *size, *more], CONF)
     return config, {**WORDS, "inputs": replace(WORDS["inputs"], size=vocabulary_size)}
 
@@ -398,8 +407,10 @@ def peak(config: Config, spec: DataSpec, steps: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", [[], ["recurrent.layers=2", "recurrent.dropout=0.5"],
-                                       ["recurrent.layer_norm=true"]], ids=["plain", "deep", "normalized"])  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides", [[], ["arch.encoder.layers=2", "arch.encoder.dropout=0.5"], ["arch.encoder.layer_norm=true"]],
+    ids=["plain", "deep", "normalized"],
+)  # fmt: skip
 @pytest.mark.parametrize(("hidden_size", "vocabulary_size"), [(160, 30), (32, 3000)])
 @pytest.mark.parametrize("arch", ["lstm", "gru", "rnn", "peephole"])
 def test_memory_is_what_a_step_holds(arch: str, hidden_size: int, vocabulary_size: int, overrides: list[str]) -> None:
@@ -422,7 +433,10 @@ def of_training(run: Config, **changes: Any) -> Config:
 
 
 def test_frozen_vectors_have_neither_gradient_nor_moments(runs: dict[tuple[str, str], Config]) -> None:
-    tuned, frozen = (varied(runs["tagger", "lstm"], inputs=inputs) for inputs in ("vectors", "frozen_vectors"))
+    tuned, frozen = (
+        varied(runs["tagger", "lstm"], **{"inputs.name": "vectors", "inputs.frozen": is_frozen})
+        for is_frozen in (False, True)
+    )
     assert tuned is not None and frozen is not None
     assert parameters(tuned, WORDS) == parameters(frozen, WORDS)
     size = 4 * 11 * 5  # the gradient comes last, when what is held most may be gone

@@ -18,14 +18,14 @@ WORDS = {
     "inputs": FieldSpec(30, unit="words", vector_size=5), "labels": FieldSpec(len(LABELS), LABELS, padding_index=-1),
     "spelling": FieldSpec(9),
 }  # fmt: skip
-GRAMMAR = ["experiment=grammar", "recurrent.embedding_size=24"]
+GRAMMAR = ["experiment=grammar", "arch.inputs.size=24"]
 CLOZE = [*GRAMMAR, "task=cloze", "data.reader.probe=null", "data.reader.contrast=null"]
 RUNS = {  # tied ones have a hidden size at which the output needs no projection, and costs less than a smaller one
     "untied": [*GRAMMAR, "arch=lstm", "task.tied=false"],
     "tied": [*GRAMMAR, "arch=rnn"],
-    "tied feed-forward": [*GRAMMAR, "arch=feedforward", "arch.direct=false"],
+    "tied feed-forward": [*GRAMMAR, "arch=feedforward", "arch.encoder.direct=false"],
     "two directions": [*CLOZE, "arch=bigru"],
-    "two layers": [*GRAMMAR, "arch=gru-reset-before", "recurrent.layers=2", "recurrent.layer_norm=true"],
+    "two layers": [*GRAMMAR, "arch=gru-reset-before", "arch.encoder.layers=2", "arch.encoder.layer_norm=true"],
     "convolutions": ["experiment=tagging", "arch=cnn"],
     "feedback": ["experiment=tagging", "arch=lstm-feedback"],
     "spelling": ["experiment=tagging", "arch=bilstm-bichars-crf"],
@@ -44,11 +44,12 @@ def settings(run: str, size: int = 8) -> Config:
 
 
 def with_size(config: Config, size: int) -> Config:
-    return config.model_copy(update={"arch": config.arch.model_copy(update={"hidden_size": size})})
+    encoder = config.arch.encoder.model_copy(update={"hidden_size": size})
+    return config.model_copy(update={"arch": config.arch.model_copy(update={"encoder": encoder})})
 
 
 def size_of(config: Config) -> int:
-    return int(config.arch.model_dump()["hidden_size"])
+    return int(config.arch.encoder.model_dump()["hidden_size"])
 
 
 @each_pair
@@ -104,7 +105,7 @@ def test_less_than_one_unit_costs_is_refused(run: str, quantity: str) -> None:
 
 
 def test_ngrams_have_no_size_to_match() -> None:
-    with pytest.raises(BadInput, match="arch=ngram counts n-grams"):
+    with pytest.raises(BadInput, match="arch=ngram has no hidden size to match"):
         matched(compose(["experiment=grammar", "arch=ngram"], CONF), WORDS, "parameters", 1_000)
 
 

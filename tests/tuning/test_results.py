@@ -128,11 +128,11 @@ def test_fronts_are_marked_by_the_direction_of_the_figure(maximize: bool, tmp_pa
 
 
 def test_the_columns_of_the_table_are_in_the_order_of_the_space(tmp_path: Path) -> None:
-    space = {"arch": ["lstm", "gru"], "recurrent.dropout": {"choices": [0.0, 0.2], "when": {"arch": "gru"}},
+    space = {"arch": ["lstm", "gru"], "arch.encoder.dropout": {"choices": [0.0, 0.2], "when": {"arch": "gru"}},
              "training.truncation_length": [16, 32]}  # fmt: skip
     job = job_of(unmatched(space=space))
     slots = [slot(0, "lstm", 0.5), slot(1, "gru", 0.4)]
-    slots[1].values["recurrent.dropout"] = 0.2  # which the first one has not
+    slots[1].values["arch.encoder.dropout"] = 0.2  # which the first one has not
     write_results(job, result_of(job, slots), tmp_path / "out", lambda folder: None)
     header = (tmp_path / "out" / "trials.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     assert header[:5] == ["trial", "state", *space]

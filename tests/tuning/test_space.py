@@ -33,8 +33,8 @@ def _in_a_project(project: Path) -> None:
 
 
 CONDITIONAL = {
-    "recurrent.dropout": {"choices": [0.0, 0.5], "when": {"arch": ["lstm", "gru"]}},
-    "training.warmup": {"low": 0.0, "high": 0.5, "when": {"recurrent.dropout": 0.5}},
+    "arch.encoder.dropout": {"choices": [0.0, 0.5], "when": {"arch": ["lstm", "gru"]}},
+    "training.warmup": {"low": 0.0, "high": 0.5, "when": {"arch.encoder.dropout": 0.5}},
     "arch": ["rnn", "lstm", "gru"],
 }
 
@@ -62,9 +62,9 @@ class Choosing:
     ("chosen", "asked"),
     [
         ({"arch": "rnn"}, ["arch"]),
-        ({"arch": "gru"}, ["arch", "recurrent.dropout"]),
-        ({"arch": "gru", "recurrent.dropout": 0.5},
-         ["arch", "recurrent.dropout", ("training.warmup", 0.0, 0.5, None, False)]),
+        ({"arch": "gru"}, ["arch", "arch.encoder.dropout"]),
+        ({"arch": "gru", "arch.encoder.dropout": 0.5},
+         ["arch", "arch.encoder.dropout", ("training.warmup", 0.0, 0.5, None, False)]),
     ],
 )  # fmt: skip
 def test_a_key_is_asked_for_where_its_condition_holds_and_after_it(chosen: dict[str, Any], asked: list[Any]) -> None:
@@ -76,42 +76,42 @@ def test_a_key_is_asked_for_where_its_condition_holds_and_after_it(chosen: dict[
 
 def test_whole_numbers_are_asked_for_as_such() -> None:
     trial = Choosing()
-    whole = {"recurrent.layers": {"low": 1, "high": 3}, "training.batch_size": {"low": 4, "high": 64, "log": True},
+    whole = {"arch.encoder.layers": {"low": 1, "high": 3}, "training.batch_size": {"low": 4, "high": 64, "log": True},
              "seed": {"low": 0, "high": 9, "step": 3},
-             "recurrent.dropout": {"low": 0, "high": 0.4, "step": 0.1}}  # fmt: skip
+             "arch.encoder.dropout": {"low": 0, "high": 0.4, "step": 0.1}}  # fmt: skip
     settings = {key: value for key, value in TINY["settings"].items() if key != "training.batch_size"}
     space_of(space=whole, settings=settings).suggested(trial)
-    assert trial.asked == [("recurrent.layers", 1, 3, 1, False), ("training.batch_size", 4, 64, 1, True),
-                           ("seed", 0, 9, 3, False), ("recurrent.dropout", 0, 0.4, 0.1, False)]  # fmt: skip
+    assert trial.asked == [("arch.encoder.layers", 1, 3, 1, False), ("training.batch_size", 4, 64, 1, True),
+                           ("seed", 0, 9, 3, False), ("arch.encoder.dropout", 0, 0.4, 0.1, False)]  # fmt: skip
 
 
 def test_the_corners_are_every_choice_with_every_end() -> None:
     corners = list(space_of(space=CONDITIONAL).corners())
     assert len(corners) == 1 + 2 * (1 + 2)
     assert {"arch": "rnn"} in corners
-    assert {"arch": "gru", "recurrent.dropout": 0.5, "training.warmup": 0.5} in corners
-    assert {"arch": "lstm", "recurrent.dropout": 0.0} in corners
+    assert {"arch": "gru", "arch.encoder.dropout": 0.5, "training.warmup": 0.5} in corners
+    assert {"arch": "lstm", "arch.encoder.dropout": 0.0} in corners
 
 
 def test_of_many_corners_those_of_every_two_keys_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY", 3)
-    keys = {"arch": ["lstm", "gru"], "recurrent.layers": [1, 2], "seed": [0, 1]}
+    keys = {"arch": ["lstm", "gru"], "arch.encoder.layers": [1, 2], "seed": [0, 1]}
     corners = list(space_of(space=keys).corners())
     for first, second in itertools.combinations(keys, 2):
         seen = {(corner[first], corner[second]) for corner in corners}
         assert seen == set(itertools.product(keys[first], keys[second]))
-    assert {"arch": "gru", "recurrent.layers": 2, "seed": 1} not in corners
+    assert {"arch": "gru", "arch.encoder.layers": 2, "seed": 1} not in corners
 
 
 def test_a_grid_has_every_point_once() -> None:
-    grid = {"arch": ["lstm", "gru"], "recurrent.dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
-            "recurrent.layers": {"low": 1, "high": 5, "step": 2, "when": {"arch": "gru"}}}  # fmt: skip
+    grid = {"arch": ["lstm", "gru"], "arch.encoder.dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
+            "arch.encoder.layers": {"low": 1, "high": 5, "step": 2, "when": {"arch": "gru"}}}  # fmt: skip
     slots = space_of(space=grid, sampler={"name": "grid"}, trials=None).slots()
     assert len(slots) == 4 + 4 * 3
     assert len({str(slot) for slot in slots}) == len(slots)
-    assert {slot["recurrent.layers"] for slot in slots if slot["arch"] == "gru"} == {1, 3, 5}
-    assert all("recurrent.layers" not in slot for slot in slots if slot["arch"] == "lstm")
-    dropouts = sorted({slot["recurrent.dropout"] for slot in slots})
+    assert {slot["arch.encoder.layers"] for slot in slots if slot["arch"] == "gru"} == {1, 3, 5}
+    assert all("arch.encoder.layers" not in slot for slot in slots if slot["arch"] == "lstm")
+    dropouts = sorted({slot["arch.encoder.dropout"] for slot in slots})
     assert dropouts == [0.0, 0.1, 0.2, 0.3]
 
 
@@ -124,10 +124,13 @@ def test_a_balanced_key_gets_as_many_trials_for_every_choice() -> None:
 @pytest.mark.parametrize("quantity", ["parameters", "flops"])
 def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
     space = space_of(space={"arch": ["lstm", "gru", "rnn", "peephole"], "training.optimizer.learning_rate": RATE},
-                     match=quantity, settings={**TINY["settings"], "recurrent.hidden_size": 32})  # fmt: skip
+                     match=quantity, settings={**TINY["settings"], "arch.encoder.hidden_size": 32})  # fmt: skip
     cost = {arch: MEASURES[quantity](space.run({"arch": arch, "training.optimizer.learning_rate": 0.01}), SPEC)
             for arch in ("lstm", "gru", "rnn", "peephole")}  # fmt: skip
-    assert space.run({"arch": "lstm", "training.optimizer.learning_rate": 0.01}).arch.hidden_size == 32
+    assert (
+        space.run({"arch": "lstm", "training.optimizer.learning_rate": 0.01}).arch.encoder.model_dump()["hidden_size"]
+        == 32
+    )
     assert all(abs(found / cost["lstm"] - 1) < 0.03 for found in cost.values())
 
 
@@ -135,8 +138,9 @@ def test_matched_archs_cost_what_the_first_one_does(quantity: str) -> None:
 def test_archs_that_are_trained_retrained_are_matched_to_the_first_one_as_it_is_trained_retrained(
     quantity: str,
 ) -> None:
-    space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, settings={**TINY["settings"], "recurrent.hidden_size": 32},
-                     match=quantity, retrain={"settings": {"recurrent.layers": 3}})  # fmt: skip
+    space = space_of(space={"arch": ["lstm", "gru", "rnn"]}, match=quantity,
+                     settings={**TINY["settings"], "arch.encoder.hidden_size": 32},
+                     retrain={"settings": {"arch.encoder.layers": 3}})  # fmt: skip
     cost = {
         arch: MEASURES[quantity](space.run({"arch": arch}, retrained=True), SPEC) for arch in ("lstm", "gru", "rnn")
     }
@@ -151,26 +155,28 @@ def test_a_space_whose_every_corner_costs_too_much_is_refused() -> None:
 
 
 def test_a_corner_that_is_impossible_is_named() -> None:
-    with pytest.raises(BadInput, match=r"study=tiny cannot try recurrent\.dropout=1\.5: .*less than 1"):
-        space_of(space={"recurrent.dropout": [0.1, 1.5]}).check()
+    with pytest.raises(BadInput, match=r"study=tiny cannot try arch\.encoder\.dropout=1\.5: .*less than 1"):
+        space_of(space={"arch.encoder.dropout": [0.1, 1.5]}).check()
 
 
 def test_a_corner_that_cannot_be_trained_retrained_is_named_before_the_first_trial() -> None:
-    space = {"recurrent.layers": [1, 2], "recurrent.dropout": [0.0]}
-    retrained = {"seeds": [1], "settings": {"recurrent.dropout": 1.5}}
+    space = {"arch.encoder.layers": [1, 2], "arch.encoder.dropout": [0.0]}
+    retrained = {"seeds": [1], "settings": {"arch.encoder.dropout": 1.5}}
     for seeds in ([1], []):  # settings that wait for seeds are checked too
-        with pytest.raises(BadInput, match=r"cannot train recurrent\.layers=1 recurrent\.dropout=0\.0 again: .*than 1"):
+        with pytest.raises(
+            BadInput, match=r"cannot train arch\.encoder\.layers=1 arch\.encoder\.dropout=0\.0 again: .*than 1"
+        ):
             space_of(space=space, retrain={**retrained, "seeds": seeds}).check()
 
 
 def test_a_corner_that_costs_too_much_to_be_the_best_is_not_trained_retrained() -> None:
-    space = {"recurrent.hidden_size": {"choices": [4, 64]}, "arch": ["lstm"], "recurrent.dropout": [0.0]}
-    settings = {key: value for key, value in TINY["settings"].items() if key != "recurrent.hidden_size"}
+    space = {"arch.encoder.hidden_size": {"choices": [4, 64]}, "arch": ["lstm"], "arch.encoder.dropout": [0.0]}
+    settings = {key: value for key, value in TINY["settings"].items() if key != "arch.encoder.hidden_size"}
     asked: list[int] = []
     found = space_of(space=space, settings=settings, retrain={"seeds": [1]}, constraints={"parameters": 1_000})
     run = found.run
     found.run = lambda values, retrained=False: (
-        (retrained and asked.append(values["recurrent.hidden_size"])) or run(values, retrained)
+        (retrained and asked.append(values["arch.encoder.hidden_size"])) or run(values, retrained)
     )
     found.check()
     assert asked == [4]
@@ -270,14 +276,14 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"space": {"training.warmup": {"low": 2, "high": 1}}}, ["space.training.warmup", "low=2 is above high=1"]),
     ({"space": {"training.warmup": {"low": 0, "high": 1, "log": True}}}, ["space.training.warmup", "positive low"]),
     ({"space": {"training.warmup": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}}, ["step cannot be combined"]),
-    ({"space": {"recurrent.layers": {"low": 1, "high": 10, "step": 4}}}, ["high=10 is not low=1 plus a multiple"]),
+    ({"space": {"arch.encoder.layers": {"low": 1, "high": 10, "step": 4}}}, ["high=10 is not low=1 plus a multiple"]),
     ({"space": {"training.warmup": {"low": 0, "high": 1, "stp": 1}}}, ["space.training.warmup.stp"]),
     ({"space": {"training.warmup": {"low": 0}}}, ["space.training.warmup.high is missing"]),
     ({"space": {"training.tokens": [1, 2]}}, ["training.tokens cannot be searched", "equal budget"]),
     ({"space": {"training.state_reset": ["epoch", "document"]}}, ["training.state_reset cannot be searched", "figure"]),
     ({"space": {"training.patience": [1, 2]}}, ["training.patience cannot be searched", "equal budget"]),
     ({"space": {"tracking": ["none", "mlflow"]}, "settings": {}}, ["tracking cannot be searched"]),
-    ({"space": {"recurrent.hidden_size": [1, 2]}}, ["recurrent.hidden_size is in both space and settings"]),
+    ({"space": {"arch.encoder.hidden_size": [1, 2]}}, ["arch.encoder.hidden_size is in both space and settings"]),
     ({"space": {"seed": {"choices": [0], "when": {"arhc": "gru"}}, "arch": ["gru"]}}, ["arhc", "did you mean arch"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": "gru"}}, "arch": ["lstm"]}}, ["arch=gru", "of its choices"]),
     ({"space": {"seed": {"choices": [0], "when": {"training.warmup": 0}}, "training.warmup": RANGE}},
@@ -313,7 +319,7 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"storage": "mysql://user:secret@host/db"}, ["storage=mysql://user@host/db", "sqlite:///FILE", "postgresql+psycopg://"]),
     ({"storage": "sqlite://"}, ["storage=sqlite://", "sqlite:///FILE"]),
     ({"storage": "postgresql://host/db"}, ["storage=postgresql://host/db", "postgresql+psycopg://"]),
-    ({"space": {"arch.characters.size": [8, 9]}}, ["arch.characters.size", "characters is None"]),
+    ({"space": {"arch.inputs.characters.size": [8, 9]}}, ["arch.inputs.characters.size", "characters is None"]),
     ({"storage": "sqlite:///:memory:"}, ["storage=sqlite:///:memory:", "sqlite:///FILE"]),
     ({"space": {"seed": {"choices": [0], "when": {"arch": []}}, "arch": ["gru"]}}, ["on arch has no values"]),
     ({"space": {"seed": [1, 1.0]}}, ["space.seed", "a value occurs twice"]),

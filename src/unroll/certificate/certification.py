@@ -11,7 +11,7 @@ import torch
 from unroll.certificate.checks import CHECKS, not_applicable
 from unroll.certificate.reading import Reader, deviation
 from unroll.certificate.sample import Sample
-from unroll.config import Config, NgramConfig, tracking_here
+from unroll.config import Config, tracking_here
 from unroll.data.prepared import open_vocabularies
 from unroll.errors import BadInput
 from unroll.experiment import Trained
@@ -90,5 +90,5 @@ def _checks(run: Trained, sample: Sample) -> list[dict[str, Any]]:
 
 def _dtypes(config: Config) -> list[str]:
     """Double precision, and the precision of the training if it differs."""
-    trained = "float64" if isinstance(config.arch, NgramConfig) else DTYPES[config.training.precision]
+    trained = "float64" if config.arch.encoder.counts else DTYPES[config.training.precision]
     return list(dict.fromkeys(["float64", trained]))

@@ -8,7 +8,7 @@ import torch
 
 from unroll.certificate.reading import ROWS, Reader, Reading
 from unroll.certificate.sample import BATCH, Sample, first_steps, in_one_window, masked, padded, rows
-from unroll.config import Config, NgramConfig
+from unroll.config import Config
 from unroll.config import check as check_settings
 from unroll.data.batch import Batch
 from unroll.data.loader import Share
@@ -91,7 +91,7 @@ CHECKS: dict[str, Callable[[Reader, Sample], Pairs]] = {
 def not_applicable(name: str, config: Config) -> str | None:
     """Why a check does not apply to a run; None if it does."""
     arch = config.arch
-    if name == "rank_split" and isinstance(arch, NgramConfig):
+    if name == "rank_split" and arch.encoder.counts:
         return f"arch={arch.name} is fitted in one process, without a gradient"
     if name == "state_carry" and not _reads_windows(config):
         return f"sequences cannot be cut into windows with its settings (arch={arch.name}, task={config.task.name})"

@@ -3,7 +3,6 @@
 Defaults are defined in YAML only. Each field has a description, which ``unroll config --explain`` prints.
 """
 
-from unroll.config.architectures import NgramConfig, SharedConfig
 from unroll.config.compose import (
     CONF,
     asked,
@@ -29,7 +28,7 @@ from unroll.config.study import StudyConfig
 from unroll.config.trackers import is_same_store, project_tracker, tracking_here
 
 __all__ = [
-    "CONF", "Config", "DataConfig", "NgramConfig", "SharedConfig", "StudyConfig", "StudySettings", "TrackingConfig",
+    "CONF", "Config", "DataConfig", "StudyConfig", "StudySettings", "TrackingConfig",
     "about", "asked", "check", "check_files", "check_root", "complete_data", "compose", "compose_study",
     "compose_study_from", "corpora", "course", "decisive", "dump_data", "explain", "grid", "grid_file", "is_same_store",
     "load", "load_data", "load_data_here", "load_here", "load_study", "load_study_here", "project_tracker", "read",

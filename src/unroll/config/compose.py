@@ -10,19 +10,18 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
 from unroll.config.file import read, with_sections
+from unroll.config.fitting import fitted, purpose
 from unroll.config.format import current
 from unroll.config.hydra import composed
 from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
 from unroll.config.origin import Origin, Source
-from unroll.config.overrides import apply, choices, for_hydra, split
+from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
-from unroll.tasks.registry import description_of
 
 CONF = Path("conf")
 S = TypeVar("S", bound=BaseModel)
@@ -38,15 +37,8 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     Raises:
         BadInput: a key or a choice is unknown, or a value or a combination is invalid.
     """
-    settings = unfinished(overrides, conf)
-    given = {split(word)[0] for word in overrides}.difference(GROUPS)  # choosing a group sets no key
-    run = finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
-    ignored = [override for override in overrides if override.startswith("recurrent.")]
-    if ignored and isinstance(run.arch, NgramConfig):
-        raise BadInput(
-            f"{ignored[0]} has no effect on arch={run.arch.name}, which is not a recurrent network; leave it out."
-        )
-    return run
+    settings, given = unfinished(overrides, conf), set().union(*map(typed, overrides))
+    return finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
 
 
 def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
@@ -90,12 +82,8 @@ def _can_be_judged(settings: dict[str, Any], overrides: Sequence[str]) -> bool:
     keys = {split(word)[0].partition(".")[0] for word in overrides}
     if settings["judged_by"] is None or "judged_by" in keys or not keys & {"data", "task"}:
         return True
-    try:
-        task = description_of(str(settings["task"]["name"]))
-        fields = DataConfig.model_validate(settings["data"]).role_fields(task)
-    except (ValueError, KeyError, TypeError):  # the full check reports the error
-        return True
-    return task.has(str(settings["judged_by"]), fields)
+    known = purpose(settings)
+    return known is None or known[0].has(str(settings["judged_by"]), known[1])
 
 
 def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
@@ -109,7 +97,8 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
     defaults = [*project_defaults(conf)["defaults"], *(read(path).get("defaults") or [])]
     pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
     files = {str(key).rpartition("/")[2]: str(name) for key, name in pairs} | dict(chosen)
-    inner = [Source(conf / group / f"{files[group]}.yaml", section=group) for group in GROUPS[1:] if group in files]
+    inner = [Source(conf / group / f"{files[group]}.yaml", section=group, is_own=group == "arch")
+             for group in GROUPS[1:] if group in files]  # fmt: skip
     for source in inner:
         name = source.path.stem
         if name != "???" and not source.path.is_file():
@@ -121,8 +110,8 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
     return [*own, *(source for source in inner if source.path.is_file()), Source(conf / "config.yaml")]
 
 
-def finished(settings: dict[str, Any], origin: str | Origin) -> Config:
-    """Check composed settings.
+def finished(settings: dict[str, Any], origin: Origin) -> Config:
+    """Check composed settings, without the defaults that do not apply to the run.
 
     Args:
         settings: the result of :func:`unfinished`.
@@ -131,23 +120,7 @@ def finished(settings: dict[str, Any], origin: str | Origin) -> Config:
     Raises:
         BadInput: a value or a combination is invalid.
     """
-    arch = _with_shared(settings["arch"], settings["recurrent"], origin)
-    return check({**{key: value for key, value in settings.items() if key != "recurrent"}, "arch": arch}, origin)
-
-
-def _with_shared(arch: dict[str, Any], shared: dict[str, Any], origin: str | Origin) -> dict[str, Any]:
-    """Settings of an architecture: the shared settings that its kind of network has, overridden by its own file.
-
-    Raises:
-        BadInput: a shared setting is invalid.
-    """
-    try:
-        SharedConfig.model_validate(shared)
-    except ValidationError as error:
-        raise BadInput(explain_error(error, origin, Config, "recurrent.")) from None
-    network = NETWORKS.get(str(arch.get("network")))
-    known = network.model_fields if network else {}
-    return {key: value for key, value in shared.items() if key in known} | arch
+    return check(fitted(settings, origin), origin)
 
 
 def question(experiment: str, conf: Path = CONF) -> str:
@@ -191,7 +164,7 @@ def project_defaults(conf: Path = CONF) -> dict[str, Any]:
     Raises:
         BadInput: a section is missing or of another kind.
     """
-    return with_sections(conf / "config.yaml", {"defaults": list, "data": dict, "recurrent": dict})
+    return with_sections(conf / "config.yaml", {"defaults": list, "data": dict, "arch": dict})
 
 
 def load(path: Path) -> Config:

@@ -5,16 +5,16 @@ A fair comparison gives each architecture the learning rate that suits it, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError, create_model
 
-from unroll.config.architectures import NETWORKS, NgramConfig, SharedConfig, cell_arguments
+from unroll.config.blocks import EncoderConfig, is_architecture
+from unroll.config.cell_arguments import cell_arguments
 from unroll.config.explanation import keys, sections
-from unroll.config.file import read
-from unroll.config.messages import explain_error
+from unroll.config.file import dotted, leaves, read
+from unroll.config.messages import explain_error, no_setting
 from unroll.config.origin import line_of
 from unroll.config.schema import Config, is_neutral
 from unroll.config.section import Section
@@ -64,39 +64,31 @@ def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]
         if arch not in files:
             raise BadInput(f"{place('archs', arch)}: There is no arch {str(arch)!r}{nearest(str(arch), files)}; choose "
                            f"one of {', '.join(files)}.")  # fmt: skip
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or not content:
             raise BadInput(f"{place('archs', arch)}: archs.{arch} has no settings; add some, such as "
                            "{training: {clip_norm: 1.0}}, or remove it.")  # fmt: skip
-        found[arch] = {".".join(names): value for names, value in _leaves(content)}
-        for names, value in _leaves(content):
+        found[arch] = dict(dotted(content))
+        for names, value in leaves(content):
             _check(arch, ".".join(names), value, place("archs", arch, *names), conf)
     return found
 
 
-def _leaves(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the path and value of each leaf of a nested section."""
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from (((str(key), *names), inner) for names, inner in _leaves(value))
-        else:
-            yield (str(key),), value
-
-
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
     """Check one setting of one architecture."""
-    content = read(conf / "arch" / f"{arch}.yaml")
-    arguments = cell_arguments(content["cell"]) if "cell" in content else {}
-    known = [f"arch.cell_arguments.{name}" for name in arguments]
-    known += [name for name in keys() if name.startswith(("training.", "recurrent.")) and not _reason(name)]
+    encoder = read(conf / "arch" / f"{arch}.yaml").get("encoder")
+    encoder = encoder if isinstance(encoder, dict) else {}
+    arguments = cell_arguments(encoder["cell"]) if "cell" in encoder else {}
+    known = [f"arch.encoder.cell_arguments.{name}" for name in arguments]
+    known += [name for name in keys() if name.startswith(("training.", "arch.")) and not _reason(name)]
     if reason := _reason(key):
         raise BadInput(f"{place}: {key} must be the same for all architectures: {reason}; move it out of archs.")
-    if key.startswith("arch.") and not key.startswith("arch.cell_arguments."):
+    if is_architecture(key):
         raise BadInput(f"{place}: {key} makes another architecture; create conf/arch/NAME.yaml for it.")
     if below := next((name for name in known if name.startswith(f"{key}.")), None):
         raise BadInput(f"{place}: {key} has no settings; set a key below it, such as {below}.")
     if key not in known:
-        raise BadInput(f"{place}: There is no setting {key!r}{nearest(key, known)}; see unroll config --explain.")
-    _check_effect(arch, key, place, content)
+        raise BadInput(f"{place}: {no_setting(key, known)}; see unroll config --explain.")
+    _check_effect(arch, key, place, EncoderConfig.kinds().get(str(encoder.get("name"))))
     _check_value(key, value, place)
 
 
@@ -106,23 +98,21 @@ def _reason(key: str) -> str | None:
     return known or ("it changes no result" if is_neutral(key) else None)
 
 
-def _check_effect(arch: str, key: str, place: str, content: dict[str, Any]) -> None:
-    """Refuse a setting that the architecture does not use; ``content`` is the content of its file."""
-    network, (section, _, name) = NETWORKS.get(str(content.get("network"))), key.partition(".")
-    if section == "recurrent" and name in content:
-        raise BadInput(
-            f"{place}: {key} has no effect on arch={arch}, since its file sets {name}; change conf/arch/{arch}.yaml."
-        )
-    if network is NgramConfig or (section == "recurrent" and network and name not in network.model_fields):
+def _check_effect(arch: str, key: str, place: str, encoder: type[Any] | None) -> None:
+    """Refuse a setting that the kind of network does not have."""
+    section, _, name = key.rpartition(".")
+    if encoder is None:  # the full check of the architecture reports it
+        return
+    if encoder.counts or (section == "arch.encoder" and name not in encoder.model_fields):
         raise BadInput(f"{place}: {key} has no effect on arch={arch}; remove it.")
 
 
 def _check_value(key: str, value: Any, place: str) -> None:
     section, _, name = key.rpartition(".")
-    if section == "arch.cell_arguments":
+    if section == "arch.encoder.cell_arguments":
         return  # arguments of cells have no schema
-    model = SharedConfig if section == "recurrent" else dict(sections(Config, ""))[section]
-    field = model.model_fields[name]
+    models = [model for other, model in sections(Config, "") if other == section and name in model.model_fields]
+    field = models[0].model_fields[name]
     part = create_model("Part", __base__=Section, **{name: (field.annotation, field)})  # type: ignore[call-overload]
     try:
         part.model_validate({name: value})

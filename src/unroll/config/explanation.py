@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from unroll.config.architectures import SharedConfig
 from unroll.config.schema import Config
 from unroll.config.section import Named
 
@@ -15,15 +14,7 @@ from unroll.config.section import Named
 def keys(kind: type[BaseModel] = Config) -> Iterator[str]:
     """Yield the dotted name of each setting."""
     for name, model in sections(kind, ""):
-        yield from (f"{name}.{key}".lstrip(".") for key, _ in fields(name, model))
-    if kind is Config:
-        yield from (f"recurrent.{key}" for key in SharedConfig.model_fields)
-
-
-def fields(name: str, model: type[BaseModel]) -> list[tuple[str, Any]]:
-    """Settings of a section, without those of ``arch`` that the section ``recurrent`` shares between architectures."""
-    shared = SharedConfig.model_fields if name == "arch" else {}
-    return [(key, field) for key, field in model.model_fields.items() if key not in shared]
+        yield from (f"{name}.{key}".lstrip(".") for key in model.model_fields)
 
 
 def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:

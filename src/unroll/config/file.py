@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,27 @@ def _is_endless(content: Any) -> bool:
         if isinstance(part, dict | list):
             left += part.values() if isinstance(part, dict) else part
     return True
+
+
+def leaves(content: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and value of each leaf of a nested section."""
+    if not isinstance(content, dict) or not content:
+        yield (), content
+        return
+    for key, value in content.items():
+        yield from (((str(key), *names), inner) for names, inner in leaves(value))
+
+
+def dotted(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of each leaf of a nested section."""
+    return ((".".join(names), value) for names, value in leaves(content))
+
+
+def merged(content: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Settings with others over them, section by section."""
+    both = {key: merged(content[key], value) for key, value in over.items()
+            if isinstance(value, dict) and isinstance(content.get(key), dict)}  # fmt: skip
+    return {**content, **over, **both}
 
 
 def parsed(words: Sequence[str], example: str) -> Pairs:

@@ -10,24 +10,36 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
+from unroll.config.file import leaves
 from unroll.config.origin import Origin, Source, line_of
 from unroll.config.section import UNSAFE, plain
-from unroll.errors import BadInput, nearest, no_such
+from unroll.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 SHOWN = 60  # characters of an invalid value that a message repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
-TAGS = {  # names that pydantic gives to the members of a union of sections
-    "recurrent", "convolutional", "feedforward", "ngram",
-    "softmax", "crf", "feedback", "cnn", "bilstm", "choices", "range",
-    "int", "float", "str", "bool",
-}  # fmt: skip
+FREE = ("arch.encoder.cell_arguments", "data.reader", "data.roles")  # whose keys depend on the cell, reader or task
+TAGS = {"choices", "range", "int", "float", "str", "bool"}  # names that pydantic gives to the members of a union
 # pydantic's names of errors about the type of a value
 OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
-MOVED = ("probe", "contrast", "token_column", "label_column", "scheme", "unit")  # from data to data.reader
-RENAMED = {f"data.{key}": f"data.reader.{key}" for key in MOVED}
+ENCODER = "layers hidden_size dropout variational weight_dropout layer_norm initializer learned_state readout"
+RENAMED = {  # settings by their former names
+    f"{old}.{key}": f"{new}.{key}"
+    for old, new, keys in (
+        ("data", "data.reader", "probe contrast token_column label_column scheme unit"),
+        ("recurrent", "arch.encoder", ENCODER),
+        ("arch", "arch.encoder", f"{ENCODER} cell cell_arguments bidirectional kernel_width order direct"),
+        ("arch", "arch.inputs", "characters"),
+    )
+    for key in keys.split()
+} | {
+    "recurrent": "arch.encoder", "recurrent.inputs": "arch.inputs.name", "arch.network": "arch.encoder.name",
+    "recurrent.embedding_size": "arch.inputs.size", "recurrent.embedding_scale": "arch.inputs.scale",
+    "arch.embedding_size": "arch.inputs.size", "arch.embedding_scale": "arch.inputs.scale",
+}  # fmt: skip
+UNKNOWN = ("extra_forbidden", "no_option")  # names of the errors about unknown keys
 EXPECTED = {  # the expected values, by the prefix of the name of pydantic's error
     "string": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
     "dict": "{key: value}", "model": "{key: value}",
@@ -54,7 +66,12 @@ def explain_error(error: ValidationError, origin: str | Path | Origin, kind: typ
     """
     first = _first(error)
     if isinstance(origin, Origin):
-        return origin.located(_sentence(error, origin, kind, prefix), prefix + ".".join(_place(first)))
+        key, value = prefix + ".".join(_place(first)), first["input"]
+        if first["type"] == "no_option":
+            option = first["ctx"]["key"]
+            key, value = f"{key}.{option}", value[option]
+        key = _leaf(key, value) if first["type"] in UNKNOWN else key
+        return origin.located(_sentence(error, origin, kind, prefix), key)
     return _sentence(error, origin, kind, prefix)
 
 
@@ -64,7 +81,7 @@ def has_unsafe_name(error: ValidationError) -> bool:
 
 
 def _first(error: ValidationError) -> ErrorDetails:
-    order = (UNSAFE, "extra_forbidden")
+    order = (UNSAFE, *UNKNOWN)
     return min(error.errors(), key=lambda found: order.index(found["type"]) if found["type"] in order else len(order))
 
 
@@ -77,25 +94,20 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
         origin = origin.text
     key = (prefix + ".".join(place)).rstrip(".")
     if first["type"] == "extra_forbidden":
-        siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        if key in siblings:
-            section = key.rpartition(".")[0]
-            name = first["loc"][-2]
-            return f"{key} is a setting of another {section}, not of {section}={name}; remove it ({origin})."
+        known = list(keys(kind))
+        if _renamed(key):  # a section, whose settings may have moved to several places
+            return f"{no_setting(_leaf(key, first['input']), known)} ({origin}); see unroll config --explain."
+        siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
         return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
     if place[-1:] == ["reader"] and isinstance(first["input"], str | list):
         return f"{no_reader(key, first['input'])} ({origin})."
-    if first["type"] in ("union_tag_not_found", "no_name"):
-        names = first.get("ctx", {}).get("names", [])
-        choices = f", one of {', '.join(names)}" if names else ""
-        return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}{choices}."
+    if first["type"] == "no_name":
+        choices = ", ".join(first["ctx"]["names"])
+        return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}, one of {choices}."
     if first["type"] == "no_such_name":
         return f"{key}.name={plain(first['input']['name'])}: {first['msg'].rstrip('.')} ({origin})."
     if first["type"] == "no_option":
         return _no_option(key, first["ctx"], str(origin), source)
-    if first["type"] == "union_tag_invalid":
-        name, names = str(first["ctx"]["tag"]), re.findall("'([^']+)'", first["ctx"]["expected_tags"])
-        return f"{key}={plain(first['input'])}: {str(no_such('choice', name, names)).rstrip('.')} ({origin})."
     if first["type"] == "missing":
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     here = [found for found in error.errors() if _place(found) == place]
@@ -122,10 +134,25 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
 
 def no_setting(key: str, known: Iterable[str]) -> str:
     """The message for an unknown key: it was renamed, or resembles a known one."""
-    renamed = RENAMED.get(key) or RENAMED.get(f"data.{key}")  # a file of a corpus has no prefix data
+    known = list(known)
+    renamed = _renamed(key) or _renamed(f"data.{key}")  # a file of a corpus has no prefix data
     if renamed and key not in known:
-        return f"The setting {key!r} was renamed to {renamed}; ~{renamed} removes it"
-    return f"There is no setting {key!r}{nearest(key, list(known))}"
+        removal = f"; ~{renamed} removes it" if renamed.startswith("data.") else ""
+        return f"The setting {key!r} was renamed to {renamed}{removal}"
+    return f"There is no setting {key!r}{nearest(key, known)}"
+
+
+def _renamed(key: str) -> str | None:
+    """The present name of a setting; None if it had no other one."""
+    section, _, last = key.rpartition(".")
+    if key in RENAMED or section not in RENAMED:
+        return RENAMED.get(key)
+    return f"{RENAMED[section]}.{last}" if section != "recurrent" else None  # whose settings are listed
+
+
+def _leaf(key: str, value: object) -> str:
+    """The first setting of a section; the key itself of a single setting."""
+    return ".".join((key, *next(leaves(value))[0]))
 
 
 def refuse_one_for_several(sources: Iterable[Source]) -> None:
@@ -162,8 +189,8 @@ def _no_option(section: str, found: Mapping[str, Any], origin: str, source: str 
     """The message for an option that a choice lacks: a mistake, or left over from the choice of the experiment."""
     option, known = found["key"], found["known"]
     key = f"{section}.{option}"
-    is_left_over = isinstance(source, Origin) and not source.gives(key)
-    remedy = f"remove it with ~{key}" if is_left_over else f"it has {', '.join(known) or 'no options'}"
+    is_left_over = section in FREE and isinstance(source, Origin) and not source.gives(key)
+    remedy = f"remove it with ~{key}" if is_left_over else f"it has {', '.join(known)}" if known else "remove it"
     return f"{section}.name={found['name']} has no option {option!r}{nearest(option, known)} ({origin}); {remedy}."
 
 

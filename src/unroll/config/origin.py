@@ -24,7 +24,8 @@ class Source:
         path: the file.
         above: names of the enclosing sections in the file.
         section: the section that the file itself does not name, such as ``data`` for a file of ``conf/data``.
-        is_own: whether it is the file of the experiment, which may also set other keys that a message mentions.
+        is_own: whether it is the file of the experiment or of its architecture, which may also set other keys that a
+            message mentions.
     """
 
     path: Path
@@ -48,6 +49,11 @@ class Source:
             content = content.get(name) if isinstance(content, dict) else None
         return content
 
+    @property
+    def is_of_arch(self) -> bool:
+        """Whether its settings are those of one architecture, none of which may be without effect."""
+        return self.section == "arch" or self.above[:1] == ("archs",)
+
     def _names(self, key: str) -> list[str]:
         return [*self.above, *key.removeprefix(f"{self.section}.").split(".")]
 
@@ -69,6 +75,11 @@ class Origin:
     def gives(self, key: str) -> bool:
         """Whether the user typed a setting or a section that contains it."""
         return any(f"{key}.".startswith(f"{own}.") for own in self.given)
+
+    def insists(self, key: str) -> bool:
+        """Whether a setting or a section must have an effect: the user typed it, or it is set for one architecture."""
+        is_typed = self.gives(key) or any(own.startswith(f"{key}.") for own in self.given)
+        return is_typed or any(source.is_of_arch and source.value_of(key) is not None for source in self.sources)
 
     def located(self, sentence: str, key: str) -> str:
         """A sentence with the text in parentheses, extended with the places of the settings that were not typed.

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.config.architectures import SharedConfig
 from unroll.config.explanation import keys
+from unroll.config.file import leaves
 from unroll.config.hydra import parsed, readable
-from unroll.config.messages import GROUPS, no_section, no_setting
+from unroll.config.messages import FREE, GROUPS, no_section, no_setting
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
-
-FREE = ("arch.cell_arguments", "data.reader", "data.roles")  # whose keys depend on the cell, the reader or the task
 
 
 def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
@@ -53,6 +51,14 @@ def split(word: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
+def typed(word: str) -> set[str]:
+    """Keys that a word sets or removes: of a section in braces, those in it; none of the choice of a group."""
+    key, value = split(word)
+    if key in GROUPS:
+        return set()
+    return {".".join((key, *names)) for names, _ in leaves(value_of(key, value))} if value else {key}
+
+
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides that Hydra applies, in its syntax: all but those of free sections."""
     words = []
@@ -79,11 +85,14 @@ def apply(settings: dict[str, Any], overrides: Sequence[str], origin: str) -> No
         section = _free(key)
         if section is None:
             continue
-        group, _, name = section.partition(".")
+        *above, name = section.split(".")
+        group = settings
+        for part in above:
+            group = group.setdefault(part, {})
         option = key.removeprefix(section).removeprefix(".")
-        options = settings[group].setdefault(name, {})
+        options = group.setdefault(name, {})
         if not option:
-            settings[group][name] = {} if value is None else value_of(key, value)
+            group[name] = {} if value is None else value_of(key, value)
         elif not isinstance(options, dict):  # the schema refuses it later
             continue
         elif value is not None:
@@ -132,9 +141,6 @@ def _choice(group: str, name: str, conf: Path) -> str:
 def _check_key(key: str) -> None:
     """Refuse an unknown key."""
     known = sorted(keys())
-    shared = key.removeprefix("arch.")
-    if key.startswith("arch.") and shared in SharedConfig.model_fields:
-        raise BadInput(f"{key} is shared by architectures; write recurrent.{shared}=….")
     if _free(key) is None and key not in known and key not in {name.rpartition(".")[0] for name in known}:
         raise BadInput(f"{no_setting(key, known)}; see unroll config --explain.")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from unroll.config.architectures import FeedforwardConfig, NgramConfig, RecurrentConfig
+from unroll.config.blocks import FeedforwardConfig, RecurrentConfig
 from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions
 
@@ -21,7 +22,7 @@ def check_pairs(config: Config) -> None:
     """
     if config.data.reader.name == "vectors":
         raise ValueError(f"data={config.data.name} is not a corpus; pass its file as data.vectors={config.data.train}")
-    for check in (_network, _inputs, _recurrent, _data, _declarations, _windows, _penalties):
+    for check in (_network, _inputs, _recurrent, _parts, _data, _declarations, _windows, _penalties):
         check(config)
 
 
@@ -30,60 +31,87 @@ def _tasks(fits: Callable[[Description], bool]) -> str:
     return f"task={'|'.join(name for name, task in descriptions().items() if fits(task))}"
 
 
+def _uses(block: str, task: Description) -> bool:
+    return block in task.blocks
+
+
 def _network(config: Config) -> None:
     """Check that the task accepts the kind of network."""
-    task, arch = config.task.description, config.arch
-    if arch.network not in task.networks:
+    task, arch, kind = config.task.description, config.arch, config.arch.encoder.name
+    if kind not in task.networks:
         raise ValueError(
-            f"arch={arch.name} is a network of the kind {arch.network}, which task={task.name} does not support; "
-            f"choose an arch of the kind {' or '.join(task.networks)}, or "
-            f"{_tasks(lambda other: arch.network in other.networks)}"
+            f"arch={arch.name} is a network of the kind {kind}, which task={task.name} does not support; choose an "
+            f"arch of the kind {' or '.join(task.networks)}, or {_tasks(lambda other: kind in other.networks)}"
         )
-    if isinstance(arch, NgramConfig) and config.training.devices > 1:
+    if arch.encoder.counts and config.training.devices > 1:
         raise ValueError(f"arch={arch.name} is counted in a single process; set training.devices=1")
 
 
-def _inputs(config: Config) -> None:
-    """Check that the inputs exist, and that there is an embedding where one is shared."""
-    arch = config.arch
-    if isinstance(arch, NgramConfig):
-        return
-    if arch.inputs in ("vectors", "frozen_vectors") and not config.data.vectors:
-        raise ValueError(f"recurrent.inputs={arch.inputs} needs data.vectors, a file in GloVe's format")
-    if arch.inputs == "one_hot" and (isinstance(arch, FeedforwardConfig) or getattr(config.task, "tied", False)):
+def _parts(config: Config) -> None:
+    """Check that a network has the parts that its encoder and the task use, and no others."""
+    task, arch, encoder = config.task.description, config.arch, config.arch.encoder
+    parts = (  # key, value, block of the tasks that use it, and whether these need it
+        ("inputs.name", arch.inputs and arch.inputs.name, "", True),
+        ("inputs.characters.name", arch.spelling and arch.spelling.name, "spelling", False),
+        ("encoder.readout", getattr(encoder, "readout", None), "readout", isinstance(encoder, RecurrentConfig)),
+        ("output.name", arch.output and arch.output.name, "labels", True),
+    )
+    for key, value, block, is_needed in parts:
+        is_used = block in task.blocks if block else not encoder.counts
+        if is_used and is_needed and value is None:
+            raise ValueError(f"arch.{key} is missing, which arch={arch.name} with task={task.name} needs; add it")
+        if value is not None and not is_used:
+            others = f", only on {_tasks(partial(_uses, block))}" if block else ""
+            raise ValueError(
+                f"arch.{key}={value} has no effect on arch={arch.name} with task={task.name}{others}; remove it, or "
+                "choose another arch"
+            )
+    if arch.output and arch.output.name == "feedback" and not isinstance(encoder, RecurrentConfig):
         raise ValueError(
-            "recurrent.inputs=one_hot has no embedding to share; set task.tied=false, and choose another network than "
-            "a feed-forward one"
+            f"arch.output.name=feedback needs a cell, which arch={arch.name} does not have; choose softmax or crf"
         )
 
 
-def _recurrent(config: Config) -> None:
-    """Check for parts of a recurrent network that the task does not use, or that reveal the targets."""
-    task, arch = config.task.description, config.arch
-    if not isinstance(arch, RecurrentConfig):
+def _inputs(config: Config) -> None:
+    """Check that the inputs go with the data, and that there is an embedding where one is shared."""
+    arch, inputs, fields = config.arch, config.arch.inputs, config.role_fields
+    if inputs is None:
         return
-    if arch.bidirectional and task.sees == "past":
-        others = _tasks(lambda other: other.sees != "past" and arch.network in other.networks)
+    if (inputs.name == "frames") != (fields["inputs"].kind == "frames"):
+        raise ValueError(
+            f"arch.inputs.name={inputs.name} cannot represent the {fields['inputs'].kind} of data={config.data.name}; "
+            f"choose {'embedding, one_hot or vectors' if inputs.name == 'frames' else 'frames'}"
+        )
+    if inputs.name == "vectors" and not config.data.vectors:
+        raise ValueError("arch.inputs.name=vectors needs data.vectors, a file in GloVe's format")
+    is_shared = isinstance(arch.encoder, FeedforwardConfig) or getattr(config.task, "tied", False)
+    if inputs.name == "one_hot" and is_shared:
+        raise ValueError(
+            "arch.inputs.name=one_hot has no embedding to share; set task.tied=false, and choose another network than "
+            "a feed-forward one"
+        )
+    if arch.spelling and "words" not in config.data.units:
+        raise ValueError(f"arch.inputs.characters spells words, and data={config.data.name} has none; remove it")
+
+
+def _recurrent(config: Config) -> None:
+    """Check for parts of a recurrent network that reveal the targets."""
+    task, arch, encoder = config.task.description, config.arch, config.arch.encoder
+    if not isinstance(encoder, RecurrentConfig) or not encoder.bidirectional:
+        return
+    if task.sees == "past":
+        others = _tasks(lambda other: other.sees != "past" and encoder.name in other.networks)
         raise ValueError(
             f"arch={arch.name} reads the token that task={task.name} predicts; choose a unidirectional arch, "
             f"or {others}"
         )
-    if arch.bidirectional and arch.layers > 1 and task.sees == "others":
+    if encoder.layers > 1 and task.sees == "others":
         raise ValueError(
-            f"a bidirectional task={task.name} needs recurrent.layers=1: a second layer would read, through the "
+            f"a bidirectional task={task.name} needs arch.encoder.layers=1: a second layer would read, through the "
             "first one, the token to predict"
         )
-    if arch.characters and ("spelling" not in task.blocks or "words" not in config.data.units):
-        raise ValueError(
-            f"arch={arch.name} spells words, which only {_tasks(lambda other: 'spelling' in other.blocks)} on "
-            "words supports"
-        )
-    if arch.output.name != "softmax" and "labels" not in task.blocks:
-        raise ValueError(
-            f"arch={arch.name} predicts labels, which only {_tasks(lambda other: 'labels' in other.blocks)} supports"
-        )
-    if arch.readout == "last" and arch.bidirectional and "readout" in task.blocks:
-        raise ValueError("recurrent.readout=last reads a single step of the backward direction; choose final")
+    if encoder.readout == "last":
+        raise ValueError("arch.encoder.readout=last reads a single step of the backward direction; choose final")
 
 
 def _data(config: Config) -> None:
@@ -111,6 +139,7 @@ def _declarations(config: Config) -> None:
 def _windows(config: Config) -> None:
     """Check settings of windows and streams against the way the task reads its data."""
     task, arch, settings = config.task.description, config.arch, config.training
+    encoder = arch.encoder
     if task.reads == "streams":
         if settings.batch_tokens is not None:
             raise ValueError(
@@ -125,25 +154,26 @@ def _windows(config: Config) -> None:
         )
     if settings.truncation_length is None:
         return
-    reads_on = isinstance(arch, RecurrentConfig) and not arch.bidirectional and arch.output.name == "softmax"
+    predicts_steps = arch.output is None or arch.output.name == "softmax"
+    reads_on = isinstance(encoder, RecurrentConfig) and not encoder.bidirectional and predicts_steps
     is_whole = task.whole is not None and task.whole.is_met(config.role_fields)
     if not (reads_on and task.reads_windows) or is_whole:
         raise ValueError(
             f"training.truncation_length splits sequences into windows, but arch={arch.name} with task={task.name} "
             "needs whole sequences; set it to null"
         )
-    assert isinstance(arch, RecurrentConfig)
-    if "readout" in task.blocks and arch.readout not in ("final", "last"):
+    assert isinstance(encoder, RecurrentConfig)
+    if encoder.readout in ("mean", "max"):
         raise ValueError(
-            f"recurrent.readout={arch.readout} needs the whole sequence; set training.truncation_length to null, or "
-            "choose final"
+            f"arch.encoder.readout={encoder.readout} needs the whole sequence; set training.truncation_length to null, "
+            "or choose final"
         )
 
 
 def _penalties(config: Config) -> None:
     """Check that the network has what the penalties apply to, and that they see whole sequences."""
     task, settings = config.task.description, config.training
-    is_recurrent = isinstance(config.arch, RecurrentConfig)
+    is_recurrent = isinstance(config.arch.encoder, RecurrentConfig)
     if (settings.recurrent_l1 or settings.recurrent_l2) and not is_recurrent:
         raise ValueError(
             f"training.recurrent_l1 and recurrent_l2 need a recurrent network, which arch={config.arch.name} is not; "

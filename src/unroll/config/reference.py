@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from functools import reduce
-from operator import or_
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from unroll.config.architectures import SharedConfig
 from unroll.config.compose import CONF, project_defaults
-from unroll.config.explanation import fields, sections
-from unroll.config.file import read
+from unroll.config.explanation import sections
+from unroll.config.file import merged, read
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
 from unroll.config.section import plain
@@ -26,7 +22,7 @@ TOP = "top level"
 ARCHS = (
     "archs: Settings of single architectures, in the file of an experiment only.",
     "  archs.NAME.KEY: Value of KEY for arch=NAME in place of the experiment's own, such as archs: {irnn: {training: "
-    "{clip_norm: 0.1}}}; training and recurrent settings, except those that must be equal in a comparison.",
+    "{clip_norm: 0.1}}}; training and arch settings, except those that must be equal in a comparison.",
 )
 
 
@@ -66,10 +62,14 @@ def _lines(parts: list[Part]) -> list[str]:
 
 
 def _of_a_run(conf: Path) -> list[Part]:
-    defaults = _defaults(conf)
-    known: list[tuple[str, type[BaseModel]]] = [*sections(Config, ""), ("recurrent", SharedConfig)]
-    return [*(_part(name, name or TOP, model, _below(defaults, name)) for name, model in known),
-            Part("archs", list(ARCHS))]  # fmt: skip
+    shared = project_defaults(conf) if _is_project(conf) else {}
+    defaults, parts = merged(shared, _chosen(shared, conf)), []
+    for name, model in dict.fromkeys(sections(Config, "")):
+        own = _below(defaults, name)
+        if not _is_of(model, own):  # of another kind than the default, which has the defaults that kinds share
+            own = {key: value for key, value in _below(shared, name).items() if key != "name"}
+        parts.append(_part(name, name or TOP, model, own))
+    return [*parts, Part("archs", list(ARCHS))]
 
 
 def _of_a_study(conf: Path) -> list[Part]:
@@ -88,9 +88,8 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any
         defaults: defaults of its settings.
     """
     lines = [f"{name or title}: {(model.__doc__ or '').strip().splitlines()[0]}"]
-    defaults = defaults if _is_of(model, defaults) else {}
-    for key, field in fields(name, model):
-        shape = re.sub(r"unroll\.config\.|typing\.|<class '|'>", "", str(_plain(field.annotation)))
+    for key, field in model.model_fields.items():
+        shape = _shape(field.annotation)
         if "Config" not in shape:
             value = defaults.get(key, "???" if field.is_required() else field.default)
             default = "" if value == "???" else f" Default: {plain(value)}."  # ??? marks a mandatory choice
@@ -99,23 +98,18 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any
 
 
 def _is_of(model: type[BaseModel], content: dict[str, Any]) -> bool:
-    """Whether defaults belong to this member of a union of models, which differ in ``name`` or ``network``."""
-    for key in ("name", "network"):
-        annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        if get_origin(annotation) is Literal and content.get(key) not in (None, *get_args(annotation)):
-            return False
-    return True
+    """Whether defaults belong to this member of a union of models, which differ in ``name``."""
+    field = model.model_fields.get("name")
+    is_kind = field is not None and get_origin(field.annotation) is Literal
+    return not is_kind or content.get("name") in (None, *get_args(field and field.annotation))
 
 
-def _defaults(conf: Path) -> dict[str, Any]:
-    """Defaults of a run in ``conf/`` before anything is chosen; empty outside a project."""
-    if not _is_project(conf):
-        return {}
-    content = project_defaults(conf)
-    chosen = {group: name for entry in content["defaults"] if isinstance(entry, dict) for group, name in entry.items()}
-    files = {group: read(conf / group / f"{chosen[group]}.yaml")
-             for group in GROUPS if chosen.get(group, "???") != "???"}  # fmt: skip
-    return {**content, **files}
+def _chosen(content: dict[str, Any], conf: Path) -> dict[str, Any]:
+    """Settings of the files that the defaults of the project choose."""
+    entries = content.get("defaults", [])
+    chosen = {group: name for entry in entries if isinstance(entry, dict) for group, name in entry.items()}
+    return {group: read(conf / group / f"{chosen[group]}.yaml")
+            for group in GROUPS if chosen.get(group, "???") != "???"}  # fmt: skip
 
 
 def _is_project(conf: Path) -> bool:
@@ -130,11 +124,15 @@ def _below(defaults: dict[str, Any], name: str) -> dict[str, Any]:
     return defaults
 
 
-def _plain(annotation: Any) -> Any:
-    """A type without the constraints that pydantic stores in it."""
-    inner = getattr(annotation, "__args__", ())
+def _shape(annotation: Any) -> str:
+    """A type as text, without the constraints that pydantic stores in it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
     if hasattr(annotation, "__metadata__"):
-        return _plain(annotation.__origin__)
-    if get_origin(annotation) in (Union, UnionType):
-        return reduce(or_, map(_plain, inner))
-    return list[_plain(inner[0])] if getattr(annotation, "__origin__", None) is list else annotation  # type: ignore[misc]
+        return _shape(annotation.__origin__)
+    if origin in (Union, UnionType):
+        return " | ".join(map(_shape, inner))
+    if isinstance(origin, type):
+        return f"{origin.__name__}[{', '.join('...' if part is ... else _shape(part) for part in inner)}]"
+    if annotation is NoneType:
+        return "None"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from unroll.config.architectures import Arch, RecurrentConfig
+from unroll.config.blocks import ArchConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.pairs import check_pairs
 from unroll.config.section import NEUTRAL, Name, Named, Section, neutral_keys, section_of
@@ -192,7 +192,7 @@ class Config(Section):
     )
     data: DataConfig = Field(description="The corpus and how to read it.")
     task: SerializeAsAny[TaskConfig] = Field(description="The task to learn.")
-    arch: Arch = Field(description="The network architecture.")
+    arch: ArchConfig = Field(description="The network architecture.")
     training: TrainingConfig = Field(description="Settings of the training loop.")
     tracking: TrackingConfig = Field(description="Experiment tracking.", json_schema_extra=NEUTRAL)
 
@@ -224,7 +224,8 @@ class Config(Section):
     @property
     def parts(self) -> list[tuple[str, str]]:
         """Parts that a plug-in may provide, as pairs of kind and name."""
-        cells = [("cells", self.arch.cell)] if isinstance(self.arch, RecurrentConfig) else []
+        encoder = self.arch.encoder
+        cells = [("cells", encoder.cell)] if isinstance(encoder, RecurrentConfig) else []
         return [("tasks", self.task.name), ("readers", self.data.reader.name), *cells]
 
     def declared(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_origin, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -77,7 +77,7 @@ def neutral_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
 class Named(Section):
     """A section whose name selects its kind, and thereby its other settings.
 
-    The selecting class implements ``kinds``; :func:`section_of` creates the classes to select from.
+    The selecting class implements ``kinds``; in each kind, ``name`` is a ``Literal``. :func:`section_of` creates kinds.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Named(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _of_its_kind(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
-        if "kinds" not in vars(cls) or isinstance(content, cls):
+        if get_origin(cls.model_fields["name"].annotation) is Literal or isinstance(content, cls):
             return handler(content)
         kinds = cls.kinds()
         if not isinstance(content, Mapping) or "name" not in content:

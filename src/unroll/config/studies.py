@@ -6,18 +6,26 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from unroll.config.compose import CONF, check_root, check_section, finished, refuse_unsafe_names, unfinished
-from unroll.config.file import parsed, read, with_sections
+from unroll.config.compose import (
+    CONF,
+    check_root,
+    check_section,
+    finished,
+    refuse_unsafe_names,
+    sources,
+    unfinished,
+)
+from unroll.config.file import dotted, parsed, read, with_sections
 from unroll.config.messages import GROUPS
-from unroll.config.origin import Origin
-from unroll.config.overrides import split
+from unroll.config.origin import Origin, Source
+from unroll.config.overrides import choices, split
 from unroll.config.schema import Config, is_neutral
 from unroll.config.searchable import refused
 from unroll.config.section import plain
@@ -26,6 +34,7 @@ from unroll.config.study_keys import REMOVED, check_keys, check_sections, refuse
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, no_such
 
+Files = list[tuple[dict[str, Value], list[Source]]]  # a choice of groups, and the files it is composed from
 SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # keys that are sections
 
 
@@ -44,12 +53,18 @@ class StudySettings:
     bases: dict[str, dict[str, Any]]
     origin: str = field(default="", compare=False)
 
-    def run(self, values: dict[str, Value], retrained: bool = False) -> Config:
+    @property
+    def shared(self) -> list[str]:
+        """Settings of all trials that need not have an effect on every arch, since several are searched."""
+        return [key for key in self.study.settings if key.startswith("arch.") and "arch" in self.study.space]
+
+    def run(self, values: dict[str, Value], retrained: bool = False, sources: Sequence[Source] = ()) -> Config:
         """Settings of the run of a trial.
 
         Args:
             values: values of keys of the space.
             retrained: whether the run retrains the best trial.
+            sources: files that the settings were composed from; none for settings that have been checked with them.
 
         Raises:
             BadInput: a value or a combination is invalid.
@@ -64,22 +79,27 @@ class StudySettings:
             if key not in GROUPS and not key.startswith(REMOVED):
                 _set(settings, key, value, origin)
         settings["experiment"] = self.study.name  # groups and names the runs
-        return finished(settings, Origin(origin, set(given).difference(GROUPS)))
+        return finished(settings, Origin(origin, set(given).difference(GROUPS, self.shared), sources))
 
-    def first(self) -> Config:
-        """The first run of the study, for settings that all runs share."""
+    def first(self, choice: Mapping[str, Value] | None = None, sources: Sequence[Source] = ()) -> Config:
+        """The first run of the study, for settings that all runs share.
+
+        Args:
+            choice: values of some keys; None for the first of each key.
+            sources: see :meth:`run`.
+        """
         values: dict[str, Value] = {}
         for key, part in self.study.space.items():
             if not part.when:
                 values[key] = part.choices[0] if isinstance(part, ChoiceConfig) else part.low
-        return self.run(values)
+        return self.run({**values, **(choice or {})}, sources=sources)
 
     def digest(self, data: str, code: str) -> str:
         """SHA-256 of what affects the result of a study: not its storage, tracking and monitoring."""
         left_out = {"question", "storage", "heartbeat", "grace", "retries", "retrain", "settings"}
         given = {key: value for key, value in self.study.settings.items() if not is_neutral(key)}
-        bases = [{key: value for key, value in _dotted(settings) if not is_neutral(key)}
-                 for _, settings in sorted(self.bases.items())]  # fmt: skip
+        settings = [dict(dotted(base)) for _, base in sorted(self.bases.items())]
+        bases = [{key: value for key, value in base.items() if not is_neutral(key)} for base in settings]
         content = json.dumps([self.study.model_dump(mode="json", exclude=left_out), given, bases], sort_keys=True)
         return hashlib.sha256(f"{content}\n{data}\n{code}".encode()).hexdigest()
 
@@ -87,14 +107,6 @@ class StudySettings:
         """Plain YAML from which the same settings can be loaded."""
         content = {"study": self.study.model_dump(mode="json"), "bases": self.bases}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _dotted(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def as_words(values: dict[str, Any]) -> str:
@@ -116,18 +128,13 @@ def load_study(path: Path) -> StudySettings:
     if (
         set(content) != {"study", "bases"}
         or not isinstance(bases, dict)
-        or not all(isinstance(base, dict) and _has_arch(base) for base in bases.values())
+        or not all(isinstance(base, dict) and isinstance(base.get("arch"), dict) for base in bases.values())
     ):
         raise BadInput(f"{path} is not a resolved study; write one with unroll config --course.")
     settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"], str(path))
-    check_keys(settings.study.model_dump(), str(path))
+    check_keys(settings.study.model_dump(), path, str(path))
     _check_trials(settings, str(path))
     return settings
-
-
-def _has_arch(base: dict[str, Any]) -> bool:
-    """Whether settings have the sections ``arch`` and ``recurrent``."""
-    return all(isinstance(base.get(section), dict) for section in ("arch", "recurrent"))
 
 
 def studies(conf: Path = CONF) -> list[str]:
@@ -181,19 +188,21 @@ def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     check_sections(content, defaults, origin)
     refuse_misplaced(content, origin)
-    check_keys(content, origin)
+    check_keys(content, path, origin)
     if "balanced" not in {**own, **overrides} and not _can_balance(content):
         content["balanced"] = None
     study = check_section(StudyConfig, {**content, "name": name}, origin)
-    bases = {}
+    bases, files = {}, []
     for choice in _group_choices(study):
         chosen = {**study.settings, **choice}
         words = [f"experiment={study.experiment}", *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
         try:
             bases[_groups(chosen)] = unfinished([*words, *(key for key in chosen if key.startswith(REMOVED))], conf)
+            files.append((choice, sources(choices(words, conf), conf)))
         except BadInput as error:
             raise BadInput(f"{str(error).rstrip('.')} ({origin}).") from None
     settings = StudySettings(study, bases, origin)
+    _check_archs(settings, files, origin)
     _check_trials(settings, origin)
     return settings
 
@@ -225,6 +234,14 @@ def _check_trials(settings: StudySettings, origin: str) -> None:
     data = [key for key in settings.study.space if key.startswith("data.")]
     if data and (reason := refused(data, settings.first().task.description.predicts_inputs)):
         raise BadInput(f"{reason} ({origin}); move it under settings, which gives all trials the same value.")
+
+
+def _check_archs(settings: StudySettings, files: Files, origin: str) -> None:
+    """Check the first trial of each arch against the files of the arch, and that no arch setting is without effect."""
+    runs = [dict(dotted(settings.first(choice, sources).model_dump())) for choice, sources in files]
+    for key in settings.shared:
+        if not any(f"{found}.".startswith(f"{key}.") for run in runs for found in run):
+            raise BadInput(f"{key} has no effect on any trial ({origin}); remove it.")
 
 
 def _check_seeds(settings: StudySettings, origin: str) -> None:

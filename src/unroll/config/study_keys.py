@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from unroll.config.explanation import keys
@@ -35,12 +36,13 @@ def refuse_misplaced(content: dict[str, Any], origin: str) -> None:
                            f"{key}.{next(iter(value))} ({origin}).")  # fmt: skip
 
 
-def check_keys(content: dict[str, Any], origin: str) -> None:
+def check_keys(content: dict[str, Any], path: Path, origin: str) -> None:
     """Refuse unknown keys of trials.
 
     Args:
         content: settings of a study.
-        origin: where they come from, for messages.
+        path: file of the study.
+        origin: where the settings come from, for messages about those that are not in the file.
 
     Raises:
         BadInput: names the first such key.
@@ -54,8 +56,14 @@ def check_keys(content: dict[str, Any], origin: str) -> None:
         if key in StudyConfig.model_fields and key not in (*known, "name"):
             raise BadInput(f"{key} is a setting of the study itself, not of its trials; move it to the top level "
                            f"({origin}).")  # fmt: skip
-        if key not in known and key.rpartition(".")[0] not in ("arch.cell_arguments", "data.roles"):
-            raise BadInput(f"{no_setting(key, known)} ({origin}); see unroll config --explain.")
+        if key not in known and key.rpartition(".")[0] not in ("arch.encoder.cell_arguments", "data.roles"):
+            raise BadInput(f"{no_setting(key, known)} ({_place(path, key, origin)}); see unroll config --explain.")
+
+
+def _place(path: Path, key: str, origin: str) -> str:
+    """File and line of a dotted key; its origin if it is not in the file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((f"{path}, line {number}" for number, line in enumerate(lines, 1) if f"{key}:" in line), origin)
 
 
 def _set_in(settings: dict[str, Any], origin: str) -> list[str]:

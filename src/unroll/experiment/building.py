@@ -12,17 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from unroll.cells import Cell, cell_named, initializers
-from unroll.config import Config
-from unroll.config.architectures import (
-    CharacterCNNConfig,
-    ConvolutionalConfig,
-    CRFConfig,
-    FeedforwardConfig,
-    LearnedConfig,
-    NgramConfig,
-    RecurrentConfig,
-    SoftmaxConfig,
-)
+from unroll.config import Config, blocks
 from unroll.data.batch import DataSpec, FieldSpec
 from unroll.data.prepared import Split
 from unroll.errors import BadInput, is_lack_of_memory, no_such
@@ -129,48 +119,63 @@ class NetworkBlocks:
         Raises:
             BadInput: words are to be spelled, and the data has no spelling.
         """
-        config, arch, spec = self.config, self.config.arch, self.spec
-        assert isinstance(arch, ConvolutionalConfig | RecurrentConfig)  # checked with the settings
-        words = build_words(arch, spec["inputs"], self.vectors) if spec["inputs"].unit else None
-        inputs: nn.Module = nn.Identity() if words is None else words
-        width = spec["inputs"].size if words is None else words.embedding_dim
-        if isinstance(arch, ConvolutionalConfig):
-            return ConvolutionalEncoder(inputs, width, arch.hidden_size, arch.layers, arch.kernel_width, arch.dropout)
-        if arch.characters is not None:
-            if "spelling" not in spec or words is None:
-                raise BadInput(
-                    f"data={config.data.name} has no spelling, which arch={arch.name} reads; choose another."
-                )
-            inputs = WordEmbedding(words, build_characters(arch, spec["spelling"]))
-            width = inputs.output_size
+        settings = self.config.arch.encoder
+        assert isinstance(settings, blocks.ConvolutionalConfig | blocks.RecurrentConfig)  # checked with the settings
+        inputs, width = self._inputs(settings.dropout)
+        if isinstance(settings, blocks.ConvolutionalConfig):
+            return ConvolutionalEncoder(
+                inputs, width, settings.hidden_size, settings.layers, settings.kernel_width, settings.dropout
+            )
         recurrent = Recurrent(
-            cell_factory(arch), width, arch.hidden_size, arch.layers, arch.bidirectional, arch.dropout,
-            arch.variational, arch.weight_dropout, arch.layer_norm, arch.learned_state,
+            cell_factory(settings), width, settings.hidden_size, settings.layers, settings.bidirectional,
+            settings.dropout, settings.variational, settings.weight_dropout, settings.layer_norm,
+            settings.learned_state,
         )  # fmt: skip
-        dropout = LockedDropout(arch.dropout) if arch.variational else nn.Dropout(arch.dropout)
-        return SequenceEncoder(inputs, recurrent, dropout, arch.readout)
+        dropout = LockedDropout(settings.dropout) if settings.variational else nn.Dropout(settings.dropout)
+        return SequenceEncoder(inputs, recurrent, dropout, settings.readout)
+
+    def _inputs(self, dropout: float) -> tuple[nn.Module, int]:
+        """The inputs and their width; ``dropout`` is that of the network that spells."""
+        config, spec = self.config, self.spec
+        if not spec["inputs"].unit:
+            return nn.Identity(), spec["inputs"].size
+        words = self.words()
+        if config.arch.spelling is None:
+            return words, words.embedding_dim
+        if "spelling" not in spec:
+            raise BadInput(
+                f"data={config.data.name} has no spelling, which arch={config.arch.name} reads; choose another."
+            )
+        inputs = WordEmbedding(words, build_characters(config.arch.spelling, spec["spelling"], dropout))
+        return inputs, inputs.output_size
+
+    def words(self) -> nn.Embedding | OneHot:
+        """Vectors of symbols."""
+        assert self.config.arch.inputs is not None  # checked with the settings
+        return build_words(self.config.arch.inputs, self.spec["inputs"], self.vectors)
 
     def labels(self, feature_size: int) -> LabelOutput:
         """What predicts labels from features."""
-        arch, spec = self.config.arch, self.spec["labels"]
-        if not isinstance(arch, RecurrentConfig) or isinstance(arch.output, SoftmaxConfig):
-            return SoftmaxOutput(feature_size, spec.size)
-        if isinstance(arch.output, CRFConfig):
+        settings, encoder, spec = self.config.arch.output, self.config.arch.encoder, self.spec["labels"]
+        if isinstance(settings, blocks.CRFConfig):
             return CRFOutput(feature_size, spec.names, spec.scheme)
-        settings = arch.output
-        return FeedbackOutput(
-            feature_size, spec.size, settings.embedding_size, cell_factory(arch), arch.hidden_size, settings.beam
-        )
+        if isinstance(settings, blocks.FeedbackConfig):
+            assert isinstance(encoder, blocks.RecurrentConfig)  # checked with the settings
+            return FeedbackOutput(feature_size, spec.size, settings.embedding_size, cell_factory(encoder),
+                                  encoder.hidden_size, settings.beam)  # fmt: skip
+        return SoftmaxOutput(feature_size, spec.size)
 
     def language(self, tied: bool) -> LanguageNetwork:
         """A network that predicts the next token; if tied, its output matrix is the embedding."""
-        arch, spec = self.config.arch, self.spec["inputs"]
-        if isinstance(arch, NgramConfig):
-            return KneserNey(arch.order, spec.size)
-        if isinstance(arch, FeedforwardConfig):
-            words = build_words(arch, spec, self.vectors)
+        settings, spec = self.config.arch.encoder, self.spec["inputs"]
+        if isinstance(settings, blocks.NgramConfig):
+            return KneserNey(settings.order, spec.size)
+        if isinstance(settings, blocks.FeedforwardConfig):
+            words = self.words()
             assert isinstance(words, nn.Embedding)  # checked with the settings
-            return FeedforwardLanguageNetwork(words, arch.order, arch.hidden_size, arch.direct, tied, arch.dropout)
+            return FeedforwardLanguageNetwork(
+                words, settings.order, settings.hidden_size, settings.direct, tied, settings.dropout
+            )
         encoder = self.encoder()
         assert isinstance(encoder, SequenceEncoder)  # checked with the settings
         shared = encoder.inputs if tied and isinstance(encoder.inputs, nn.Embedding) else None
@@ -184,55 +189,53 @@ def begin(network: TaskNetwork, train: Split) -> None:
             part.start_from(torch.from_numpy(train["inputs"].counts(network.spec["inputs"].size)))
 
 
-def build_words(arch: LearnedConfig, spec: FieldSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
+def build_words(settings: blocks.InputsConfig, spec: FieldSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
     """What a token becomes."""
-    if arch.inputs == "one_hot":
+    if isinstance(settings, blocks.OneHotConfig):
         return OneHot(spec.size, spec.padding_index)
-    if arch.inputs == "embedding":
-        return embed(spec.size, arch.embedding_size, spec.padding_index, arch.embedding_scale)
-    frozen = arch.inputs == "frozen_vectors"
+    if isinstance(settings, blocks.EmbeddingConfig):
+        return embed(spec.size, settings.size, spec.padding_index, settings.scale)
+    assert isinstance(settings, blocks.PretrainedConfig)  # checked with the settings
     if vectors is not None:
-        return embedding_from(torch.from_numpy(vectors), spec.padding_index, frozen)
+        return embedding_from(torch.from_numpy(vectors), spec.padding_index, settings.frozen)
     embedding = embed(spec.size, spec.vector_size, spec.padding_index, 1.0)
-    embedding.weight.requires_grad_(not frozen)
+    embedding.weight.requires_grad_(not settings.frozen)
     return embedding
 
 
-def build_characters(arch: RecurrentConfig, spec: FieldSpec) -> CharacterEncoder:
+def build_characters(settings: blocks.CharactersConfig, spec: FieldSpec, dropout: float) -> CharacterEncoder:
     """Network that spells words."""
-    settings = arch.characters
-    assert settings is not None
     sizes = (spec.size, spec.padding_index, settings.embedding_size, settings.size)
-    return CharacterCNN(*sizes, arch.dropout) if isinstance(settings, CharacterCNNConfig) else CharacterBiLSTM(*sizes)
+    return CharacterCNN(*sizes, dropout) if settings.name == "cnn" else CharacterBiLSTM(*sizes)
 
 
-def cell_factory(arch: RecurrentConfig) -> CellFactory:
+def cell_factory(settings: blocks.RecurrentConfig) -> CellFactory:
     """What makes a cell of two widths.
 
     Raises:
         BadInput: the cell refuses an argument.
     """
-    kind = cell_named(arch.cell)
+    kind, given = cell_named(settings.cell), settings.cell_arguments
     try:
-        inspect.signature(kind).bind(1, 1, **arch.cell_arguments)
+        inspect.signature(kind).bind(1, 1, **given)
     except TypeError as error:
-        raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={arch.cell_arguments}: {error}; "
-                       "see what src/unroll/cells/ says of it.") from None  # fmt: skip
-    return partial(_make_cell, kind, arch)
+        raise BadInput(f"arch.encoder.cell={settings.cell} refuses arch.encoder.cell_arguments={given}: {error}; see "
+                       "src/unroll/cells/.") from None  # fmt: skip
+    return partial(_make_cell, kind, settings)
 
 
-def _make_cell(kind: type[Cell], arch: RecurrentConfig, input_size: int, hidden_size: int) -> Cell:
-    given = arch.cell_arguments
-    settings = f"arch.cell_arguments={given} of arch.cell={arch.cell}, or " if given else ""
-    with failures(kind, input_size, hidden_size, f"correct {settings}the line"):
+def _make_cell(kind: type[Cell], settings: blocks.RecurrentConfig, input_size: int, hidden_size: int) -> Cell:
+    given, cell = settings.cell_arguments, f"arch.encoder.cell={settings.cell}"
+    arguments = f"arch.encoder.cell_arguments={given} of {cell}, or " if given else ""
+    with failures(kind, input_size, hidden_size, f"correct {arguments}the line"):
         try:
-            cell = kind(input_size, hidden_size, **given)
+            made = kind(input_size, hidden_size, **given)
         except Exception as error:  # a cell of this package is not to blame for a value that it cannot use
             if kind not in KNOWN or not given or is_lack_of_memory(error):
                 raise
             reason = " ".join(str(error).split()).rstrip(".")
-            raise BadInput(f"arch.cell={arch.cell} refuses arch.cell_arguments={given!s:.200}: {reason:.200}; "
+            raise BadInput(f"{cell} refuses arch.encoder.cell_arguments={given!s:.200}: {reason:.200}; "
                            "correct the value.") from None  # fmt: skip
-    if arch.initializer == "orthogonal":
-        initializers.orthogonal(cell.weight_recurrent)
-    return cell
+    if settings.initializer == "orthogonal":
+        initializers.orthogonal(made.weight_recurrent)
+    return made

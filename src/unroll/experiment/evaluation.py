@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unroll.config import Config, NgramConfig, tracking_here
+from unroll.config import Config, tracking_here
 from unroll.data.batch import Batch
 from unroll.data.loader import Endless
 from unroll.data.prepared import Split, open_vocabularies
@@ -23,7 +23,7 @@ from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tally import Tally
 from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained, read_facts
-from unroll.networks.ngram import KneserNey
+from unroll.networks.language import CountingNetwork
 from unroll.outputs import restored, to_json, write_text
 from unroll.tracking.provenance import short_digest
 from unroll.training.threads import use_threads
@@ -234,16 +234,16 @@ def measure(runs: dict[str, Trained], splits: dict[str, Split]) -> dict[str, lis
 
 
 def throughput(run: Trained, split: Split) -> Iterator[float]:
-    """Measurements without end of the speed of this run's training: of counting, for an n-gram model."""
-    if isinstance(run.config.arch, NgramConfig):
-        return _counting(run.config.arch.order, run.network.spec["inputs"].size, split)
-    loader, _ = loaders(run.config, run.network.spec, {"train": split, "validation": split})
+    """Yield measurements of the speed of training, or of counting, without end."""
     fresh = build_task(run.config, run.network.spec)
+    if fresh.network.counting is not None:
+        return _counting(fresh.network.counting, split)
+    loader, _ = loaders(run.config, run.network.spec, {"train": split, "validation": split})
     return tokens_per_second(fresh, Endless(loader), run.config.training.precision, SECONDS)
 
 
-def _counting(order: int, vocabulary_size: int, split: Split) -> Iterator[float]:
+def _counting(network: CountingNetwork, split: Split) -> Iterator[float]:
     while True:
         start = time.perf_counter()
-        KneserNey(order, vocabulary_size).fit(split["inputs"].values)
+        network.fit(split["inputs"].values)
         yield split["inputs"].steps / (time.perf_counter() - start)

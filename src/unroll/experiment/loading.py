@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from unroll.config import Config
-from unroll.config.architectures import RecurrentConfig
 from unroll.data.batch import DataSpec
 from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
@@ -83,7 +82,7 @@ def prediction_loader(config: Config, spec: DataSpec, split: Split) -> Buckets:
 
 def reads_spelling(config: Config) -> bool:
     """Whether the network reads the characters of words."""
-    return isinstance(config.arch, RecurrentConfig) and config.arch.characters is not None
+    return config.arch.spelling is not None
 
 
 def _read(config: Config, split: Split) -> Split:

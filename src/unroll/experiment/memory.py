@@ -12,14 +12,14 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from unroll.config import Config, NgramConfig
+from unroll.config import Config
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput
 from unroll.experiment.building import build_without_numbers
 from unroll.tasks.network import TaskNetwork
 
 GROUPS, FILES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-SIZES = "recurrent.hidden_size, recurrent.embedding_size or recurrent.layers"
+SIZES = "arch.encoder.hidden_size, arch.inputs.size or arch.encoder.layers"
 
 
 def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
@@ -34,8 +34,6 @@ def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
         BadInput: weights, gradients and the moments of the optimizer exceed the memory of the machine or of the control
             group of this process.
     """
-    if isinstance(config.arch, NgramConfig):  # it has what it counts
-        return
     try:
         network = build_without_numbers(config, spec)
     except Exception:  # a user-defined cell may need values; its errors are reported when it is built

@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 import yaml
 
-from unroll.config import CONF, Config, SharedConfig, asked, decisive, is_same_store, load, project_tracker, read
+from unroll.config import CONF, Config, asked, decisive, is_same_store, load, project_tracker, read
+from unroll.config.blocks import is_architecture
+from unroll.config.compose import project_defaults
+from unroll.config.file import merged
 from unroll.errors import BadInput
 from unroll.experiment.working import OWNER, Working, locked, working_of
 from unroll.outputs import read_json, write_text
@@ -175,14 +178,18 @@ def params_of(config: Config) -> dict[str, str]:
     """
     given = decisive(config.model_dump(mode="json", exclude=NOT_COMPARED, exclude_none=True))
     given["training"]["devices"] = config.training.devices  # speeds depend on it
-    arch = dict(flatten(given.pop("arch")))
-    path = CONF / "arch" / f"{arch.pop('name')}.yaml"
-    stated = dict(flatten(read(path))) if path.is_file() else {}
-    shared = {key: value for key, value in arch.items() if key in SharedConfig.model_fields}
-    own = {key: value for key, value in arch.items() if key not in shared and stated.get(key) != value}
+    path = CONF / "arch" / f"{config.arch.name}.yaml"
+    stated = dict(flatten({"arch": merged(project_defaults()["arch"], read(path))})) if path.is_file() else {}
+    arch = {key: value for key, value in flatten({"arch": given.pop("arch")})
+            if key != "arch.name" and not (_is_of_file(key) and stated.get(key) == value)}  # fmt: skip
     named = {"arch": config.arch.name, "data": given["data"].pop("name"), "task": given["task"].pop("name")}
-    parts = {"recurrent": shared, "arch": own, **{key: given[key] for key in ("data", "task", "training")}}
-    return {**named, "seed": str(config.seed), **dict(flatten(parts))}
+    parts = {key: given[key] for key in ("data", "task", "training")}
+    return {**named, "seed": str(config.seed), **arch, **dict(flatten(parts))}
+
+
+def _is_of_file(key: str) -> bool:
+    """Whether a setting is part of what the name of an architecture stands for."""
+    return is_architecture(key) or key.startswith("arch.encoder.cell_arguments.")
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -17,7 +17,7 @@ from lightning.pytorch import seed_everything
 from safetensors.torch import save
 
 from unroll import plugins
-from unroll.config import Config, NgramConfig
+from unroll.config import Config
 from unroll.credentials import without_secrets
 from unroll.data.loader import Endless, Share
 from unroll.data.prepared import open_vectors
@@ -34,11 +34,10 @@ from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, tensors
 from unroll.experiment.working import Working
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
-from unroll.networks.ngram import KneserNey
+from unroll.networks.language import CountingNetwork
 from unroll.networks.recurrent import recurrent_matrices
 from unroll.outputs import to_json, whole
 from unroll.tasks.base import Task
-from unroll.tasks.language_model.module import LanguageModel
 from unroll.tasks.network import TaskNetwork
 from unroll.tracking.provenance import SHORT, short_digest
 from unroll.tracking.tracker import Status
@@ -168,8 +167,8 @@ class _Job:
 
     def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
         """Train by gradient descent or by counting, load the weights of the best validation, and evaluate them."""
-        if isinstance(self.config.arch, NgramConfig):
-            return self._count(working.folder)
+        if (counting := self.task.network.counting) is not None:
+            return self._count(counting, working.folder)
         best = self._descend(working, checkpoint)
         leave()  # only the first process evaluates
         if self.group.rank > 0:
@@ -178,11 +177,10 @@ class _Job:
         _, validation = loaders(self.config, self.spec, self.splits)
         return evaluate_task(self.task.cpu(), validation)
 
-    def _count(self, folder: Path) -> dict[str, float]:
+    def _count(self, network: CountingNetwork, folder: Path) -> dict[str, float]:
         task, split = self.task, self.splits["train"]
-        assert isinstance(task, LanguageModel) and isinstance(task.network.network, KneserNey)
         start = time.perf_counter()
-        task.network.network.fit(split["inputs"].values)
+        network.fit(split["inputs"].values)
         self.clock.seconds = time.perf_counter() - start
         self.clock.tokens = task.tokens_seen = split["inputs"].steps
         _, validation = loaders(self.config, self.spec, self.splits)
@@ -221,7 +219,7 @@ class _Job:
                 patience=settings.patience,
                 group=group,
                 # a learned initial state has a gradient only in windows that start with it
-                every_weight=not getattr(config.arch, "learned_state", False),
+                every_weight=not getattr(config.arch.encoder, "learned_state", False),
                 callbacks=[
                     gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, self.clock,
                     Interruptible(interruption), resume,

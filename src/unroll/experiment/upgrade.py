@@ -11,8 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from unroll.config import Config, check, read
+from unroll.config import Config, read
+from unroll.config.compose import finished
 from unroll.config.format import FORMAT as CONFIG_FORMAT
+from unroll.config.origin import Origin
 from unroll.data.fields import Field
 from unroll.data.readers import reader_named
 from unroll.data.vocabularies import Vocabularies
@@ -62,7 +64,7 @@ def upgrade(folder: Path, out: Path) -> Config:
     words = read_json(folder / "vocabulary.json", "restore it from a copy")
     weights = (folder / WEIGHTS).read_bytes()
     try:
-        config = check(_settings(settings), folder / "config.yaml")
+        config = finished(_settings(settings), Origin(str(folder / "config.yaml"), ()))
         vocabularies = Vocabularies(_vocabularies(config.data.build_reader().fields, words))
         record = _facts(facts, vocabularies, weights, (folder / HISTORY).read_bytes())
     except BadInput:
@@ -81,14 +83,27 @@ def upgrade(folder: Path, out: Path) -> Config:
 
 
 def _settings(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the options of readers where readers have them, and with what came later."""
+    """Settings with the options of readers and the blocks of networks, and with what came later."""
     data = dict(old["data"])
     given = {name: data.pop(name, None) for name in OPTIONS}
     known = {field.name for field in fields(reader_named(data["reader"]))}  # type: ignore[arg-type]  # all are dataclasses
     data["reader"] = {"name": data["reader"], **{name: value for name, value in given.items() if name in known}}
-    sections = {**old, "data": data}
+    sections = {**old, "data": data, "arch": _arch(old["arch"])}
     later = {section: {**added, **sections[section]} for section, added in LATER.items()}
     return {"format": CONFIG_FORMAT, **sections, **later}
+
+
+def _arch(old: Mapping[str, Any]) -> dict[str, Any]:
+    """A network in blocks, of which the ones that the run does not use are left out later."""
+    encoder, inputs = dict(old), {"characters": old.get("characters")}
+    for key in ("name", "network", "output", "characters"):
+        encoder.pop(key, None)
+    if "inputs" in encoder:
+        name = encoder.pop("inputs")
+        inputs |= {"name": name.removeprefix("frozen_"), "frozen": name == "frozen_vectors",
+                   "size": encoder.pop("embedding_size"), "scale": encoder.pop("embedding_scale")}  # fmt: skip
+    output = old.get("output", {"name": "softmax"})
+    return {"name": old["name"], "inputs": inputs, "encoder": {"name": old["network"], **encoder}, "output": output}
 
 
 def _vocabularies(declared: Mapping[str, Field], old: Mapping[str, Any]) -> dict[str, Vocabulary]:

@@ -19,7 +19,8 @@ class SequenceEncoder(nn.Module):
         inputs: maps a batch to vectors [B, T, I]: an embedding, or the identity for real vectors.
         recurrent: the recurrent network.
         dropout: dropout on the input vectors and on the features.
-        readout: how to reduce the features of a sequence to one vector, one of ``unroll.networks.readout.READOUTS``.
+        readout: how to reduce the features of a sequence to one vector, one of ``unroll.networks.readout.READOUTS``;
+            None if the task does not.
 
     Shapes:
         inputs: [B, T] tokens or [B, T, I] vectors, or another type that ``inputs`` accepts;
@@ -29,11 +30,11 @@ class SequenceEncoder(nn.Module):
         BadInput: there is no such readout.
     """
 
-    def __init__(self, inputs: nn.Module, recurrent: Recurrent, dropout: nn.Module, readout: str) -> None:
+    def __init__(self, inputs: nn.Module, recurrent: Recurrent, dropout: nn.Module, readout: str | None) -> None:
         super().__init__()
-        if readout not in READOUTS:
+        if readout is not None and readout not in READOUTS:
             raise no_such("readout", readout, READOUTS)
-        self.inputs, self.recurrent, self.readout = inputs, recurrent, READOUTS[readout]
+        self.inputs, self.recurrent, self.readout = inputs, recurrent, readout
         self.dropout, self.output_dropout = (
             dropout,
             copy.deepcopy(dropout),
@@ -51,7 +52,12 @@ class SequenceEncoder(nn.Module):
 
     def summary(self, inputs: Tensor | Words, lengths: Tensor) -> Tensor:
         """One vector per sequence, computed by the readout: [B, D · H]."""
-        return self.readout(self.outputs(inputs, lengths), lengths, self.recurrent.hidden_size)
+        return self.read_out(self.outputs(inputs, lengths), lengths)
+
+    def read_out(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """One vector per sequence from the features of its steps: [B, T, D · H] → [B, D · H]."""
+        assert self.readout is not None, "the description of a task that summarizes sequences names the block readout"
+        return READOUTS[self.readout](features, lengths, self.recurrent.hidden_size)
 
     def forward(self, inputs: Tensor | Words, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step and the final state, starting from a given state."""

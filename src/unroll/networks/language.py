@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +25,14 @@ class LanguageNetwork(Protocol):
     def losses(self, features: Tensor, targets: Tensor) -> Tensor: ...
 
     def logits(self, features: Tensor) -> Tensor: ...
+
+
+class CountingNetwork(nn.Module, ABC):
+    """A network that is fitted by counting instead of gradient descent, with the same result for every seed."""
+
+    @abstractmethod
+    def fit(self, tokens: np.ndarray) -> None:
+        """Count ``tokens`` [N] and estimate the probabilities."""
 
 
 class TokenOutput(nn.Module):

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from unroll.networks.language import CountingNetwork
 
 
 class ContextState(NamedTuple):
@@ -19,7 +21,7 @@ class ContextState(NamedTuple):
     contexts: Tensor
 
 
-class KneserNey(nn.Module):
+class KneserNey(CountingNetwork):
     """Interpolated Kneser–Ney: Kneser and Ney 1995, in the form of Chen and Goodman 1998, section 4.1.6.
 
     .. math::
@@ -40,8 +42,6 @@ class KneserNey(nn.Module):
     An m-gram is stored as one integer, the id of its first m − 1 words times V plus its last word, so that any
     order fits into 64 bits and every look-up is a binary search in a sorted table.
     """
-
-    is_deterministic = True  # the counts do not depend on the seed
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         super().__init__()

@@ -187,14 +187,14 @@ def _remedy(kind: type[Cell]) -> str:
 def _check_use(cell: Cell, gradients: dict[str, Tensor | None], drops_weights: bool) -> None:
     """Refuse settings that would have no effect."""
     if drops_weights and gradients.get("weight_recurrent") is None:
-        raise _refusal(cell, "does not use weight_recurrent", "set recurrent.weight_dropout=0")
+        raise _refusal(cell, "does not use weight_recurrent", "set arch.encoder.weight_dropout=0")
     for name, module in (("norm_input", cell.norm_input), ("norm_recurrent", cell.norm_recurrent)):
         if isinstance(module, nn.Identity):
             continue
         if all(gradients.get(f"{name}.{part}") is None for part, _ in module.named_parameters()):
             where = "project" if name == "norm_input" else "step or recur"
             raise _refusal(cell, f"does not support layer normalisation, since its {where} does not use {name}",
-                           "use it, as in cells/base.py, or set recurrent.layer_norm=false")  # fmt: skip
+                           "use it, as in cells/base.py, or set arch.encoder.layer_norm=false")  # fmt: skip
 
 
 @contextmanager

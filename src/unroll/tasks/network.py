@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unroll.data.batch import Batch, DataSpec
 from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
+from unroll.networks.language import CountingNetwork
 from unroll.tasks.answer import Answer
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ class TaskNetwork(nn.Module, ABC):
 
     @property
     def is_random(self) -> bool:
-        """Whether figures depend on the seed; those of counting networks do not."""
-        return not any(getattr(part, "is_deterministic", False) for part in self.children())
+        """Whether figures depend on the seed."""
+        return self.counting is None
+
+    @property
+    def counting(self) -> CountingNetwork | None:
+        """The part that is fitted by counting; None if the network is trained by gradient descent."""
+        return next((part for part in self.children() if isinstance(part, CountingNetwork)), None)
 
     def precise(self, batch: Batch) -> Batch:
         """Convert a batch to the precision of the weights, as Lightning does in training."""

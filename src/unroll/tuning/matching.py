@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
-from unroll.config import Config, NgramConfig
+from unroll.config import Config
+from unroll.config.blocks import EmbeddingConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput, no_such
 from unroll.tuning.cost import flops, parameters
@@ -14,7 +15,7 @@ QUANTITIES = {"parameters": parameters, "flops": flops}
 
 
 def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Config:
-    """Choose ``arch.hidden_size`` such that the cost is closest to a target; of two equally close sizes the smaller.
+    """Choose ``arch.encoder.hidden_size`` such that the cost is closest to a target; of two close sizes the smaller.
 
     Args:
         config: settings of the run.
@@ -30,14 +31,16 @@ def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Confi
     """
     if quantity not in QUANTITIES:
         raise no_such("quantity", quantity, QUANTITIES)
-    arch = config.arch
-    if isinstance(arch, NgramConfig):
-        raise BadInput(f"arch={arch.name} counts n-grams and has no hidden size to match {quantity}; remove it.")
-    width = arch.embedding_size if arch.inputs == "embedding" else spec["inputs"].vector_size
+    arch, encoder = config.arch, config.arch.encoder
+    start: int | None = getattr(encoder, "hidden_size", None)
+    if start is None:
+        raise BadInput(f"arch={arch.name} has no hidden size to match {quantity}; remove it.")
+    width = arch.inputs.size if isinstance(arch.inputs, EmbeddingConfig) else spec["inputs"].vector_size
     lower = {width, width // 2} - {0}  # a bidirectional network has twice as many features
 
     def sized(size: int) -> Config:
-        return config.model_copy(update={"arch": arch.model_copy(update={"hidden_size": size})})
+        changed = encoder.model_copy(update={"hidden_size": size})
+        return config.model_copy(update={"arch": arch.model_copy(update={"encoder": changed})})
 
     def cost(size: int) -> int:
         return QUANTITIES[quantity](sized(size), spec)
@@ -45,7 +48,7 @@ def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Confi
     if cost(1) > target:
         raise BadInput(f"arch={arch.name} has {cost(1):,} {quantity} with a single hidden unit, more than the "
                        f"target of {target:,}; make the first arch larger, or remove this one.")  # fmt: skip
-    below, above = _around(target, lambda size: cost(size + (size in lower)), arch.hidden_size)
+    below, above = _around(target, lambda size: cost(size + (size in lower)), start)
     sizes = {below, above} | ({above + 1} if above in lower else set()) | {size for size in lower if size > above}
     return sized(min(sorted(sizes), key=lambda size: abs(cost(size) - target)))
 

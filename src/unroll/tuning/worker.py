@@ -124,7 +124,7 @@ def _recording_failure(lease: TrialLease) -> Iterator[None]:
 
 def _train(job: Job, lease: TrialLease, values: Values, config: Config) -> None:
     spec = job.spec_of(config)
-    width = getattr(config.arch, "hidden_size", None)
+    width = getattr(config.arch.encoder, "hidden_size", None)
     lease.note(parameters=parameters(config, spec), flops=flops(config, spec), hidden_size=width)
     figures = finished(config, job.prepared_for(config), _folder(job, lease.slot))
     if figures is not None:  # its worker was killed before it could record the result

@@ -29,7 +29,7 @@ class Regressor(Task):
         else:
             assert isinstance(encoder, SequenceEncoder)
             features = self.carried.read(encoder, inputs, batch, self.training)
-            summary = encoder.readout(features, lengths, encoder.recurrent.hidden_size)
+            summary = encoder.read_out(features, lengths)
             ends = batch.mask.any(dim=1) & (batch.window.left <= batch.mask.shape[1])
         predicted = self.network.number(summary)
         return Scores((predicted - batch.single("target")) ** 2, ends, {}, None, predicted)
