@@ -175,9 +175,9 @@ def test_a_course_resolves_them_for_every_seed(project: Path) -> None:
     Path("course.yaml").write_text("own: {experiments: [own], archs: [gru, irnn], seeds: [0, 4]}", encoding="utf-8")
     assert main(["config", "--course", "course.yaml", "--out", "configs"]) == 0
     for seed in (0, 4):
-        run = load(Path(f"configs/own/irnn-{seed}.yaml"))
+        run = load(Path(f"configs/own/irnn/{seed}.yaml"))
         assert (run.training.clip_norm, run.training.optimizer.learning_rate, run.seed) == (0.1, 1e-3, seed)
-        assert load(Path(f"configs/own/gru-{seed}.yaml")).training.clip_norm == 1.0
+        assert load(Path(f"configs/own/gru/{seed}.yaml")).training.clip_norm == 1.0
 
 
 def test_a_study_begins_with_them_and_what_it_sets_or_searches_wins(project: Path) -> None:

@@ -313,7 +313,7 @@ def test_a_password_in_conf_is_not_written_to_settings_of_runs(own: str, capfd: 
     write("course.yaml", {"one": {"experiments": ["adding"], "archs": ["lstm"], "seeds": [0]}})
     assert main(["config", "--course", "course.yaml", "--out", "configs"]) == 0
     assert main(["config", "experiment=adding"]) == 0
-    written = Path("configs/adding/lstm-0.yaml").read_text(encoding="utf-8") + capfd.readouterr().out
+    written = Path("configs/adding/lstm/0.yaml").read_text(encoding="utf-8") + capfd.readouterr().out
     assert "conf-password" not in written
     assert "conf-token" not in written
     assert written.count("uri: http://127.0.0.1:9/") == 2
