@@ -219,15 +219,15 @@ def test_a_seed_that_fails_leaves_the_finished_ones(
         assert len(list(KEPT.iterdir())) == 1
 
 
-@pytest.mark.parametrize("change", [
-    (["--out", "runs"], "requires --prepared and --out"), (["--prepared", "data"], "requires --prepared and --out")
-])  # fmt: skip
-def test_a_folder_of_settings_needs_to_know_where_to(
-    change: tuple[list[str], str], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+def test_a_folder_of_settings_needs_a_place_and_prepares_its_data(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written(small("grammar", "ngram"), 0)
-    assert main(["train", "--config", str(CONFIGS), *change[0]]) == 2
-    assert change[1] in capsys.readouterr().err
+    written(small("grammar", "ngram"), 0, 1)
+    shutil.rmtree("outputs/cache")
+    assert main(["train", "--config", str(CONFIGS)]) == 2
+    assert "requires --out FOLDER" in capsys.readouterr().err
+    assert main(["train", "--config", str(CONFIGS), "--out", str(OUT)]) == 0
+    assert sorted(path.name for path in OUT.iterdir()) == ["0", "1"]
 
 
 def test_a_folder_without_settings_and_a_wrong_number_of_processes_are_refused(

@@ -57,16 +57,18 @@ def run(options: Namespace) -> None:
 
 def _train_folder(options: Namespace) -> None:
     """Train the seeds of a folder of settings, ``<seed>.yaml``, each to the folder ``<seed>`` of the output."""
-    from unroll import config
+    from unroll import config, preparation
 
     files = sorted(options.config.glob("*.yaml"), key=lambda file: (len(file.stem), file.stem))
     if not files:
         raise BadInput(f"{options.config} has no settings; name a folder with one file per seed, such as 0.yaml.")
-    if options.out is None or options.prepared is None:
-        raise BadInput("--config FOLDER requires --prepared and --out; or name one file of it.")
+    if options.out is None:
+        raise BadInput("--config FOLDER requires --out FOLDER; or name one file of it.")
     if place().world > 1:
         raise BadInput("--config FOLDER starts its own processes; run it without a launcher and set training.devices.")
-    runs = {options.out / file.stem: config.load_here(file, options.settings, reads_data=False) for file in files}
+    reads_data = options.prepared is None
+    runs = {options.out / file.stem: config.load_here(file, options.settings, reads_data) for file in files}
+    options.prepared = options.prepared or preparation.prepared(next(iter(runs.values())).data)
     from unroll import experiment
 
     processes = _processes()
