@@ -13,15 +13,7 @@ from typing import Any
 
 import yaml
 
-from unroll.config.compose import (
-    CONF,
-    check_root,
-    check_section,
-    finished,
-    refuse_unsafe_names,
-    sources,
-    unfinished,
-)
+from unroll.config.compose import CONF, check_root, check_section, finished, refuse_unsafe_names, sources, unfinished
 from unroll.config.file import dotted, parsed, read, with_sections
 from unroll.config.messages import GROUPS
 from unroll.config.origin import Origin, Source
