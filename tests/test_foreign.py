@@ -194,13 +194,13 @@ def test_a_run_in_work_is_sent_to_this_projects_tracker_alone(
     small: Small, own: str, listener: tuple[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri, heard = listener
-    working = Path("outputs/working/run-12345678-0123456789abcdef")
-    working.mkdir(parents=True)
+    workspace = Path("outputs/working/run-12345678-0123456789abcdef")
+    workspace.mkdir(parents=True)
     identity = {"mark": "a", "out": "b", "finished": False, "settings": "", "data": "", "code": "", "arithmetic": {}}
-    (working / "identity.json").write_text(json.dumps(identity), encoding="utf-8")
+    (workspace / "identity.json").write_text(json.dumps(identity), encoding="utf-8")
     memory = {"uri": uri, "run_id": "0" * 32, "key": "a", "sent": 0, "last": 0, "has_result": False, "record": None}
-    (working / "tracking.json").write_text(json.dumps(memory), encoding="utf-8")
-    assert main(["sync", str(working)]) == 2
+    (workspace / "tracking.json").write_text(json.dumps(memory), encoding="utf-8")
+    assert main(["sync", str(workspace)]) == 2
     said = capsys.readouterr().err
     assert "--uri http://127.0.0.1" in said
     assert "foreign-password" not in said

@@ -264,10 +264,10 @@ def test_a_pipeline_that_was_killed_goes_on_where_it_was(pipeline: Path, tmp_pat
     for _ in range(2):
         killed = subprocess.Popen(["dvc", "repro"], cwd=pipeline, env=ENVIRONMENT, start_new_session=True,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        working = wait_for_checkpoint(pipeline, killed)
+        workspace = wait_for_checkpoint(pipeline, killed)
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
-    reached = torch.load(working / "last.ckpt", weights_only=True)["global_step"]
+    reached = torch.load(workspace / "last.ckpt", weights_only=True)["global_step"]
     assert reached > 0
     dvc(pipeline, "repro")
     assert digests(pipeline) == digests(whole)

@@ -107,12 +107,12 @@ def test_only_what_is_old_enough(used: Path) -> None:
 
 
 def test_a_run_in_training_keeps_its_folder_and_its_data(used: Path) -> None:
-    working = Path("outputs/working/cells-gru-0-bb")
-    kept = [f"{working}/last.ckpt", "outputs/cache/grammar-1/fit/a", "outputs/adhoc/gru/run.json"]
-    for name in (*kept, f"{working}/lock"):
+    workspace = Path("outputs/working/cells-gru-0-bb")
+    kept = [f"{workspace}/last.ckpt", "outputs/cache/grammar-1/fit/a", "outputs/adhoc/gru/run.json"]
+    for name in (*kept, f"{workspace}/lock"):
         write(name)
-    (working / "identity.json").write_text(f'{{"out": "{used}/outputs/adhoc/gru"}}', encoding="utf-8")
-    with held(working / "lock"):
+    (workspace / "identity.json").write_text(f'{{"out": "{used}/outputs/adhoc/gru"}}', encoding="utf-8")
+    with held(workspace / "lock"):
         assert main(["clean", "caches", "adhoc", "working", "--yes"]) == 0
         assert left(kept) == kept
         assert left([*GONE["working"], *GONE["adhoc"], ".mypy_cache/a"]) == []

@@ -318,8 +318,8 @@ def check_refused(small: Small, uri: str, reason: str, capsys: pytest.CaptureFix
     assert re.search(reason, error), error
     assert "tracking" in error
     assert not Path("run").exists()
-    working = Path("outputs/working")
-    assert not working.exists() or not list(working.iterdir())
+    workspace = Path("outputs/working")
+    assert not workspace.exists() or not list(workspace.iterdir())
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from unroll import experiment, preparation
 from unroll.cli import main
 from unroll.config import Config
 from unroll.errors import BadInput
-from unroll.experiment.working import locked
+from unroll.experiment.workspace import locked
 from unroll.history import HistoryFile
 from unroll.tasks.base import Task
 from unroll.tracking import serve
@@ -125,8 +125,8 @@ def test_what_a_store_did_not_take_stays_and_is_sent_later(
         patched.setattr(Spool, "send_result", gone)
         train(config, out)
     assert "it is in the folder of the run" in capsys.readouterr().err
-    (working,) = (project / "outputs" / "working").iterdir()
-    assert not list(working.glob("*.ckpt"))
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    assert not list(workspace.glob("*.ckpt"))
     assert tracked(store)[1] == Counter()
 
     assert main(["sync", "run"]) == 0
@@ -197,11 +197,11 @@ def test_the_points_of_a_run_that_is_not_finished_can_be_sent(
     monkeypatch.setattr(MLflowTracker, "_send_until_finished", lambda _: None)
     monkeypatch.setattr(MLflowTracker, "end", lambda *_: False)
     kill(config, out, monkeypatch, 20)
-    (working,) = (project / "outputs" / "working").iterdir()
-    count = len(HistoryFile(working).rows())
-    assert experiment.sync(working).endswith(f"sent {count} points.")
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    count = len(HistoryFile(workspace).rows())
+    assert experiment.sync(workspace).endswith(f"sent {count} points.")
     assert sum(tracked(store)[1].values()) == count > 0
-    assert working.exists()
+    assert workspace.exists()
 
 
 def test_a_run_goes_on_while_its_server_is_away(
@@ -460,13 +460,13 @@ def test_sync_leaves_alone_what_is_being_trained_and_what_is_another_run(
     out = project / "run"
     train(settings(small, store, *OFTEN), out)
     kill(settings(small, store, *OFTEN, "training.clip_norm=0.5"), out, monkeypatch, 20)
-    (working,) = (project / "outputs" / "working").iterdir()
+    (workspace,) = (project / "outputs" / "working").iterdir()
     capsys.readouterr()
     assert main(["sync", "run"]) == 0
     assert capsys.readouterr().out == "run: there is nothing to send.\n"
-    assert (working / "last.ckpt").exists()
-    with locked(working):
-        assert main(["sync", str(working)]) == 2
+    assert (workspace / "last.ckpt").exists()
+    with locked(workspace):
+        assert main(["sync", str(workspace)]) == 2
     assert "is being trained" in capsys.readouterr().err
 
 
@@ -489,12 +489,12 @@ def test_a_later_run_leaves_what_an_earlier_one_has_still_to_send(
 def test_sync_refuses_a_folder_whose_identity_was_damaged(
     content: bytes, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    working = project / "outputs" / "working" / "tagging-lstm-0"
-    working.mkdir(parents=True)
-    (working / "identity.json").write_bytes(content)
-    assert main(["sync", str(working)]) == 2
+    workspace = project / "outputs" / "working" / "tagging-lstm-0"
+    workspace.mkdir(parents=True)
+    (workspace / "identity.json").write_bytes(content)
+    assert main(["sync", str(workspace)]) == 2
     said = capsys.readouterr().err
-    assert f"{working}/identity.json is damaged" in said
+    assert f"{workspace}/identity.json is damaged" in said
     assert "run the command that trained this run again" in said
 
 

@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.errors import BadInput
-from unroll.experiment.working import Working, has_checkpoint, locked
+from unroll.experiment.workspace import Workspace, has_checkpoint, locked
 from unroll.outputs import move
 from unroll.tasks.base import Task
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
@@ -151,8 +151,8 @@ def killed(
         for name in ("whole", "outputs"):
             shutil.copytree(project / name, golden / name)
     shutil.copytree(golden, project, dirs_exist_ok=True)
-    (working,) = (project / "outputs" / "working").iterdir()
-    return config, working, results(project / "whole")
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    return config, workspace, results(project / "whole")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -161,8 +161,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def test_the_last_two_checkpoints_are_kept(killed: tuple[Config, Path, dict[str, bytes]]) -> None:
-    _, working, _ = killed
-    last, previous = read(working / LAST), read(working / PREVIOUS)
+    _, workspace, _ = killed
+    last, previous = read(workspace / LAST), read(workspace / PREVIOUS)
     assert last["global_step"] == previous["global_step"] + 1
 
 
@@ -170,9 +170,9 @@ def test_the_last_two_checkpoints_are_kept(killed: tuple[Config, Path, dict[str,
 def test_a_truncated_checkpoint_gives_way_to_the_one_before_it(
     size: int, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
-    content = (working / LAST).read_bytes()
-    (working / LAST).write_bytes(content[:size])
+    config, workspace, expected = killed
+    content = (workspace / LAST).read_bytes()
+    (workspace / LAST).write_bytes(content[:size])
     assert train(config, project / "killed") == expected
     assert "damaged" in capsys.readouterr().err
 
@@ -194,19 +194,19 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_it_is_there(
         patched.setattr(Trainer, "save_checkpoint", torn)
         with pytest.raises(Killed):
             train(config, project / "killed")
-    (working,) = (project / "outputs" / "working").iterdir()
-    assert read(working / LAST)["global_step"] == 9
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    assert read(workspace / LAST)["global_step"] == 9
     assert train(config, project / "killed") == expected
 
 
 def test_a_checkpoint_of_another_run_is_not_used(
     killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     for name in (LAST, PREVIOUS):
-        content = read(working / name)
+        content = read(workspace / name)
         content["identity"]["data"] = "0" * 64
-        torch.save(content, working / name)
+        torch.save(content, workspace / name)
     assert train(config, project / "killed") == expected
     assert "of other data" in capsys.readouterr().err
 
@@ -252,11 +252,11 @@ def test_after_a_change_of_code_a_run_begins_anew_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     other_code(monkeypatch)
     found = train(config, project / "killed")
     said = capsys.readouterr().err
-    assert f"{working.relative_to(project)} is not used, and the run begins again" in said
+    assert f"{workspace.relative_to(project)} is not used, and the run begins again" in said
     assert "its checkpoint is of other code; to resume" in said
     assert "--accept-code-change" in said
     assert found["weights.safetensors"] == expected["weights.safetensors"]
@@ -304,7 +304,7 @@ def test_another_torch_is_a_change_of_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     version = str(torch.__version__)
     monkeypatch.setattr(torch, "__version__", "9.9")
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
@@ -312,7 +312,7 @@ def test_another_torch_is_a_change_of_code(
         f"of other torch ({version}, now 9.9); to resume from it anyway, use --accept-code-change"
         in capsys.readouterr().err
     )
-    assert has_checkpoint(working)
+    assert has_checkpoint(workspace)
     experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
     found = results(project / "killed")
     assert found["weights.safetensors"] == expected["weights.safetensors"]
@@ -330,8 +330,8 @@ def test_other_settings_of_the_same_output_begin_anew_whatever_is_accepted(
 
 def test_a_checkpoint_that_is_just_being_replaced_by_another_process_is_no_obstacle(project: Path) -> None:
     identity = checkpoint.Identity("s", "d", "new", arithmetic())
-    run = Working("tagging/lstm-0", project / "run", "new", identity)
-    other = Working("tagging/lstm-0", project / "run", "old", replace(identity, code="old"))
+    run = Workspace("tagging/lstm-0", project / "run", "new", identity)
+    other = Workspace("tagging/lstm-0", project / "run", "old", replace(identity, code="old"))
     with other.held():
         (other.folder / PREVIOUS).touch()
         (other.folder / LAST).symlink_to("moved")  # listed, and gone when it is looked at
@@ -344,10 +344,10 @@ def test_a_checkpoint_that_is_just_being_replaced_by_another_process_is_no_obsta
 def test_a_run_of_other_settings_elsewhere_is_left_alone(
     killed: tuple[Config, Path, dict[str, bytes]], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     train(small(*RUNS["LSTM with dropout"], *OFTEN, "training.clip_norm=0.5"), project / "other")
     assert "begins again" not in capsys.readouterr().err
-    assert (working / LAST).exists()
+    assert (workspace / LAST).exists()
     assert train(config, project / "killed") == expected
 
 
@@ -356,7 +356,7 @@ def test_two_processes_do_not_train_the_same_run(small: Small, project: Path) ->
     prepared = preparation.prepared(config.data)
     parts = (config.digest(), digest_of([prepared / "fit"]), code_digest())
     identity = checkpoint.Identity(*parts, arithmetic())
-    held = Working(config.name, project / "run", fingerprint(*parts), identity).held()
+    held = Workspace(config.name, project / "run", fingerprint(*parts), identity).held()
     with held:
         with pytest.raises(BadInput, match="Another process is training this run"):
             train(config, project / "run")
@@ -370,8 +370,8 @@ def test_a_run_that_cannot_be_helped_leaves_its_checkpoint(small: Small, project
                    "training.warmup=0")  # fmt: skip
     with pytest.raises(BadInput, match="not finite in 4 consecutive steps"):
         train(config, project / "run")
-    (working,) = (project / "outputs" / "working").iterdir()
-    kept = read(working / LAST)
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    kept = read(workspace / LAST)
     assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
     assert not (project / "run").exists()
 
@@ -379,21 +379,21 @@ def test_a_run_that_cannot_be_helped_leaves_its_checkpoint(small: Small, project
 def test_a_run_by_other_code_leaves_one_alone_that_is_being_trained(
     killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, working, _ = killed
+    config, workspace, _ = killed
     other_code(monkeypatch)
-    with locked(working):
+    with locked(workspace):
         experiment.train(config, preparation.prepared(config.data), project / "killed", accept_code_change=True)
-    assert (working / LAST).exists()
+    assert (workspace / LAST).exists()
     assert "went_on_from" not in json.loads((project / "killed" / "run.json").read_text())
 
 
 def test_the_previous_checkpoint_is_enough(
     killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, working, expected = killed
-    (working / LAST).unlink()  # as between the two renames of a save
+    config, workspace, expected = killed
+    (workspace / LAST).unlink()  # as between the two renames of a save
     kill(config, project / "killed", monkeypatch, Task, "training_step", 0)
-    assert (working / PREVIOUS).exists()
+    assert (workspace / PREVIOUS).exists()
     steps = count_steps(monkeypatch)
     assert train(config, project / "killed") == expected
     assert steps[0] == 19
@@ -407,8 +407,8 @@ def test_a_run_in_fp16_goes_on_with_its_scaler(small: Small, project: Path, monk
     config = small("grammar", "gru", "training.precision=16-mixed", *OFTEN)
     expected = train(config, project / "whole")
     kill(config, project / "killed", monkeypatch, Task, "training_step", 20)
-    (working,) = (project / "outputs" / "working").iterdir()
-    assert read(working / LAST)["MixedPrecision"]["scale"] < 2.0**20  # it has overflowed, and been lowered
+    (workspace,) = (project / "outputs" / "working").iterdir()
+    assert read(workspace / LAST)["MixedPrecision"]["scale"] < 2.0**20  # it has overflowed, and been lowered
     assert train(config, project / "killed") == expected
 
 
@@ -416,9 +416,9 @@ def test_a_run_in_fp16_goes_on_with_its_scaler(small: Small, project: Path, monk
 def test_a_foreign_file_is_told_and_passed_over(
     content: bytes, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     for name in (LAST, PREVIOUS):
-        (working / name).write_bytes(content)
+        (workspace / name).write_bytes(content)
     assert train(config, project / "killed") == expected
     assert capsys.readouterr().err.count("is not used: it is damaged") == 2
 
@@ -426,11 +426,11 @@ def test_a_foreign_file_is_told_and_passed_over(
 def test_a_byte_that_has_changed_within_a_weight_is_found(
     killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
-    content = bytearray((working / LAST).read_bytes())
-    weight = read(working / LAST)["state_dict"]["network.network.encoder.inputs.weight"].numpy().tobytes()
+    config, workspace, expected = killed
+    content = bytearray((workspace / LAST).read_bytes())
+    weight = read(workspace / LAST)["state_dict"]["network.network.encoder.inputs.weight"].numpy().tobytes()
     content[content.index(weight[:64])] ^= 1
-    (working / LAST).write_bytes(content)
+    (workspace / LAST).write_bytes(content)
     assert train(config, project / "killed") == expected
     assert f"{LAST} is not used: it is damaged" in capsys.readouterr().err
 
@@ -457,8 +457,8 @@ HISTORIES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_history_that_was_damaged_is_put_back_from_the_checkpoint(
     kind: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path
 ) -> None:
-    config, working, expected = killed
-    history = working / "history.csv"
+    config, workspace, expected = killed
+    history = workspace / "history.csv"
     history.write_bytes(HISTORIES[kind](history.read_bytes()))
     assert train(config, project / "killed") == expected
 
@@ -468,8 +468,8 @@ def test_a_history_that_was_damaged_is_put_back_from_the_checkpoint(
 def test_a_file_that_is_lost_beside_the_checkpoint_costs_nothing(
     lost: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, working, expected = killed
-    (working / lost).unlink()
+    config, workspace, expected = killed
+    (workspace / lost).unlink()
     steps = count_steps(monkeypatch)
     assert train(config, project / "killed") == expected
     assert steps[0] == 20
@@ -479,8 +479,8 @@ def test_a_run_that_was_killed_goes_on_where_its_project_was_moved_to(
     killed: tuple[Config, Path, dict[str, bytes]], project: Path, tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    config, working, expected = killed
-    assert json.loads((working / "identity.json").read_text(encoding="utf-8"))["out"] == "killed"
+    config, workspace, expected = killed
+    assert json.loads((workspace / "identity.json").read_text(encoding="utf-8"))["out"] == "killed"
     moved = tmp_path_factory.mktemp("other") / "project"
     shutil.move(project, moved)
     monkeypatch.chdir(moved)
@@ -506,25 +506,25 @@ def test_an_identity_that_cannot_be_read_costs_nothing(
     content: bytes, whose: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    config, working, expected = killed
-    (working / "identity.json").write_bytes(content)
+    config, workspace, expected = killed
+    (workspace / "identity.json").write_bytes(content)
     if whose == "another's":
         other_code(monkeypatch)
     found = train(config, project / "killed")
     said = capsys.readouterr().err
     assert found["weights.safetensors"] == expected["weights.safetensors"]
     if whose == "another's":
-        assert str(working.relative_to(project)) in said
+        assert str(workspace.relative_to(project)) in said
         assert "delete the folder" in said
-    assert working.exists() == (whose == "another's")
+    assert workspace.exists() == (whose == "another's")
 
 
 @pytest.mark.parametrize("moves", first_quick([2, 0, 1, 3, 4]))
 def test_killed_while_it_takes_over_a_checkpoint_a_run_has_a_whole_history(
     moves: int, killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, working, expected = killed
-    (working / "tracking.json").write_text("{}")
+    config, workspace, expected = killed
+    (workspace / "tracking.json").write_text("{}")
     before, calls = code_digest(), iter(range(10_000))
     other_code(monkeypatch)
 
@@ -534,13 +534,13 @@ def test_killed_while_it_takes_over_a_checkpoint_a_run_has_a_whole_history(
         move(path, target)
 
     def removed(remove: Callable[..., None], path: Path, **rest: Any) -> None:
-        if Path(path) == working.relative_to(project):
+        if Path(path) == workspace.relative_to(project):
             raise Killed
         remove(path, **rest)
 
     prepared = preparation.prepared(config.data)
     with monkeypatch.context() as patched:
-        patched.setattr("unroll.experiment.working.move", killed_at)
+        patched.setattr("unroll.experiment.workspace.move", killed_at)
         if moves == 4:
             patched.setattr(shutil, "rmtree", partial(removed, shutil.rmtree))
         with pytest.raises(Killed):
@@ -588,9 +588,9 @@ def test_a_run_that_begins_again_does_not_claim_that_it_went_on(
         patched.setattr(Task, "training_step", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             experiment.train(config, prepared, out, accept_code_change=True)
-    (working,) = (project / "outputs" / "working").iterdir()
+    (workspace,) = (project / "outputs" / "working").iterdir()
     for name in (LAST, PREVIOUS):
-        (working / name).write_bytes(b"")
+        (workspace / name).write_bytes(b"")
     found = train(config, out)
     assert "went_on_from" not in json.loads(found["run.json"])
     assert found["weights.safetensors"] == expected["weights.safetensors"]
@@ -620,15 +620,15 @@ def test_what_else_decides_the_bits_is_part_of_what_a_run_is(
 def test_a_checkpoint_that_does_not_fit_is_one_sentence_with_a_remedy_that_works(
     part: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path
 ) -> None:
-    config, working, expected = killed
-    content = read(working / LAST)
+    config, workspace, expected = killed
+    content = read(workspace / LAST)
     content[part] = {"x": 1}
-    torch.save(content, working / LAST)
-    (working / PREVIOUS).unlink()
+    torch.save(content, workspace / LAST)
+    (workspace / PREVIOUS).unlink()
     with pytest.raises(BadInput, match="does not fit this run") as caught:
         train(config, project / "killed")
-    assert f"delete {working.relative_to(project)}" in str(caught.value)
-    shutil.rmtree(working)
+    assert f"delete {workspace.relative_to(project)}" in str(caught.value)
+    shutil.rmtree(workspace)
     assert train(config, project / "killed") == expected
 
 
@@ -636,11 +636,11 @@ def test_a_checkpoint_that_does_not_fit_is_one_sentence_with_a_remedy_that_works
 def test_a_checkpoint_of_another_version_is_not_used(
     field: str, killed: tuple[Config, Path, dict[str, bytes]], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, working, expected = killed
+    config, workspace, expected = killed
     for name in (LAST, PREVIOUS):
-        content = read(working / name)
+        content = read(workspace / name)
         del content[field]
-        torch.save(content, working / name)
+        torch.save(content, workspace / name)
     assert train(config, project / "killed") == expected
     assert capsys.readouterr().err.count("is not used") == 2
 
@@ -660,10 +660,10 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_its_place(
     monkeypatch.setattr(os, "fsync", lambda file: done.append(("sync", (name_of / str(file)).readlink().name)))
     monkeypatch.setattr(Path, "replace", moved)
     kill(small("grammar", "lstm", *OFTEN), project / "killed", monkeypatch, Task, "training_step", 4)
-    (working,) = (project / "outputs" / "working").iterdir()
+    (workspace,) = (project / "outputs" / "working").iterdir()
     saves = [number for number, each in enumerate(done) if each == ("sync", f"{LAST}.part")]
     assert len(saves) == 4
-    name = working.name
+    name = workspace.name
     assert done[saves[-1] : saves[-1] + 5] == [
         ("sync", f"{LAST}.part"), ("move", PREVIOUS), ("sync", name), ("move", LAST), ("sync", name),
     ]  # fmt: skip

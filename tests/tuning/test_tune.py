@@ -23,7 +23,7 @@ from unroll.cli import main
 from unroll.config import Config, StudySettings
 from unroll.errors import BadInput
 from unroll.experiment import train, training
-from unroll.experiment.working import WORKING
+from unroll.experiment.workspace import WORKSPACES
 from unroll.tracking.parent import close_parent
 from unroll.training.checkpoint import usable
 from unroll.tuning import tune, worker
@@ -347,6 +347,6 @@ def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
     assert "Traceback" not in command.communicate()[0]
     assert command.returncode == 130
     assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
-    assert len(list(WORKING.glob("*/last.ckpt"))) == 2
+    assert len(list(WORKSPACES.glob("*/last.ckpt"))) == 2
     assert "2 trials complete" in begin().communicate(timeout=300)[0]
     assert json.loads((OUT / "study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2

@@ -23,7 +23,7 @@ from studying import die, forget, job_of, killed, write_study
 from unroll.config import Config
 from unroll.errors import Unavailable
 from unroll.experiment import Busy, finished, train, training
-from unroll.experiment.working import WORKING
+from unroll.experiment.workspace import WORKSPACES
 from unroll.launching import TAKEN, launch
 from unroll.tracking.tracker import NullTracker
 from unroll.training.checkpoint import usable
@@ -74,7 +74,7 @@ def test_a_trial_is_trained_as_any_run_is(tiny: Callable[..., tuple[Job, Study]]
     assert slot.notes["parameters"] == json.loads(Path("alone/run.json").read_text(encoding="utf-8"))["parameters"]
     for name in ("weights.safetensors", "history.csv", "config.yaml"):
         assert (job.folder / "000" / name).read_bytes() == Path("alone", name).read_bytes()
-    assert not list(WORKING.iterdir())
+    assert not list(WORKSPACES.iterdir())
 
 
 def test_a_trial_whose_validation_is_no_number_has_failed_and_was_not_beaten(
@@ -100,7 +100,7 @@ def test_a_pruned_trial_leaves_no_run_behind(
     assert (slot.state, list(slot.reports)) == ("PRUNED", [200, 400])
     assert slot.notes["tokens"] == 400
     assert not (job.folder / "000").exists()
-    assert not list(WORKING.iterdir())
+    assert not list(WORKSPACES.iterdir())
 
 
 @pytest.mark.parametrize("step", ["choose", "constrain"])
@@ -272,8 +272,8 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     report = TrialLease.report
 
     def late(self: TrialLease, tokens: int, value: float) -> bool:
-        if tokens == 600 and not (WORKING / "late").exists():  # it slept, and others have missed it
-            (WORKING / "late").touch()
+        if tokens == 600 and not (WORKSPACES / "late").exists():  # it slept, and others have missed it
+            (WORKSPACES / "late").touch()
             forget(STORAGE)
             job.open().refill()
         return report(self, tokens, value)
@@ -289,10 +289,10 @@ def test_a_trial_that_was_taken_over_is_left_with_its_checkpoint(
     monkeypatch.setattr(TrialLease, "report", late)
     slot = attempt(job, study)
     assert ends == [("KILLED", {})]
-    (WORKING / "late").unlink()
+    (WORKSPACES / "late").unlink()
     assert slot.state == "WAITING"
     assert "another worker has taken it over" in capsys.readouterr().err
-    (folder,) = WORKING.iterdir()
+    (folder,) = WORKSPACES.iterdir()
     assert (folder / "last.ckpt").exists()
     monkeypatch.setattr(TrialLease, "report", report)
     found = []
@@ -317,7 +317,7 @@ def test_a_database_that_is_gone_ends_the_worker_and_fails_no_trial(
     with pytest.raises(DatabaseGone):
         attempt(job, study)
     assert study.slots()[0].state == "RUNNING"
-    (folder,) = WORKING.iterdir()
+    (folder,) = WORKSPACES.iterdir()
     assert (folder / "last.ckpt").exists()
 
 
@@ -371,7 +371,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
             patch.setattr(worker, "_record", die)
         else:
             patch.setattr(TrialLease, "report", lambda *_: True)
-            patch.setattr("unroll.experiment.working.Working.tidy", die)
+            patch.setattr("unroll.experiment.workspace.Working.tidy", die)
         killed(lambda: attempt(job, job.open()))
     forget(STORAGE)
     monkeypatch.setattr(worker, "train", lambda *_, **__: pytest.fail("it was trained again"))
@@ -441,7 +441,7 @@ def test_a_worker_that_is_paused_loses_its_trial_and_goes_on_with_others(
     assert "another worker has taken it over" in errors[0]
     assert "is training this run" in errors[1]
     assert [slot.state for slot in study.slots()] == ["COMPLETE"] * 3
-    assert not list(WORKING.iterdir())
+    assert not list(WORKSPACES.iterdir())
     for slot in study.slots():
         assert len(slot.reports) == 24
         config = job.space.run(slot.values)
@@ -473,7 +473,7 @@ def test_a_trial_of_two_processes_is_trained_and_pruned_in_both(tiny: Callable[.
     assert (first.state, second.state) == ("COMPLETE", "PRUNED"), errors
     assert json.loads((job.folder / "000" / "run.json").read_text(encoding="utf-8"))["processes"] == 2
     assert max(second.reports) < 800
-    assert not list(WORKING.iterdir())
+    assert not list(WORKSPACES.iterdir())
     assert "Traceback" not in errors
 
 

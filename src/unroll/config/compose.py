@@ -20,6 +20,7 @@ from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
 from unroll.config.origin import Origin, Source
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
+from unroll.config.section import Settings
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
 
@@ -41,7 +42,7 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     return finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
 
 
-def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
+def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     """Compose the settings of one run without checking them, so that further settings can be applied first.
 
     Args:
@@ -69,11 +70,11 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> dict[str, Any]:
     if not _can_be_judged(settings, overrides):
         settings["judged_by"] = None
     settings.pop("question")  # belongs to the experiment and does not affect a run
-    public_settings: dict[str, Any] = in_settings(settings, public)
+    public_settings: Settings = in_settings(settings, public)
     return public_settings
 
 
-def _can_be_judged(settings: dict[str, Any], overrides: Sequence[str]) -> bool:
+def _can_be_judged(settings: Settings, overrides: Sequence[str]) -> bool:
     """Whether the runs have the figure that ``judged_by`` names, given that the data or the task may be overridden.
 
     An experiment declares the figure for its own question. With other data, which have no probe, the experiment only
@@ -110,7 +111,7 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
     return [*own, *(source for source in inner if source.path.is_file()), Source(conf / "config.yaml")]
 
 
-def finished(settings: dict[str, Any], origin: Origin) -> Config:
+def finished(settings: Settings, origin: Origin) -> Config:
     """Check composed settings, without the defaults that do not apply to the run.
 
     Args:
@@ -158,7 +159,7 @@ def check_root(conf: Path = CONF) -> None:
         raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
 
 
-def project_defaults(conf: Path = CONF) -> dict[str, Any]:
+def project_defaults(conf: Path = CONF) -> Settings:
     """The defaults in ``config.yaml``.
 
     Raises:
@@ -188,7 +189,7 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
     return {path.stem: complete_data(read(path), path, conf) for path in sorted((conf / "data").glob("*.yaml"))}
 
 
-def complete_data(content: dict[str, Any], origin: str | Path, conf: Path = CONF) -> DataConfig:
+def complete_data(content: Settings, origin: str | Path, conf: Path = CONF) -> DataConfig:
     """Data settings of a file in ``conf/data``, completed with the defaults in ``config.yaml``.
 
     Raises:
@@ -230,7 +231,7 @@ def refuse_unsafe_names(kind: type[BaseModel], content: Any, origin: str | Path)
             raise BadInput(explain_error(error, origin, kind)) from None
 
 
-def check(content: dict[str, Any], origin: str | Path | Origin) -> Config:
+def check(content: Settings, origin: str | Path | Origin) -> Config:
     """Check plain settings.
 
     Args:

@@ -10,7 +10,7 @@ from unroll.config.compose import CONF, check, compose, dump_data, question
 from unroll.config.file import read
 from unroll.config.origin import line_of
 from unroll.config.schema import Config
-from unroll.config.section import plain
+from unroll.config.section import Settings, plain
 from unroll.config.studies import compose_study, studies
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.errors import BadInput, no_such
@@ -113,7 +113,7 @@ def resolve(path: Path, out: Path) -> None:
             (folder / experiment / "data.yaml").write_text(dump_data(run.data), encoding="utf-8")
 
 
-def about(chapters: Chapters) -> dict[str, dict[str, Any]]:
+def about(chapters: Chapters) -> dict[str, Settings]:
     """Question, data and probe of each experiment of a course."""
     found = {}
     for grid in chapters.values():

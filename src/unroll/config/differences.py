@@ -17,7 +17,7 @@ from unroll.config.file import dotted, leaves, read
 from unroll.config.messages import explain_error, no_setting
 from unroll.config.origin import line_of
 from unroll.config.schema import Config, is_neutral
-from unroll.config.section import Section
+from unroll.config.section import Section, Settings
 from unroll.errors import BadInput, nearest
 
 EQUAL = {  # settings that must be equal for all architectures of an experiment, and why
@@ -39,7 +39,7 @@ EQUAL = {  # settings that must be equal for all architectures of an experiment,
 }
 
 
-def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]:
+def differences(archs: Any, path: Path, conf: Path) -> dict[str, Settings]:
     """Dotted keys and values of the settings that each architecture overrides.
 
     Args:
@@ -59,7 +59,7 @@ def differences(archs: Any, path: Path, conf: Path) -> dict[str, dict[str, Any]]
         raise BadInput(f"{place('archs')}: archs has no settings; nest them under the name of an architecture, such "
                        "as archs: {lstm: {training: {clip_norm: 1.0}}}.")  # fmt: skip
     files = sorted(file.stem for file in (conf / "arch").glob("*.yaml"))
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Settings] = {}
     for arch, content in archs.items():
         if arch not in files:
             raise BadInput(f"{place('archs', arch)}: There is no arch {str(arch)!r}{nearest(str(arch), files)}; choose "

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from unroll.config.section import Settings
 from unroll.errors import BadInput
 
 Pairs = list[tuple[str, Any]]
@@ -30,7 +31,7 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Settings:
     """Read a YAML file that contains a mapping.
 
     Raises:
@@ -55,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def with_sections(path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
+def with_sections(path: Path, sections: Mapping[str, type]) -> Settings:
     """Read a file of the project that must have these sections.
 
     Raises:
@@ -95,7 +96,7 @@ def dotted(content: Any) -> Iterator[tuple[str, Any]]:
     return ((".".join(names), value) for names, value in leaves(content))
 
 
-def merged(content: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merged(content: Settings, over: Settings) -> Settings:
     """Settings with others over them, section by section."""
     both = {key: merged(content[key], value) for key, value in over.items()
             if isinstance(value, dict) and isinstance(content.get(key), dict)}  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from unroll.config.blocks import BLOCKS
 from unroll.config.corpus import DataConfig
 from unroll.config.origin import Origin
+from unroll.config.section import Settings
 from unroll.data.fields import Field, Symbols
 from unroll.tasks.description import Description
 from unroll.tasks.registry import description_of
@@ -27,7 +28,7 @@ def purpose(settings: Mapping[str, Any]) -> tuple[Description, Mapping[str, Fiel
         return None
 
 
-def fitted(settings: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
     """Composed settings without the blocks, and the settings of blocks, that the run does not use.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unroll.config.section import Settings
 from unroll.formats import refuse_format
 
 FORMAT = 1
@@ -14,7 +15,7 @@ FORMAT = 1
 ADDED: Mapping[str, Any] = {}
 
 
-def current(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def current(content: Mapping[str, Any], path: Path) -> Settings:
     """The settings of a file with those that were added after it was written.
 
     Args:
@@ -25,7 +26,7 @@ def current(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         BadInput: the file is of an older format, which ``unroll upgrade`` converts, or of a newer one.
     """
     refuse_format(content.get("format", 0), FORMAT, path)
-    found: dict[str, Any] = dict(content)
+    found: Settings = dict(content)
     for key, value in ADDED.items():
         *sections, name = key.split(".")
         section = found

@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from unroll.config.messages import first_sentence, refuse_one_for_several
 from unroll.config.origin import Source
+from unroll.config.section import Settings
 from unroll.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 
-def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> dict[str, Any]:
+def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> Settings:
     """Compose files and overrides with Hydra; later overrides take precedence.
 
     Args:

@@ -10,6 +10,7 @@ from unroll.config.explanation import keys
 from unroll.config.file import leaves
 from unroll.config.hydra import parsed, readable
 from unroll.config.messages import FREE, GROUPS, no_section, no_setting
+from unroll.config.section import Settings
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
 
@@ -69,7 +70,7 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     return words
 
 
-def apply(settings: dict[str, Any], overrides: Sequence[str], origin: str) -> None:
+def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
     """Set and remove what Hydra cannot: keys that the files need not have, and whole sections of such keys.
 
     Args:

@@ -16,6 +16,7 @@ from unroll.config.corpus import DataConfig
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.origin import line_of
 from unroll.config.schema import Config
+from unroll.config.section import Settings
 from unroll.config.studies import StudySettings, load_study, study_defaults
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.config.trackers import report_other_store, study_file, tracking_here
@@ -177,7 +178,7 @@ def _files_of(settings: StudySettings) -> Iterator[tuple[str, str]]:
         yield from ((key, str(value)) for value in (*given, *searched) if value is not None)
 
 
-def _files(typed: Pairs) -> dict[str, Any]:
+def _files(typed: Pairs) -> Settings:
     return {key.partition(".")[2]: value for key, value in typed if key in FILES}
 
 

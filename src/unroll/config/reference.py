@@ -13,7 +13,7 @@ from unroll.config.explanation import sections
 from unroll.config.file import merged, read
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
-from unroll.config.section import plain
+from unroll.config.section import Settings, plain
 from unroll.config.studies import study_defaults
 from unroll.config.study import StudyConfig
 from unroll.errors import no_such
@@ -78,7 +78,7 @@ def _of_a_study(conf: Path) -> list[Part]:
             for name, model in sections(StudyConfig, "")]  # fmt: skip
 
 
-def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any]) -> Part:
+def _part(name: str, title: str, model: type[BaseModel], defaults: Settings) -> Part:
     """The reference of one section.
 
     Args:
@@ -97,14 +97,14 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: dict[str, Any
     return Part(title, lines)
 
 
-def _is_of(model: type[BaseModel], content: dict[str, Any]) -> bool:
+def _is_of(model: type[BaseModel], content: Settings) -> bool:
     """Whether defaults belong to this member of a union of models, which differ in ``name``."""
     field = model.model_fields.get("name")
     is_kind = field is not None and get_origin(field.annotation) is Literal
     return not is_kind or content.get("name") in (None, *get_args(field and field.annotation))
 
 
-def _chosen(content: dict[str, Any], conf: Path) -> dict[str, Any]:
+def _chosen(content: Settings, conf: Path) -> Settings:
     """Settings of the files that the defaults of the project choose."""
     entries = content.get("defaults", [])
     chosen = {group: name for entry in entries if isinstance(entry, dict) for group, name in entry.items()}
@@ -116,7 +116,7 @@ def _is_project(conf: Path) -> bool:
     return (conf / "config.yaml").is_file()
 
 
-def _below(defaults: dict[str, Any], name: str) -> dict[str, Any]:
+def _below(defaults: Settings, name: str) -> Settings:
     """Defaults of the section with a dotted name."""
     for part in name.split(".") if name else ():
         inner = defaults.get(part)

@@ -14,7 +14,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from unroll.config.blocks import ArchConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
 from unroll.config.pairs import check_pairs
-from unroll.config.section import NEUTRAL, Name, Named, Section, neutral_keys, section_of
+from unroll.config.section import NEUTRAL, Name, Named, Section, Settings, neutral_keys, section_of
 from unroll.data.fields import Field as FieldKind
 from unroll.errors import BadInput
 from unroll.tasks.description import Description, Options
@@ -253,7 +253,7 @@ class Config(Section):
         """Plain YAML from which the same settings can be loaded."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> Settings:
         """The settings that affect the result."""
         return decisive(self.model_dump(mode="json"))
 
@@ -270,7 +270,7 @@ def is_neutral(key: str) -> bool:
     return any(f"{key}.".startswith(f"{name}.") for name in NEUTRAL_KEYS)
 
 
-def decisive(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def decisive(settings: Mapping[str, Any], prefix: str = "") -> Settings:
     """The settings that affect the result, from plain settings of a run."""
     return {
         key: decisive(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value

@@ -46,7 +46,8 @@ FileBelow = Annotated[str, AfterValidator(lambda file: _refused(file, fault_of_f
 FilePath = Annotated[str, AfterValidator(lambda path: _refused(path, _fault_of_path(path)))]  # of a file that is read
 
 
-NEUTRAL: dict[str, Any] = {"affects_result": False}  # json_schema_extra of settings that do not affect the result
+Settings = dict[str, Any]  # plain settings, as in YAML; the schema checks them
+NEUTRAL: Settings = {"affects_result": False}  # json_schema_extra of settings that do not affect the result
 
 
 class Section(BaseModel):
@@ -116,7 +117,7 @@ def section_of(options: type, base: type[Named], name: str, description: str) ->
         description: description of the setting ``name``.
     """
     hints = get_type_hints(options, include_extras=True)
-    given: dict[str, Any] = {
+    given: Settings = {
         option.name: (hints[option.name], ... if option.default is MISSING else option.default)
         for option in fields(options)
     }

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from unroll.config.compose import compose
 from unroll.config.corpus import DataConfig
 from unroll.config.course import Chapters, course
+from unroll.config.section import Settings
 from unroll.config.studies import compose_study, studies
 from unroll.errors import BadInput
 from unroll.outputs import write_text
 
 HEAD = "# Written by unroll course, from {} beside it, and read by dvc.yaml; do not edit.\n"
-Stages = dict[str, Any]  # kind of stage → its entries: by name, or a list of names
+Stages = Settings  # kind of stage → its entries: by name, or a list of names
 
 
 def grid_file(path: Path) -> Path:
@@ -80,7 +80,7 @@ def stages(path: Path) -> Stages:
     return found
 
 
-def _add(entries: dict[str, Any], name: str, entry: dict[str, Any], path: Path) -> None:
+def _add(entries: Settings, name: str, entry: Settings, path: Path) -> None:
     """Add the entry of a stage.
 
     Raises:

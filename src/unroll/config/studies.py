@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -20,7 +19,7 @@ from unroll.config.origin import Origin, Source
 from unroll.config.overrides import choices, split
 from unroll.config.schema import Config, is_neutral
 from unroll.config.searchable import refused
-from unroll.config.section import plain
+from unroll.config.section import Settings, plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value
 from unroll.config.study_keys import REMOVED, check_keys, check_sections, refuse_misplaced
 from unroll.credentials import in_settings, public, without_secrets
@@ -42,7 +41,7 @@ class StudySettings:
     """
 
     study: StudyConfig
-    bases: dict[str, dict[str, Any]]
+    bases: dict[str, Settings]
     origin: str = field(default="", compare=False)
 
     @property
@@ -101,7 +100,7 @@ class StudySettings:
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 
-def as_words(values: dict[str, Any]) -> str:
+def as_words(values: Settings) -> str:
     """Values as written on the command line."""
     return " ".join(f"{key}={plain(value)}" for key, value in values.items())
 
@@ -134,7 +133,7 @@ def studies(conf: Path = CONF) -> list[str]:
     return sorted(path.stem for path in (conf / "study").glob("*.yaml"))
 
 
-def study_defaults(conf: Path = CONF) -> dict[str, Any]:
+def study_defaults(conf: Path = CONF) -> Settings:
     """The defaults in ``study.yaml``.
 
     Raises:
@@ -143,7 +142,7 @@ def study_defaults(conf: Path = CONF) -> dict[str, Any]:
     return with_sections(conf / "study.yaml", dict.fromkeys(SECTIONS, dict) | {"storage": str})
 
 
-def compose_study(name: str, overrides: dict[str, Any] | None = None, conf: Path = CONF) -> StudySettings:
+def compose_study(name: str, overrides: Settings | None = None, conf: Path = CONF) -> StudySettings:
     """Compose the settings of a study: those of its file, completed with the defaults in ``conf/study.yaml``.
 
     Args:
@@ -215,7 +214,7 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     return compose_study(str(given.pop("study")), given, conf)
 
 
-def _can_balance(content: dict[str, Any]) -> bool:
+def _can_balance(content: Settings) -> bool:
     """Whether trials can be balanced over archs: archs are searched, and the sampler is not grid."""
     return "arch" in content.get("space", {}) and content["sampler"].get("name") != "grid"
 
@@ -244,7 +243,7 @@ def _check_seeds(settings: StudySettings, origin: str) -> None:
                            "has not used.")  # fmt: skip
 
 
-def _is_tried(seed: int, study: StudyConfig, bases: dict[str, dict[str, Any]]) -> bool:
+def _is_tried(seed: int, study: StudyConfig, bases: dict[str, Settings]) -> bool:
     """Whether trials are trained with a seed."""
     searched = study.space.get("seed")
     if searched is None:
@@ -263,7 +262,7 @@ def _groups(given: dict[str, Value]) -> str:
     return as_words({key: given[key] for key in sorted(GROUPS) if key in given}) or "-"
 
 
-def _set(settings: dict[str, Any], key: str, value: Value, origin: str) -> None:
+def _set(settings: Settings, key: str, value: Value, origin: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         settings = settings.setdefault(section, {})
@@ -273,7 +272,7 @@ def _set(settings: dict[str, Any], key: str, value: Value, origin: str) -> None:
     settings[last] = value
 
 
-def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _merged(defaults: Settings, given: Settings) -> Settings:
     """Defaults updated with the given settings; sections are merged key by key."""
     merged = defaults | given
     for key in (SECTIONS - {"settings"}) & given.keys():

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from unroll.config.explanation import keys
 from unroll.config.messages import GROUPS, no_setting
-from unroll.config.section import plain
+from unroll.config.section import Settings, plain
 from unroll.config.study import StudyConfig
 from unroll.errors import BadInput
 
 REMOVED = "~"  # prefix of a key of the experiment that trials do not have
 
 
-def check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: str) -> None:
+def check_sections(content: Settings, defaults: Settings, origin: str) -> None:
     """Refuse a single value in place of a section."""
     for section, default in {**defaults, "space": {"arch": None}}.items():
         if isinstance(default, dict) and not isinstance(content.get(section, default), dict):
@@ -22,7 +21,7 @@ def check_sections(content: dict[str, Any], defaults: dict[str, Any], origin: st
                            f"{next(iter(default), 'seed')} ({origin}).")  # fmt: skip
 
 
-def refuse_misplaced(content: dict[str, Any], origin: str) -> None:
+def refuse_misplaced(content: Settings, origin: str) -> None:
     """Refuse keys that are in the wrong section of a study."""
     if "name" in content:
         raise BadInput(f"name={plain(content['name'])}: a study is named after its file; remove name ({origin}).")
@@ -36,7 +35,7 @@ def refuse_misplaced(content: dict[str, Any], origin: str) -> None:
                            f"{key}.{next(iter(value))} ({origin}).")  # fmt: skip
 
 
-def check_keys(content: dict[str, Any], path: Path, origin: str) -> None:
+def check_keys(content: Settings, path: Path, origin: str) -> None:
     """Refuse unknown keys of trials.
 
     Args:
@@ -66,7 +65,7 @@ def _place(path: Path, key: str, origin: str) -> str:
     return next((f"{path}, line {number}" for number, line in enumerate(lines, 1) if f"{key}:" in line), origin)
 
 
-def _set_in(settings: dict[str, Any], origin: str) -> list[str]:
+def _set_in(settings: Settings, origin: str) -> list[str]:
     """Keys that are set rather than removed; removals are checked when the experiment is composed."""
     for key, value in settings.items():
         if str(key).startswith(REMOVED) and value is not None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from unroll.config.compose import CONF, check_section, project_defaults
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.schema import Config, TrackingConfig
+from unroll.config.section import Settings
 from unroll.credentials import in_settings, public
 from unroll.errors import no_such
 
@@ -52,7 +52,7 @@ def project_tracker(experiment: str) -> str | None:
     return uri
 
 
-def study_file(name: str) -> dict[str, Any]:
+def study_file(name: str) -> Settings:
     """Settings in the file of a study in ``conf/``; empty if it has no file."""
     path = CONF / "study" / f"{name}.yaml"
     return read(path) if path.is_file() else {}
@@ -70,7 +70,7 @@ def report_other_store(origin: Path, kind: str, named: str | None, used: str | N
               file=sys.stderr)  # fmt: skip
 
 
-def _project_tracking(experiment: str, typed: Pairs) -> dict[str, Any]:
+def _project_tracking(experiment: str, typed: Pairs) -> Settings:
     """Tracking settings from ``conf/`` and the command line; outside a project, from the command line only."""
     from omegaconf import OmegaConf
 
@@ -83,7 +83,7 @@ def _project_tracking(experiment: str, typed: Pairs) -> dict[str, Any]:
         raise no_such("tracking", choice, files)
     dotted = {key.partition(".")[2]: value for key, value in pairs if key != "tracking"}
     content = {**read(CONF / "tracking" / f"{choice}.yaml"), **dotted}
-    made: dict[str, Any] = in_settings(OmegaConf.to_container(OmegaConf.create(content), resolve=True), public)
+    made: Settings = in_settings(OmegaConf.to_container(OmegaConf.create(content), resolve=True), public)
     return made
 
 
@@ -98,7 +98,7 @@ def _layers(experiment: str) -> Pairs:
     return [*_defaults(content), *section.items(), *own.items()]
 
 
-def _defaults(content: dict[str, Any]) -> Pairs:
+def _defaults(content: Settings) -> Pairs:
     """The choice of a tracker in Hydra's list of defaults."""
     entries = [entry for entry in content.get("defaults") or () if isinstance(entry, dict)]
     return [("tracking", value) for entry in entries for key, value in entry.items()

@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 KINDS = {
     "caches": Kind("prepared data of unroll train, caches of Python and checks", leftovers.caches, leftovers.delete),
     "adhoc": Kind("runs, studies and certificates in outputs/adhoc", leftovers.adhoc, leftovers.delete),
-    "working": Kind("unfinished runs, and curves not yet sent to MLflow", leftovers.working, leftovers.delete),
+    "working": Kind("unfinished runs, and curves not yet sent to MLflow", leftovers.workspace, leftovers.delete),
     "kept": Kind("copies of finished seeds, for when their stage runs again", leftovers.kept, leftovers.delete),
     "mlflow": Kind("runs deleted in MLflow, artifacts without a run", stores.mlflow, stores.delete_mlflow, False),
     "dvc": Kind("old results and data in DVC's cache", stores.cache, stores.delete_cache, False),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unroll.locks import held
 
-CACHE, ADHOC, WORKING = Path("outputs/cache"), Path("outputs/adhoc"), Path("outputs/working")
+CACHE, ADHOC, WORKSPACES = Path("outputs/cache"), Path("outputs/adhoc"), Path("outputs/working")
 KEPT = Path("outputs/kept")
 CHECKS = (".pytest_cache", ".mypy_cache", ".ruff_cache")
 # folders without source code, which are not searched for Python's caches; nor are hidden folders
@@ -64,10 +64,10 @@ def adhoc(days: float) -> list[Leftover]:
     return _old((path for path in _visible(ADHOC) if path.resolve() not in busy), days)
 
 
-def working(days: float) -> list[Leftover]:
+def workspace(days: float) -> list[Leftover]:
     """Checkpoints of unfinished runs and curves not yet sent to MLflow, except those of active runs."""
     busy = set(training())
-    return _old((path for path in _visible(WORKING) if path not in busy), days)
+    return _old((path for path in _visible(WORKSPACES) if path not in busy), days)
 
 
 def kept(days: float) -> list[Leftover]:
@@ -78,7 +78,7 @@ def kept(days: float) -> list[Leftover]:
 def training() -> list[Path]:
     """Working folders of active runs."""
     found = []
-    for folder in _visible(WORKING):
+    for folder in _visible(WORKSPACES):
         if (folder / "lock").is_file():
             with held(folder / "lock", wait=False) as free:
                 if not free:

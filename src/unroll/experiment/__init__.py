@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unroll.experiment.tracked import Pruned, sync
     from unroll.experiment.trained import Trained, refuse_another, tensors
     from unroll.experiment.training import train
-    from unroll.experiment.working import Busy
+    from unroll.experiment.workspace import Busy
 
 __all__ = [
     "Busy", "Pruned", "Trained", "adhoc_name", "build_network", "build_task", "evaluate", "evaluate_task",
@@ -31,7 +31,7 @@ MODULES = {
     "tracked": ("Pruned", "sync"),
     "trained": ("Trained", "refuse_another", "tensors"),
     "training": ("train",),
-    "working": ("Busy",),
+    "workspace": ("Busy",),
 }
 
 

@@ -11,7 +11,7 @@ from unroll.config import Config
 from unroll.data.prepared import open_vocabularies
 from unroll.errors import BadInput
 from unroll.experiment.trained import read_facts
-from unroll.experiment.working import Working
+from unroll.experiment.workspace import Workspace
 from unroll.outputs import to_json
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training.checkpoint import Identity
@@ -26,19 +26,19 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
         prepared: folder with ``fit/``.
         out: folder of the run.
     """
-    working = working_of_run(with_precision(config), prepared, out)
+    workspace = workspace_of_run(with_precision(config), prepared, out)
     try:
         facts = read_facts(out)
     except BadInput:  # missing or unusable
         return None
-    is_whole = facts["fingerprint"] == working.mark and not working.folder.exists()
+    is_whole = facts["fingerprint"] == workspace.mark and not workspace.folder.exists()
     return cast(dict[str, float], facts["best"]) if is_whole else None
 
 
-def working_of_run(config: Config, prepared: Path, out: Path) -> Working:
+def workspace_of_run(config: Config, prepared: Path, out: Path) -> Workspace:
     """The working folder of a run, identified by the settings, data, code and machine that determine its result."""
     identity = Identity(config.digest(), digest_of([prepared / "fit"]), _code(config), arithmetic())
-    return Working(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
+    return Workspace(config.name, out, fingerprint(identity.settings, identity.data, identity.code), identity)
 
 
 def _code(config: Config) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from unroll.config import Config
 from unroll.errors import ProcessLost
-from unroll.experiment.identity import with_precision, working_of_run
+from unroll.experiment.identity import with_precision, workspace_of_run
 from unroll.experiment.kept import keep, restore
 from unroll.experiment.trained import read_facts
 from unroll.experiment.training import train
-from unroll.experiment.working import Working
+from unroll.experiment.workspace import Workspace
 
 Figures = dict[str, float]  # of the best validation
 POLL = 0.05  # seconds between checks of the processes
@@ -40,12 +40,12 @@ def train_seeds(
         ProcessLost: a command was killed.
         SystemExit: a command has failed, and has reported why; those that were running have ended.
     """
-    missing: dict[Path, Working] = {}
+    missing: dict[Path, Workspace] = {}
     for out, config in runs.items():
-        working = working_of_run(with_precision(config), prepared, out)
-        figures = restore(with_precision(config), working)
+        workspace = workspace_of_run(with_precision(config), prepared, out)
+        figures = restore(with_precision(config), workspace)
         if figures is None:
-            missing[out] = working
+            missing[out] = workspace
         else:
             yield out, figures
     if commands:
@@ -54,10 +54,10 @@ def train_seeds(
             yield out, read_facts(out)["best"]
         return
     gc.freeze()  # imports made a million objects, which the collections below would search
-    for out, working in missing.items():
+    for out, workspace in missing.items():
         gc.collect()  # the last trainer and its network refer to each other, and would stay in memory beside the next
         figures = train(runs[out], prepared, out, accept_code_change)
-        keep(working)
+        keep(workspace)
         yield out, figures
 
 

@@ -17,7 +17,7 @@ from unroll.config.blocks import is_architecture
 from unroll.config.compose import project_defaults
 from unroll.config.file import merged
 from unroll.errors import BadInput
-from unroll.experiment.working import OWNER, Working, locked, working_of
+from unroll.experiment.workspace import OWNER, Workspace, locked, workspace_of
 from unroll.outputs import read_json, write_text
 from unroll.tracking.provenance import environment, git_state
 from unroll.tracking.tracker import FIGURES, MEMORY, NullTracker, RunRecord, Tracker
@@ -83,71 +83,71 @@ def sync(run: Path, uri: str | None = None) -> str:
     """
     if not (run / "run.json").exists() and not (run / OWNER).exists():
         raise BadInput(f"{run} is not a run; name a folder that unroll train wrote.")
-    working = working_of(run)
-    if working is None or not (working / MEMORY).exists():
+    workspace = workspace_of(run)
+    if workspace is None or not (workspace / MEMORY).exists():
         return f"{run}: there is nothing to send."
-    finished = None if working == run else run
-    with locked(working) as free:
+    finished = None if workspace == run else run
+    with locked(workspace) as free:
         if not free:
-            raise BadInput(f"{working} is being trained and sends its points itself; wait for it.")
-        uri = uri or _uri_of(working, run)
+            raise BadInput(f"{workspace} is being trained and sends its points itself; wait for it.")
+        uri = uri or _uri_of(workspace, run)
         from unroll.tracking.spool import send_rest
 
         with_model = finished is not None and load(run / "config.yaml").tracking.log_model
-        points = send_rest(working, finished, uri, with_model)
+        points = send_rest(workspace, finished, uri, with_model)
         if finished:
-            shutil.rmtree(working)
+            shutil.rmtree(workspace)
     return f"{run}: sent {points} points."
 
 
-def _uri_of(working: Path, run: Path) -> str:
+def _uri_of(workspace: Path, run: Path) -> str:
     """URI of the tracker of a run, which must be that of this project.
 
     Raises:
         BadInput: it is another one, which must be named explicitly.
     """
-    uri = str(read_json(working / MEMORY, "name the tracker with --uri").get("uri"))
+    uri = str(read_json(workspace / MEMORY, "name the tracker with --uri").get("uri"))
     settings = run / "config.yaml"
     here = project_tracker(load(settings).experiment if settings.exists() else "")
     if not is_same_store(uri, here):
-        raise BadInput(f"{working / MEMORY} names the tracker {uri}, and this project's is {here or 'none'}; to send "
+        raise BadInput(f"{workspace / MEMORY} names the tracker {uri}, and this project's is {here or 'none'}; to send "
                        f"the run there, add --uri {uri}.")  # fmt: skip
     return uri
 
 
-def record_of(config: Config, working: Working, trial: Trial | None = None) -> RunRecord:
+def record_of(config: Config, workspace: Workspace, trial: Trial | None = None) -> RunRecord:
     """The record of a run for its tracker.
 
     Args:
         config: settings of the run.
-        working: working folder of the run, with its identity.
+        workspace: working folder of the run, with its identity.
         trial: the trial of a study that the run belongs to; None for none.
     """
-    data = working.identity.data
+    data = workspace.identity.data
     tags = {"experiment": config.experiment, "arch": config.arch.name, "seed": str(config.seed),
-            "task": config.task.name, "origin": _origin(working, trial), "fingerprint": working.mark,
-            "dvc.data_sha256": data, "cpu": working.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
+            "task": config.task.name, "origin": _origin(workspace, trial), "fingerprint": workspace.mark,
+            "dvc.data_sha256": data, "cpu": workspace.identity.arithmetic["cpu"], **git_state()}  # fmt: skip
     # what the run started with, if it was other code, another version or another processor
-    tags |= {f"went_on_from.{name}": value for name, value in working.before.items()}
+    tags |= {f"went_on_from.{name}": value for name, value in workspace.before.items()}
     if stage := os.environ.get("DVC_STAGE"):
         tags["dvc.stage"] = stage
-    name = f"{config.name} ad hoc {working.mark[:6]}" if tags["origin"] == "ad hoc" else config.name
+    name = f"{config.name} ad hoc {workspace.mark[:6]}" if tags["origin"] == "ad hoc" else config.name
     return RunRecord(
         experiment=config.experiment, name=trial.name if trial else name, params=params_of(config),
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
-        environment=yaml.safe_dump(environment() | working.identity.arithmetic, sort_keys=False),
+        environment=yaml.safe_dump(environment() | workspace.identity.arithmetic, sort_keys=False),
         data_name=config.data.name, data_digest=data, data_source=config.data.train, question=asked(config.experiment),
         headline=config.task.description.headline(config.role_fields).name,
     )  # fmt: skip
 
 
-def _origin(working: Working, trial: Trial | None) -> str:
+def _origin(workspace: Workspace, trial: Trial | None) -> str:
     """Origin of a run: course, paper, study or ad hoc."""
     if trial:
         return "study"
     if "DVC_STAGE" not in os.environ:
         return "ad hoc"
-    return "paper" if Path(working.out).resolve().is_relative_to(Path("paper").resolve()) else "course"
+    return "paper" if Path(workspace.out).resolve().is_relative_to(Path("paper").resolve()) else "course"
 
 
 def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,

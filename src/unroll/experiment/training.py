@@ -24,14 +24,14 @@ from unroll.data.prepared import open_vectors
 from unroll.errors import BadInput, Suspended
 from unroll.experiment.building import begin, build_network, refuse_undecidable, task_of
 from unroll.experiment.evaluation import counts, evaluate_task
-from unroll.experiment.identity import set_precision, working_of_run
+from unroll.experiment.identity import set_precision, workspace_of_run
 from unroll.experiment.loading import evaluation_settings, loaders, places
 from unroll.experiment.measured import measured_on
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
 from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, tensors
-from unroll.experiment.working import Working
+from unroll.experiment.workspace import Workspace
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
 from unroll.networks.language import CountingNetwork
@@ -81,12 +81,12 @@ def train(
         data = PreparedData.to_train(config, prepared)
         network = _initial_network(config, data)
         job = _Job(config, data, task_of(config, network), group, trial)
-        working = working_of_run(config, prepared, out)
+        workspace = workspace_of_run(config, prepared, out)
         if group.rank > 0:
-            return job.fit(working, None)
-        with working.held(), _tracked(job, working, out, accept_code_change) as (folder, checkpoint):
-            figures = job.fit(working, checkpoint)
-            job.publish(folder, working, figures)
+            return job.fit(workspace, None)
+        with workspace.held(), _tracked(job, workspace, out, accept_code_change) as (folder, checkpoint):
+            figures = job.fit(workspace, checkpoint)
+            job.publish(folder, workspace, figures)
     return figures
 
 
@@ -111,7 +111,9 @@ def _initial_network(config: Config, data: PreparedData) -> TaskNetwork:
 
 
 @contextmanager
-def _tracked(job: _Job, working: Working, out: Path, accept_code_change: bool) -> Iterator[tuple[Path, Path | None]]:
+def _tracked(
+    job: _Job, workspace: Workspace, out: Path, accept_code_change: bool
+) -> Iterator[tuple[Path, Path | None]]:
     """Track a run in the first process, and move its folder into place when it is finished.
 
     Yields:
@@ -122,10 +124,10 @@ def _tracked(job: _Job, working: Working, out: Path, accept_code_change: bool) -
     tags: dict[str, str] = {}
     try:
         with whole(out, replaces=FOLDER) as folder:  # refuses an invalid folder before the run is tracked
-            working.adopt(accept_code_change)
-            found = usable(working.folder, working.identity, accept_code_change)
-            working.before = found.before if found else {}
-            tracker.start(record_of(job.config, working, job.trial), working.folder)
+            workspace.adopt(accept_code_change)
+            found = usable(workspace.folder, workspace.identity, accept_code_change)
+            workspace.before = found.before if found else {}
+            tracker.start(record_of(job.config, workspace, job.trial), workspace.folder)
             yield folder, found and found.path
         tracker.log_result(out)
         status = "FINISHED"
@@ -140,7 +142,7 @@ def _tracked(job: _Job, working: Working, out: Path, accept_code_change: bool) -
         raise
     finally:
         sent = tracker.end(status, tags)
-        working.tidy(finished=status == "FINISHED" or "pruned" in tags, sent=sent)
+        workspace.tidy(finished=status == "FINISHED" or "pruned" in tags, sent=sent)
 
 
 class _Job:
@@ -165,11 +167,11 @@ class _Job:
         """Number of parameters of the network."""
         return sum(parameter.numel() for parameter in self.task.parameters())
 
-    def fit(self, working: Working, checkpoint: Path | None) -> dict[str, float]:
+    def fit(self, workspace: Workspace, checkpoint: Path | None) -> dict[str, float]:
         """Train by gradient descent or by counting, load the weights of the best validation, and evaluate them."""
         if (counting := self.task.network.counting) is not None:
-            return self._count(counting, working.folder)
-        best = self._descend(working, checkpoint)
+            return self._count(counting, workspace.folder)
+        best = self._descend(workspace, checkpoint)
         leave()  # only the first process evaluates
         if self.group.rank > 0:
             return {}
@@ -190,7 +192,7 @@ class _Job:
         HistoryFile(folder).replace(rows)
         return figures
 
-    def _descend(self, working: Working, checkpoint: Path | None) -> dict[str, torch.Tensor]:
+    def _descend(self, workspace: Workspace, checkpoint: Path | None) -> dict[str, torch.Tensor]:
         """The weights of the best validation."""
         config, settings, task, group = self.config, self.config.training, self.task, self.group
         if group.world > settings.batch_size:
@@ -202,8 +204,8 @@ class _Job:
         clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
         gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
                               settings.dropped_steps)  # fmt: skip
-        folder, best = working.folder, Best(task.monitor, task.mode)
-        resume = Resume(folder, working.identity, working.before, settings.checkpoint_seconds)
+        folder, best = workspace.folder, Best(task.monitor, task.mode)
+        resume = Resume(folder, workspace.identity, workspace.before, settings.checkpoint_seconds)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         resumed = by_the_first(lambda: checkpoint and str(checkpoint))
         if group.rank > 0:  # dropout differs between processes, and from the first process of other seeds
@@ -252,17 +254,17 @@ class _Job:
         raise BadInput(f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent} to start "
                        "again.") from error  # fmt: skip
 
-    def publish(self, folder: Path, working: Working, figures: dict[str, float]) -> None:
+    def publish(self, folder: Path, workspace: Workspace, figures: dict[str, float]) -> None:
         """Write the folder of the run, and note its figures for the tracker."""
         folder.mkdir()
-        HistoryFile(working.folder).publish(folder / HISTORY)
+        HistoryFile(workspace.folder).publish(folder / HISTORY)
         (folder / WEIGHTS).write_bytes(save(tensors(self.task.network)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.data.vocabularies.dumps(), encoding="utf-8")
-        record = {"format": FORMAT, "fingerprint": working.mark, "vocabulary": self.data.vocabularies.digest,
+        record = {"format": FORMAT, "fingerprint": workspace.mark, "vocabulary": self.data.vocabularies.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
-                  "order": self._order(working.identity.data), "parameters": self.parameters,
+                  "order": self._order(workspace.identity.data), "parameters": self.parameters,
                   "tokens": self.task.tokens_seen, "processes": self.group.world, "best": figures,
                   "deterministic": not self.task.network.is_random, **counts(self.task, figures)}  # fmt: skip
         if found := measured_on(self.config, self.data, {name: self.fit_folder / name for name in self.splits}):
@@ -271,10 +273,10 @@ class _Job:
         record["weights"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         if own := plugins.digests(self.config.parts):
             record["plugins"] = own
-        if working.before:
-            record["went_on_from"] = working.before
+        if workspace.before:
+            record["went_on_from"] = workspace.before
         (folder / "run.json").write_text(to_json(record), encoding="utf-8")
-        note_figures(working.folder, self.config, figures, self.parameters, self.task.tokens_seen, self.clock)
+        note_figures(workspace.folder, self.config, figures, self.parameters, self.task.tokens_seen, self.clock)
 
     def _order(self, data: str) -> dict[str, Any]:
         """Settings that, with the seed, determine the order of the data, so that runs can be paired by seed."""

@@ -215,11 +215,11 @@ def _remembered(memory: Path) -> dict[str, Any]:
     return kept
 
 
-def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
+def send_rest(workspace: Path, run: Path | None, uri: str | None, with_model: bool) -> int:
     """Send the missing points of a run to MLflow, and return their number.
 
     Args:
-        working: folder with the spool of the run.
+        workspace: folder with the spool of the run.
         run: folder of the run, if it is finished.
         uri: URI of the store, if it has moved.
         with_model: whether to send the model, too.
@@ -227,11 +227,11 @@ def send_rest(working: Path, run: Path | None, uri: str | None, with_model: bool
     Raises:
         BadInput: the store cannot be opened, or does not have the run.
     """
-    spool = Spool(working)
+    spool = Spool(workspace)
     spool.uri = uri or spool.uri
     open_store(spool.uri)
     if not spool.is_known():
-        raise BadInput(f"{spool.uri} no longer has the run {spool.run_id}; delete {working}, or restore the store.")
+        raise BadInput(f"{spool.uri} no longer has the run {spool.run_id}; delete {workspace}, or restore the store.")
     before = spool.sent
     spool.send()
     if run is not None:

@@ -20,7 +20,7 @@ from unroll.outputs import move, read_json, write_text
 from unroll.tracking.tracker import MEMORY
 from unroll.training.checkpoint import LAST, PREVIOUS, Identity, acceptable, described
 
-WORKING = Path("outputs/working")  # outside the outputs of DVC, which deletes those of killed stages
+WORKSPACES = Path("outputs/working")  # outside the outputs of DVC, which deletes those of killed stages
 OWNER = "identity.json"
 
 
@@ -44,7 +44,7 @@ class Owner(NamedTuple):
     identity: Identity
 
 
-class Working:
+class Workspace:
     """Working folder of a run, identified by name, output, settings, data and code.
 
     Args:
@@ -58,7 +58,7 @@ class Working:
         self.out, self.mark, self.identity = _place_of(out), mark, identity
         place = hashlib.sha256(_place_of(out.parent).encode()).hexdigest()[:8]
         self.stem = f"{name.replace('/', '-')}-{place}"
-        self.folder = WORKING / f"{self.stem}-{mark[:16]}"
+        self.folder = WORKSPACES / f"{self.stem}-{mark[:16]}"
         self.before: dict[str, str] = {}  # other code, versions or processor that the run was resumed from
 
     @contextlib.contextmanager
@@ -85,7 +85,7 @@ class Working:
         """
         if has_checkpoint(self.folder):
             return
-        for folder in WORKING.glob(f"{self.stem}-*"):
+        for folder in WORKSPACES.glob(f"{self.stem}-*"):
             if has_checkpoint(folder) and _owner(folder) is None:
                 print(f"unroll: {folder} is not used: its {OWNER} is damaged, or from another version of unroll; "
                       "delete the folder.", file=sys.stderr)  # fmt: skip
@@ -131,7 +131,7 @@ class Working:
 
     def _others(self) -> Iterator[tuple[Path, Owner]]:
         """Working folders of the same output, or of the same settings and data with other code."""
-        for folder in sorted(WORKING.glob(f"{self.stem}-*")):
+        for folder in sorted(WORKSPACES.glob(f"{self.stem}-*")):
             owner = _owner(folder)
             if folder == self.folder or owner is None:
                 continue
@@ -151,7 +151,7 @@ def has_checkpoint(folder: Path) -> bool:
     return any((folder / name).exists() for name in (LAST, PREVIOUS))
 
 
-def working_of(run: Path) -> Path | None:
+def workspace_of(run: Path) -> Path | None:
     """The working folder of a finished run with unsent points; None if there is none.
 
     Args:
@@ -166,7 +166,7 @@ def working_of(run: Path) -> Path | None:
                            "trained this run again.")  # fmt: skip
         return run
     mark = read_facts(run)["fingerprint"]
-    for folder in sorted(WORKING.glob("*")):
+    for folder in sorted(WORKSPACES.glob("*")):
         owner = _owner(folder)
         if owner and owner.finished and owner.out == _place_of(run) and owner.mark == mark:
             return folder
