@@ -371,7 +371,7 @@ def test_a_trial_that_is_over_is_not_trained_again_if_its_worker_is_killed(
             patch.setattr(worker, "_record", die)
         else:
             patch.setattr(TrialLease, "report", lambda *_: True)
-            patch.setattr("unroll.experiment.workspace.Working.tidy", die)
+            patch.setattr("unroll.experiment.workspace.Workspace.tidy", die)
         killed(lambda: attempt(job, job.open()))
     forget(STORAGE)
     monkeypatch.setattr(worker, "train", lambda *_, **__: pytest.fail("it was trained again"))
