@@ -1,9 +1,9 @@
 """Sentences per second of `unroll predict`, and how long it takes to the first answer.
 
-    python benchmarks/predict.py RUN FILE [--other FOLDER] [--runs N]
+    python benchmarks/predict.py RUN FILE [--other FOLDER [--other-run RUN]] [--runs N]
 
-FILE has plain lines (.txt). FOLDER is the `src` of another version of unroll, measured in turn; its answers must be
-equal. Each measurement is a process of its own: it answers one line twice and the file once. The time of the second
+FILE has plain lines (.txt). FOLDER is the `src` of another version of unroll, measured in turn, if needed
+with the same run in its own format; its answers must be equal. Each measurement is a process of its own: it answers one line twice and the file once. The time of the second
 line, which is that of loading the run, is subtracted from the time of the file.
 """
 
@@ -51,18 +51,19 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("file", type=Path)
     parser.add_argument("--other", type=Path)
+    parser.add_argument("--other-run", type=Path)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    versions = {"this version": Path(__file__).parent.parent / "src"}
+    versions = {"this version": (Path(__file__).parent.parent / "src", options.run)}
     if options.other:
-        versions["the other one"] = options.other
+        versions["the other one"] = (options.other, options.other_run or options.run)
     count = len(options.file.read_text(encoding="utf-8").splitlines())
     starts: dict[str, list[float]] = {name: [] for name in versions}
     speeds: dict[str, list[float]] = {name: [] for name in versions}
     answers = set()
     for _ in range(options.runs):
-        for name, sources in versions.items():
-            start, seconds, printed = measured(sources, options.run, options.file)
+        for name, (sources, run) in versions.items():
+            start, seconds, printed = measured(sources, run, options.file)
             starts[name].append(start)
             speeds[name].append(count / seconds)
             answers.add(printed)
