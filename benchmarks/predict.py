@@ -2,9 +2,9 @@
 
     python benchmarks/predict.py RUN FILE [--other FOLDER [--other-run RUN]] [--runs N]
 
-FILE has plain lines (.txt). FOLDER is the `src` of another version of unroll, measured in turn, if needed
-with the same run in its own format; its answers must be equal. Each measurement is a process of its own: it answers one line twice and the file once. The time of the second
-line, which is that of loading the run, is subtracted from the time of the file.
+FILE has plain lines (.txt). FOLDER is the `src` of another version of unroll, measured in turn, if needed with the same
+run in its own format; its answers must be equal. Each measurement is a process of its own: it answers one line twice
+and the file once. The time of the second line, which is that of loading the run, is subtracted from that of the file.
 """
 
 from __future__ import annotations

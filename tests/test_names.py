@@ -213,7 +213,7 @@ def test_a_generator_replaces_nobodys_corpus(small: Small, project: Path, capsys
     assert [path.name for path in own.iterdir()] == ["train.series"]
 
 
-@pytest.mark.parametrize("folder", ["src/unroll", "../data/evil", "/tmp"])
+@pytest.mark.parametrize("folder", some_slow(["src/unroll", "../data/evil", "/tmp"], "../data/evil"))
 def test_a_corpus_is_fetched_into_its_own_folder_alone(
     folder: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,7 @@ def test_a_folder_that_has_no_plug_ins_is_refused(folder: str, mine: Path, capsy
     assert "cells/" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_plug_ins_are_there_in_processes_that_train_together(mine: Path) -> None:
     words = ["train", "experiment=topics", "arch=leaky", "tracking=none", "training.devices=2", "--out", "together"]
     command = [sys.executable, "-m", "unroll.cli", "--plugins", str(mine), *words]

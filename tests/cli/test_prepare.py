@@ -117,6 +117,7 @@ def test_groups_of_the_test_split_alone_are_named(small: Small, capsys: pytest.C
     assert "the groups above occur only in the test split (data/small/test.conllu)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_of_conf_is_refused_with_a_command_that_prepares_it(project: Path, refused: Refused) -> None:
     message = refused("prepare", "--data", "conf/data/grammar.yaml")
     assert "unroll prepare experiment=EXPERIMENT data=grammar --out FOLDER" in message

@@ -232,6 +232,7 @@ def test_settings_that_change_no_result_make_no_other_run(small: Small, project:
         assert main(["train", "--config", "lstm.yaml", "--out", "a"]) == 0
 
 
+@pytest.mark.slow
 def test_a_stage_of_dvc_may_be_run_with_other_settings(small: Small, project: Path) -> None:
     """DVC removes what a stage has written before it runs the stage again."""
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}

@@ -78,6 +78,7 @@ def test_seeds_in_one_process_have_the_bytes_of_a_process_each(
         assert content(OUT / str(seed)) == content(Path(f"alone/{seed}"))
 
 
+@pytest.mark.slow
 def test_seeds_split_over_processes_have_the_same_bytes(small: Small, project: Path) -> None:
     prepared = written(small("grammar", "lstm", *SETTINGS), 0, 1, 2)
     assert in_processes(*words(prepared), UNROLL_PROCESSES="2") == 0
@@ -181,7 +182,8 @@ def test_a_run_of_another_processor_is_not_used(
     assert len(trained) == 2
 
 
-@pytest.mark.parametrize("processes", some_slow(["1", "2"], "1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_seeds_that_were_killed_cost_only_themselves(processes: str, small: Small, project: Path) -> None:
     prepared = written(small("grammar", "lstm", "training.tokens=6000", "training.checkpoint_seconds=0.1"), 0, 1, 2)
     assert in_processes(*words(prepared, out=Path("whole/lstm"))) == 0
@@ -204,6 +206,7 @@ def test_seeds_that_were_killed_cost_only_themselves(processes: str, small: Smal
     assert not list(Path("outputs/working").iterdir())
 
 
+@pytest.mark.slow
 def test_a_seed_that_fails_leaves_the_finished_ones(
     small: Small, project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,11 @@ def imports(code: str, *words: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize(("name", "arch"), RUNS, ids=[arch for _, arch in RUNS])
+@pytest.mark.parametrize(
+    ("name", "arch"),
+    [pytest.param(name, arch, id=arch, marks=[] if arch == "bilstm-chars-crf" else pytest.mark.slow)
+     for name, arch in RUNS],
+)  # fmt: skip
 def test_prediction_imports_nothing_of_training(
     name: str, arch: str, small: Callable[..., Config], project: Path
 ) -> None:
