@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,15 +135,15 @@ def test_a_run_that_was_sent_runs_no_code_that_it_names(mine: Path, monkeypatch:
 
 @pytest.mark.parametrize(
     ("file", "text", "parts"),
-    [("cells/raises.py", "\nraise RuntimeError('no')\n", ["raises.py, line 2", "RuntimeError: no"]),
-     ("cells/lstm.py", CELL, ["lstm", "both define"]),
-     ("cells/nothing.py", "x = 1\n", ["must define one cell"]),
-     ("readers/conllu.py", READER, ["conllu", "both define"]),
-     ("readers/broken.py", "import nonsense_of_mine\n", ["broken.py, line 1", "nonsense_of_mine"]),
-     ("readers/other.py", "x = 1\n", ["must define exactly one Reader"]),
-     ("tasks/tagger/description.py", DESCRIPTION, ["tagger", "both define"]),
-     ("tasks/half/description.py", DESCRIPTION, ["has no answers.py"]),
-     ("tasks/empty/module.py", MODULE, ["has no description.py"]),
+    [("cells/raises.py", "\nraise RuntimeError('no')\n", ["raises.py, line 2", "RuntimeError: no", "correct the file"]),
+     ("cells/lstm.py", CELL, ["cells/lstm.py and ", "both define lstm in cells", "rename one of them"]),
+     ("cells/nothing.py", "x = 1\n", ["nothing.py must define one cell", "it has 0"]),
+     ("readers/conllu.py", READER, ["both define conllu in readers", "rename one of them"]),
+     ("readers/broken.py", "import nonsense_of_mine\n", ["broken.py, line 1", "nonsense_of_mine", "correct the file"]),
+     ("readers/other.py", "x = 1\n", ["other.py must define exactly one Reader", "correct the file"]),
+     ("tasks/tagger/description.py", DESCRIPTION, ["both define tagger in tasks", "rename one of them"]),
+     ("tasks/half/description.py", DESCRIPTION, ["tasks/half has no answers.py", "add it"]),
+     ("tasks/empty/module.py", MODULE, ["tasks/empty has no description.py", "add it"]),
      ("tasks/bad/description.py", "1 / 0\n", ["description.py, line 1", "ZeroDivisionError"])],
 )  # fmt: skip
 def test_a_plug_in_that_is_not_one_is_one_sentence(
@@ -164,17 +165,112 @@ def test_a_plug_in_that_is_not_one_is_one_sentence(
         assert part in message
 
 
-@pytest.mark.parametrize(("part", "missing"), [("answers", "build(blocks, options)"), ("module", "exactly one Task")])
-def test_a_task_whose_file_lacks_its_part_is_one_sentence(
-    part: str, missing: str, mine: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def refused_of(mine: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line of a command that must be refused, with the folder of plug-ins."""
+
+    def refuse(*words: str) -> str:
+        capsys.readouterr()
+        assert main(["--plugins", str(mine), *words, "tracking=none"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return refuse
+
+
+def changed(text: str, old: str, new: str) -> str:
+    """A text with one part replaced."""
+    assert text.count(old) == 1
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "parts"),
+    [("answers", "def build(", "def make(", ["answers.py must define build(blocks, options)", "correct it"]),
+     ("answers", "def predict(", "def guess(", ["answers.py: TopicNetwork has no predict", "add it"]),
+     ("answers", "def answer(", "def reply(", ["answers.py: TopicNetwork has no answer", "add it"]),
+     ("answers", "return TopicNetwork(blocks.encoder(), blocks.spec)", "return None",
+      ["answers.py: build(blocks, options) must return a TaskNetwork", "correct it"]),
+     ("module", "class TopicTask(Task)", "class TopicTask", ["module.py must define exactly one Task", "correct it"]),
+     ("module", "def scores(", "def losses(", ["module.py: TopicTask has no scores", "add it"]),
+     ("module", 'return ("accuracy",)', 'return ("acuracy",)',
+      ["module.py: scores returns 'accuracy'", "measure_names", "acuracy", "correct one of them"]),
+     ("description", 'headlines=("accuracy",)', 'headlines=("acuracy",)',
+      ["description.py: There is no metric for headlines, 'acuracy' (did you mean accuracy?)"]),
+     ("description", 'monitors=("accuracy",)', "monitors=()", ["description.py: monitors has no metric", "add one"]),
+     ("description", 'predicts="category"', 'predicts="categry"',
+      ["description.py: There is no role for predicts, 'categry' (did you mean category?)"]),
+     ("description", 'loss_over="records"', 'loss_over="record"',
+      ["description.py: There is no choice for loss_over, 'record' (did you mean records?)"]),
+     ("description", 'Role(("category",))', 'Role(("categry",))',
+      ["description.py: There is no kind of field for roles, 'categry' (did you mean category?)"]),
+     ("description", '"readout"', '"reedout"',
+      ["description.py: There is no block for blocks, 'reedout' (did you mean readout?)"]),
+     ("description", "options=TopicOptions", "options=dict", ["description.py: options must be a frozen dataclass"])],
+)  # fmt: skip
+def test_a_task_whose_file_lacks_a_part_is_one_sentence(
+    part: str, old: str, new: str, parts: list[str], mine: Path, refused_of: Callable[..., str]
 ) -> None:
-    name = f"topic_without_{part}"  # modules are imported once by name
+    name = "topic_" + "".join(filter(str.isalnum, new)).lower()  # modules are imported once by name
     shutil.copytree(mine / "tasks/topic", mine / "tasks" / name)
-    (mine / "tasks" / name / f"{part}.py").write_text("x = 1\n", encoding="utf-8")
+    path = mine / "tasks" / name / f"{part}.py"
+    path.write_text(changed(path.read_text(encoding="utf-8"), old, new), encoding="utf-8")
     Path(f"conf/task/{name}.yaml").write_text(f"name: {name}\nsmoothing: 0.1\n", encoding="utf-8")
-    words = ["train", "experiment=topics", "arch=leaky", f"task={name}", "tracking=none"]
-    assert main(["--plugins", str(mine), *words]) == 2
-    assert f"{part}.py must define {missing}; correct it." in capsys.readouterr().err
+    message = refused_of("train", "experiment=topics", "arch=leaky", f"task={name}", "--out", "run")
+    assert [part for part in parts if part not in message] == []
+    assert f"tasks/{name}/" in message
+    assert not Path("run").exists()
+
+
+TAGGED = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from unroll.data.fields import Labels, Probe, Symbols
+from unroll.data.readers.base import Reader, numbered_lines
+
+
+@dataclass(frozen=True)
+class Tagged(Reader):
+    name: ClassVar[str] = "NAME"
+
+    @property
+    def fields(self):
+        return {"tokens": Symbols("words"), "tags": Labels("tokens"), "marks": Probe("tokens")}
+
+    def read(self, path):
+        for number, line in numbered_lines(path):
+            tags, _, text = line.partition("|")
+            yield {"tokens": text.split(), "tags": tags.split(), "marks": []}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "parts"),
+    [("no_read", "def read(", "def lines(", ["no_read.py: Tagged has no read", "add it"]),
+     ("no_dataclass", "@dataclass(frozen=True)\n", "", ["no_dataclass.py: Tagged must be a frozen dataclass"]),
+     ("no_kind", 'Labels("tokens")', '"labels"', ["name=no_kind: the field 'tags' is 'labels'", "correct the reader"]),
+     ("no_field", 'Labels("tokens")', 'Labels("tokns")',
+      ["name=no_field: the field 'tags' is aligned with 'tokns' (did you mean tokens?)", "correct the reader"]),
+     ("no_value", ', "tags": tags.split()', "",
+      ["data/news/train.topics, train record 1: it has no tags", "data.reader.name=no_value", "correct the reader"]),
+     ("beside", "tags.split()", "tags.split()[:1]",
+      ["data/news/train.topics, train record 2: 1 values of tags, but 2 of tokens", "correct the record"]),
+     ("beyond", '"marks": []', '"marks": [(1, "x", "")]',
+      ["data/news/train.topics, train record 1: marks has step 1, but tokens has 1 steps", "correct the record"])],
+)  # fmt: skip
+def test_a_reader_whose_fields_do_not_hold_what_it_declares_is_one_sentence(
+    name: str, old: str, new: str, parts: list[str], mine: Path, refused_of: Callable[..., str]
+) -> None:
+    (mine / "readers" / f"{name}.py").write_text(changed(TAGGED.replace("NAME", name), old, new), encoding="utf-8")
+    for split in ("train", "validation", "test"):
+        Path(f"data/news/{split}.topics").write_text("X|a\nX Y|a b\nY X|b a\n", encoding="utf-8")
+    path = Path("conf/data/news.yaml")
+    path.write_text(changed(path.read_text(encoding="utf-8"), "{name: topics}", f"{{name: {name}}}"), encoding="utf-8")
+    words = ["experiment=tagging", "data=news", "~data.reader.probe", "judged_by=null"]
+    message = refused_of("train", *words, "arch=lstm", "--out", "run")
+    assert [part for part in parts if part not in message] == []
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "conf"])

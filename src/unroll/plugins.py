@@ -106,6 +106,22 @@ def load(room: str, name: str) -> ModuleType:
         raise BadInput(f"{_place(path, error)}: {type(error).__name__}: {error}; correct the file.") from error
 
 
+def refuse_abstract(kind: type, what: str, module: ModuleType) -> None:
+    """Refuse a class of a plug-in that lacks a method.
+
+    Args:
+        kind: the class.
+        what: what it is, for the message.
+        module: its module.
+
+    Raises:
+        BadInput: names the methods.
+    """
+    if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+        raise BadInput(f"{module.__file__}: {kind.__name__} has no {' and no '.join(missing)}, which a {what} must "
+                       "have; add it.")  # fmt: skip
+
+
 def _place(path: Path, error: Exception) -> str:
     """File and line at which a part failed."""
     if isinstance(error, SyntaxError) and error.filename:

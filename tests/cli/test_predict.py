@@ -172,7 +172,7 @@ def test_a_file_of_another_format_is_refused(
         Path(name).write_text("the\tdog\n", encoding="utf-8")
         message = refused("predict", str(tagger), "--file", name)
         assert f"{name} is named as a file of the format" in message
-        assert "this run reads conllu (.conllu)" in message
+        assert "this run reads conllu (.conllu); convert it, or give plain lines in a .txt file." in message
     Path("in.other").write_text("the\tdog\n", encoding="utf-8")
     assert "in.other, line 1: 2 columns, but CoNLL-U has ten" in refused("predict", str(tagger), "--file", "in.other")
     Path("late.conllu").write_bytes(conllu(b"_ _ X _") + b"\n\n# text\n\t")

@@ -189,6 +189,33 @@ def test_a_file_with_a_value_in_place_of_a_section_is_named(
     assert not HYDRA.search(message), message
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["experiment=tagging", "data=tinyshakespeare", "~data.reader.probe", "judged_by=null"],
+         ["task=tagger on data=tinyshakespeare: the task needs labels as labels, and the corpus has tokens (symbols)",
+          "choose task=cloze|language_model, or other data"]),
+        (["experiment=tagging", "data=adding", "~data.reader.probe", "judged_by=null"],
+         ["task=tagger on data=adding: the task needs symbols as inputs", "choose task=regressor, or other data"]),
+        (["experiment=tagging", "data.roles.labels=lables"],
+         ["There is no field of task=tagger on data=grammar, for data.roles.labels, 'lables' (did you mean labels?)",
+          "choose one of tokens, labels, document, probe"]),
+        (["experiment=tagging", "data.roles.labels=tokens"],
+         ["data.roles.labels=tokens is a field of kind symbols", "choose one with data.roles.labels=labels"]),
+        (["experiment=tagging", "data.roles.label=labels"],
+         ["There is no role of task=tagger on data=grammar", "'label' (did you mean labels?)", "inputs, labels"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["prepare", "train"])
+def test_a_corpus_whose_fields_do_not_fill_the_roles_of_a_task_is_refused(
+    verb: str, words: list[str], parts: list[str], project: Path, refused: Refused
+) -> None:
+    message = refused(verb, *words)
+    assert [part for part in parts if part not in message] == []
+    assert ". (" not in message
+    assert not Path("outputs").exists()
+
+
 def test_an_unknown_key_of_a_file_is_named_with_its_place(project: Path, refused: Refused) -> None:
     path = Path("conf/experiment/tagging.yaml")
     text = path.read_text(encoding="utf-8") + "tracking: {ury: x}\n"

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from unroll.data.roles import Role, fill
 from unroll.errors import BadInput
-from unroll.tasks.registry import description_of
+from unroll.tasks.registry import description_of, descriptions
 
 TAGGER = description_of("tagger").roles
 PLACE = "task=tagger on data=mine"
 
 
+def tasks() -> Mapping[str, Mapping[str, Role]]:
+    """The roles of all tasks."""
+    return {name: task.roles for name, task in descriptions().items()}
+
+
 def test_a_role_is_filled_by_the_field_of_its_name() -> None:
     kinds = {"tokens": "symbols", "labels": "labels", "fine": "labels"}
-    assert fill(TAGGER, kinds, {}, PLACE) == {"inputs": "tokens", "labels": "labels"}
+    assert fill(TAGGER, kinds, {}, PLACE, tasks) == {"inputs": "tokens", "labels": "labels"}
 
 
 def test_a_role_is_filled_by_the_only_field_that_fits() -> None:
-    assert fill(TAGGER, {"forms": "symbols", "upos": "labels"}, {}, PLACE) == {"inputs": "forms", "labels": "upos"}
+    assert fill(TAGGER, {"forms": "symbols", "upos": "labels"}, {}, PLACE, tasks) == {
+        "inputs": "forms",
+        "labels": "upos",
+    }
 
 
 def test_the_settings_have_the_last_word() -> None:
     kinds = {"tokens": "symbols", "labels": "labels", "fine": "labels"}
-    assert fill(TAGGER, kinds, {"labels": "fine"}, PLACE)["labels"] == "fine"
+    assert fill(TAGGER, kinds, {"labels": "fine"}, PLACE, tasks)["labels"] == "fine"
 
 
 def test_a_role_that_is_not_needed_may_stay_empty() -> None:
     kinds = {"tokens": "symbols", "labels": "labels", "probe": "probe", "spelling": "spelling"}
-    assert set(fill(TAGGER, kinds, {}, PLACE)) == {"inputs", "labels", "probe", "spelling"}
-    assert fill({"x": Role(("number",), is_needed=False)}, kinds, {}, PLACE) == {}
+    assert set(fill(TAGGER, kinds, {}, PLACE, tasks)) == {"inputs", "labels", "probe", "spelling"}
+    assert fill({"x": Role(("number",), is_needed=False)}, kinds, {}, PLACE, tasks) == {}
 
 
 @pytest.mark.parametrize(("kinds", "given", "parts"), [
-    ({"tokens": "symbols"}, {}, ["needs labels as labels", "tokens (symbols)", "choose another task or other data"]),
+    ({"tokens": "symbols"}, {}, ["labels as labels", "tokens (symbols)", "choose task=cloze|language_model, or other"]),
+    ({"marks": "probe"}, {}, ["needs symbols as inputs", "marks (probe); choose other data."]),
+    ({"tokens": "symbols", "labels": "labels"}, {"labels": ""}, ["no field", "''", "choose one of tokens, labels"]),
     ({"a": "symbols", "b": "symbols", "labels": "labels"}, {}, ["needs symbols as inputs", "data.roles.inputs=a|b"]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": "label"}, ["'label'", "did you mean labels?"]),
     ({"tokens": "symbols", "labels": "labels"}, {"label": "labels"}, ["role", "'label'", "did you mean labels?"]),
@@ -43,6 +55,6 @@ def test_what_cannot_be_filled_is_one_sentence_with_what_would_fit(
     kinds: dict[str, str], given: dict[str, str], parts: list[str]
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        fill(TAGGER, kinds, given, PLACE)
+        fill(TAGGER, kinds, given, PLACE, tasks)
     for part in parts:
         assert part in str(caught.value)

@@ -12,10 +12,12 @@ from pydantic import Field, SerializeAsAny, model_validator
 from unroll.config.section import NEUTRAL, FileBelow, FilePath, Name, Named, Section, section_of
 from unroll.data.corpus import Corpus
 from unroll.data.fields import Field as FieldKind
-from unroll.data.fields import Symbols
+from unroll.data.fields import Symbols, fault_of_fields
 from unroll.data.readers import Reader, reader_named, readers
-from unroll.data.roles import fill
+from unroll.data.roles import Role, fill
+from unroll.errors import BadInput
 from unroll.tasks.description import Description
+from unroll.tasks.registry import descriptions
 
 
 class SourceFile(Section):
@@ -51,6 +53,11 @@ class VectorsConfig(ReaderConfig):
 def _section(kind: type[Reader]) -> type[Named]:
     """The settings of a reader: its name and its options."""
     return section_of(kind, ReaderConfig, kind.name, "Format of the files.")
+
+
+def _roles() -> dict[str, Mapping[str, Role]]:
+    """The roles of every task."""
+    return {name: task.roles for name, task in descriptions().items()}
 
 
 class DataConfig(Section):
@@ -104,8 +111,15 @@ class DataConfig(Section):
         return {field.unit for field in self.build_reader().fields.values() if isinstance(field, Symbols)}
 
     def build_reader(self) -> Reader:
-        """Build the reader with its options."""
-        return reader_named(self.reader.name)(**self.reader.model_dump(exclude={"name"}))
+        """Build the reader with its options.
+
+        Raises:
+            BadInput: its fields are not those of a corpus.
+        """
+        reader = reader_named(self.reader.name)(**self.reader.model_dump(exclude={"name"}))
+        if reason := fault_of_fields(reader.fields):
+            raise BadInput(f"data.reader.name={self.reader.name}: {reason}; correct the reader.")
+        return reader
 
     def build_corpus(self) -> Corpus:
         """Build the corpus that the settings describe."""
@@ -141,7 +155,7 @@ class DataConfig(Section):
         Raises:
             BadInput: a role cannot be filled.
         """
-        return fill(task.roles, kinds, self.roles, f"task={task.name} on data={self.name}")
+        return fill(task.roles, kinds, self.roles, f"task={task.name} on data={self.name}", _roles)
 
     def option(self, name: str) -> Any:
         """An option of the reader; None if it has no such option."""

@@ -112,7 +112,7 @@ def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[Ba
         return f"The setting {key} is missing ({origin}); see unroll config --explain."
     here = [found for found in error.errors() if _place(found) == place]
     first = next((found for found in here if not OTHER_KIND.fullmatch(found["type"])), first)
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = first["msg"].removeprefix("Value error, ").rstrip(".")
     reason = reason[0].lower() + reason[1:]
     if (
         first["type"] == "value_error" and place[:1] == ["space"] and place[1:]

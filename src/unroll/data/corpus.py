@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
+from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols, fault_of_record
 from unroll.data.readers.base import Reader
 from unroll.data.vocabulary import END
 from unroll.errors import BadInput
@@ -104,9 +104,14 @@ class Corpus:
         return [int(first), int(first + second)]
 
     def _read(self, split: str) -> Iterator[Record]:
+        fields = self.fields
         for number, record in enumerate(self.reader.read(self.files[split]), start=1):
-            if reason := misaligned(self.fields, record):
-                raise BadInput(f"{self.files[split]}, {split} record {number}: {reason}; correct the record.")
+            place = f"{self.files[split]}, {split} record {number}"
+            if missing := fields.keys() - record.keys():
+                raise BadInput(f"{place}: it has no {min(missing)}, a field that data.reader.name={self.reader.name} "
+                               "declares; correct the reader.")  # fmt: skip
+            if reason := fault_of_record(fields, record):
+                raise BadInput(f"{place}: {reason}; correct the record.")
             yield self.ended(record)
 
     def ended(self, record: Record) -> Record:
@@ -127,14 +132,6 @@ class Corpus:
             if self._text is None
             else {name: _cut(field, record[name], low, high) for name, field in self.fields.items()}
         )
-
-
-def misaligned(fields: Mapping[str, Field], record: Record) -> str:
-    """The error if labels and the steps they belong to differ in number; otherwise empty."""
-    for name, field in fields.items():
-        if isinstance(field, Labels) and len(record[name]) != len(record[field.of]):
-            return f"{len(record[name])} values of {name}, but {len(record[field.of])} of {field.of}"
-    return ""
 
 
 def _cut(field: Field, value: Any, low: int, high: int) -> Any:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
+
+from unroll.errors import nearest
 
 Record = Mapping[str, Any]
 
@@ -88,3 +90,31 @@ class DocumentStart:
 
 
 Field = Symbols | Frames | Labels | Probe | Category | Number | Picture | DocumentStart
+KINDS = (*(kind.kind for kind in get_args(Field)), "spelling")  # spelling: that of words, which no reader declares
+
+
+def fault_of_fields(fields: Mapping[str, Field]) -> str:
+    """What is wrong with the fields that a reader declares; empty if nothing."""
+    for name, field in fields.items():
+        if not isinstance(field, Field):
+            return f"the field {name!r} is {field!r}, which is not a kind of field, such as Symbols('words')"
+        if isinstance(field, Labels | Probe):
+            kinds = Symbols if isinstance(field, Probe) else Symbols | Frames
+            others = [other for other, kind in fields.items() if isinstance(kind, kinds)]
+            if field.of not in others:
+                return (f"the field {name!r} is aligned with {field.of!r}{nearest(field.of, others)}, which is not a "
+                        "field that has steps")  # fmt: skip
+    return ""
+
+
+def fault_of_record(fields: Mapping[str, Field], record: Record) -> str:
+    """What is wrong with the fields of a record that belong to the steps of another one; empty if nothing."""
+    for name, field in fields.items():
+        if isinstance(field, Labels) and len(record[name]) != len(record[field.of]):
+            return f"{len(record[name])} values of {name}, but {len(record[field.of])} of {field.of}"
+        if isinstance(field, Probe):
+            steps = len(record[field.of])
+            for at, _, _ in record[name]:
+                if not 0 <= at < steps:
+                    return f"{name} has step {at}, but {field.of} has {steps} steps, counted from 0"
+    return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unroll.errors import BadInput, no_such
@@ -21,7 +21,13 @@ class Role:
     is_needed: bool = True
 
 
-def fill(roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str, str], place: str) -> dict[str, str]:
+Tasks = Mapping[str, Mapping[str, Role]]  # task → its roles
+
+
+def fill(
+    roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str, str], place: str,
+    tasks: Callable[[], Tasks],
+) -> dict[str, str]:  # fmt: skip
     """Assign a field to each role: the given one, else the one with the name of the role, else the only fitting one.
 
     Args:
@@ -29,6 +35,7 @@ def fill(roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str
         kinds: kind of each field of the corpus.
         given: fields of roles in the settings.
         place: the corpus and the task, for messages.
+        tasks: returns all tasks, for messages.
 
     Raises:
         BadInput: a required role cannot be filled, or a given field does not exist or does not fit.
@@ -36,46 +43,46 @@ def fill(roles: Mapping[str, Role], kinds: Mapping[str, str], given: Mapping[str
     for name in given:
         if name not in roles:
             raise no_such(f"role of {place}, for data.roles,", name, roles)
-    found = {}
+    found: dict[str, str] = {}
     for name, role in roles.items():
         fitting = [field for field, kind in kinds.items() if kind in role.kinds]
-        field = _field(name, fitting, kinds, given, place)
-        if field is not None:
-            found[name] = field
-        elif role.is_needed:
-            raise BadInput(f"{place}: the task needs {_either(role.kinds)} as {name}, and the corpus has "
-                           f"{_listed(kinds)}; {_remedy(name, fitting)}.")  # fmt: skip
+        field = given[name] if name in given else _field(name, fitting)
+        if field in fitting:
+            found[name] = str(field)
+        elif field is not None or role.is_needed:
+            raise _unfit(name, field, role, kinds, place, _remedy(name, fitting, kinds, tasks()))
     return found
 
 
-def _field(
-    name: str, fitting: Sequence[str], kinds: Mapping[str, str], given: Mapping[str, str], place: str
-) -> str | None:
-    if name in given:
-        field = given[name]
-        if field not in kinds:
-            raise no_such(f"field of {place}, for data.roles.{name},", field, kinds)
-        if field not in fitting:
-            raise BadInput(f"{place}: data.roles.{name}={field} is a field of kind {kinds[field]}, which does not fit; "
-                           f"{_remedy(name, fitting)}.")  # fmt: skip
-        return field
+def _unfit(name: str, field: str | None, role: Role, kinds: Mapping[str, str], place: str, remedy: str) -> BadInput:
+    """The error for a role that no field, or a field that does not fit, would fill."""
+    if field is None:
+        needed = f"the task needs {' or '.join(role.kinds)} as {name}"
+        there = ", ".join(f"{other} ({kind})" for other, kind in kinds.items())
+        return BadInput(f"{place}: {needed}, and the corpus has {there}; {remedy}.")
+    if field not in kinds:
+        return no_such(f"field of {place}, for data.roles.{name},", field, kinds)
+    return BadInput(f"{place}: data.roles.{name}={field} is a field of kind {kinds[field]}, which does not fit; "
+                    f"{remedy}.")  # fmt: skip
+
+
+def _field(name: str, fitting: Sequence[str]) -> str | None:
+    """The field that fills a role without a setting."""
     if name in fitting:
         return name
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _either(kinds: Sequence[str]) -> str:
-    return " or ".join(kinds)
-
-
-def _listed(kinds: Mapping[str, str]) -> str:
-    return ", ".join(f"{field} ({kind})" for field, kind in kinds.items())
-
-
-def _remedy(name: str, fitting: Sequence[str]) -> str:
+def _remedy(name: str, fitting: Sequence[str], kinds: Mapping[str, str], tasks: Tasks) -> str:
     if fitting:
         return f"choose one with data.roles.{name}={'|'.join(fitting)}"
-    return "choose another task or other data"
+    others = [task for task, roles in tasks.items() if _fit(roles, kinds)]
+    return f"choose task={'|'.join(others)}, or other data" if others else "choose other data"
+
+
+def _fit(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> bool:
+    """Whether a corpus has a field for every role that a task needs."""
+    return all(set(role.kinds) & set(kinds.values()) for role in roles.values() if role.is_needed)
 
 
 PROBE: Mapping[str, Role] = {"probe": Role(("probe",), is_needed=False)}

@@ -28,7 +28,7 @@ from unroll.networks.probe import KNOWN, failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.network import TaskNetwork
-from unroll.tasks.registry import network_builder, task_class
+from unroll.tasks.registry import build_network_of, task_class
 from unroll.training.optimizers import optimizer_factory
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def build_network(config: Config, spec: DataSpec, vectors: np.ndarray | None = N
     Raises:
         BadInput: the data lacks what the task needs.
     """
-    network = network_builder(config.task.name)(NetworkBlocks(config, spec, vectors), config.task.options)
+    network = build_network_of(config.task.name, NetworkBlocks(config, spec, vectors), config.task.options)
     return network.double() if config.training.precision == "64" else network
 
 

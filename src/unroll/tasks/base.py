@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -11,6 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unroll.data.batch import Batch
+from unroll.errors import BadInput
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.carried import CarriedState
 from unroll.tasks.description import Description, Options
@@ -130,6 +132,10 @@ class Task(LightningModule, ABC):
         scores = self.scores(batch, evaluating=True)
         self._mean("loss").update(scores.losses, scores.mask)
         for name, (values, mask) in scores.measures.items():
+            if name not in self.means:
+                known = ", ".join(self.measure_names())
+                place = inspect.getfile(type(self))
+                raise BadInput(f"{place}: scores returns {name!r}, but measure_names has {known}; correct one of them.")
             self._mean(name).update(values, mask)
         if scores.probed is not None and batch.probe is not None:
             self.by_group.update(scores.probed, batch.probe.groups)

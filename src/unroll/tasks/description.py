@@ -5,13 +5,19 @@ The schema, building, loaders, costs, certificates, studies, comparisons and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any, Literal, get_args
 
+from unroll.data.fields import KINDS
 from unroll.data.roles import Role
-from unroll.errors import no_such
+from unroll.errors import BadInput, no_such
 from unroll.metrics import Metric, Solved, parse_solved
+
+Reads = Literal["streams", "buckets"]
+Sees = Literal["past", "others", "all"]
+LossOver = Literal["steps", "records"]
+BLOCKS = ("spelling", "labels", "readout")  # optional parts of a network
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,10 @@ class Description:
     monitors: tuple[str, ...]
     networks: tuple[str, ...]
     blocks: frozenset[str] = frozenset()
-    reads: Literal["streams", "buckets"] = "buckets"
+    reads: Reads = "buckets"
     lengths: tuple[str, ...] = ("inputs",)
-    sees: Literal["past", "others", "all"] = "all"
-    loss_over: Literal["steps", "records"] = "steps"
+    sees: Sees = "all"
+    loss_over: LossOver = "steps"
     predicts: str = ""
     predicts_inputs: bool = False
     continues: bool = False
@@ -133,6 +139,37 @@ class Description:
             fields: role → field, or its sizes.
         """
         return self._first(self.monitors, fields)
+
+    def check(self) -> None:
+        """Refuse a description that names something that does not exist.
+
+        Raises:
+            BadInput: names the part of the description.
+        """
+        for kind, part, names, choices in self._names():
+            for name in names:
+                if name not in choices:
+                    raise no_such(f"{kind} for {part},", name, choices)
+        for part in ("headlines", "monitors"):
+            if not any(self.need(name) is None for name in getattr(self, part)):
+                raise BadInput(f"{part} has no metric that every corpus supports; add one.")
+        if not (isinstance(self.options, type) and issubclass(self.options, Options) and is_dataclass(self.options)):
+            raise BadInput("options must be a frozen dataclass derived from Options; correct it.")
+
+    def _names(self) -> Iterator[tuple[str, str, Iterable[str], Collection[str]]]:
+        """Yield the names in each part of the description: what they are of, the part, the names, and the choices."""
+        metrics, roles = [metric.name for metric in self.metrics], list(self.roles)
+        yield "kind of field", "roles", [kind for role in self.roles.values() for kind in role.kinds], KINDS
+        yield "metric", "headlines", self.headlines, metrics
+        yield "metric", "monitors", self.monitors, metrics
+        yield "metric", "needs", self.needs, metrics
+        yield "role", "needs", [need.role for need in self.needs.values()], roles
+        yield "role", "lengths", self.lengths, roles
+        yield "role", "predicts", [self.predicts] if self.predicts else [], roles
+        yield "block", "blocks", sorted(self.blocks), BLOCKS
+        yield "choice", "reads", [self.reads], get_args(Reads)
+        yield "choice", "sees", [self.sees], get_args(Sees)
+        yield "choice", "loss_over", [self.loss_over], get_args(LossOver)
 
     def _first(self, names: tuple[str, ...], fields: Mapping[str, Any]) -> Metric:
         return self.metric(next(name for name in names if self.has(name, fields)))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unroll.errors import BadInput, no_such
 from unroll.metrics import Metric
-from unroll.plugins import load, parts
-from unroll.tasks.description import Description
+from unroll.plugins import load, parts, refuse_abstract
+from unroll.tasks.description import Description, Options
 
 if TYPE_CHECKING:
     from unroll.tasks.base import Task
-    from unroll.tasks.network import TaskNetwork
+    from unroll.tasks.network import Blocks, TaskNetwork
 
 PARTS = ("description", "answers", "module")  # files of a task
 _found: dict[Path, Description] = {}  # imported descriptions by folder
@@ -24,7 +23,7 @@ def descriptions() -> dict[str, Description]:
     """All tasks by name.
 
     Raises:
-        BadInput: a folder of tasks lacks a part, or a part cannot be imported.
+        BadInput: a folder of tasks lacks a part, a part cannot be imported, or a description is inconsistent.
     """
     folders = parts("tasks")
     for name, folder in folders.items():
@@ -35,6 +34,10 @@ def descriptions() -> dict[str, Description]:
             found = getattr(load("tasks", f"{name}.description"), "DESCRIPTION", None)
             if not isinstance(found, Description):
                 raise BadInput(f"{folder / 'description.py'} must define DESCRIPTION, a Description; correct it.")
+            try:
+                found.check()
+            except BadInput as error:
+                raise BadInput(f"{folder / 'description.py'}: {error}") from None
             _found[folder] = replace(found, name=name)
     return {name: _found[folder] for name, folder in folders.items()}
 
@@ -50,17 +53,32 @@ def description_of(task: str) -> Description:
     return descriptions()[task]
 
 
-def network_builder(task: str) -> Callable[..., TaskNetwork]:
-    """The function ``build(blocks, options)`` of a task, which builds its network; its module imports torch.
+def build_network_of(task: str, blocks: Blocks, options: Options) -> TaskNetwork:
+    """Build the network of a task with ``build(blocks, options)`` of its ``answers.py``, which imports torch.
+
+    Args:
+        task: name of the task.
+        blocks: blocks of the network.
+        options: settings of the task.
 
     Raises:
-        BadInput: there is no such task, its ``answers.py`` cannot be imported, or has no ``build``.
+        BadInput: there is no such task, its ``answers.py`` cannot be imported, or lacks a part.
     """
-    module = load("tasks", f"{description_of(task).name}.answers")
+    from unroll.tasks.network import TaskNetwork
+
+    description = description_of(task)
+    module = load("tasks", f"{task}.answers")
     build: Any = getattr(module, "build", None)
     if not callable(build):
         raise BadInput(f"{module.__file__} must define build(blocks, options); correct it.")
-    return build  # type: ignore[no-any-return]  # a plug-in declares no types
+    network = build(blocks, options)
+    if not isinstance(network, TaskNetwork):
+        raise BadInput(f"{module.__file__}: build(blocks, options) must return a TaskNetwork; correct it.")
+    for method in ("generate",) if description.continues else ("predict", "answer"):
+        if getattr(type(network), method) is getattr(TaskNetwork, method):
+            raise BadInput(f"{module.__file__}: {type(network).__name__} has no {method}, which the network of this "
+                           "task must have; add it.")  # fmt: skip
+    return network
 
 
 def task_class(task: str) -> type[Task]:
@@ -76,6 +94,7 @@ def task_class(task: str) -> type[Task]:
     own = [kind for kind in kinds if kind.__module__ == module.__name__]
     if len(own) != 1:
         raise BadInput(f"{module.__file__} must define exactly one Task; correct it.")
+    refuse_abstract(own[0], "task", module)
     return own[0]
 
 

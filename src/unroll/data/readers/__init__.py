@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from unroll.data.readers.base import Reader
 from unroll.errors import BadInput, no_such
-from unroll.plugins import load, parts
+from unroll.plugins import load, parts, refuse_abstract
 
 _found: dict[Path, type[Reader]] = {}  # imported readers by file
 
@@ -46,6 +47,12 @@ def _reader_in(name: str) -> type[Reader]:
     own = [kind for kind in kinds if kind.__module__ == module.__name__]
     if len(own) != 1 or getattr(own[0], "name", None) != name:
         raise BadInput(f"{module.__file__} must define exactly one Reader, with name = {name!r}; correct the file.")
+    if not is_dataclass(own[0]):
+        raise BadInput(
+            f"{module.__file__}: {own[0].__name__} must be a frozen dataclass, whose fields are its options; add "
+            "@dataclass(frozen=True)."
+        )
+    refuse_abstract(own[0], "reader", module)
     return own[0]
 
 
