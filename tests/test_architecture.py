@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},
     "serving": {"config", "data", "tasks", "training", "experiment"},
     "tuning": {"config", "data", "tasks", "tracking", "preparation", "experiment"},
-    "analysis": {"tasks"},
+    "analysis": {"tasks", "tracking"},
     "pipeline": {"config", "preparation"},
     "disk": {"config", "pipeline", "tracking"},
     "cli": {"config", "preparation", "experiment", "serving", "certificate", "analysis", "data", "tracking", "tuning",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import browsed
+from browsing import VIEWS, browsed, faults
 
 from unroll.analysis import comparison
 from unroll.analysis.page import gap, number
 from unroll.analysis.report import write_report
+from unroll.analysis.styles import assign_styles
 from unroll.analysis.written import load_certificate
 from unroll.config import course
 from unroll.errors import BadInput
@@ -138,7 +139,8 @@ def test_the_page_opens_without_network(outputs: Path) -> None:
 
 
 def test_the_same_figures_give_the_same_bytes(outputs: Path) -> None:
-    assert page(outputs) == page(outputs)
+    first, second = (page(outputs).partition("<p>Written on ")[0] for _ in range(2))
+    assert first == second
 
 
 def test_a_chapter_without_experiments_is_left_out(outputs: Path) -> None:
@@ -179,13 +181,15 @@ def test_a_certificate_stands_in_its_chapter(outputs: Path) -> None:
     assert "holds" not in rows["state carry"]
     assert "state carry: not applicable, since arch=gru &lt;reads&gt; all." in part
     assert "FAIL" not in part
+    assert "<details><summary>Checks" in part
     assert "certificate" not in html.split("</style>")[1].split('id="tagging"')[0]
 
 
-def test_a_certificate_that_failed_is_told_plainly(outputs: Path) -> None:
+def test_a_certificate_that_failed_is_reported_plainly(outputs: Path) -> None:
     part = certified(outputs, 1e-5).split('id="certificate-tags-gru-0"')[1].split("</section>")[0]
     assert "This run is NOT certified. It fails: padding." in part
     assert "FAILS in float64<" in part
+    assert "<details open>" in part  # one that holds is folded
     assert "do not depend" not in part
 
 
@@ -203,12 +207,66 @@ def test_the_page_renders_in_a_browser(outputs: Path) -> None:
     assert picture.stat().st_size > 50_000  # an empty page is a few kB
 
 
-def test_no_two_architectures_of_a_chapter_have_one_colour() -> None:
-    from unroll.analysis import plots
+@pytest.mark.browser
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_the_page_is_readable_whole_and_named(view: str, outputs: Path) -> None:
+    certified(outputs, 1e-5)
+    assert faults(outputs / "report.html", view) == []
 
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("damage", "fault"), [
+    (("--soft: #5d5a52", "--soft: #aaa69c"), "contrast"), (('role="img" ', ""), "a figure without a name"),
+    (("<h1>", "<h1 style='width:1400px'>"), "cut at"),
+    (("words: test perplexity, every seed", "words: validation perplexity"), "two figures of one name"),
+])  # fmt: skip
+def test_a_page_with_a_fault_does_not_pass(damage: tuple[str, str], fault: str, outputs: Path) -> None:
+    html = page(outputs)
+    assert damage[0] in html
+    (outputs / "report.html").write_text(html.replace(*damage), encoding="utf-8")
+    assert any(found.startswith(fault) for found in faults(outputs / "report.html", "light"))
+
+
+def test_architectures_of_a_chapter_differ_in_colour_marker_and_dash() -> None:
     chapters = [grid["archs"] for grid in course(Path(__file__).parent.parent.parent / "conf" / "course.yaml").values()]
-    palette = plots.colours(chapters)
-    assert all(len({palette[arch] for arch in chapter}) == len(chapter) for chapter in chapters)
+    styles = assign_styles(chapters)
+    for chapter in chapters:
+        drawn = [styles[arch] for arch in chapter]
+        for part in ("colour", "dark", "marker", "glyph", "dash"):
+            assert len({getattr(style, part) for style in drawn}) == len(drawn)
+
+
+def test_more_architectures_than_styles_are_drawn_all_the_same() -> None:
+    assert len(assign_styles([[str(number) for number in range(20)]])) == 20
+
+
+def test_a_line_has_the_dash_and_the_marker_of_its_architecture(outputs: Path) -> None:
+    figure = page(outputs).split("<svg")[1].split("</svg>")[0]
+    lines = re.findall(r'style="fill: none; (stroke-dasharray[^"]*; )?stroke: var\(--style-(\d)\)', figure)
+    assert {place for _, place in lines} == {"0", "1"}
+    assert {bool(dash) for dash, place in lines if place == "1"} == {True}
+
+
+def test_the_answer_stands_before_the_evidence(outputs: Path) -> None:
+    section = page(outputs).split('id="words"')[1].split("</section>")[0]
+    answer = section.index("lstm has the best mean test perplexity, 10.10: it is better than gru.")
+    assert section.index('class="question"') < answer < section.index("<svg")
+
+
+def test_symbols_are_explained_under_the_table(outputs: Path) -> None:
+    section = page(outputs).split('id="words"')[1].split("</section>")[0]
+    explained = section.split("</table>")[1].split("<ul")[0]
+    for symbol in ("vs. first: ", "<i>g</i>: ", "<i>P</i>: ", "<i>p</i>: "):
+        assert symbol in explained
+
+
+def test_the_foot_names_date_commit_and_machine(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"mlflow.source.git.commit": "0123456789abcdef", "git.dirty": "true"}
+    monkeypatch.setattr("unroll.analysis.page.git_state", lambda: state)
+    foot = page(outputs).split("<footer>")[1]
+    assert re.search(r"Written on 20\d\d-\d\d-\d\d \d\d:\d\d", foot)
+    assert "<code>0123456789ab, with changes</code>" in foot
+    assert re.search(r", \d+ cores?\.</p>", foot)
 
 
 def test_a_difference_of_nothing_has_no_sign() -> None:
@@ -305,7 +363,7 @@ def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pyt
     drawn = []
     monkeypatch.setattr(plots, "as_svg", drawn.append)
     results = comparison.load_results(outputs / "metrics" / "words.json")
-    plots.by_group(results, {"lstm": "#000000", "gru": "#ff0000"}, "distance")
+    plots.by_group(results, assign_styles([["lstm", "gru"]]), "distance")
     (axes,) = drawn[0].axes
     assert axes.get_yscale() == "logit"
     lines = [line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 2]

@@ -20,6 +20,7 @@ from processes import some_slow
 from unroll.analysis import comparison
 from unroll.analysis.report import write_report
 from unroll.analysis.study import draw_study, study_part, write_study_page
+from unroll.analysis.styles import assign_styles
 from unroll.analysis.trials import TRUNCATION, Study, load_study
 from unroll.analysis.truncation import Fall, falls, sentences
 from unroll.analysis.verdict import expected_best
@@ -232,7 +233,7 @@ def test_the_page_says_in_what_the_best_differ(folder: Path) -> None:
     stated = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     stated["best"]["gru"]["values"][TRUNCATION] = 48
     (folder / "study.json").write_text(json.dumps(stated), encoding="utf-8")
-    found = study_part(load_study(folder), dict.fromkeys(ARCHS, "#000000"))["found"]
+    found = study_part(load_study(folder), assign_styles([ARCHS]))["found"]
     assert f"differ in {TRUNCATION} (gru 48, lstm 6)" in found
 
 
@@ -451,7 +452,7 @@ def test_the_page_says_what_each_architecture_was_given(folder: Path, tmp_path: 
     page = write_study_page(folder, tmp_path / "index.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page))
     # of eight complete trials, two that were ended at 40,000 tokens and one that failed
-    assert "architecture trials complete tokens read lstm 5 4 440,000 gru 6 4 440,000" in text
+    assert "architecture trials complete tokens read ● lstm 5 4 440,000 ■ gru 6 4 440,000" in text
     assert "trials of at most 100,000 tokens" in text
     assert "Every trial has the same token budget. The totals differ because some trials end early." in text
 
@@ -540,12 +541,12 @@ def test_the_commands_of_a_study_begin_with_it(tmp_path: Path, folder: Path) -> 
     assert "experiment=" not in commands  # its name is none of an experiment
 
 
-def test_an_architecture_has_one_colour_in_the_report(tmp_path: Path, folder: Path) -> None:
+def test_an_architecture_has_one_style_in_the_report(tmp_path: Path, folder: Path) -> None:
     html = reported(tmp_path, folder)
     history = html.split('id="complete-lstm"')[1].split("<use ")[0]
-    dots = set(re.findall(r'background:(#\w+)"></span>(?:best )?lstm', html))
-    assert len(dots) == 1
-    assert dots.pop() in history
+    keys = set(re.findall(r'color:(var\(--style-\d\))" aria-hidden="true">(.)</span>(?:best )?lstm', html))
+    assert len(keys) == 1
+    assert keys.pop()[0] in history
 
 
 @pytest.mark.parametrize("name", ["study.json", "trials.csv", "best-gru.yaml"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from unroll.analysis.verdict import p_value, plain, significant
+from unroll.analysis.theme import embedded, key, theme
+from unroll.analysis.verdict import CLAIM, p_value, plain, significant
 from unroll.metrics import digits
 from unroll.outputs import write_text
+from unroll.tracking.provenance import SHORT, git_state, machine
 
 
 def write_page(template: str, out: Path, **content: Any) -> Path:
@@ -22,9 +25,19 @@ def write_page(template: str, out: Path, **content: Any) -> Path:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("unroll", "analysis"), autoescape=True, trim_blocks=True)
-    environment.filters.update({"figure": number, "gap": gap, "p": p_value})
-    write_text(out, environment.get_template(template).render(**content))
+    environment.filters.update({"figure": number, "gap": gap, "p": p_value, "embedded": embedded, "key": key})
+    written = environment.get_template(template).render(theme=theme(), written=_written(), claim=CLAIM, **content)
+    write_text(out, written)
     return out
+
+
+def _written() -> dict[str, str]:
+    """When, from which commit and on which machine a page is written."""
+    git = git_state()
+    commit = git.get("mlflow.source.git.commit", "")[:SHORT]
+    changed = ", with changes" if git.get("git.dirty") == "true" else ""
+    date = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return {"date": date, "commit": commit + changed, "machine": machine()}
 
 
 def number(value: float | None, like: float | None = None) -> str:

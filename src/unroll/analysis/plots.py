@@ -20,34 +20,23 @@ from matplotlib.figure import Figure
 from unroll.analysis.comparison import Results, by_arch
 from unroll.analysis.curves import read_curve
 from unroll.analysis.samples import figure_of, measured
+from unroll.analysis.styles import EDGE, FAINT, INK, TICK, Style, Styles
 from unroll.analysis.verdict import Interval, interval
 from unroll.metrics import ACCURACY_BY_GROUP, Metric
 
-COLOURS = ("#c2410c", "#1d4ed8", "#047857", "#7c3aed", "#ca8a04", "#be185d", "#0891b2", "#4d7c0f")
-INK, FAINT = "#1f2328", "#d8d4cc"
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
 
 plt.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "unroll", "font.family": "sans-serif", "font.size": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8a86", "axes.labelcolor": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": EDGE, "axes.labelcolor": INK,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "text.color": INK,
-    "xtick.color": "#55554f", "ytick.color": "#55554f", "axes.grid": True, "axes.grid.axis": "y",
+    "xtick.color": TICK, "ytick.color": TICK, "axes.grid": True, "axes.grid.axis": "y",
     "grid.color": FAINT, "grid.linewidth": 0.6, "figure.facecolor": "none", "axes.facecolor": "none",
     "text.parse_math": False,  # a $ in a name is a $
 })  # fmt: skip
 
 
-def colours(chapters: list[list[str]]) -> dict[str, str]:
-    """One colour per architecture for a whole page, distinct within a chapter of up to eight architectures."""
-    chosen: dict[str, str] = {}
-    for arch in dict.fromkeys(arch for chapter in chapters for arch in chapter):
-        rivals = {chosen.get(other) for chapter in chapters if arch in chapter for other in chapter}
-        free = [colour for colour in COLOURS if colour not in rivals]
-        chosen[arch] = free[0] if free else COLOURS[len(chosen) % len(COLOURS)]
-    return chosen
-
-
-def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> str:
+def learning_curves(runs: Path, results: Results, styles: Styles) -> str:
     """Validation metric over training tokens, one line per seed."""
     first = next(iter(results.values()))
     metric = first["headline"]
@@ -60,10 +49,9 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
                       read_curve(runs / arch / str(run["seed"]), f"val/{metric}")]  # fmt: skip
             every += [value for _, value in points]
             if len(points) == 1:  # an n-gram model has a single value
-                axes.axhline(points[0][1], color=palette[arch], linewidth=1.2, linestyle=(0, (4, 3)), label=arch)
+                axes.axhline(points[0][1], linewidth=1.2, label=arch, **line(styles[arch], at=[]))
             else:
-                axes.plot([x for x, _ in points], [y for _, y in points], color=palette[arch], linewidth=1.4,
-                          alpha=0.75, label=arch)  # fmt: skip
+                axes.plot(*zip(*points, strict=True), linewidth=1.3, alpha=0.8, label=arch, **line(styles[arch]))
     by_scale(axes, scale, every)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(thousands))
     axes.set(
@@ -73,19 +61,19 @@ def learning_curves(runs: Path, results: Results, palette: dict[str, str]) -> st
     return as_svg(figure)
 
 
-def seeds(results: Results, palette: dict[str, str]) -> str:
+def seeds(results: Results, styles: Styles) -> str:
     """The metric that runs are judged by: every seed, the mean and its t interval."""
     first = next(iter(results.values()))
     metric, split = figure_of(first), first["split"]
     scale, groups = measured(first, metric), by_arch(results)
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    order = [arch for arch in palette if arch in groups]
+    order = [arch for arch in styles if arch in groups]
     for place, arch in enumerate(order):
         values = [run["test"][metric] for run in groups[arch]]
-        axes.errorbar(place + 0.16, *_mean_and_error(interval(values, scale), scale), color=palette[arch], fmt="_",
-                      markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
+        axes.errorbar(place + 0.16, *_mean_and_error(interval(values, scale), scale), color=styles[arch].colour,
+                      fmt="_", markersize=13, capsize=4, linewidth=1.6)  # fmt: skip
         drawn = [_inside(value, scale) for value in values]
-        points = axes.scatter([place - 0.12] * len(values), drawn, s=26, color=palette[arch], alpha=0.75, linewidths=0)
+        points = axes.scatter([place - 0.12] * len(values), drawn, s=26, alpha=0.75, **points_of(styles[arch]))
         points.set_gid(f"seeds-{arch}")
     labels = [arch + _lost([run["test"][metric] for run in groups[arch]]) for arch in order]
     axes.set_xticks(range(len(order)), labels)
@@ -95,6 +83,23 @@ def seeds(results: Results, palette: dict[str, str]) -> str:
     by_scale(axes, scale, [run["test"][metric] for run in results.values()])
     axes.set(title=f"{split} {metric}, every seed")
     return as_svg(figure)
+
+
+def line(style: Style, at: Sequence[int] | None = (-1,)) -> dict[str, Any]:
+    """Arguments of matplotlib that draw a line in a style, with its marker at some of its points, or None for all."""
+    return {
+        "color": style.colour,
+        "linestyle": style.dash,
+        "marker": style.marker,
+        "markersize": 5,
+        "markeredgewidth": 0,
+        "markevery": at and list(at),
+    }
+
+
+def points_of(style: Style) -> dict[str, Any]:
+    """Arguments of matplotlib that draw points in a style."""
+    return {"color": style.colour, "marker": style.marker, "linewidths": 0}
 
 
 def _inside(value: float, metric: Metric) -> float:
@@ -119,7 +124,7 @@ def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[fl
     return mean, [[mean - _inside(span.low, metric)], [_inside(span.high, metric) - mean]]
 
 
-def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
+def by_group(results: Results, styles: Styles, probe: str) -> str:
     """Accuracy at the probed tokens of each group: every seed, and means with t intervals on log-odds."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     groups, first = by_arch(results), next(iter(results.values()))
@@ -133,15 +138,15 @@ def by_group(results: Results, palette: dict[str, str], probe: str) -> str:
             values = [run["test"][scale.name] for run in runs]
             drawn = [_inside(value, scale) for value in values]
             every += drawn
-            axes.scatter([place + shift] * len(values), drawn, s=14, color=palette[arch], alpha=0.5, linewidths=0,
-                         label=arch)  # fmt: skip
+            axes.scatter([place + shift] * len(values), drawn, s=16, alpha=0.5, label=arch, **points_of(styles[arch]))
             mean, error = _mean_and_error(interval(values, scale), scale)
             means.append(mean)
-            axes.errorbar(place + shift, mean, error, color=palette[arch], fmt="_", markersize=9, capsize=2.5,
-                          linewidth=1.2)  # fmt: skip
+            axes.errorbar(place + shift, mean, error, color=styles[arch].colour, fmt="_", markersize=9,
+                          capsize=2.5, linewidth=1.2)  # fmt: skip
         # only ordered groups are joined by a line
         if names[0].isdigit():
-            axes.plot([place + shift for place in range(len(names))], means, color=palette[arch], linewidth=1.0)
+            axes.plot([place + shift for place in range(len(names))], means, linewidth=1.0,
+                      **line(styles[arch], at=[]))  # fmt: skip
     axes.set_xticks(range(len(names)), names)
     by_scale(axes, ACCURACY_BY_GROUP, every)
     axes.margins(x=0.05)
@@ -191,15 +196,17 @@ def thousands(value: float, _: Any) -> str:
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def label_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """Add a legend with one entry per architecture below the axes."""
+def label_below(figure: Figure, axes: Axes) -> None:
+    """Add a legend with one entry per architecture below the axes, in as many columns as there is room for."""
     handles: dict[str, Any] = {}
     for handle in [*axes.lines, *axes.collections, *axes.patches]:
         label = str(handle.get_label())
         if not re.fullmatch(r"_child\d+|_nolegend_", label):  # matplotlib's own; a name may begin with _ all the same
             handles.setdefault(label, handle)
+    widest = 0.65 + 0.075 * max(map(len, handles), default=0)  # inches: the line, and the letters of its label
+    columns = max(1, int(figure.get_figwidth() / widest))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False,
-                  fontsize=9, handlelength=1.4)  # fmt: skip
+                  fontsize=9, handlelength=2.6)  # fmt: skip
 
 
 def as_svg(figure: Figure) -> str:

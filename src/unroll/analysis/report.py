@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unroll.analysis.answer import answer
 from unroll.analysis.comparison import Results, by_arch, load_results
 from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import bases
@@ -12,6 +13,7 @@ from unroll.analysis.page import write_page
 from unroll.analysis.rows import Row
 from unroll.analysis.samples import figure_of, measured
 from unroll.analysis.study import study_part
+from unroll.analysis.styles import assign_styles
 from unroll.analysis.trials import load_study
 from unroll.analysis.written import load_certificate, load_rows, load_targets
 from unroll.errors import BadInput
@@ -107,20 +109,21 @@ def _section(
     bases(name, by_arch(results))  # refuses figures that are not comparable
     folder = outputs / "studies" / name
     searched = load_study(folder) if (folder / "study.json").exists() else None
-    palette = plots.colours([*archs, list(by_arch(results)), searched.archs if searched else []])
-    study = study_part(searched, palette) if searched else None
+    styles = assign_styles([*archs, list(by_arch(results)), searched.archs if searched else []])
+    study = study_part(searched, styles) if searched else None
     mine = [row for row in rows if row["experiment"] == name]
     if not mine:
         raise BadInput(f"The comparison has no rows for {name}; run unroll compare with its figures, or make repro.")
     measured_costs = load_costs(outputs / "costs" / f"{name}.json", [*results.values()])
     costs = {row["arch"]: row for row in compare_speeds(name, measured_costs.speeds)}
-    figures = [plots.learning_curves(outputs / "runs" / name, results, palette), plots.seeds(results, palette)]
+    figures = [plots.learning_curves(outputs / "runs" / name, results, styles), plots.seeds(results, styles)]
     if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
-        figures.append(plots.by_group(results, palette, _spoken(about["probe"])))
+        figures.append(plots.by_group(results, styles, _spoken(about["probe"])))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
+        "answer": answer(mine),
         "judged": _judged_by(results, about["probe"]),
-        "colours": palette, "costs": costs, "figures": figures,
+        "styles": styles, "costs": costs, "figures": figures,
         "verdicts": [found for row in mine if any(found := (row["verdict"], _notes(row)))],
         "speed_verdicts": [*filter(None, (*(row["verdict"] for row in costs.values()), measured_costs.note))],
         "further": _further(results, mine), "study": study,

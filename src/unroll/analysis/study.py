@@ -8,6 +8,7 @@ from typing import Any
 
 from unroll.analysis.page import write_page
 from unroll.analysis.rows import Row
+from unroll.analysis.styles import Styles, assign_styles
 from unroll.analysis.trials import TRUNCATION, Study, load_study
 from unroll.analysis.truncation import distances, sentences
 from unroll.analysis.verdict import significant
@@ -31,25 +32,23 @@ def draw_study(folder: Path) -> None:
     Raises:
         BadInput: the folder is not a study.
     """
-    from unroll.analysis import plots
-
     study = load_study(folder)
-    for name, figure in _figures(study, plots.colours([study.archs])).items():
+    for name, figure in _figures(study, assign_styles([study.archs])).items():
         write_text(folder / f"{name}.svg", figure)
 
 
-def study_part(study: Study, palette: dict[str, str]) -> Row:
+def study_part(study: Study, styles: Styles) -> Row:
     """Variables of ``study.html.j2``.
 
     Args:
         study: see :func:`~unroll.analysis.trials.load_study`.
-        palette: colour of every architecture.
+        styles: how every architecture is drawn.
     """
     return {
         "question": study.summary["question"], "experiment": study.summary["experiment"], "name": study.summary["name"],
         "effort": _effort(study.summary), "spent": _spent(study), "best": study.summary["best"], "rows": _rows(study),
-        "colours": palette,
-        "figures": _figures(study, palette), "sentences": sentences(study), "caveats": _caveats(study),
+        "styles": styles,
+        "figures": _figures(study, styles), "sentences": sentences(study), "caveats": _caveats(study),
         "found": _found(study), "ends": _ends(study),
     }  # fmt: skip
 
@@ -64,19 +63,17 @@ def write_study_page(folder: Path, out: Path) -> Path:
     Raises:
         BadInput: the folder is not a study.
     """
-    from unroll.analysis import plots
-
     study = load_study(folder)
-    return write_page("study_page.html.j2", out, study=study_part(study, plots.colours([study.archs])))
+    return write_page("study_page.html.j2", out, study=study_part(study, assign_styles([study.archs])))
 
 
-def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
+def _figures(study: Study, styles: Styles) -> dict[str, str]:
     """The figures of a study that are not empty, by name."""
     from unroll.analysis import study_plots, truncation_plots
 
     drawn: dict[str, str] = {}
     if any(study.complete(arch) for arch in study.archs):
-        drawn["history"] = study_plots.history(study, palette)
+        drawn["history"] = study_plots.history(study, styles)
     if study.summary["importances"]:
         drawn["importances"] = study_plots.importances(study)
     cells = truncation_plots.cells_of(study)
@@ -84,11 +81,11 @@ def _figures(study: Study, palette: dict[str, str]) -> dict[str, str]:
         drawn["map"] = truncation_plots.heat_map(study, cells)
     for cost in study_plots.COSTS:
         if any(cost in trial.fronts for trial in study.trials):
-            drawn[f"front-{cost}"] = study_plots.front(study, palette, cost)
+            drawn[f"front-{cost}"] = study_plots.front(study, styles, cost)
     if any(len(study.judged(arch)) > 1 for arch in study.archs):
-        drawn["expected-best"] = study_plots.expected(study, palette)
+        drawn["expected-best"] = study_plots.expected(study, styles)
     if distances(study):
-        drawn["reach"] = truncation_plots.reach(study, palette)
+        drawn["reach"] = truncation_plots.reach(study, styles)
     return drawn
 
 

@@ -9,32 +9,30 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from unroll.analysis.plots import INK, as_svg, by_scale, label_below
+from unroll.analysis.plots import as_svg, by_scale, label_below, line
+from unroll.analysis.styles import INK, SOFT, Styles
 from unroll.analysis.trials import Study, Trial
 from unroll.analysis.verdict import expected_best
 
-Palette = dict[str, str]  # architecture → colour
-
 SIZE = (3.7, 2.9)  # inches
-SOFT = "#5d5a52"
-COLUMNS = 3  # of a legend
 
 
-def history(study: Study, palette: Palette) -> str:
+def history(study: Study, styles: Styles) -> str:
     """All trials with a figure: complete ones filled, pruned ones hollow, the best so far as a line."""
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
-        for state, face in (("COMPLETE", palette[arch]), ("PRUNED", "none")):
+        for state, face in (("COMPLETE", styles[arch].colour), ("PRUNED", "none")):
             trials = [t for t in study.trials if (t.arch, t.state) == (arch, state) and t.value is not None]
-            axes.plot([t.number for t in trials], [t.value for t in trials], "o", markersize=4.5, alpha=0.8,
-                      color=palette[arch], markerfacecolor=face, gid=f"{state.lower()}-{arch}")  # fmt: skip
-        axes.plot(*_best_so_far(study, arch), drawstyle="steps-post", color=palette[arch], linewidth=1.4, label=arch)
+            axes.plot([t.number for t in trials], [t.value for t in trials], styles[arch].marker, markersize=4.5,
+                      alpha=0.8, color=styles[arch].colour, markerfacecolor=face,
+                      gid=f"{state.lower()}-{arch}")  # fmt: skip
+        axes.plot(*_best_so_far(study, arch), drawstyle="steps-post", linewidth=1.4, label=arch, **line(styles[arch]))
     if study.summary["states"]["PRUNED"]:
         axes.plot([], [], "o", markersize=4.5, color=SOFT, markerfacecolor="none", label="pruned")
     _scale(axes, study)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlabel="trial", title=f"validation {study.metric}, every trial")
-    label_below(figure, axes, COLUMNS)
+    label_below(figure, axes)
     return as_svg(figure)
 
 
@@ -78,14 +76,14 @@ COSTS: dict[str, tuple[str, str, Callable[[Trial], float | None]]] = {
 }
 
 
-def front(study: Study, palette: Palette, cost: str) -> str:
+def front(study: Study, styles: Styles, cost: str) -> str:
     """Quality against a cost: the complete trials, and the Pareto front as a step line."""
     name, label, of = COSTS[cost]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
         points = [(of(trial), trial.value) for trial in study.complete(arch) if of(trial) is not None]
-        axes.plot([x for x, _ in points], [y for _, y in points], "o", markersize=4.5, alpha=0.8, color=palette[arch],
-                  label=arch, gid=f"trials-{arch}")  # fmt: skip
+        axes.plot([x for x, _ in points], [y for _, y in points], styles[arch].marker, markersize=4.5, alpha=0.8,
+                  color=styles[arch].colour, label=arch, gid=f"trials-{arch}")  # fmt: skip
     best = sorted((of(trial) or 0.0, trial.value) for trial in study.trials if cost in trial.fronts)
     _scale(axes, study)
     right = axes.get_xlim()[1]
@@ -95,11 +93,11 @@ def front(study: Study, palette: Palette, cost: str) -> str:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.set(xlabel=label, title=f"validation {study.metric} by {name}")
-    label_below(figure, axes, COLUMNS)
+    label_below(figure, axes)
     return as_svg(figure)
 
 
-def expected(study: Study, palette: Palette) -> str:
+def expected(study: Study, styles: Styles) -> str:
     """Expected best of n trials, which makes architectures with different numbers of trials comparable.
 
     The shading covers what is unknown because trials were ended early.
@@ -109,12 +107,15 @@ def expected(study: Study, palette: Palette) -> str:
         judged = study.judged(arch)
         curve, edge = (_expected(study, [values[side] for values in judged]) for side in (0, 1))
         counts = range(1, len(curve) + 1)
-        axes.plot(counts, curve, ".-", color=palette[arch], linewidth=1.4, label=arch, gid=f"best-of-{arch}")
-        axes.fill_between(counts, curve, edge, color=palette[arch], alpha=0.15, linewidth=0, gid=f"doubt-of-{arch}")
+        axes.plot(counts, curve, linewidth=1.4, label=arch, gid=f"best-of-{arch}",
+                  **line(styles[arch], at=None))  # fmt: skip
+        axes.fill_between(
+            counts, curve, edge, color=styles[arch].colour, alpha=0.15, linewidth=0, gid=f"doubt-of-{arch}"
+        )
     _scale(axes, study)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set(xlabel="trials", title=f"expected best validation {study.metric}")
-    label_below(figure, axes, COLUMNS)
+    label_below(figure, axes)
     return as_svg(figure)
 
 

@@ -13,14 +13,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from unroll.analysis.plots import INK, as_svg
-from unroll.analysis.study_plots import SIZE, Palette
+from unroll.analysis.plots import as_svg, line
+from unroll.analysis.study_plots import SIZE
+from unroll.analysis.styles import CARD, FAINT, Style, Styles
 from unroll.analysis.trials import TRUNCATION, Study
 from unroll.analysis.truncation import UNITS, Samples, distances, samples
 from unroll.metrics import digits
 
-SHADE = "#f3efe6"
-SHADES = LinearSegmentedColormap.from_list("ink", (SHADE, "#44403c"))
+SHADES = LinearSegmentedColormap.from_list("ink", ("#f3efe6", "#44403c"))
 ACROSS = 5  # panels in a row
 
 
@@ -38,13 +38,13 @@ def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
     known = [value for row in best for value in row if not math.isnan(value)]
     low, high = min(known), max(known)
     figure, axes = plt.subplots(figsize=(SIZE[0], max(SIZE[1], 0.9 + 0.45 * len(archs))), layout="constrained")
-    axes.pcolormesh(best, cmap=SHADES.reversed() if study.lower else SHADES, vmin=low, vmax=high, edgecolor="#fffefb",
+    axes.pcolormesh(best, cmap=SHADES.reversed() if study.lower else SHADES, vmin=low, vmax=high, edgecolor=CARD,
                     linewidth=3)  # fmt: skip
     for row, values in enumerate(cells):
         for column, cell in enumerate(values):
             shade = (best[row][column] - low) / ((high - low) or 1)
             is_dark = bool(cell) and (shade < 0.55 if study.lower else shade > 0.45)
-            _write(axes, column + 0.5, row + 0.5, best[row][column], len(cell), "#fffefb" if is_dark else INK)
+            _write(axes, column + 0.5, row + 0.5, best[row][column], len(cell), "#ffffff" if is_dark else "#1c1917")
     axes.set_xticks([place + 0.5 for place in range(len(reaches))], [_steps(k) for k in reaches])
     axes.set_yticks([place + 0.5 for place in range(len(archs))], archs)
     axes.invert_yaxis()
@@ -59,13 +59,13 @@ def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: st
     """Write the figure of a cell and, below it, the number of trials."""
     figure = f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.{min(digits(value), 3)}f}"
     text = figure if trials else "–"
-    axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=8.5)
+    axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=8.5, gid=f"cell-{x}-{y}")
     if trials:
         axes.annotate(f"{trials} trial{'s' * (trials > 1)}", (x, y), xytext=(0, -10), textcoords="offset points",
-                      ha="center", va="center", color=colour, fontsize=6.5, alpha=0.8)  # fmt: skip
+                      ha="center", va="center", color=colour, fontsize=6.5, gid=f"cell-{x}-{y}-trials")  # fmt: skip
 
 
-def reach(study: Study, palette: Palette) -> str:
+def reach(study: Study, styles: Styles) -> str:
     """Accuracy by k, one panel per distance: trials, and means as a line; shaded where k is below the distance."""
     panels, reaches = distances(study), study.choices(TRUNCATION)
     rows, across = math.ceil(len(panels) / ACROSS), min(len(panels), ACROSS)
@@ -74,10 +74,10 @@ def reach(study: Study, palette: Palette) -> str:
     for axes, distance in zip(grid.flat, panels, strict=False):
         for place, arch in enumerate(study.archs):
             lane = (place + 0.5) / len(study.archs) - 0.5, 1 / len(study.archs)
-            _points(axes, samples(study, arch, distance), reaches, lane, palette[arch], f"{distance}-{arch}")
+            _points(axes, samples(study, arch, distance), reaches, lane, styles[arch], f"{distance}-{arch}")
         short = sum(k is not None and k < distance for k in reaches)
         if short:
-            axes.axvspan(-0.6, short - 0.5, color=SHADE, linewidth=0, zorder=0)
+            axes.axvspan(-0.6, short - 0.5, color=FAINT, alpha=0.45, linewidth=0, zorder=0)
         axes.set_xticks(range(len(reaches)), [_steps(k) for k in reaches])
         axes.set(title=f"over {distance} {UNITS[study.probe or '']}", xlim=(-0.6, len(reaches) - 0.4))
     for axes in grid.flat[len(panels) :]:
@@ -86,16 +86,14 @@ def reach(study: Study, palette: Palette) -> str:
         axes.set(ylabel="validation accuracy", ylim=(-0.03, 1.03))
     for axes in grid[-1]:
         axes.set_xlabel("truncation length k")
-    handles: list[Any] = [
-        Line2D([], [], marker="o", markersize=4, color=palette[arch], label=arch) for arch in study.archs
-    ]
-    handles.append(Patch(color=SHADE, label="k below the distance"))
+    handles: list[Any] = [Line2D([], [], label=arch, **line(styles[arch], at=[0])) for arch in study.archs]
+    handles.append(Patch(color=FAINT, alpha=0.45, label="k below the distance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     return as_svg(figure)
 
 
 def _points(
-    axes: Axes, by_k: Samples, reaches: Sequence[Any], lane: tuple[float, float], colour: str, gid: str
+    axes: Axes, by_k: Samples, reaches: Sequence[Any], lane: tuple[float, float], style: Style, gid: str
 ) -> None:
     """Draw the runs of an architecture side by side in its lane, so that equal points stay visible, and their means."""
     places = {math.inf if k is None else k: place for place, k in enumerate(reaches)}
@@ -103,9 +101,10 @@ def _points(
     for k, values in by_k.items():
         gap = min(0.08, 0.8 * width / len(values))
         across = [places[k] + centre + gap * (number - (len(values) - 1) / 2) for number in range(len(values))]
-        axes.plot(across, values, "o", markersize=3.8, alpha=0.6, markeredgewidth=0, color=colour, gid=f"{gid}-{k:g}")
-    axes.plot([places[k] + centre for k in by_k], [fmean(values) for values in by_k.values()], color=colour,
-              linewidth=1.5)  # fmt: skip
+        axes.plot(across, values, style.marker, markersize=3.8, alpha=0.6, markeredgewidth=0,
+                  color=style.colour, gid=f"{gid}-{k:g}")  # fmt: skip
+    axes.plot([places[k] + centre for k in by_k], [fmean(values) for values in by_k.values()], linewidth=1.5,
+              **line(style, at=[]))  # fmt: skip
 
 
 def _steps(k: Any) -> str:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -94,3 +95,15 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def machine() -> str:
+    """The system, the processor and the number of its cores."""
+    try:
+        listed = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        models = re.findall(r"^model name\s*: (.+)$", listed, re.MULTILINE)
+    except OSError:
+        models = []
+    model = models[0] if models else platform.processor() or platform.machine()
+    cores = os.cpu_count() or 1
+    return f"{platform.system()}, {model}, {cores} core{'s' * (cores > 1)}"
