@@ -51,6 +51,7 @@ class Asking:
         self.roles = roles_of(config, run.vocabularies)
         self.lead = self.description.lengths[0]  # the role that a plain line fills
         self.field = self.roles[self.lead]
+        self.kind = self.corpus.fields[self.field]
         self.words = spelled(self.corpus) if reads_spelling(config) else None
 
     @property
@@ -67,12 +68,11 @@ class Asking:
         """
         needed = {role for role, part in self.description.roles.items() if part.is_needed}
         others = needed - {self.lead, self.description.predicts}
-        kind = self.corpus.fields[self.field]
-        if others or not isinstance(kind, Symbols | Frames):
+        if others or not isinstance(self.kind, Symbols | Frames):
             raise BadInput(f"task={self.description.name} reads more than a plain line has "
-                           f"({', '.join(sorted(others) or [kind.kind])}); give --file in the format "
+                           f"({', '.join(sorted(others) or [self.kind.kind])}); give --file in the format "
                            f"{self.corpus.reader.name}.")  # fmt: skip
-        return {self.field: kind}
+        return {self.field: self.kind}
 
     def is_plain(self, path: Path) -> bool:
         """Whether a file has plain lines: its name ends as that of a text, and the run was not trained on such names.
@@ -96,7 +96,7 @@ class Asking:
 
     def _value(self, line: str) -> tuple[list[str] | list[list[float]], str | list[str] | list[list[float]]]:
         """What a line shows, and what is read of it: of characters the line break too, as in training."""
-        if isinstance(self.corpus.fields[self.field], Frames):
+        if isinstance(self.kind, Frames):
             steps = _series(line, self.vocabulary.spec[self.lead].size)
             return steps, steps
         symbols = self.vocabulary.symbols(self.lead)
@@ -108,9 +108,9 @@ class Asking:
         corpus = replace(self.corpus, files={"test": path}, cuts=None)
         for number, (_, record) in enumerate(corpus.records(), start=1):
             value = record[self.field]
-            _refuse_width(value, self.fields[self.field], self.vocabulary.spec[self.lead].size,
+            _refuse_width(value, self.kind, self.vocabulary.spec[self.lead].size,
                           f"{path}, record {number}")  # fmt: skip
-            added = corpus.sentence_end and isinstance(self.fields[self.field], Symbols)
+            added = corpus.sentence_end and isinstance(self.kind, Symbols)
             steps = len(value) - 1 if added else len(value)
             shown = {role: record[field] for role, field in self.roles.items() if field in record}
             yield Question(record, {**shown, self.lead: value[:steps]}, steps)
