@@ -100,6 +100,15 @@ def small(project: Path) -> Callable[..., Config]:
     return compose_small
 
 
+@pytest.fixture
+def rare_words(small: Callable[..., Config], project: Path) -> None:
+    """Add words that occur once to the training split of the tiny corpus."""
+    words = [f"rare{number}" for number in range(60)]
+    lines = [f"{place % 3 + 1}\t{word}\t_\tNOUN" + "\t_" * 6 for place, word in enumerate(words)]
+    with Path("data/small/train.conllu").open("a", encoding="utf-8") as file:
+        file.writelines("\n".join(lines[begin : begin + 3]) + "\n\n" for begin in range(0, len(lines), 3))
+
+
 @pytest.fixture(scope="session")
 def golden_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ready MLflow database, whose tables take seconds to make."""

@@ -15,10 +15,12 @@ from torch import Tensor
 from unroll import experiment, preparation
 from unroll.certificate import certify
 from unroll.certificate.checks import CHECKS
+from unroll.certificate.sample import Sample
 from unroll.cli import main
 from unroll.config import Config
 from unroll.data.batch import Batch
 from unroll.errors import BadInput
+from unroll.experiment.prepared_data import PreparedData
 from unroll.networks import readout, recurrent
 from unroll.networks.crf import LinearChainCRF
 from unroll.networks.encoder import SequenceEncoder
@@ -74,6 +76,19 @@ def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], who
     for dtype in ("float64", "float32"):
         made = [found["check"] for found in certificate["checks"] if found.get("dtype") == dtype]
         assert made == [check for check in CHECKS if check not in left_out(certificate)]
+
+
+@pytest.mark.usefixtures("rare_words")
+@pytest.mark.parametrize(("arch", "k"), [("bilstm", "null"), pytest.param("lstm", "2", marks=pytest.mark.slow)])
+def test_a_run_that_reads_rare_words_as_unknown_is_certified(arch: str, k: str, small: Small) -> None:
+    corpus = "data.validation=data/small/train.conllu"
+    config = small("tagging", arch, BRIEFLY, f"training.truncation_length={k}", corpus)
+    run, prepared = trained(config)
+    data = PreparedData(config, prepared)
+    read = Sample(config, data.spec, data.split("validation")).whole().sequence("inputs").values
+    assert (read == data.spec["inputs"].unknown_index).any()
+    certificate = certify(run, prepared)
+    assert certificate["certified"], certificate
 
 
 def test_an_n_gram_model_is_held_to_what_it_can_be_held_to(small: Small) -> None:

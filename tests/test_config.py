@@ -278,6 +278,60 @@ def test_a_setting_that_does_not_affect_the_result_leaves_the_digest_and_cannot_
     assert refusal(key) == "it does not change the result"
 
 
-@pytest.mark.parametrize("override", ["training.threads=7", "data.min_count=2", "seed=1", "arch=gru"])
+@pytest.mark.parametrize("override", ["training.threads=7", "data.min_count=3", "seed=1", "arch=gru"])
 def test_a_setting_that_affects_the_result_changes_the_digest(override: str) -> None:
     assert compose(["experiment=grammar", override]).digest() != compose(["experiment=grammar"]).digest()
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["experiment=tagging"], 1),
+        (["experiment=grammar"], 2),
+        (["experiment=grammar", "arch=ngram"], 2),
+        (["experiment=grammar", "arch=bilstm", "task=cloze", "judged_by=null"], 2),
+        (["experiment=tinyshakespeare"], 1),  # characters
+        (["experiment=adding"], 1),
+        (["experiment=brown"], 4),  # the corpus's own
+        (["experiment=ud-english-ewt"], 2),
+        (["experiment=grammar", "data.min_count=1"], 1),
+        (["experiment=tagging", "data.min_count=3"], 3),
+    ],
+)
+def test_where_words_are_predicted_some_are_left_out_of_the_vocabulary_by_default(words: list[str], count: int) -> None:
+    composed = compose(words)
+    assert composed.data.min_count == count
+    assert composed.data.build_corpus().min_count == count
+    assert yaml.safe_load(composed.dump())["data"]["min_count"] == count  # decided once
+
+
+def test_a_file_of_settings_may_leave_the_minimum_count_to_the_task(project: Path) -> None:
+    for experiment, count in {"tagging": 1, "grammar": 2}.items():
+        content = compose([f"experiment={experiment}"]).model_dump(mode="json")
+        content["data"]["min_count"] = None
+        Path("run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        assert config.load(Path("run.yaml")).data.min_count == count
+
+
+def test_without_a_task_all_words_are_in_the_vocabulary(project: Path) -> None:
+    assert {name: config.corpora()[name].build_corpus().min_count for name in ("grammar", "brown")} == {
+        "grammar": 1, "brown": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rate", ["1", "-0.1", "often"])
+def test_a_rate_of_unknown_words_outside_of_its_range_is_refused(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compose(["experiment=tagging", "task.unknown_rate=0"]).model_dump()["task"]["unknown_rate"] == 0
+    assert main(["config", "experiment=tagging", f"task.unknown_rate={rate}"]) == 2
+    assert f"task.unknown_rate={rate}: " in capsys.readouterr().err
+    assert main(["config", "experiment=grammar", "task.unknown_rate=0.5"]) == 2  # a language model has no such setting
+    assert "unknown_rate" in capsys.readouterr().err
+
+
+def test_unknown_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--explain"]) == 0
+    shown = capsys.readouterr().out
+    assert "  task.unknown_rate (float): Probability in training" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("  data.min_count (int | None): ")]
+    assert "null for 2 if the task predicts words" in line
+    assert line.endswith("Default: null.")

@@ -114,7 +114,8 @@ def test_the_project_may_name_its_own_folder(mine: Path, capsys: pytest.CaptureF
     path.write_text(path.read_text(encoding="utf-8") + "\nplugins: [my_plugins]\n", encoding="utf-8")
     assert main(["config", "experiment=topics", "arch=leaky"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert (shown["task"], shown["arch"]["encoder"]["cell"]) == ({"name": "topic", "smoothing": 0.1}, "leaky")
+    assert shown["task"] == {"name": "topic", "unknown_rate": 0.5, "smoothing": 0.1}
+    assert shown["arch"]["encoder"]["cell"] == "leaky"
     assert "plugins" not in shown
 
 

@@ -129,6 +129,19 @@ def test_a_setting_that_was_added_later_has_a_stated_meaning_for_runs_without_it
     assert main(["predict", str(run), "0.5,1"]) == 0
 
 
+def test_runs_from_before_unknown_words_were_trained_keep_their_meaning(old: Path) -> None:
+    """Of the tasks, only those that have the setting get it."""
+    for name, rate in {"tagging-bilstm-chars-crf": 0.0, "grammar-feedforward": None}.items():
+        assert main(["upgrade", str(old / name)]) == 0
+        path = old / name / "config.yaml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert content["task"].pop("unknown_rate", None) == rate
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        config = load(path)
+        assert getattr(config.task, "unknown_rate", None) == rate
+        assert config.data.min_count == 1
+
+
 def test_a_run_between_two_formats_is_named_as_such(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = old / "adding-gru" / "config.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))

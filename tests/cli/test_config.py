@@ -37,7 +37,7 @@ def explained(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
             ["arch.name (str): ", "arch.inputs.size (int): ", "arch.encoder.hidden_size (int): ", "arch.output.beam "],
         ),
         ("arch.inputs", ["arch.inputs.frozen (bool): ", "arch.inputs.characters.size (int): "]),
-        ("data", ["data.min_count (int): ", "data.split.train (float): "]),
+        ("data", ["data.min_count (int | None): ", "data.split.train (float): "]),
         ("archs", ["archs.NAME.KEY: "]),
         ("study", ["trials (int | None): "]),
         ("pruner", ["pruner.reduction (int): "]),

@@ -193,7 +193,7 @@ def test_a_pipe_cannot_give_its_format_back(tagger: Path, refused: Refused) -> N
 def test_unknown_symbols_are_counted(tagger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(tagger), "the nobody barks"]) == 0
     assert capsys.readouterr().err == (
-        "unroll: 1 of 3 symbols are not in the vocabulary of the run and were read as unknown.\n"
+        "unroll: 33.3% of the words (1 of 3) are not in the vocabulary of the run and were read as unknown.\n"
     )
     assert main(["predict", str(tagger), "the dog barks"]) == 0
     assert capsys.readouterr().err == ""  # neither progress, which is for a terminal

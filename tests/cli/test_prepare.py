@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,3 +127,35 @@ def test_a_file_of_conf_is_refused_with_a_command_that_prepares_it(project: Path
     assert main(["prepare", "--data", "outputs/configs/tagging/data.yaml", "--out", "again"]) == 0  # the other one
     assert "data=NAME" in refused("prepare", "--data", "conf/experiment/grammar.yaml")
     assert "experiment=grammar arch=lstm" in refused("train", "--config", "conf/experiment/grammar.yaml")
+
+
+CONTENTS = {"train": "to be or not to be", "validation": "to be seen\nor heard", "test": "not to see\n"}
+READERS = {  # settings, and the unknown among all in validation and test
+    "words with labels": (["experiment=tagging", "~data.reader.probe", "judged_by=null"], "words", (2, 5), (1, 3)),
+    "words of a text": (["data.reader={name: text, unit: words}", "data.sentence_end=true"], "words", (2, 5), (1, 3)),
+    "characters": (["data.reader={name: text, unit: characters}"], "characters", (4, 20), (1, 11)),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_share_of_unknown_words_is_reported_however_often_it_is_asked(
+    name: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, unit, *expected = READERS[name]
+    words = ["prepare", *settings, "data.generator=null"]
+    if "experiment=tagging" not in settings:
+        words += ["experiment=tinyshakespeare", "data.split=null", "data.min_count=1"]
+    for split, content in CONTENTS.items():
+        path = Path(f"{split}.txt")
+        lines = [[f"{n}\t{word}" + "\t_" * 8 for n, word in enumerate(line.split(), 1)] for line in content.split("\n")]
+        table = "\n\n".join("\n".join(line) for line in lines) + "\n\n"
+        path.write_text(table if "experiment=tagging" in settings else content, encoding="utf-8")
+        words.append(f"data.{split}={path}")
+    shares = [f"{unknown / total:.1%} of the {unit} ({unknown} of {total})" for unknown, total in expected]
+    for _ in range(2):  # the second time from the cache
+        assert main(words) == 0
+        said = capsys.readouterr()
+        assert said.err == f"unroll: {shares[0]} of validation and {shares[1]} of test are not in the vocabulary.\n"
+    for part, (unknown, total) in zip(("fit", "test"), expected, strict=True):
+        spec = json.loads((Path(said.out.strip()) / part / "spec.json").read_text(encoding="utf-8"))
+        assert list(spec["unknown"].values()) == [{"unit": unit, "symbols": total, "unknown": unknown}]

@@ -14,6 +14,7 @@ from unroll import experiment, preparation
 from unroll.config import Config
 from unroll.data.batch import Batch
 from unroll.data.buckets import Buckets
+from unroll.data.unknown import Unknown
 from unroll.errors import BadInput
 from unroll.experiment import Trained, loading
 from unroll.experiment.prepared_data import PreparedData
@@ -240,9 +241,10 @@ def test_each_form_is_spelled_once_and_what_is_unknown_is_counted(
     predictor = Predictor(run)
     list(predictor.lines(["a b nobody", "nobody a"] * 10))
     assert forms == [3]
-    assert (predictor.seen.records, predictor.seen.symbols) == (20, 50)
     known = run.vocabulary.symbols("inputs").index
-    assert predictor.seen.unknown == 10 * sum(word not in known for word in ["a", "b", "nobody", "nobody", "a"])
+    missing = 10 * sum(word not in known for word in ["a", "b", "nobody", "nobody", "a"])
+    assert predictor.seen.records == 20
+    assert predictor.seen.unknown == {"inputs": Unknown("words", 50, missing)}
 
 
 def test_a_task_that_has_no_such_call_says_so(made: Callable[..., Trained]) -> None:

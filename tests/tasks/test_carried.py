@@ -201,7 +201,7 @@ def test_tags_and_numbers_of_long_sequences_are_those_of_one_pass(name: str, k: 
     torch.manual_seed(0)
     inputs = nn.Linear(2, 2).double()
     labels_of = TaggerNetwork(encoder(name, Doubled(inputs), 2), SoftmaxOutput(4, 2).double(), TAGGED)
-    tagger = Tagger(labels_of, TaggerOptions(), None, 100)
+    tagger = Tagger(labels_of, TaggerOptions(unknown_rate=0.0), None, 100)
     number_of = RegressorNetwork(encoder(name, Doubled(inputs), 2), SERIES)
     regressor = Regressor(number_of, RegressorOptions(), None, 100).double()
     labels, targets = draw.integers(0, 2, total).astype(np.int32), draw.normal(size=5).astype(np.float32)

@@ -64,7 +64,7 @@ def build(output: str, encoder: str = "recurrent", spec: dict[str, FieldSpec] = 
         "convolutional": ConvolutionalEncoder(words, WIDTH, HIDDEN, 2, 3, 0.0),
     }
     network = TaggerNetwork(encoders[encoder], OUTPUTS[output](), spec)
-    task = Tagger(network, TaggerOptions(), None, 0)
+    task = Tagger(network, TaggerOptions(unknown_rate=0.0), None, 0)
     randomized(task.double())
     with torch.no_grad():
         task.network.output.linear.weight *= 10  # so that no label is the likeliest of all words

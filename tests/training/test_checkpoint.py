@@ -125,6 +125,16 @@ def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
+@pytest.mark.usefixtures("rare_words")
+def test_a_resumed_run_reads_the_same_words_as_unknown(
+    small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small("tagging", "bilstm", *OFTEN)
+    expected = train(config, project / "whole")
+    kill(config, project / "killed", monkeypatch, *PLACES["late"])
+    assert train(config, project / "killed") == expected
+
+
 def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small(*RUNS["LSTM with dropout"], *OFTEN)
     expected = train(config, project / "whole")

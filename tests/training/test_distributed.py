@@ -79,6 +79,18 @@ def test_two_processes_train_as_one_does(name: str, small: Small, project: Path)
     assert json.loads((project / "two" / "run.json").read_text())["tokens"] >= 1500
 
 
+@pytest.mark.usefixtures("rare_words")
+def test_two_processes_read_the_same_words_as_unknown_as_one_does(small: Small, project: Path) -> None:
+    never = small(*TASKS["tagger"], *EXACT, "task.unknown_rate=0")
+    config = small(*TASKS["tagger"], *EXACT)
+    train(never, project / "never")
+    train(config, project / "one")
+    assert together(2, config, project / "two") == [None, None]
+    close(project / "one", project / "two")
+    with pytest.raises(AssertionError):  # they are read
+        close(project / "one", project / "never")
+
+
 @pytest.mark.slow
 def test_so_do_three(small: Small, project: Path) -> None:
     config = small(*TASKS["tagger"], *EXACT)

@@ -85,7 +85,7 @@ def task_of(name: str) -> Task:
     else:
         output: LabelOutput = CRFOutput(8, LABELS, "bio") if name == "crf" else SoftmaxOutput(8, 3)
         tagger = TaggerNetwork(encoder(embed(9, 5, 0, 1.0), 5, True), output, TAGGED)
-        task = Tagger(tagger, TaggerOptions(), Descent(), 10**9)
+        task = Tagger(tagger, TaggerOptions(unknown_rate=0.0), Descent(), 10**9)
     task.nominal = 16.0
     return task.double()
 

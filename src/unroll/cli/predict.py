@@ -68,8 +68,8 @@ def _report(predictor: Predictor, is_watched: bool) -> None:
     seen = predictor.seen
     if is_watched:
         print(file=sys.stderr)
-    if seen.unknown:
-        print(f"unroll: {seen.unknown:,} of {seen.symbols:,} symbols are not in the vocabulary of the run and were "
-              "read as unknown.", file=sys.stderr)  # fmt: skip
+    for found in seen.unknown.values():
+        if found.unknown:
+            print(f"unroll: {found} are not in the vocabulary of the run and were read as unknown.", file=sys.stderr)
     if predictor.evaluates:
         print(figures_line(*predictor.figures()), file=sys.stderr)

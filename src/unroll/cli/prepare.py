@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,9 +19,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Namespace) -> None:
     from unroll import config, preparation
+    from unroll.data.seal import unknown_of
+    from unroll.data.unknown import sentences
 
     if options.data:
         corpus = config.load_data_here(options.data, options.settings)
     else:
         corpus = config.compose(options.settings).data
-    print(preparation.prepared(corpus, options.out))
+    folder = preparation.prepared(corpus, options.out)
+    print(folder)
+    for sentence in sentences(unknown_of(folder)):
+        print(f"unroll: {sentence}", file=sys.stderr)

@@ -83,7 +83,11 @@ class DataConfig(Section):
         description="Whether to replace numerals with [NUM], and URLs and e-mail addresses with [URL]."
     )
     vectors: FilePath | None = Field(description="File of pretrained word vectors in GloVe text format; null for none.")
-    min_count: int = Field(ge=1, description="Minimum count in the training split for a token to enter the vocabulary.")
+    min_count: int | None = Field(
+        ge=1,
+        description="Minimum count in the training split for a token to enter the vocabulary; null for 2 if the task "
+        "predicts words, such as a language model, and 1 otherwise.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
@@ -122,7 +126,7 @@ class DataConfig(Section):
         return reader
 
     def build_corpus(self) -> Corpus:
-        """Build the corpus that the settings describe."""
+        """Build the corpus that the settings describe; without a task, ``min_count`` is 1 unless it is set."""
         files = {"train": self.train, "validation": self.validation, "test": self.test}
         return Corpus(
             reader=self.build_reader(),
@@ -131,7 +135,7 @@ class DataConfig(Section):
             sentence_end=self.sentence_end,
             lowercase=self.lowercase,
             normalize=self.normalize,
-            min_count=self.min_count,
+            min_count=1 if self.min_count is None else self.min_count,
             vectors=Path(self.vectors) if self.vectors else None,
         )
 

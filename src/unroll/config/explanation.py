@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -24,6 +24,13 @@ def sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[Base
         inner = f"{key}.KEY" if getattr(field.annotation, "__origin__", None) is dict else key
         for part in _models(field.annotation):
             yield from sections(part, f"{name}.{inner}".lstrip("."))
+
+
+def is_of(model: type[BaseModel], content: Mapping[str, Any]) -> bool:
+    """Whether settings belong to this member of a union of models, which differ in ``name``."""
+    field = model.model_fields.get("name")
+    is_kind = field is not None and get_origin(field.annotation) is Literal
+    return not is_kind or content.get("name") in (None, *get_args(field and field.annotation))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -28,6 +28,15 @@ def purpose(settings: Mapping[str, Any]) -> tuple[Description, Mapping[str, Fiel
         return None
 
 
+def with_min_count(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings in which ``data.min_count`` has the default of the task in place of null."""
+    data = settings.get("data")
+    if not isinstance(data, Mapping) or data.get("min_count", 1) is not None or (known := purpose(settings)) is None:
+        return settings
+    task, fields = known
+    return {**settings, "data": {**data, "min_count": task.min_count(fields)}}
+
+
 def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
     """Composed settings without the blocks, and the settings of blocks, that the run does not use.
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unroll.config.explanation import is_of, sections
+from unroll.config.file import merged
+from unroll.config.schema import Config
 from unroll.config.section import Settings
 from unroll.formats import refuse_format
 
 FORMAT = 1
 # settings added since format 1, by their dotted keys, each with what it is for a file that does not have it: a run that
-# was trained before there was the setting keeps its result, and so its meaning
-ADDED: Mapping[str, Any] = {}
+# was trained before there was the setting keeps its result, and so its meaning. Of sections of several kinds, such as
+# tasks, those without the setting are left alone.
+ADDED: Mapping[str, Any] = {"task.unknown_rate": 0.0}
 
 
 def current(content: Mapping[str, Any], path: Path) -> Settings:
@@ -28,10 +32,20 @@ def current(content: Mapping[str, Any], path: Path) -> Settings:
     refuse_format(content.get("format", 0), FORMAT, path)
     found: Settings = dict(content)
     for key, value in ADDED.items():
-        *sections, name = key.split(".")
-        section = found
-        for part in sections:
-            section[part] = dict(section[part]) if isinstance(section.get(part), Mapping) else {}
-            section = section[part]
-        section.setdefault(name, value)
+        if _has(found, key):
+            added = value
+            for part in reversed(key.split(".")):
+                added = {part: added}
+            found = merged(added, found)
     return found
+
+
+def _has(settings: Settings, key: str) -> bool:
+    """Whether there is a setting of this key for the chosen kinds of section."""
+    name, _, last = key.rpartition(".")
+    own: Any = settings
+    for part in name.split("."):
+        own = own.get(part) if isinstance(own, Mapping) else None
+    return isinstance(own, Mapping) and any(
+        place == name and last in model.model_fields and is_of(model, own) for place, model in sections(Config, "")
+    )

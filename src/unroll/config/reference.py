@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from unroll.config.compose import CONF, project_defaults
-from unroll.config.explanation import sections
+from unroll.config.explanation import is_of, sections
 from unroll.config.file import merged, read
 from unroll.config.messages import GROUPS
 from unroll.config.schema import Config
@@ -66,7 +66,7 @@ def _of_a_run(conf: Path) -> list[Part]:
     defaults, parts = merged(shared, _chosen(shared, conf)), []
     for name, model in dict.fromkeys(sections(Config, "")):
         own = _below(defaults, name)
-        if not _is_of(model, own):  # of another kind than the default, which has the defaults that kinds share
+        if not is_of(model, own):  # of another kind than the default, which has the defaults that kinds share
             own = {key: value for key, value in _below(shared, name).items() if key != "name"}
         parts.append(_part(name, name or TOP, model, own))
     return [*parts, Part("archs", list(ARCHS))]
@@ -95,13 +95,6 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: Settings) -> 
             default = "" if value == "???" else f" Default: {plain(value)}."  # ??? marks a mandatory choice
             lines.append(f"  {name + '.' if name else ''}{key} ({shape}): {field.description}{default}")
     return Part(title, lines)
-
-
-def _is_of(model: type[BaseModel], content: Settings) -> bool:
-    """Whether defaults belong to this member of a union of models, which differ in ``name``."""
-    field = model.model_fields.get("name")
-    is_kind = field is not None and get_origin(field.annotation) is Literal
-    return not is_kind or content.get("name") in (None, *get_args(field and field.annotation))
 
 
 def _chosen(content: Settings, conf: Path) -> Settings:

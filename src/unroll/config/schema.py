@@ -13,6 +13,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from unroll.config.blocks import ArchConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
+from unroll.config.fitting import with_min_count
 from unroll.config.pairs import check_pairs
 from unroll.config.section import NEUTRAL, Name, Named, Section, Settings, neutral_keys, section_of
 from unroll.data.fields import Field as FieldKind
@@ -195,6 +196,11 @@ class Config(Section):
     arch: ArchConfig = Field(description="The network architecture.")
     training: TrainingConfig = Field(description="Settings of the training loop.")
     tracking: TrackingConfig = Field(description="Experiment tracking.", json_schema_extra=NEUTRAL)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decided(cls, content: Any) -> Any:
+        return with_min_count(content) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _possible(self) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch
 from unroll.data.batch import Batch, DataSpec, Padded, Probed, Spelled, Window
 from unroll.data.loader import ALL, Loader, Share
 from unroll.data.prepared import ProbeColumn, SpellingColumn, Split
+from unroll.data.rare import RareSymbols
 from unroll.data.windows import Cut, cut, window_count
 
 POOL = 256  # batches per sorted pool; a larger pool needs less padding, a smaller one shuffles better
@@ -34,6 +35,7 @@ class Buckets(Loader):
         share: rows of this process.
         batch_tokens: maximum number of steps per batch, padding included; a longer record is a batch of its own. None
             for no limit.
+        unknown: roles whose rare symbols are read as ``[UNK]`` at random, each with the probability; needs a seed.
 
     Shapes:
         each batch: [B, T] or [B, T, …] for sequences, with T the longest one or k; [B, …] for one value per record
@@ -42,7 +44,7 @@ class Buckets(Loader):
     def __init__(
         self, split: Split, spec: DataSpec, by: Sequence[str], batch_size: int, seed: int | None,
         truncation_length: int | None = None, stride: int | None = None, share: Share = ALL,
-        batch_tokens: int | None = None,
+        batch_tokens: int | None = None, unknown: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.split, self.spec, self.by = split, spec, by
@@ -50,6 +52,10 @@ class Buckets(Loader):
         self.truncation_length, self.stride = truncation_length, stride or truncation_length
         self.lengths, self.tokens = split[by[0]].lengths, split[by[0]].steps
         self.keys = [split[role].lengths for role in reversed(by)]  # the primary key comes last for np.lexsort
+        self.rare: dict[str, RareSymbols] = {}
+        if seed is not None:
+            for role, rate in (unknown or {}).items():
+                self.rare[role] = RareSymbols(split[role], spec[role], rate, seed)
         self.plan: tuple[int, list[tuple[np.ndarray, Cut]]] = (-1, [])  # the epoch and its windows
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None  # characters of all forms, and their lengths
         if split.spelling is not None and seed is None:
@@ -141,6 +147,8 @@ class Buckets(Loader):
         if isinstance(column, ProbeColumn):
             return Probed(_padded(column.values, place, real, -1), _padded(column.contrasts, place, real, -1))
         values = _padded(column.values, place, real, self.spec[role].padding_index)
+        if role in self.rare:
+            values = torch.from_numpy(self.rare[role].replaced(values.numpy(), place, self.epoch))
         return Padded(values, torch.from_numpy(np.clip(lengths - begin, 1, time.shape[1])))
 
     def _window(self, lengths: np.ndarray, part: Cut, rows: int) -> Window:

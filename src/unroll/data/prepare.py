@@ -10,8 +10,8 @@ from pathlib import Path
 
 from unroll.data.corpus import Corpus
 from unroll.data.fields import Field, Labels, Symbols
-from unroll.data.seal import seal
-from unroll.data.survey import FieldSurvey, SymbolSurvey, survey
+from unroll.data.seal import JUDGED, seal
+from unroll.data.survey import FieldSurvey, SymbolSurvey, survey, unknown_symbols
 from unroll.data.vectors import coverage, write_table
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import END, SymbolVocabulary, Vocabulary
@@ -46,8 +46,10 @@ def prepare(corpus: Corpus, out: Path) -> None:
                 writers[split].append(record)
         aligned = alignment(corpus.fields, words)
         kinds = {name: {"kind": part.kind, "of": aligned[name]} for name, part in vocabularies.items()}
-        for part in ("fit", "test"):
-            seal(folder / part, kinds, corpus.origin)
+        unknown = unknown_symbols(surveys, vocabularies)
+        for part, split in JUDGED.items():
+            counts = {name: by_split[split] for name, by_split in unknown.items() if split in by_split}
+            seal(folder / part, kinds, corpus.origin, counts)
 
 
 def _vocabularies(corpus: Corpus, surveys: dict[str, FieldSurvey], fit: Path) -> Vocabularies:

@@ -15,10 +15,13 @@ class Role:
     Args:
         kinds: kinds of fields that may fill it.
         is_needed: whether the task requires it.
+        learns_unknown: whether rare symbols are read as ``[UNK]`` at random in training, so that the task learns to
+            read unknown ones. Inputs only: a target is never replaced.
     """
 
     kinds: tuple[str, ...]
     is_needed: bool = True
+    learns_unknown: bool = False
 
 
 Tasks = Mapping[str, Mapping[str, Role]]  # task → its roles

@@ -6,31 +6,36 @@ Otherwise a truncated or changed file would be read as different data, or cause 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast  # Any: what JSON holds
 
+from unroll.data.unknown import Unknown, UnknownByField
 from unroll.errors import BadInput
 from unroll.outputs import read_json, to_json
 
 SPEC = "spec.json"
 FORMAT = 3
+JUDGED = {"fit": "validation", "test": "test"}  # the split of each part whose unknown symbols are counted
 KNOWN: dict[tuple[int, ...], str] = {}  # cached digests of files, since a corpus may be large
 
 
 Fields = Mapping[str, Mapping[str, str | None]]
 
 
-def seal(part: Path, fields: Fields, origin: Mapping[str, str]) -> None:
+def seal(part: Path, fields: Fields, origin: Mapping[str, str], unknown: Mapping[str, Unknown]) -> None:
     """Write the ``spec.json`` of a complete part, ``fit`` or ``test``.
 
     Args:
         part: the folder.
         fields: ``kind`` of each field, and ``of``, the field with which it is aligned; None for a field of its own.
         origin: settings on which the data depend.
+        unknown: unknown symbols of the validation or test split, by field.
     """
     files = {file: _digest(part / file) for file in _files(part)}
-    content = {"format": FORMAT, "origin": origin, "fields": fields, "files": files}
+    lost = {name: found._asdict() for name, found in unknown.items()}
+    content = {"format": FORMAT, "origin": origin, "fields": fields, "unknown": lost, "files": files}
     (part / SPEC).write_text(to_json(content), encoding="utf-8")
 
 
@@ -70,6 +75,23 @@ def origin_of(part: Path) -> Mapping[str, str]:
         BadInput: the part does not exist, or is of another version.
     """
     (found,) = _sections(part, "origin")
+    return found
+
+
+def unknown_of(folder: Path) -> UnknownByField:
+    """Unknown symbols of validation and test, for each field of symbols.
+
+    Args:
+        folder: a prepared corpus.
+
+    Raises:
+        BadInput: a part does not exist, or is of another version.
+    """
+    found: dict[str, dict[str, Unknown]] = defaultdict(dict)
+    for part, split in JUDGED.items():
+        (unknown,) = _sections(folder / part, "unknown")
+        for name, counts in unknown.items():
+            found[name][split] = Unknown(**counts)
     return found
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.fields import Category, DocumentStart, Field, Frames, Labels, Number, Picture, Probe, Symbols
+from unroll.data.unknown import Unknown, UnknownByField
 from unroll.data.vocabulary import (
+    END,
     PADDING,
     UNKNOWN,
     CategoryVocabulary,
@@ -42,6 +45,9 @@ class FieldSurvey(ABC):
         """The error in one value of any split; empty if there is none."""
         return ""
 
+    def note(self, split: str, value: Any) -> None:  # noqa: B027  # most fields need only the training split
+        """Process one value of any split."""
+
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
         """The vocabulary that was collected."""
@@ -58,9 +64,14 @@ class SymbolSurvey(FieldSurvey):
     def __init__(self, corpus: Corpus, field: Symbols) -> None:
         self.corpus, self.unit = corpus, field.unit
         self.written: Counter[str] = Counter()  # raw forms in train
+        self.judged: dict[str, Counter[str]] = defaultdict(Counter)  # raw forms in each other split
 
     def learn(self, value: Sequence[str]) -> None:
         self.written.update(value)
+
+    def note(self, split: str, value: Sequence[str]) -> None:
+        if split != "train":
+            self.judged[split].update(value)
 
     def fault(self, value: Sequence[str]) -> str:
         return "a word has no characters" if self.unit == "words" and not all(value) else ""
@@ -121,7 +132,6 @@ class ProbeSurvey(FieldSurvey):
         self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
 
     def note(self, split: str, value: Sequence[tuple[int, str, str]]) -> None:
-        """Process one value of any split."""
         self.groups[split].update(group for _, group, _ in value)
 
     @property
@@ -217,8 +227,7 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
                 raise BadInput(f"{corpus.file(split)}, {split} sequence {records[split]}: {reason}; correct the line.")
             if split == "train":
                 part.learn(record[name])
-            if isinstance(part, ProbeSurvey):
-                part.note(split, record[name])
+            part.note(split, record[name])
     for split in SPLITS:
         named = split in corpus.files or (corpus.cuts is not None and (split != "test" or sum(corpus.cuts) != 1))
         if named and not records[split]:
@@ -228,6 +237,28 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
         if isinstance(part, ProbeSurvey):
             _check_probe(corpus, part, [split for split in SPLITS if records[split]])
     return found
+
+
+def unknown_symbols(surveys: Mapping[str, FieldSurvey], vocabularies: Mapping[str, Vocabulary]) -> UnknownByField:
+    """Unknown symbols of validation and test, for each field of symbols.
+
+    Args:
+        surveys: the surveys of a corpus that was read.
+        vocabularies: the vocabulary of each field, with the words of pretrained vectors if there are any.
+    """
+    found = {}
+    for name, part in surveys.items():
+        vocabulary = vocabularies[name]
+        if isinstance(part, SymbolSurvey) and isinstance(vocabulary, SymbolVocabulary):
+            found[name] = {split: _unknown(counts, vocabulary) for split, counts in part.judged.items()}
+    return found
+
+
+def _unknown(counts: Counter[str], vocabulary: SymbolVocabulary) -> Unknown:
+    forms = [form for form in counts if form != END]
+    missing = vocabulary.encode(forms) == vocabulary.spec.unknown_index  # [F]
+    total, lost = (sum(counts[form] for form in part) for part in (forms, compress(forms, missing)))
+    return Unknown(vocabulary.unit, total, lost)
 
 
 def _check_probe(corpus: Corpus, part: ProbeSurvey, splits: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from unroll.data.buckets import Buckets
 from unroll.data.loader import ALL, Share
 from unroll.data.prepared import Split
 from unroll.data.streams import Streams
+from unroll.tasks.description import ReadingOptions
 
 EVALUATION_WINDOW = 128  # window of evaluation, in steps, if training has no windows
 MOST_STEPS = 1 << 11  # steps of a batch in prediction, including padding; larger ones leave the caches of a core
@@ -33,8 +34,16 @@ def loaders(
     else:
         loader = Buckets(_read(config, train_split), spec, config.task.description.lengths, settings.batch_size,
                          config.seed, settings.truncation_length, settings.truncation_stride, share,
-                         settings.batch_tokens)  # fmt: skip
+                         settings.batch_tokens, _unknown(config, spec))  # fmt: skip
     return loader, evaluation_loader(config, spec, splits["validation"], share)
+
+
+def _unknown(config: Config, spec: DataSpec) -> dict[str, float]:
+    """Roles whose rare symbols are read as ``[UNK]`` at random in training, with the probability."""
+    options, roles = config.task.options, config.task.description.learning
+    if not isinstance(options, ReadingOptions):
+        return {}
+    return {role: options.unknown_rate for role in roles if role in spec and spec[role].unit}  # only symbols have units
 
 
 def places(config: Config, loader: Streams | Buckets, split: Split) -> int:

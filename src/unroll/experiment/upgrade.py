@@ -14,6 +14,7 @@ from typing import Any
 from unroll.config import Config, read
 from unroll.config.compose import finished
 from unroll.config.format import FORMAT as CONFIG_FORMAT
+from unroll.config.format import current
 from unroll.config.origin import Origin
 from unroll.data.fields import Field
 from unroll.data.readers import reader_named
@@ -64,7 +65,7 @@ def upgrade(folder: Path, out: Path) -> Config:
     words = read_json(folder / "vocabulary.json", "restore it from a copy")
     weights = (folder / WEIGHTS).read_bytes()
     try:
-        config = finished(_settings(settings), Origin(str(folder / "config.yaml"), ()))
+        config = finished(_settings(settings, folder / "config.yaml"), Origin(str(folder / "config.yaml"), ()))
         vocabularies = Vocabularies(_vocabularies(config.data.build_reader().fields, words))
         record = _facts(facts, vocabularies, weights, (folder / HISTORY).read_bytes())
     except BadInput:
@@ -82,15 +83,20 @@ def upgrade(folder: Path, out: Path) -> Config:
     return config
 
 
-def _settings(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the options of readers and the blocks of networks, and with what came later."""
+def _settings(old: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings with the options of readers and the blocks of networks, and with what came later.
+
+    Args:
+        old: of the file.
+        path: of the file, for messages.
+    """
     data = dict(old["data"])
     given = {name: data.pop(name, None) for name in OPTIONS}
     known = {field.name for field in fields(reader_named(data["reader"]))}  # type: ignore[arg-type]  # all are dataclasses
     data["reader"] = {"name": data["reader"], **{name: value for name, value in given.items() if name in known}}
     sections = {**old, "data": data, "arch": _arch(old["arch"])}
     later = {section: {**added, **sections[section]} for section, added in LATER.items()}
-    return {"format": CONFIG_FORMAT, **sections, **later}
+    return current({"format": CONFIG_FORMAT, **sections, **later}, path)
 
 
 def _arch(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from torch import Tensor
 from unroll.data.buckets import POOL, Buckets
 from unroll.data.fields import Field
 from unroll.data.prepared import Split
-from unroll.data.vocabulary import SymbolVocabulary
+from unroll.data.unknown import Unknown
+from unroll.data.vocabulary import END, SymbolVocabulary
 from unroll.data.writers import encoded
 from unroll.errors import BadInput
 from unroll.experiment import Trained
@@ -33,12 +34,11 @@ class Seen:
 
     Args:
         records: that were answered.
-        symbols: of them, and how many of these are unknown to the run's vocabulary.
+        unknown: their symbols, and how many of these are not in the vocabulary of the run, by role.
     """
 
     records: int = 0
-    symbols: int = 0
-    unknown: int = 0
+    unknown: dict[str, Unknown] = field(default_factory=dict)
 
 
 class Predictor:
@@ -175,8 +175,11 @@ class Predictor:
         predicts = self.run.config.task.description.predicts
         for role, vocabulary in self.run.vocabulary.items():
             if isinstance(vocabulary, SymbolVocabulary) and role in split.fields and role != predicts:
-                self.seen.symbols += split[role].steps
-                self.seen.unknown += int((split[role].values == vocabulary.spec.unknown_index).sum())
+                before = self.seen.unknown.get(role, Unknown(vocabulary.unit, 0, 0))
+                counts = split[role].counts(len(vocabulary.symbols))
+                symbols = int(counts.sum() - counts[vocabulary.index[END]])
+                unknown = int(counts[vocabulary.spec.unknown_index])
+                self.seen.unknown[role] = before.plus(symbols, unknown)
 
     def _refuse_without_answers(self, split: Split) -> None:
         """Refuse to evaluate a file none of whose first answers the run could give."""

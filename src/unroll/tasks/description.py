@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field as Option
 
 from unroll.data.fields import KINDS
 from unroll.data.roles import Role
@@ -23,6 +25,21 @@ BLOCKS = ("spelling", "labels", "readout")  # optional parts of a network
 @dataclass(frozen=True)
 class Options:
     """Settings of a task other than its name: a frozen dataclass, annotated like the options of readers."""
+
+
+@dataclass(frozen=True)
+class ReadingOptions(Options):
+    """Settings of a task with a role that ``learns_unknown``."""
+
+    unknown_rate: Annotated[
+        float,
+        Option(
+            ge=0,
+            lt=1,
+            description="Probability in training that a word which occurs once in the training split is read as [UNK], "
+            "so that the network learns to read unknown words; 0 for never.",
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,23 @@ class Description:
     options: type[Options] = Options
     name: str = ""
 
+    @property
+    def learning(self) -> list[str]:
+        """Roles whose rare symbols are read as ``[UNK]`` at random in training."""
+        return [name for name, role in self.roles.items() if role.learns_unknown]
+
+    def min_count(self, fields: Mapping[str, Any]) -> int:
+        """Default of ``data.min_count``: 2 if words are predicted, otherwise 1.
+
+        A network learns to predict ``[UNK]`` only if words of the training split are outside the vocabulary.
+
+        Args:
+            fields: role → field.
+        """
+        units = [getattr(field, "unit", "") for role, field in fields.items()
+                 if self.predicts_inputs or role == self.predicts]  # fmt: skip
+        return 2 if "words" in units else 1
+
     def metric(self, name: str) -> Metric:
         """A metric by name, including metrics of one group of probed tokens such as ``accuracy/8``.
 
@@ -155,6 +189,11 @@ class Description:
                 raise BadInput(f"{part} has no metric that every corpus supports; add one.")
         if not (isinstance(self.options, type) and issubclass(self.options, Options) and is_dataclass(self.options)):
             raise BadInput("options must be a frozen dataclass derived from Options; correct it.")
+        for role in self.learning:
+            if role == self.predicts or self.predicts_inputs or self.reads == "streams":
+                raise BadInput(f"{role} learns_unknown, but targets and streams are never replaced; correct it.")
+            if not issubclass(self.options, ReadingOptions):
+                raise BadInput(f"{role} learns_unknown, so options must be derived from ReadingOptions; correct it.")
 
     def _names(self) -> Iterator[tuple[str, str, Iterable[str], Collection[str]]]:
         """Yield the names in each part of the description: what they are of, the part, the names, and the choices."""

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from unroll.data.roles import PROBE, Role
 from unroll.metrics import ACCURACY, ACCURACY_BY_GROUP, NATS, Metric
-from unroll.tasks.description import Description, Need, Options
+from unroll.tasks.description import Description, Need, ReadingOptions
 
 SPANS = Need("labels", "data.reader.scheme", "scheme")
 
 
 @dataclass(frozen=True)
-class TaggerOptions(Options):
+class TaggerOptions(ReadingOptions):
     """Predict the label of each token."""
 
 
 DESCRIPTION = Description(
     roles={
-        "inputs": Role(("symbols",)),
+        "inputs": Role(("symbols",), learns_unknown=True),
         "labels": Role(("labels",)),
         **PROBE,
         "spelling": Role(("spelling",), is_needed=False),
