@@ -216,7 +216,7 @@ def test_a_task_whose_file_lacks_a_part_is_one_sentence(
     shutil.copytree(mine / "tasks/topic", mine / "tasks" / name)
     path = mine / "tasks" / name / f"{part}.py"
     path.write_text(changed(path.read_text(encoding="utf-8"), old, new), encoding="utf-8")
-    Path(f"conf/task/{name}.yaml").write_text(f"name: {name}\nsmoothing: 0.1\n", encoding="utf-8")
+    Path(f"conf/task/{name}.yaml").write_text(f"name: {name}\nunknown_rate: 0.5\nsmoothing: 0.1\n", encoding="utf-8")
     message = refused_of("train", "experiment=topics", "arch=leaky", f"task={name}", "--out", "run")
     assert [part for part in parts if part not in message] == []
     assert f"tasks/{name}/" in message
