@@ -150,6 +150,28 @@ def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
     assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {"evaluate@tagging"}
 
 
+def test_a_chapter_more_leaves_the_others_as_they_are(pipeline: Path) -> None:
+    course = pipeline / "conf" / "course.yaml"
+    grid = yaml.safe_load(course.read_text(encoding="utf-8"))
+    own = {"experiments": ["grammar"], "archs": ["rnn"], "seeds": [0]}
+    course.write_text(yaml.safe_dump(grid | {"own": own}), encoding="utf-8")
+    write_grid(pipeline)
+    dvc(pipeline, "repro", "-q", "-s", "resolve")
+    others = {name for name in stale(pipeline) if not name.startswith("prepare")}
+    assert others == {"train@grammar-rnn", "evaluate@grammar", "compare", "report"}
+
+
+def test_an_arch_removed_from_the_course_is_not_evaluated(pipeline: Path) -> None:
+    course = pipeline / "conf" / "course.yaml"
+    grid = yaml.safe_load(course.read_text(encoding="utf-8"))
+    grid["tagging"]["archs"] = ["rnn"]
+    course.write_text(yaml.safe_dump(grid), encoding="utf-8")
+    write_grid(pipeline)
+    dvc(pipeline, "repro", "-q", "evaluate@tagging")
+    figures = json.loads((pipeline / "outputs" / "metrics" / "tagging.json").read_text(encoding="utf-8"))
+    assert {run["arch"] for run in figures.values()} == {"rnn"}
+
+
 def test_only_evaluate_depends_on_the_test_split() -> None:
     for path in (ROOT / "dvc.yaml", ROOT / "paper" / "dvc.yaml"):
         stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]

@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help="with --out: write measured speeds, named alike")
     parser.add_argument("--curves", type=Path, metavar="FOLDER", help="with --out: write learning curves, named alike")
-    parser.add_argument("--course", type=Path, metavar="FILE", help="only the runs that this course has")
+    parser.add_argument("--archs", nargs="+", metavar="ARCH", help="only the runs of these architectures of FOLDER")
     add_tracking(parser)
 
 
@@ -28,9 +28,11 @@ def run(options: Namespace) -> None:
     from unroll.analysis.curves import write_curves
     from unroll.experiment import evaluate
 
-    runs = _runs_of_course(options.runs, options.course) if options.course else _runs(options.runs)
-    if not runs:
-        raise BadInput(f"{options.runs} has no runs; name a run, or a folder of runs.")
+    folders = [options.runs / arch for arch in options.archs] if options.archs else [options.runs]
+    for folder in folders:
+        if not _runs(folder):
+            raise BadInput(f"{folder} has no runs; name a run, or a folder of runs.")
+    runs = [run for folder in folders for run in _runs(folder)]
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     prepared = options.prepared or [prepared_of(run) for run in runs]
     results = evaluate(runs, prepared, options.out, costs, tracking_words(options.settings))
@@ -52,12 +54,3 @@ def _runs(folder: Path) -> list[Path]:
 def _folders(folder: Path) -> list[Path]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in paths if path.is_dir() and not path.name.startswith(".")]
-
-
-def _runs_of_course(folder: Path, course: Path) -> list[Path]:
-    """The runs that a course has of the experiment of this folder, where former runs may still lie."""
-    from unroll import config
-
-    name = folder.resolve().name
-    grid = config.grid(config.course(course))
-    return [folder / arch / str(seed) for experiment, arch, seed in grid if experiment == name]

@@ -61,12 +61,12 @@ def stages(path: Path) -> Stages:
         BadInput: the course is invalid, or two stages would have the same name.
     """
     chapters, known = course(path), studies()
-    found: Stages = {"prepare": {}, "train": {}, "tune": [], "retrain": {}, "evaluate": [], "certify": {}}
+    found: Stages = {"prepare": {}, "train": {}, "tune": [], "retrain": {}, "evaluate": {}, "certify": {}}
     for name, chapter in chapters.items():
         for experiment in chapter["experiments"]:
             if experiment in found["evaluate"]:
                 raise BadInput(f"{path}: the experiment {experiment} is in two chapters; remove it from one.")
-            found["evaluate"].append(experiment)
+            found["evaluate"][experiment] = {"experiment": experiment, "archs": " ".join(chapter["archs"])}
             found["prepare"][experiment] = _corpus(_data(experiment, chapters, name))
             kind = "retrain" if experiment in known else "train"
             for arch in chapter["archs"]:
