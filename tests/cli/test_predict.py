@@ -80,8 +80,7 @@ WORD = b"%d\t%s\t_\t%s\t_\tCase=Nom\t2\tdet\t_\tNote= x \r\n"
 
 def conllu(tags: bytes) -> bytes:
     """A file with all that CoNLL-U has: a mark, comments, a range, an empty node, no last line end."""
-    words = [WORD % (number, word, tag) for number, (word, tag) in
-             enumerate(zip([b"the", b"dog", b"barks", b"it"], tags.split(), strict=True), start=1)]  # fmt: skip
+    words = [WORD % row for row in zip([1, 2, 3, 1], [b"the", b"dog", b"barks", b"it"], tags.split(), strict=True)]
     nodes = b"2-3\tdog barks\t_\t_\t_\t_\t_\t_\t_\t_\r\n", b"3.1\tnone\t_\tX\t_\t_\t_\t_\t_\t_\r\n"
     first = b"# newdoc\r\n#\t1\t\t\r\n" + words[0] + nodes[0] + words[1] + words[2] + nodes[1] + b"\r\n\r\n"
     return b"\xef\xbb\xbf" + first + b"# text = \xc3\xa9\n" + words[3].rstrip()
@@ -182,7 +181,7 @@ def test_a_file_of_another_format_is_refused(
     assert "is a folder" in refused("predict", str(tagger), "--file", "folder.conllu")
     run = trained(small("adding", "rnn"), project / "run")
     Path("in.series").write_text("0.5\t0.2 0.3\n", encoding="utf-8")
-    assert "record 1 has steps of 1 numbers" in refused("predict", str(run), "--file", "in.series")
+    assert "line 1 has steps of 1 numbers" in refused("predict", str(run), "--file", "in.series")
 
 
 def test_a_pipe_cannot_give_its_format_back(tagger: Path, refused: Refused) -> None:

@@ -279,7 +279,7 @@ def test_real_vectors_come_back_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contents", [("1\t0,1\n1\t0\n", "1\t0,1\n", "1\t0,1\n"), ("1\t0,1\n", "1\t0\n", "1\t0,1\n")])
 def test_series_of_two_widths_are_one_sentence(contents: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"correct the (line|files)"):
+    with pytest.raises(BadInput, match=r"correct the (line|file)"):
         prepare(corpus(tmp_path, Series(), *contents), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -497,9 +497,9 @@ def test_forms_side_by_side_are_padded_to_the_longest_of_them(tmp_path: Path) ->
 
 
 def test_a_word_without_a_character_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="a word has no characters; correct") as caught:
+    with pytest.raises(BadInput, match="the word is empty") as caught:
         prepare(corpus(tmp_path, columns, "a\tX\n", "a\tX\n\n\tX\n", "a\tX\n"), tmp_path / "out")
-    assert f"{tmp_path / 'validation.txt'}, validation sequence 2" in str(caught.value)
+    assert f"{tmp_path / 'validation.txt'}, line 3" in str(caught.value)
 
 
 def test_labels_that_tell_spans_say_so(tmp_path: Path) -> None:

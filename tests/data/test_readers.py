@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -57,6 +61,14 @@ def tagged(tokens: list[str], labels: list[str], probe: list[tuple[int, str, str
     return record if probe is None else record | {"probe": probe}
 
 
+TAB = "\t"
+
+
+def word(number: int | str, form: str = "a", tag: str = "X") -> str:
+    """A line of CoNLL-U."""
+    return f"{number}\t{form}\t_\t{tag}\t_\t_\t_\t_\t_\t_\n"
+
+
 # reader → (reader with its arguments, content of a file, what is read from it)
 GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
     "text": [
@@ -76,7 +88,15 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
                 tagged(["dogs", "bark"], ["NOUN", "VERB"], [(1, "0", "barks")]),
                 tagged(["is"], ["AUX"], [(0, "2", "")]),
             ],
-        )
+        ),
+        (
+            Conllu(),
+            "1-2\tx\t_\t_\t_\t_\t_\t_\t_\t_\r0.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\r"
+            + word(1)
+            + "\u00a0\n"
+            + word(1, "b", "_"),
+            [tagged(["a"], ["X"]), tagged(["b"], ["_"])],
+        ),
     ],
     "columns": [
         (
@@ -98,6 +118,27 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
             [tagged(list("abcde"), ["B-X", "I-X", "B-Y", "O", "B-Y"])],
         ),
         (columns_reader, "# O\n#Rom B-LOC\n", [tagged(["#", "#Rom"], ["O", "B-LOC"])]),
+        (  # lone carriage returns, and other line ends beside them
+            columns_reader,
+            "a O\rb O\r\rc O\r\n\r\nd O\n\ne O",
+            [tagged(["a", "b"], ["O", "O"]), *(tagged([token], ["O"]) for token in "cde")],
+        ),
+        (  # lines that look empty; a no-break space belongs to a word
+            columns_reader,
+            "10\u00a0000 O\n\u00a0\nb O\n \t\nc O\n\u200b\ufeff\nd O\n",
+            [tagged([token], ["O"]) for token in ("10\u00a0000", "b", "c", "d")],
+        ),
+        (
+            Columns(scheme="bioes"),
+            "a B-X\nb I-X\nc E-X\nd S-X\ne I-X\nf O\ng E-Y\n\nh _\n",
+            [tagged(list("abcdefg"), ["B-X", "I-X", "I-X", "B-X", "B-X", "O", "B-Y"]), tagged(["h"], ["_"])],
+        ),
+        (Columns(scheme="bilou"), "a U-X\nb B-X\nc L-X\n", [tagged(list("abc"), ["B-X", "B-X", "I-X"])]),
+        (
+            Columns(header=True),
+            "# x = y\nword\ttag\n\na\tX\n\nword\ttag\n",
+            [tagged(["a"], ["X"]), tagged(["word"], ["tag"])],
+        ),
         (
             Columns(token_column=1, label_column=0, scheme=None),
             "X\tNew York\n\nY\ta\n",
@@ -131,10 +172,27 @@ BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     ),
     "conllu without a number": (conllu_reader, b"\nx" + 9 * b"\t_" + b"\n", ["line 2", "'x'"]),
     "conllu that is not UTF-8": (conllu_reader, b"# abc\n# \xc3\xa9\xff\n", ["line 2", "byte 10 "]),
+    "conllu without an empty line between sentences": (
+        conllu_reader, f"{word(1)}{word(2)}# c\n{word(1)}".encode(), ["line 4", "number 1", "empty line"],
+    ),
+    "conllu that lacks a word": (conllu_reader, f"{word(1)}{word(3)}".encode(), ["line 2", "number 3", "number 2"]),
+    "conllu that does not begin with word 1": (conllu_reader, word(2).encode(), ["line 1", "number 2"]),
+    "conllu with a word that is empty": (conllu_reader, f"{word(1)}{word(2, '')}".encode(), ["line 2", "FORM"]),
+    "conllu with a word that is invisible": (conllu_reader, word(1, "\u00a0\u200b").encode(), ["line 1", "FORM"]),
+    "conllu with a tag that is empty": (conllu_reader, f"\n{word(1, tag='')}".encode(), ["line 2", "UPOS", "_"]),
+    "conllu with an empty row of ten columns": (conllu_reader, f"{word(1)}{9 * TAB}\n".encode(), ["line 2", "''"]),
     "text that is not UTF-8": (
         Text("characters"), "ä\nbc".encode() + b"\xe9\n", ["line 2", "byte 5 "],
     ),
     "columns with one too few": (columns_reader, b"a X O\n\nb O\n", ["line 3", "2 columns", "3"]),
+    "columns with one too many in the first line": (
+        columns_reader, b"\na b X O\nb X O\n\nc X O\n", ["line 2", "4 columns", "most lines have 3"],
+    ),
+    "columns after a remark that is no comment": (
+        Columns(), b"# made in 2003 by hand\na O\nb O\n", ["line 1", "6 columns", "'# name = value'"],
+    ),
+    "columns with an empty word": (columns_reader, b"a\tO\n\tO\n", ["line 2", "word is empty", "column 0"]),
+    "columns with an invisible word": (columns_reader, "a\tO\n\u00a0\tO\n".encode(), ["line 2", "word is empty"]),
     "columns that are not there": (
         Columns(token_column=0, label_column=3, scheme=None), b"a X O\n",
         ["line 1", "label_column 3"],
@@ -154,6 +212,7 @@ BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     "columns that are not UTF-8": (columns_reader, b"a O\n\xe9 O\n", ["line 2", "byte 4 "]),
     "a bad BIO label": (columns_reader, b"a B-PER\nb PER\n", ["line 2", "'PER'", "BIO"]),
     "a BIO label of another scheme": (columns_reader, b"a S-PER\n", ["line 1", "'S-PER'", "BIO"]),
+    "a BIOES label of another scheme": (Columns(scheme="bioes"), b"a B-X\nb L-X\n", ["line 2", "'L-X'", "BIOES"]),
     "a BIO label without a type": (columns_reader, b"a B-PER\nb B-\n", ["line 2", "'B-'", "BIO"]),
     "series without a tab": (READERS["series"](), b"1\t1,0\n1 1,0\n", ["line 2"]),
     "series without a step": (READERS["series"](), b"1\t1,0\n1\t\n", ["line 2"]),
@@ -163,6 +222,18 @@ BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     "series with a step that is not a number": (READERS["series"](), b"1\t1,nan\n", ["line 1"]),
     "series with a step without end": (READERS["series"](), b"1\t1,inf\n", ["line 1"]),
     "series with steps of two widths": (READERS["series"](), b"1\t1,0\n1\t1,0 1\n", ["line 2", "equal width"]),
+    "series with a step that single precision cannot hold": (
+        READERS["series"](), b"1\t1,0\n1\t1,1e39\n", ["line 2", "at most 3.4e+38"],
+    ),
+    "series with a target that single precision cannot hold": (
+        READERS["series"](), b"1\t1,0\n\n-1e300\t1,0\n", ["line 3", "at most 3.4e+38"],
+    ),
+    "text that is UTF-16": (Text(), "one two\n".encode("utf-16"), ["UTF-16", "iconv -f UTF-16 -t UTF-8"]),
+    "text that is UTF-16 without a mark": (Text(), "a b\n".encode("utf-16-le"), ["line 1", "iconv -f UTF-16LE"]),
+    "columns that are packed": (columns_reader, gzip.compress(b"a O\n"), ["gzip", "gzip -dk"]),
+    "series that are packed": (READERS["series"](), lzma.compress(b"1\t1,0\n"), ["xz", "xz -dk"]),
+    "conllu that is packed": (conllu_reader, bz2.compress(b"# c\n"), ["bzip2", "bzip2 -dk"]),
+    "text in a zip archive": (Text(), b"PK\x03\x04 and so on", ["zip archive", "python -m zipfile -e"]),
     "series that are not UTF-8": (READERS["series"](), b"1\t1,0\n1\t\xff\n", ["line 2", "byte 8 "]),
     "brown that is no zip": (READERS["brown"](), b"not a zip", ["not the Brown corpus"]),
 }  # fmt: skip
@@ -283,3 +354,47 @@ def test_every_record_has_the_fields_that_its_reader_declares(reader: str, tmp_p
         folder.mkdir()
         for record in read.read(stored(reader, folder, content)):
             assert set(record) == set(read.fields)
+
+
+@pytest.mark.parametrize("reader", ["conllu", "columns", "series"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_is_filled_with_its_own_lines_and_line_ends(reader: str, end: str, tmp_path: Path) -> None:
+    read, content, _ = GOOD[reader][0]
+    content = content.replace("\n", end)
+    path = stored(reader, tmp_path, content)
+    records = list(read.read(path))
+    values = [record[read.fills] for record in records]
+    flat = map(str, values) if reader == "series" else (label for labels in values for label in labels)
+    assert [record.lines[0] for record in records] == sorted({record.lines[0] for record in records})  # type: ignore[attr-defined]
+    assert b"".join(read.fill(path, flat)).replace(b"-0.1", b"-1e-1") == content.encode()
+
+
+@pytest.mark.parametrize("scheme", ["bio", "bioes", "bilou"])
+def test_spans_are_written_in_the_scheme_of_the_file(scheme: str, tmp_path: Path) -> None:
+    spans = {"bio": "B B I B I I O B", "bioes": "S B E B I E O S", "bilou": "U B L B I L O U"}[scheme].split()
+    lines = "".join(f"w  {label if label == 'O' else f'{label}-X'} \n" for label in spans) + "\n"
+    path = tmp_path / "a.conll"
+    path.write_text(2 * lines, encoding="utf-8")
+    read = Columns(scheme=scheme)  # type: ignore[arg-type]
+    records = [record["labels"] for record in read.read(path)]
+    assert records == 2 * [["B-X", "B-X", "I-X", "B-X", "I-X", "I-X", "O", "B-X"]]
+    assert b"".join(read.fill(path, (label for labels in records for label in labels))) == path.read_bytes()
+
+
+@pytest.mark.parametrize(("content", "suffix"), [
+    ("caf\u00e9 au lait\n".encode("latin-1"), ""), (b"one \xc3 two\n", ""), ("a b\n".encode("utf-16"), ""),
+    (gzip.compress(b"a b\n"), ""), (gzip.compress(b"a b\n"), ".gz"), (lzma.compress(b"a b\n"), ".xz"),
+    (bz2.compress(b"a b\n"), ".bz2"),
+])  # fmt: skip
+def test_the_remedy_for_damaged_and_packed_files_helps_when_it_is_typed(
+    content: bytes, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a file.txt{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        list(Text().read(path))
+    command = str(caught.value).rpartition(": ")[2]
+    subprocess.run(["bash", "-c", command], check=False, stderr=subprocess.DEVNULL)  # iconv -c returns 1
+    (record,) = Text().read(tmp_path / "a file.txt")
+    assert record["tokens"] in (["a", "b"], ["one", "two"], ["caf", "au", "lait"])
+    assert content in [file.read_bytes() for file in tmp_path.iterdir()] or suffix == ""  # nothing is lost

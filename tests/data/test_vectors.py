@@ -31,6 +31,14 @@ def test_words_come_with_their_vectors_in_the_order_of_the_file(tmp_path: Path) 
     assert found[0][1].tolist() == [0.5, np.float32(-0.01)]
 
 
+def test_a_word_with_spaces_is_what_precedes_a_vector_of_the_usual_width(tmp_path: Path) -> None:
+    content = ". . . 0 1\nat name@domain.com 2 3\na 4 5\n1 6 7\nb 8 9\n"
+    for header in ("", "5 2\n"):
+        found = list(read_vectors(written(tmp_path, header + content)))
+        assert [word for word, _ in found] == [". . .", "at name@domain.com", "a", "1", "b"]
+        assert [vector.tolist() for _, vector in found] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+
+
 def test_the_header_of_word2vec_and_blanks_at_the_end_of_its_lines_are_passed_over(tmp_path: Path) -> None:
     found = list(read_vectors(written(tmp_path, "2 3\na 1 2 3 \n1990 4 5 6 \n")))
     assert [(word, vector.tolist()) for word, vector in found] == [("a", [1, 2, 3]), ("1990", [4, 5, 6])]
@@ -41,7 +49,9 @@ def test_the_header_of_word2vec_and_blanks_at_the_end_of_its_lines_are_passed_ov
     [
         (b"a 1 2\nb 1\n", "line 2: 2 columns"),
         (b"a 1 2\nb 1 2 3\n", "line 2: 4 columns"),
-        (b"a 1 2\n. . 1 2\n", "line 2: 4 columns"),
+        (b"a 1 2\nb c 3 1 2\nd 1 2\n", "line 2: 5 columns"),
+        (b"a 1 2 3\nb 1 2\nc 1 2\n", "line 1: 4 columns"),
+        (b"\x1f\x8b\x08\x00", "packed with gzip; unpack it: mv .*gzip -dk"),
         (b"a 1 2\n\nb 1 2\n", "line 2: 1 columns"),
         (b"a 1 2\nb\t1\t2\n", "line 2: 1 columns"),
         (b"a 1 2\nb  1 2\n", "line 2: 4 columns"),
@@ -65,7 +75,7 @@ def test_a_bad_file_is_one_sentence_that_names_the_file_and_the_line(content: by
     with pytest.raises(BadInput, match=said) as caught:
         list(read_vectors(path))
     assert str(path) in str(caught.value)
-    assert any(remedy in str(caught.value) for remedy in ("correct", "fetch", "convert"))
+    assert any(remedy in str(caught.value) for remedy in ("correct", "fetch", "convert", "unpack"))
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols, fault_of_record
+from unroll.data.fields import DocumentStart, Field, Labels, Located, Probe, Record, Symbols, fault_of_record, line_of
 from unroll.data.readers.base import Reader
 from unroll.data.vocabulary import END
 from unroll.errors import BadInput
@@ -106,12 +106,12 @@ class Corpus:
     def _read(self, split: str) -> Iterator[Record]:
         fields = self.fields
         for number, record in enumerate(self.reader.read(self.files[split]), start=1):
-            place = f"{self.files[split]}, {split} record {number}"
+            where = place(self.files[split], record, number)
             if missing := fields.keys() - record.keys():
-                raise BadInput(f"{place}: it has no {min(missing)}, a field that data.reader.name={self.reader.name} "
+                raise BadInput(f"{where}: it has no {min(missing)}, a field that data.reader.name={self.reader.name} "
                                "declares; correct the reader.")  # fmt: skip
             if reason := fault_of_record(fields, record):
-                raise BadInput(f"{place}: {reason}; correct the record.")
+                raise BadInput(f"{where}: {reason}; correct the record.")
             yield self.ended(record)
 
     def ended(self, record: Record) -> Record:
@@ -119,7 +119,7 @@ class Corpus:
         if not self.sentence_end:
             return record
         ends = {name: [*value, END] for name, value in record.items() if isinstance(self.fields[name], Symbols)}
-        return {**record, **ends}
+        return like(record, {**record, **ends})
 
     def _size(self, record: Record) -> int:
         """The size of a record in the unit of cuts: symbols, or records that cannot be divided."""
@@ -127,11 +127,22 @@ class Corpus:
 
     def _part(self, record: Record, low: int, high: int) -> Record:
         """Steps ``low`` to ``high`` of a record with one sequence; any other record is returned whole."""
-        return (
-            record
-            if self._text is None
-            else {name: _cut(field, record[name], low, high) for name, field in self.fields.items()}
-        )
+        if self._text is None:
+            return record
+        part = {name: _cut(field, record[name], low, high) for name, field in self.fields.items()}
+        is_whole = isinstance(record, Located) and len(record.lines) == 1
+        return like(record, part, slice(None) if is_whole else slice(low, high))
+
+
+def place(file: Path, record: Record, number: int, step: int = 0) -> str:
+    """File and line of a step of a record, or the number of the record if its reader does not give lines."""
+    line = line_of(record, step)
+    return f"{file}, record {number}" if line is None else f"{file}, line {line}"
+
+
+def like(record: Record, values: Record, steps: slice = slice(None)) -> Record:
+    """Values at the place of a record, or of some of its steps."""
+    return Located(values, record.lines[steps]) if isinstance(record, Located) else values
 
 
 def _cut(field: Field, value: Any, low: int, high: int) -> Any:

@@ -5,13 +5,33 @@ A reader yields records, which map field names to values, and declares the kind 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from unroll.errors import nearest
 
 Record = Mapping[str, Any]
+NOT_GIVEN = "_"  # a value that a file withholds
+GAPS = (NOT_GIVEN, "")  # in place of a label
+
+
+class Located(dict[str, Any]):
+    """A record with its place in the file.
+
+    Args:
+        values: value of each field.
+        lines: the line of each step; a single one for a record of one line.
+    """
+
+    def __init__(self, values: Record, lines: Sequence[int]) -> None:
+        super().__init__(values)
+        self.lines = lines
+
+
+def line_of(record: Record, step: int = 0) -> int | None:
+    """The line of a step of a record; None if its reader does not give lines."""
+    return record.lines[min(step, len(record.lines) - 1)] if isinstance(record, Located) else None
 
 
 @dataclass(frozen=True)
@@ -41,12 +61,15 @@ class Labels:
         of: the other field.
         scheme: ``bio`` if labels mark spans, as ``O``, ``B-…`` and ``I-…``; otherwise None.
         column: description of their column in the file; empty if there are no columns.
+        has_gaps: whether ``_`` always stands for a label that is not given, as an empty one does; otherwise only if it
+            is no label of train.
     """
 
     kind: ClassVar[str] = "labels"
     of: str
     scheme: str | None = None
     column: str = ""
+    has_gaps: bool = False
 
 
 @dataclass(frozen=True)

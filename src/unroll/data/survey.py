@@ -11,8 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.corpus import SPLITS, Corpus
-from unroll.data.fields import Category, DocumentStart, Field, Frames, Labels, Number, Picture, Probe, Symbols
+from unroll.data.corpus import SPLITS, Corpus, place
+from unroll.data.fields import (
+    GAPS,
+    NOT_GIVEN,
+    Category,
+    DocumentStart,
+    Field,
+    Frames,
+    Labels,
+    Number,
+    Picture,
+    Probe,
+    Symbols,
+)
 from unroll.data.unknown import Unknown, UnknownByField
 from unroll.data.vocabulary import (
     END,
@@ -45,8 +57,15 @@ class FieldSurvey(ABC):
         """The error in one value of any split; empty if there is none."""
         return ""
 
-    def note(self, split: str, value: Any) -> None:  # noqa: B027  # most fields need only the training split
+    def note(self, split: str, value: Any) -> None:  # noqa: B027  # likewise
         """Process one value of any split."""
+
+    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:  # noqa: B027  # likewise
+        """Check and report what only a whole corpus shows.
+
+        Raises:
+            BadInput: it cannot be used.
+        """
 
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
@@ -76,6 +95,17 @@ class SymbolSurvey(FieldSurvey):
     def fault(self, value: Sequence[str]) -> str:
         return "a word has no characters" if self.unit == "words" and not all(value) else ""
 
+    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
+        for split in splits:
+            counts = self.judged.get(split, self.written)
+            withheld, total = counts[NOT_GIVEN], counts.total() - counts[END]
+            if self.unit == "words" and 2 * withheld > total:
+                raise BadInput(
+                    f"{corpus.file(split)}: the words of the {split} split are not given ({withheld:,} of {total:,} are "
+                    f"{NOT_GIVEN}), as in treebanks whose texts are not free; merge the texts into the file as its "
+                    "README describes, or choose another column."
+                )
+
     @property
     def counts(self) -> Counter[str]:
         """Counts of normalised symbols in train."""
@@ -102,14 +132,26 @@ class LabelSurvey(FieldSurvey):
     """
 
     def __init__(self, field: Labels) -> None:
-        self.scheme = field.scheme
-        self.names: set[str] = set()
+        self.scheme, self.has_gaps = field.scheme, field.has_gaps
+        self.names: dict[str, set[str]] = {split: set() for split in SPLITS}
 
-    def learn(self, value: Sequence[str]) -> None:
-        self.names.update(value)
+    def note(self, split: str, value: Sequence[str]) -> None:
+        self.names[split].update(value)
+
+    @property
+    def known(self) -> set[str]:
+        """The labels of train that are given."""
+        names = self.names["train"] - {""}
+        return names - {NOT_GIVEN} if self.has_gaps or names == {NOT_GIVEN} else names
 
     def vocabulary(self) -> LabelVocabulary:
-        return LabelVocabulary(self.scheme, tuple(sorted(self.names)))
+        return LabelVocabulary(self.scheme, tuple(sorted(self.known)))
+
+    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
+        if "test" in splits and self.known and not self.names["test"] & self.known:
+            what = "is given" if self.names["test"] <= {*GAPS} else "occurs in train"
+            print(f"unroll: no label of the test split ({corpus.file('test')}) {what}, so runs that predict labels are "
+                  "evaluated on validation.", file=sys.stderr)  # fmt: skip
 
 
 class CategorySurvey(FieldSurvey):
@@ -141,6 +183,20 @@ class ProbeSurvey(FieldSurvey):
 
     def vocabulary(self) -> ProbeVocabulary:
         return ProbeVocabulary(tuple(_in_order(self.known)))
+
+    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
+        if not self.known:
+            raise BadInput(
+                f"{corpus.file('train')}: neither train nor validation has probed steps, and groups that occur only in "
+                "the test split are unknown; mark steps there, too, or remove the probe with ~data.reader.probe."
+            )
+        for split in splits:
+            if split != "train" and not self.groups[split]:
+                print(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures "
+                      "of groups.", file=sys.stderr)  # fmt: skip
+        if lost := self.groups["test"] - self.known:
+            print(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split "
+                  f"({corpus.file('test')}); they are not measured.", file=sys.stderr)  # fmt: skip
 
 
 def _in_order(groups: set[str]) -> list[str]:
@@ -224,7 +280,7 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
         records[split] += 1
         for name, part in found.items():
             if reason := part.fault(record[name]):
-                raise BadInput(f"{corpus.file(split)}, {split} sequence {records[split]}: {reason}; correct the line.")
+                raise BadInput(f"{place(corpus.file(split), record, records[split])}: {reason}; correct the file.")
             if split == "train":
                 part.learn(record[name])
             part.note(split, record[name])
@@ -234,8 +290,7 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
             raise BadInput(f"The {split} split is empty: {corpus.file(split)} has no records for it; correct the file "
                            "or data.split.")  # fmt: skip
     for part in found.values():
-        if isinstance(part, ProbeSurvey):
-            _check_probe(corpus, part, [split for split in SPLITS if records[split]])
+        part.conclude(corpus, [split for split in SPLITS if records[split]])
     return found
 
 
@@ -259,18 +314,3 @@ def _unknown(counts: Counter[str], vocabulary: SymbolVocabulary) -> Unknown:
     missing = vocabulary.encode(forms) == vocabulary.spec.unknown_index  # [F]
     total, lost = (sum(counts[form] for form in part) for part in (forms, compress(forms, missing)))
     return Unknown(vocabulary.unit, total, lost)
-
-
-def _check_probe(corpus: Corpus, part: ProbeSurvey, splits: Sequence[str]) -> None:
-    """Refuse a probe that only the test split marks, and report splits without figures of groups."""
-    if not part.known:
-        raise BadInput(f"{corpus.file('train')}: neither train nor validation has probed steps, and groups that occur "
-                       "only in the test split are unknown; mark steps there, too, or remove the probe with "
-                       "~data.reader.probe.")  # fmt: skip
-    for split in splits:
-        if split != "train" and not part.groups[split]:
-            print(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures of "
-                  "groups.", file=sys.stderr)  # fmt: skip
-    if lost := part.groups["test"] - part.known:
-        print(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split ({corpus.file('test')}); "
-              "they are not measured.", file=sys.stderr)  # fmt: skip

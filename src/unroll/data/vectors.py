@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from os import SEEK_CUR
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -13,6 +14,9 @@ import numpy as np
 
 from unroll.data.readers.base import numbered_lines
 from unroll.errors import BadInput
+
+SAMPLE = 100  # lines whose usual width is that of the file
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class Table(NamedTuple):
@@ -32,7 +36,9 @@ class Table(NamedTuple):
 def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the words and vectors of a file, whose lines have a word and E numbers separated by single spaces.
 
-    A first line of two integers is the header of word2vec's text format, V and E; the file must match it.
+    A first line of two integers is the header of word2vec's text format, V and E; the file must match it. Otherwise E
+    is that of most of the first lines. A word may have spaces, as ``. . .`` in GloVe 840B: it is what precedes the
+    last E numbers.
 
     Args:
         path: a UTF-8 file.
@@ -41,25 +47,45 @@ def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         each vector: [E] float32
 
     Raises:
-        BadInput: the file is missing, empty, not UTF-8 or does not match its header, or a line has another number of
-            columns than the first or an invalid number.
+        BadInput: the file is missing, empty, packed, not UTF-8 or does not match its header, or a line has too few or
+            too many numbers, or an invalid one.
     """
-    width, announced, words = 0, None, 0
-    for number, line in numbered_lines(path):
+    lines = numbered_lines(path)
+    first = list(islice(lines, SAMPLE))
+    announced, width = _header(first)
+    width = width or _usual_width(first)
+    words = 0
+    for number, line in chain(first[1:] if announced else first, lines):
         cells = line.rstrip(" ").split(" ")
-        if number == 1 and len(cells) == 2 and all(cell.isdecimal() for cell in cells):
-            announced, width = int(cells[0]), int(cells[1])
-            continue
-        width = width or len(cells) - 1
-        if len(cells) != width + 1 or not width or not cells[0]:
+        word = " ".join(cells[:-width])
+        if not width or len(cells) <= width or word != word.strip(" ") or not word or _has_number_at_end(word):
             raise BadInput(
-                f"{path}, line {number}: {len(cells)} columns, but expected a word without spaces and "
-                f"{width or 'some'} numbers, as in the first line; correct or remove the line."
+                f"{path}, line {number}: {len(cells)} columns, but expected a word and {width or 'some'} numbers, "
+                "separated by single spaces, as in most lines; correct or remove the line."
             )
-        yield cells[0], _numbers(path, number, cells[1:])
+        yield word, _numbers(path, number, cells[-width:])
         words += 1
     if not words or words != (announced or words):
         raise BadInput(f"{path} has {words} vectors, but expected {announced or 'at least one'}; fetch the file again.")
+
+
+def _header(lines: Sequence[tuple[int, str]]) -> tuple[int, int]:
+    """Number and size of the vectors if the first line gives them; otherwise 0."""
+    cells = lines[0][1].rstrip(" ").split(" ") if lines else []
+    is_header = len(cells) == 2 and all(cell.isdecimal() for cell in cells)
+    return (int(cells[0]), int(cells[1])) if is_header else (0, 0)
+
+
+def _usual_width(lines: Sequence[tuple[int, str]]) -> int:
+    """Size of the vectors in most lines, the first if several are equally frequent."""
+    sizes = Counter(line.rstrip(" ").count(" ") for _, line in lines)
+    return sizes.most_common(1)[0][0] if sizes else 0
+
+
+def _has_number_at_end(word: str) -> bool:
+    """Whether a word with spaces ends in a number, which is rather part of a vector that is too long."""
+    before, _, last = word.rpartition(" ")
+    return bool(before) and NUMBER.fullmatch(last) is not None
 
 
 def _numbers(path: Path, number: int, cells: Sequence[str]) -> np.ndarray:

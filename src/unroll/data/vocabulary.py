@@ -13,10 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from unroll.data.batch import FieldSpec
+from unroll.data.fields import GAPS
 from unroll.data.normalization import normalized
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
 PADDING_INDEX, UNKNOWN_INDEX = 0, 1
+GAP_INDEX = -2  # of a label that is not given, which no figure counts; one that is unknown is -1
 LONGEST = 32  # maximum length of a form; in UD English EWT, 1 form in 150 is longer, nearly all of them addresses
 
 
@@ -147,15 +149,19 @@ class LabelVocabulary(Vocabulary):
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Number of each label."""
-        return {name: number for number, name in enumerate(self.names)}
+        """Number of each label, and of one that is not given."""
+        return dict.fromkeys(GAPS, GAP_INDEX) | {name: number for number, name in enumerate(self.names)}
 
     @property
     def spec(self) -> FieldSpec:
         return FieldSpec(len(self.names), self.names, scheme=self.scheme, padding_index=-1)
 
     def encode(self, labels: Sequence[str]) -> np.ndarray:
-        """Convert labels to numbers. Unknown labels become −1: they count as errors, and are excluded from the loss."""
+        """Convert labels to numbers.
+
+        Unknown labels become −1: they count as errors, and are excluded from the loss. An empty label, and ``_`` unless
+        it is a label of train, is not given: it becomes −2, and is excluded from all figures.
+        """
         return np.fromiter((self.index.get(label, -1) for label in labels), np.int32, len(labels))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def evaluate(
         _same_but_for_the_seed(run.config, settings, folder)
         facts, name = read_facts(folder), run.config.name.partition("/")[2]
         marks[name] = facts["fingerprint"]
-        results[name] = _judged(run, facts, data.of(folder, facts), data)
+        results[name] = _judged(run, facts, folder, data)
         firsts.setdefault(run.config.arch.name, (name, run, place))
     if costs:
         splits = {arch: PreparedData(run.config, place).split("train") for arch, (_, run, place) in firsts.items()}
@@ -85,7 +86,7 @@ def evaluate(
 
 
 class _Prepared:
-    """Prepared data on which runs are evaluated: the test split, or validation if the corpus has no test split.
+    """Prepared data on which runs are evaluated.
 
     Args:
         folder: prepared folder, with ``fit/`` and ``test/``.
@@ -96,7 +97,6 @@ class _Prepared:
         self.vocabularies = open_vocabularies(folder)
         check(folder / "fit")
         self.has_test = (folder / "test" / "test").is_dir()
-        self.judged = "test" if self.has_test else "validation"
         paths = {split: folder / "fit" / split for split in ("train", "validation")}
         if self.has_test:
             paths["test"] = folder / "test" / "test"
@@ -115,7 +115,23 @@ class _Prepared:
         if run.config.data.has_test and not self.has_test:
             raise BadInput(f"{self.folder} has no test split, but data={run.config.data.name} has; prepare it again.")
 
-    def of(self, folder: Path, facts: dict[str, Any]) -> dict[str, str | None]:
+    def judged(self, run: Trained, data: PreparedData) -> str:
+        """The split on which a run is evaluated: test, unless there is none, or all its labels are unknown to the run.
+
+        Labels of a test split may be withheld, as in shared tasks.
+        """
+        if not self.has_test:
+            return "validation"
+        predicts = run.config.task.description.predicts
+        names = run.vocabulary.spec[predicts].names if predicts else ()
+        if not names or (data.split("test")[predicts].values >= 0).any():
+            return "test"
+        print(f"unroll: no value of {predicts} in the test split of data={run.config.data.name} is given and known to "
+              f"{run.config.name}, so there are no figures of it; it is evaluated on validation.",
+              file=sys.stderr)  # fmt: skip
+        return "validation"
+
+    def of(self, folder: Path, facts: dict[str, Any], judged: str) -> dict[str, str | None]:
         """Digests of the splits on which a run was trained, validated and is evaluated; None if unknown.
 
         Raises:
@@ -130,14 +146,15 @@ class _Prepared:
             if digest is not None and digest != self.digests[split]:
                 raise BadInput(f"{folder} was trained on other data: its {split} split is not that of {self.folder}; "
                                "name the data that it was trained on, or train it again on this data.")  # fmt: skip
-        return {**fit, self.judged: self.digests[self.judged]}
+        return {**fit, judged: self.digests[judged]}
 
 
-def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None], prepared: _Prepared) -> dict[str, Any]:
+def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepared) -> dict[str, Any]:
     """Entry of one run in the file of figures."""
     use_threads(run.config.training.threads)
     data, spec = PreparedData(run.config, prepared.folder), run.vocabulary.spec
-    split = data.split(prepared.judged)
+    judged = prepared.judged(run, data)
+    digests, split = prepared.of(folder, facts, judged), data.split(judged)
     tally = Tally(run.config, spec, split)
     figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
     found = counts(run.task, figures)
@@ -145,7 +162,7 @@ def _judged(run: Trained, facts: dict[str, Any], digests: dict[str, str | None],
     measured = measured_on(run.config, data, paths)
     return {
         "arch": run.config.arch.name, "seed": run.config.seed, "fingerprint": facts["fingerprint"],
-        "split": prepared.judged,
+        "split": judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
         "vocabulary": run.vocabularies.digest, "data": digests, "evaluation": evaluation_settings(run.config),
         "test": figures, **found, "sequences": tally.few(found["items"]),

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from unroll.config import Config
 from unroll.data.batch import DataSpec
-from unroll.data.fields import Labels
+from unroll.data.corpus import place
+from unroll.data.fields import GAPS, NOT_GIVEN, Labels
 from unroll.data.prepared import Split, open_split, open_vocabularies
 from unroll.data.seal import origin_of
 from unroll.data.vocabularies import Vocabularies
+from unroll.data.vocabulary import GAP_INDEX
 from unroll.errors import BadInput
 
 
@@ -41,6 +43,7 @@ class PreparedData:
             BadInput: the settings differ; the message names all of them.
         """
         data, here = cls(config, folder), config.data.build_corpus().origin
+        _refuse_gaps(config, data)
         there = origin_of(folder / "fit")
         keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]
         if keys:
@@ -78,12 +81,36 @@ def _refuse_one_label(config: Config, spec: DataSpec) -> None:
     """Refuse labels that are all equal, from which nothing can be learned."""
     if "labels" not in spec or len(spec["labels"].names) > 1:
         return
-    (name,) = spec["labels"].names
+    what = f"every label of {config.data.train} is {spec['labels'].names[0]!r}" if spec["labels"].names else (
+        f"no label of {config.data.train} is given")  # fmt: skip
     fields = config.data.build_reader().fields.values()
     column = next((field.column for field in fields if isinstance(field, Labels)), "")
-    raise BadInput(f"task={config.task.name} on data={config.data.name}: every label of {config.data.train} is {name!r}"
+    raise BadInput(f"task={config.task.name} on data={config.data.name}: {what}"
                    f"{f' ({column})' if column else ''}, so that there is nothing to learn; give tokens their labels, "
                    "or choose another column or task.")  # fmt: skip
+
+
+def _refuse_gaps(config: Config, data: PreparedData) -> None:
+    """Refuse to learn labels that are not given everywhere in train and validation, with the first place."""
+    predicts = config.task.description.predicts
+    if not predicts or not data.spec[predicts].names:
+        return
+    for split in ("train", "validation"):
+        if (data.split(split)[predicts].values == GAP_INDEX).any():
+            place = _first_gap(config, data.roles[predicts], split)
+            raise BadInput(f"{place}: a label of the {split} split is not given ({NOT_GIVEN} or empty), and "
+                           f"task={config.task.name} needs all; give it, or remove its sentence.")  # fmt: skip
+
+
+def _first_gap(config: Config, field: str, split: str) -> str:
+    """File and line of the first label of a split that is not given."""
+    corpus = config.data.build_corpus()
+    records = (record for part, record in corpus.records() if part == split)
+    for number, record in enumerate(records, start=1):
+        step = next((at for at, label in enumerate(record[field]) if label in GAPS), None)
+        if step is not None:
+            return place(corpus.file(split), record, number, step)
+    raise BadInput(f"{corpus.file(split)} is not the file that was prepared; prepare the data again.")
 
 
 def roles_of(config: Config, vocabularies: Vocabularies) -> dict[str, str]:

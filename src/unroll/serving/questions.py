@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from unroll.data.corpus import Corpus
+from unroll.data.corpus import Corpus, place
 from unroll.data.fields import Field, Frames, Record, Symbols
 from unroll.data.prepare import spelled
 from unroll.data.readers import guess, reader_named
@@ -109,7 +109,7 @@ class Asking:
         for number, (_, record) in enumerate(corpus.records(), start=1):
             value = record[self.field]
             _refuse_width(value, self.kind, self.vocabulary.spec[self.lead].size,
-                          f"{path}, record {number}")  # fmt: skip
+                          place(path, record, number))  # fmt: skip
             added = corpus.sentence_end and isinstance(self.kind, Symbols)
             steps = len(value) - 1 if added else len(value)
             shown = {role: record[field] for role, field in self.roles.items() if field in record}

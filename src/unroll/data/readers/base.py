@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
+from unicodedata import category
 
 from unroll.data.fields import Field, Record
 from unroll.errors import BadInput
+
+PACKED = {  # what packed files begin with, the program that unpacks them, and the suffix that it expects
+    b"\x1f\x8b": ("gzip", ".gz"),
+    b"\xfd7zXZ\0": ("xz", ".xz"),
+    b"BZh": ("bzip2", ".bz2"),
+    b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
+}
+ZIP = b"PK\x03\x04"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks
 
 
 class Reader(ABC):
@@ -57,27 +68,24 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the numbered lines of a UTF-8 file, without line ends.
 
     Raises:
-        BadInput: the file is missing, or has a byte that is not UTF-8; the message gives its offset.
+        BadInput: the file is missing, is packed or in another encoding, or has a damaged byte, whose offset is given.
     """
-    try:
-        with path.open("rb") as file:
-            yield from decoded(file, str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{path} does not exist; correct the path, or create the file.") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; name a file.") from None
+    return ((number, line) for number, _, line, _ in whole_lines(path))
 
 
-def whole_lines(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Lines as :func:`numbered_lines` has them, each between its byte-order mark, mostly none, and its line end.
+def whole_lines(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Numbered lines as :func:`numbered_lines` has them, each between its byte-order mark, mostly none, and its end.
 
     Raises:
         BadInput: as of :func:`numbered_lines`.
     """
-    with path.open("rb") as file:
-        for raw, (_, line) in zip(file, numbered_lines(path), strict=True):
-            mark, found, end = raw.decode("utf-8").partition(line) if line else ("", "", raw.decode("utf-8"))
-            yield mark, found, end
+    try:
+        with path.open("rb") as file:
+            yield from _decoded(file, str(path), shlex.quote(str(path)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f"{path} does not exist; correct the path, or create the file.") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder; name a file.") from None
 
 
 def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
@@ -88,16 +96,63 @@ def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
         origin: their source, for messages.
 
     Raises:
-        BadInput: a byte is not UTF-8; the message gives its offset.
+        BadInput: as of :func:`numbered_lines`.
     """
+    return ((number, line) for number, _, line, _ in _decoded(lines, origin, "FILE"))
+
+
+def is_blank(line: str) -> bool:
+    """Whether a line shows nothing: it has only blanks of any kind, such as no-break spaces, and invisible marks."""
+    return not line or (
+        not line[0].isalnum() and all(letter.isspace() or category(letter) in ("Cc", "Cf") for letter in line)
+    )
+
+
+def _decoded(lines: Iterable[bytes], origin: str, file: str) -> Iterator[tuple[int, str, str, str]]:
+    """Number, byte-order mark, content and end of each line; ``file`` is what a shell takes for the source."""
     offset = 0
-    for number, raw in enumerate(lines, start=1):
+    for number, raw in enumerate(_ended(lines), start=1):
+        if number == 1:
+            _refuse_packed(raw, origin, file)
         try:
-            # drops the byte-order mark that some editors write
-            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise BadInput(
-                f"{origin}, line {number}: byte {offset + error.start} is not UTF-8; "
-                "convert it, for example with iconv -t UTF-8."
+                f"{origin}, line {number}: byte {offset + error.start} is not UTF-8; if the file is in another "
+                f"encoding, convert it, for example: {_converted(file, '-f LATIN1')}; if it is damaged, remove all "
+                f"damaged bytes: {_converted(file, '-c -f UTF-8')}"
             ) from None
+        if "\0" in text:
+            raise BadInput(f"{origin}, line {number}: a zero byte, which no text has; if the file is UTF-16, convert "
+                           f"it: {_converted(file, '-f UTF-16LE')}; otherwise get it again.")  # fmt: skip
+        mark = "\ufeff" if number == 1 and text.startswith("\ufeff") else ""
+        line = text[len(mark) :].rstrip("\r\n")
+        yield number, mark, line, text[len(mark) + len(line) :]
         offset += len(raw)
+
+
+def _ended(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that end with a line feed, divided at lone carriage returns, too."""
+    for raw in lines:
+        if b"\r" in raw:
+            yield from raw.splitlines(keepends=True)
+        else:
+            yield raw
+
+
+def _refuse_packed(start: bytes, origin: str, file: str) -> None:
+    """Refuse a file that begins like a packed one or like UTF-16, with the command that helps."""
+    if start.startswith(UTF_16):
+        raise BadInput(f"{origin} is UTF-16; convert it to UTF-8: {_converted(file, '-f UTF-16')}")
+    if start.startswith(ZIP):
+        raise BadInput(f"{origin} is a zip archive; unpack it: python -m zipfile -e {file} {file}.unpacked")
+    for signature, (program, suffix) in PACKED.items():
+        if start.startswith(signature):
+            named = file if suffix in file[-len(suffix) - 1 :] else f"{file}{suffix}"  # a quotation mark may follow
+            renamed = "" if named == file else f"mv {file} {named} && "
+            raise BadInput(f"{origin} is packed with {program}; unpack it: {renamed}{program} -dk {named}")
+
+
+def _converted(file: str, options: str) -> str:
+    """The command that converts a file to UTF-8 under the same name, and keeps the original beside it."""
+    return f"mv {file} {file}.original && iconv {options} -t UTF-8 {file}.original > {file}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Option
 
-from unroll.data.fields import DocumentStart, Field, Labels, Record, Symbols
-from unroll.data.readers.base import Reader, numbered_lines, whole_lines
+from unroll.data.fields import DocumentStart, Field, Labels, Located, Record, Symbols
+from unroll.data.readers.base import Reader, is_blank, whole_lines
+from unroll.data.spans import PREFIXES, as_bio, from_bio, is_of
 from unroll.errors import BadInput
 
 COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as in CoNLL-U: "# name = value"; "#" alone may be a token
@@ -21,69 +23,121 @@ COMMENT = re.compile(r"# [^\t=]+ = [^\t]*")  # as in CoNLL-U: "# name = value"; 
 class Columns(Reader):
     """Sentences of a file in CoNLL columns; comments ``# name = value`` before a sentence are skipped.
 
-    A line ``-DOCSTART-`` starts a document. With the scheme ``bio`` labels must be ``O``, ``B-…`` or ``I-…``; an
-    ``I-X`` that does not continue a span is read as ``B-X``, as in the scorers of shared tasks.
+    A line ``-DOCSTART-`` starts a document. With a scheme, labels must belong to it, and are read as BIO: an ``I-X``
+    that does not continue a span is read as ``B-X``, as in the scorers of shared tasks. Predictions are written in the
+    scheme of the file.
     """
 
     name: ClassVar[str] = "columns"
-    suffixes: ClassVar[tuple[str, ...]] = (".conll", ".bio", ".tsv")
+    suffixes: ClassVar[tuple[str, ...]] = (".conll", ".bio", ".tsv", ".iob", ".iob2")
     fills: ClassVar[str] = "labels"
     token_column: Annotated[int, Option(description="Column of the token, from 0; negative from the last.")] = 0
     label_column: Annotated[int, Option(description="Column of the label, likewise.")] = -1
     scheme: Annotated[
-        Literal["bio"] | None,
-        Option(description="Label scheme: bio requires O, B-… or I-…, and adds span metrics."),
+        Literal["bio", "bioes", "bilou"] | None,
+        Option(description="Label scheme of spans: bio requires O, B-… or I-…; adds span metrics."),
     ] = None
+    header: Annotated[bool, Option(description="Whether the first line of each file names its columns.")] = False
 
     @property
     def fields(self) -> Mapping[str, Field]:
-        labels = Labels("tokens", self.scheme, f"data.reader.label_column={self.label_column}")
+        scheme = "bio" if self.scheme else None
+        labels = Labels("tokens", scheme, f"data.reader.label_column={self.label_column}", self.scheme is not None)
         return {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
 
     def read(self, path: Path) -> Iterator[Record]:
         tokens: list[str] = []
         labels: list[str] = []
+        lines: list[int] = []
         width = 0
         is_first = False
-        for number, line in numbered_lines(path):
-            if _is_between(line):
+        for has_token, number, _, line, _ in self._lines(path):
+            if has_token:
+                cells = cells_of(line)
+                width = width or len(cells)
+                if len(cells) != width:
+                    raise self._odd_line(path, number, width)
+                token, label = self._asked(cells, f"{path}, line {number}")
+                tokens.append(token)
+                labels.append(label)
+                lines.append(number)
+            elif _is_between(line):
                 if tokens:
-                    yield {"tokens": tokens, "labels": labels, "document": is_first}
+                    yield self._record(tokens, labels, lines, is_first)
                     is_first = False
                 is_first = is_first or line.startswith("-DOCSTART-")
-                tokens, labels = [], []
-            elif tokens or not COMMENT.fullmatch(line):
-                cells = line.split("\t") if "\t" in line else line.split()
-                width = width or len(cells)
-                self._check(cells, width, f"{path}, line {number}")
-                labels.append(self._label(cells, labels, f"{path}, line {number}"))
-                tokens.append(cells[self.token_column].strip())
+                tokens, labels, lines = [], [], []
         if tokens:
-            yield {"tokens": tokens, "labels": labels, "document": is_first}
+            yield self._record(tokens, labels, lines, is_first)
+
+    def rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
+        """Number and cells of each line with a token."""
+        return ((number, cells_of(line)) for has_token, number, _, line, _ in self._lines(path) if has_token)
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
-        is_inside = False
-        for mark, line, end in whole_lines(path):
+        sentence: list[tuple[str, str, str]] = []
+        for has_token, _, mark, line, end in self._lines(path):
+            if has_token:
+                sentence.append((mark, line, end))
+                continue
+            yield from self._filled_sentence(sentence, values)
+            sentence = []
+            yield f"{mark}{line}{end}".encode()
+        yield from self._filled_sentence(sentence, values)
+
+    def _lines(self, path: Path) -> Iterator[tuple[bool, int, str, str, str]]:
+        """Whether each line has a token, its number, byte-order mark, content and end."""
+        is_inside, is_header = False, self.header
+        for number, mark, line, end in whole_lines(path):
             is_inside = not _is_between(line) and (is_inside or not COMMENT.fullmatch(line))
-            filled = self._filled(line, next(values)) if is_inside else line
-            yield f"{mark}{filled}{end}".encode()
+            if is_inside and is_header:
+                is_inside = is_header = False
+            yield is_inside, number, mark, line, end
+
+    def _record(self, tokens: list[str], labels: list[str], lines: list[int], is_first: bool) -> Record:
+        labels = as_bio(labels) if self.scheme else labels
+        return Located({"tokens": tokens, "labels": labels, "document": is_first}, lines)
+
+    def _filled_sentence(self, sentence: list[tuple[str, str, str]], values: Iterator[str]) -> Iterator[bytes]:
+        labels = from_bio([next(values) for _ in sentence], self.scheme)
+        for (mark, line, end), label in zip(sentence, labels, strict=True):
+            yield f"{mark}{self._filled(line, label)}{end}".encode()
 
     def _filled(self, line: str, label: str) -> str:
         """A line of a token with another label, blanks around it as they were."""
-        cell = [*re.finditer(r"(?:^|(?<=\t))[^\t]*" if "\t" in line else r"\S+", line)][self.label_column]
+        cell = [*re.finditer(r"(?:^|(?<=\t))[^\t]*" if "\t" in line else r"[^ ]+", line)][self.label_column]
         former = cell[0].strip()
         begin = cell.start() + cell[0].index(former)
         return f"{line[:begin]}{label}{line[begin + len(former) :]}"
 
-    def _check(self, cells: list[str], width: int, place: str) -> None:
-        asked = (self.token_column, self.label_column)
-        if len(cells) != width or not -width <= min(asked) <= max(asked) < width:
-            raise BadInput(
-                f"{place}: {len(cells)} columns, but the first line has {width} and token_column "
-                f"{self.token_column}, label_column {self.label_column} are set; correct the line or the settings."
-            )
+    def _odd_line(self, path: Path, number: int, width: int) -> BadInput:
+        """The error about the first line whose number of columns is not that of most lines of the file."""
+        widths = {number: width + 1}
+        if path.is_file():  # a pipe cannot be read again
+            widths = {each: len(cells) for each, cells in self.rows(path)}
+            (width, _), *_ = Counter(widths.values()).most_common(1)
+            number = next(each for each, found in widths.items() if found != width)
+        return BadInput(
+            f"{path}, line {number}: {widths[number]} columns, but most lines have {width}, separated by tabs or "
+            "spaces; correct the line. A comment has the form '# name = value', before a sentence."
+        )
+
+    def _asked(self, cells: list[str], place: str) -> tuple[str, str]:
+        """Token and label of a line."""
+        width, asked = len(cells), (self.token_column, self.label_column)
+        if not -width <= min(asked) <= max(asked) < width:
+            raise BadInput(f"{place}: {width} columns, but token_column {self.token_column} and label_column "
+                           f"{self.label_column} are set; set others (data.reader.token_column=…).")  # fmt: skip
         if self.token_column % width == self.label_column % width:
             raise BadInput(f"{place}: {self._one_column(width)}.")
+        token, label = (cells[column].strip() for column in asked)
+        if is_blank(token):
+            raise BadInput(f"{place}: the word is empty (column {self.token_column % width}, counted from 0); write "
+                           "it, or remove the line.")  # fmt: skip
+        if self.scheme and not is_of(label, self.scheme):
+            forms = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[self.scheme])
+            raise BadInput(f"{place}: {label!r} is not a label of the scheme {self.scheme.upper()}; write O, {forms}.")
+        return token, label
 
     def _one_column(self, width: int) -> str:
         """The error if tokens and labels are in the same column."""
@@ -93,16 +147,12 @@ class Columns(Reader):
         return (f"data.reader.token_column={self.token_column} and data.reader.label_column={self.label_column} are "
                 f"the same column of {width}; set different ones")  # fmt: skip
 
-    def _label(self, cells: list[str], before: list[str], place: str) -> str:
-        label = cells[self.label_column].strip()
-        if self.scheme != "bio" or label == "O":
-            return label
-        if not re.fullmatch(r"[BI]-.+", label):
-            raise BadInput(f"{place}: {label!r} is not a BIO label; write O, B-TYPE or I-TYPE.")
-        begins = label[0] == "I" and not (before and before[-1] in (f"B-{label[2:]}", label))
-        return f"B-{label[2:]}" if begins else label
+
+def cells_of(line: str) -> list[str]:
+    """The columns of a line; a no-break space belongs to a word."""
+    return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
 
 
 def _is_between(line: str) -> bool:
     """Whether a line ends a sentence: an empty one, or the beginning of a document."""
-    return not line.strip() or line.startswith("-DOCSTART-")
+    return is_blank(line) or line.startswith("-DOCSTART-")

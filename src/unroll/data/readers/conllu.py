@@ -6,22 +6,31 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field as Option
 
-from unroll.data.fields import DocumentStart, Field, Labels, Probe, Record, Symbols
-from unroll.data.readers.base import Reader, numbered_lines, whole_lines
+from unroll.data.fields import NOT_GIVEN, DocumentStart, Field, Labels, Located, Probe, Record, Symbols
+from unroll.data.readers.base import Reader, is_blank, numbered_lines, whole_lines
 from unroll.errors import BadInput, nearest
 
 FORM, UPOS, MISC, WIDTH = 1, 3, 9, 10
+NUMBER, SKIPPED = re.compile(r"[0-9]+"), re.compile(r"[0-9]+[-.][0-9]+")  # of a word; of a range, or an empty node
+
+
+class _Word(NamedTuple):
+    form: str
+    tag: str
+    misc: str
+    line: int
 
 
 @dataclass(frozen=True)
 class Conllu(Reader):
     """Sentences as words (FORM) with their parts of speech (UPOS); ranges and empty nodes are skipped.
 
-    A comment ``# newdoc`` starts a document.
+    A comment ``# newdoc`` starts a document. The words of a sentence are numbered 1, 2, 3, and so on; ``_`` in place of
+    a part of speech means that it is not given.
     """
 
     name: ClassVar[str] = "conllu"
@@ -37,15 +46,15 @@ class Conllu(Reader):
 
     @property
     def fields(self) -> Mapping[str, Field]:
-        labels = Labels("tokens", column="UPOS, the fourth column")
+        labels = Labels("tokens", column="UPOS, the fourth column", has_gaps=True)
         found: dict[str, Field] = {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
         return found | {"probe": Probe("tokens")} if self.probe else found
 
     def read(self, path: Path) -> Iterator[Record]:
-        words: list[tuple[str, str, str]] = []  # FORM, UPOS, MISC
+        words: list[_Word] = []
         is_first = False
         for number, line in numbered_lines(path):
-            if not line:
+            if _ends_sentence(line):
                 if words:
                     yield self._record(words, is_first)
                     is_first = False
@@ -53,14 +62,14 @@ class Conllu(Reader):
             elif line.startswith("#"):
                 is_first = is_first or re.match(r"#\s*newdoc\b", line) is not None
             elif (cells := _cells(line, f"{path}, line {number}")) is not None:
-                words.append((cells[FORM], cells[UPOS], cells[MISC]))
+                words.append(_word(cells, number, len(words) + 1, path))
         if words:
             yield self._record(words, is_first)
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
-        for mark, line, end in whole_lines(path):
+        for _, mark, line, end in whole_lines(path):
             cells = line.split("\t")
-            if cells[0].isdigit():  # a word, since the file was read
+            if NUMBER.fullmatch(cells[0]):  # a word, since the file was read
                 cells[UPOS] = next(values)
             filled = "\t".join(cells)
             yield f"{mark}{filled}{end}".encode()
@@ -83,13 +92,13 @@ class Conllu(Reader):
             tokens = f"no token with {self.probe} of {place}"
             raise BadInput(_no_key("contrast", self.contrast, tokens, beside - {self.probe}))
 
-    def _record(self, words: list[tuple[str, str, str]], is_first: bool) -> Record:
+    def _record(self, words: list[_Word], is_first: bool) -> Record:
         record: dict[str, object] = {
-            "tokens": [form for form, _, _ in words], "labels": [tag for _, tag, _ in words], "document": is_first,
+            "tokens": [word.form for word in words], "labels": [word.tag for word in words], "document": is_first,
         }  # fmt: skip
         if self.probe:
-            record["probe"] = list(self._probes([misc for _, _, misc in words]))
-        return record
+            record["probe"] = list(self._probes([word.misc for word in words]))
+        return Located(record, [word.line for word in words])
 
     def _probes(self, miscs: list[str]) -> Iterator[tuple[int, str, str]]:
         for at, misc in enumerate(miscs):
@@ -107,7 +116,7 @@ def _pairs(misc: str) -> dict[str, str]:
 def _miscs(path: Path) -> Iterator[str]:
     """Yield the MISC column of each word that has one."""
     for number, line in numbered_lines(path):
-        if line and not line.startswith("#"):
+        if not _ends_sentence(line) and not line.startswith("#"):
             cells = _cells(line, f"{path}, line {number}")
             if cells is not None and cells[MISC] != "_":
                 yield cells[MISC]
@@ -125,8 +134,28 @@ def _cells(line: str, place: str) -> list[str] | None:
     cells = line.split("\t")
     if len(cells) != WIDTH:
         raise BadInput(f"{place}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct the line.")
-    if cells[0].isdigit():
+    if NUMBER.fullmatch(cells[0]):
         return cells
-    if cells[0].replace("-", "").replace(".", "").isdigit():
+    if SKIPPED.fullmatch(cells[0]):
         return None
     raise BadInput(f"{place}: {cells[0]!r} is not a token number; correct the first column.")
+
+
+def _word(cells: list[str], line: int, expected: int, path: Path) -> _Word:
+    """The word of a line, which must have the next number of its sentence."""
+    if cells[0] != str(expected):
+        remedy = ("insert an empty line before this sentence" if cells[0] == "1"
+                  else "correct the first column, or restore the missing words")  # fmt: skip
+        raise BadInput(f"{path}, line {line}: the word has number {cells[0]}, but number {expected} of its sentence is "
+                       f"next; {remedy}.")  # fmt: skip
+    if is_blank(cells[FORM]):
+        raise BadInput(f"{path}, line {line}: FORM, the second column, is empty; write the word.")
+    if is_blank(cells[UPOS]):
+        raise BadInput(f"{path}, line {line}: UPOS, the fourth column, is empty; write the part of speech, or "
+                       f"{NOT_GIVEN} if it is not given.")  # fmt: skip
+    return _Word(cells[FORM], cells[UPOS], cells[MISC], line)
+
+
+def _ends_sentence(line: str) -> bool:
+    """Whether a line is empty, or looks like it."""
+    return is_blank(line) and "\t" not in line

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from unroll.data.fields import Field, Frames, Number, Record
+import numpy as np
+
+from unroll.data.fields import Field, Frames, Located, Number, Record
 from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,16 @@ class Series(Reader):
                     frames = parse_steps(steps)
                     value = float(target)
                 except ValueError:
-                    tab = ""
-                if not tab or not math.isfinite(value):
+                    tab, value = "", 0.0
+                if not tab or not abs(value) <= LARGEST:  # nor nan
                     raise BadInput(
                         f"{path}, line {number}: expected 'target TAB step step …' with steps such as 0.5,1 "
-                        "of equal width and finite numbers; correct the line."
+                        f"of equal width and numbers of at most {LARGEST:.3g}; correct the line, or rescale all."
                     )
-                yield {"frames": frames, "target": value}
+                yield Located({"frames": frames, "target": value}, [number])
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
-        for mark, line, end in whole_lines(path):
+        for _, mark, line, end in whole_lines(path):
             if line.strip():
                 _, tab, steps = line.partition("\t")
                 line = f"{next(values)}{tab}{steps}"
@@ -53,11 +56,11 @@ def parse_steps(steps: str) -> list[list[float]]:
     """Parse the vectors of a line such as ``0.5,1 0.25,0``.
 
     Raises:
-        ValueError: a number is invalid or not finite, there are no steps, or steps differ in width.
+        ValueError: a number is invalid or too large for single precision, there are no steps, or steps differ in width.
     """
     vectors = [[float(value) for value in step.split(",")] for step in steps.split()]
     if len({len(vector) for vector in vectors}) != 1:
         raise ValueError("steps differ in width")
-    if not all(math.isfinite(value) for vector in vectors for value in vector):
-        raise ValueError("a number is not finite")
+    if not all(abs(value) <= LARGEST for vector in vectors for value in vector):
+        raise ValueError("a number is not finite in single precision")
     return vectors

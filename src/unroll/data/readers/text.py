@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Option
 
-from unroll.data.fields import Field, Record, Symbols
+from unroll.data.fields import Field, Located, Record, Symbols
 from unroll.data.readers.base import Reader, numbered_lines
 
 
@@ -27,8 +27,8 @@ class Text(Reader):
         return {"tokens": Symbols(self.unit)}
 
     def read(self, path: Path) -> Iterator[Record]:
-        for _, line in numbered_lines(path):
+        for number, line in numbered_lines(path):
             if self.unit == "characters":
-                yield {"tokens": line + "\n"}
+                yield Located({"tokens": line + "\n"}, [number])
             elif words := line.split():
-                yield {"tokens": words}
+                yield Located({"tokens": words}, [number])

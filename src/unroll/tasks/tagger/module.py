@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from unroll.data.batch import Batch
+from unroll.data.vocabulary import GAP_INDEX
 from unroll.networks.encoder import SequenceEncoder
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 from unroll.tasks.tagger.answers import TaggerNetwork
@@ -22,7 +23,8 @@ class Tagger(Task):
         budget: training budget in tokens.
 
     Shapes:
-        batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 for padding and labels that do not occur in training
+        batch: ``inputs``, mask: [B, T], ``labels``: [B, T], −1 for padding and labels that do not occur in training,
+        −2 for labels that are not given, which no figure counts
     """
 
     description = DESCRIPTION
@@ -48,14 +50,15 @@ class Tagger(Task):
             assert isinstance(network.encoder, SequenceEncoder)
             features = self.carried.read(network.encoder, inputs, batch, self.training)
         losses, mask = network.output.losses(features, targets, lengths)
-        mask = mask & batch.mask
+        counted = batch.mask & (targets != GAP_INDEX)
+        mask = mask & counted
         if not evaluating:
             return Scores(losses, mask, {}, None)
         predicted = network.output.best(features, lengths)
         if self.spans is not None:
             self.spans.update(predicted, targets, batch.mask.sum(dim=1))
         correct = predicted == targets.masked_fill(targets < 0, -2)  # a label unseen in training is always wrong
-        return Scores(losses, mask, {"accuracy": (correct, batch.mask)}, correct, predicted)
+        return Scores(losses, mask, {"accuracy": (correct, counted)}, correct, predicted)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from unroll.data.vocabulary import GAP_INDEX
 from unroll.errors import BadInput
 
 
@@ -34,7 +35,7 @@ class SpanF1(Metric):
     A target of −1 is a label that does not occur in the training split. It is not ``O``, so it counts as a gold span
     that is never found, or as part of one. It continues a preceding span of type X unless ``I-X`` is a known label, and
     an ``I-X`` continues it unless ``B-X`` is a known label, since it then has another type. Two such labels in a row
-    are assumed to be one span.
+    are assumed to be one span. A target of −2 is not given: no span reaches across it.
     """
 
     full_state_update = False
@@ -71,6 +72,8 @@ class SpanF1(Metric):
 
     def by_row(self, predicted: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Numbers of found, predicted and gold spans in each row: [B] each."""
+        is_given = targets != GAP_INDEX  # [B, T]; where no label is given, nothing is counted
+        predicted, targets = (torch.where(is_given, labels, self.outside) for labels in (predicted, targets))
         spans, gold = self._spans(predicted, lengths), self._spans(targets, lengths)
         row = len(self.kinds) * predicted.numel() * predicted.shape[1]  # difference between the numbers of two rows
         parts = (spans[torch.isin(spans, gold)], spans, gold)

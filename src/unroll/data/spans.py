@@ -1,0 +1,51 @@
+"""Labelling schemes of spans, such as named entities: recognised, read as BIO, and written back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from unroll.data.fields import GAPS
+
+PREFIXES = {"bio": "BI", "bioes": "BIES", "bilou": "BILU"}
+LAST = {"bioes": "E", "bilou": "L"}  # of a span of several tokens
+ONLY = {"bioes": "S", "bilou": "U"}  # of a span of one token
+
+
+def scheme_of(labels: Collection[str]) -> str | None:
+    """The simplest scheme that all labels follow; None if there is none, or no span."""
+    given = set(labels) - {*GAPS}
+    if "O" not in given or given == {"O"}:
+        return None
+    return next((scheme for scheme in PREFIXES if all(is_of(label, scheme) for label in given)), None)
+
+
+def is_of(label: str, scheme: str) -> bool:
+    """Whether a label belongs to a scheme, or is not given."""
+    return label in ("O", *GAPS) or re.fullmatch(rf"[{PREFIXES[scheme]}]-.+", label) is not None
+
+
+def as_bio(labels: Sequence[str]) -> list[str]:
+    """The labels of a sentence in BIO; a label that continues no span begins one, as in the scorers of shared tasks."""
+    found, before = [], "O"
+    for label in labels:
+        is_open = before[:1] in ("B", "I") and before[2:] == label[2:]  # S, E, L and U have ended their span
+        if label in ("O", *GAPS):
+            found.append(label)
+        else:
+            found.append(f"{'I' if is_open and label[0] in 'IEL' else 'B'}-{label[2:]}")
+        before = label
+    return found
+
+
+def from_bio(labels: Sequence[str], scheme: str | None) -> list[str]:
+    """BIO labels of a sentence in another scheme."""
+    if scheme not in LAST:
+        return list(labels)
+    found = []
+    for label, after in zip(labels, [*labels, "O"][1:], strict=True):
+        if label[:2] in ("B-", "I-") and after != f"I-{label[2:]}":
+            found.append(f"{ONLY[scheme] if label[0] == 'B' else LAST[scheme]}-{label[2:]}")
+        else:
+            found.append(label)
+    return found
