@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "tracking": set(),
     "config": {"data", "tasks"},
     "preparation": {"config", "data"},
+    "own_corpus": {"config", "data"},
     "experiment": {"config", "data", "networks", "tasks", "training", "tracking", "cells"},
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},
     "serving": {"config", "data", "tasks", "training", "experiment"},
@@ -52,8 +53,8 @@ MAY_IMPORT = {
     "analysis": {"tasks", "tracking"},
     "pipeline": {"config", "preparation"},
     "disk": {"config", "pipeline", "tracking"},
-    "cli": {"config", "preparation", "experiment", "serving", "certificate", "analysis", "data", "tracking", "tuning",
-            "pipeline", "disk", "__init__"},
+    "cli": {"config", "preparation", "own_corpus", "experiment", "serving", "certificate", "analysis", "data",
+            "tracking", "tuning", "pipeline", "disk", "__init__"},
     "__init__": set(),
 }  # fmt: skip
 

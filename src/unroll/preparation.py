@@ -8,25 +8,17 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import yaml
-
-from unroll.config import CONF, DataConfig, check_root, complete_data
-from unroll.config.file import read
+from unroll.config import DataConfig
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
-from unroll.data.readers import guess
 from unroll.data.seal import check
 from unroll.data.sources import Source, fetch
-from unroll.data.survey import survey
 from unroll.errors import BadInput, no_such
 from unroll.locks import held
-from unroll.names import fault
-from unroll.outputs import whole, write_text
+from unroll.outputs import whole
 
 CACHE = Path("outputs/cache")
 
@@ -136,75 +128,3 @@ def fetch_corpus(data: DataConfig) -> Path:
         print(f"{data.name}: licence: {data.licence}; cite: {data.citation}", file=sys.stderr)
     obtain(data)
     return folder
-
-
-def add_corpus(path: Path, name: str | None, conf: Path = CONF) -> Path:
-    """Copy a user's file or folder to ``data/`` and write its YAML file.
-
-    A folder must have files whose names contain train, dev or valid, and test; a single file is split 80/10/10.
-
-    Raises:
-        BadInput: the path does not exist, the suffixes do not indicate a format, or the name is taken.
-    """
-    name = name or path.stem
-    check_root(conf)
-    if reason := fault(name):
-        raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
-    target, settings = Path("data") / name, conf / "data" / f"{name}.yaml"
-    if settings.exists() or target.exists():
-        raise BadInput(f"A corpus {name!r} already exists; {_another_name(settings, target, conf)}.")
-    if not path.exists():
-        raise BadInput(f"{path} does not exist; choose a file or a folder.")
-    files = _split_files(path)
-    readers = {guess(file) for file in files.values()}
-    if len(readers) != 1 or None in readers:
-        names = ", ".join(sorted(file.name for file in files.values()))
-        raise BadInput(
-            f"The suffixes of {names} do not indicate a single format; use .txt, .conllu, .conll, .bio, .tsv or "
-            ".series for all files."
-        )
-    content: dict[str, Any] = {"name": name, "title": f"Added from {path.name}.", "reader": {"name": readers.pop()}}
-    content |= {split: str(target / file.name) for split, file in files.items()}
-    if "validation" not in files:
-        content["split"] = {"train": 0.8, "validation": 0.1}
-    corpus = complete_data(content, str(settings), conf).build_corpus()
-    survey(replace(corpus, files=files))  # reports errors now instead of when the corpus is used
-    with whole(target) as folder:
-        folder.mkdir()
-        for file in files.values():
-            shutil.copyfile(file, folder / file.name)
-    try:
-        write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    except BaseException:
-        shutil.rmtree(target)
-        raise
-    return settings
-
-
-def _another_name(settings: Path, target: Path, conf: Path) -> str:
-    """The remedy for a name that is taken; a corpus of the project must not be deleted."""
-    if settings.exists():
-        known = complete_data(read(settings), settings, conf)
-        if known.generator or known.sources:
-            return f"it comes with the project, so choose another name, as in --name my-{settings.stem}"
-    taken = " and ".join(str(path) for path in (settings, target) if path.exists())
-    return f"choose another name with --name, or delete {taken}"
-
-
-def _split_files(path: Path) -> dict[str, Path]:
-    """File of each split of a folder, or one file as train."""
-    if path.is_file():
-        return {"train": path}
-    found: dict[str, Path] = {}
-    for split, words in {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}.items():
-        matches = [file for file in sorted(path.iterdir()) if any(word in file.name.lower() for word in words)]
-        if len(matches) > 1:
-            names = ", ".join(file.name for file in matches)
-            raise BadInput(f"{path} has {len(matches)} files for {split} ({names}); keep one whose name contains "
-                           f"{words[0]}.")  # fmt: skip
-        if not matches and split != "test":
-            raise BadInput(f"{path} has no file for {split}; add files whose names contain train, dev and, optionally, "
-                           "test, or a single file, which is split 80/10/10.")  # fmt: skip
-        if matches:
-            found[split] = matches[0]
-    return found

@@ -68,7 +68,7 @@ def test_data_add_makes_a_corpus_of_ones_own(
     Path("mine.xyz").write_text("a", encoding="utf-8")
     assert "format" in refused("data", "add", "mine.xyz", "--name", "other")
     Path("folder").mkdir()
-    assert "no file for train; add files" in refused("data", "add", "folder")
+    assert "no file for train; name files" in refused("data", "add", "folder")
 
 
 def test_data_add_refuses_what_cannot_be_read_and_keeps_nothing(project: Path, refused: Refused) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from unroll import config, preparation
 from unroll.cli import main
 
 Refused = Callable[..., str]
@@ -24,6 +27,13 @@ def conllu(sentences: int, tag: str | None = None) -> str:
     return ("".join(rows) + "\n") * sentences
 
 
+def table(sentences: int, *columns: str, separator: str = "\t", between: str = "\n") -> str:
+    """Sentences of four different words each; a column is a format of the number, the word and its tag."""
+    rows = [separator.join(columns).format(n=n, word=f"{form}{s}" if form == "dog" else form, tag=tag) + "\n"
+            for s in range(sentences) for n, (form, tag) in enumerate(WORDS, start=1)]  # fmt: skip
+    return "".join("".join(rows[at : at + 4]) + between for at in range(0, len(rows), 4))
+
+
 def written(name: str, **contents: str | bytes) -> str:
     """A folder with a file of each split, whose names end alike."""
     for split, content in contents.items():
@@ -31,6 +41,303 @@ def written(name: str, **contents: str | bytes) -> str:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return "own"
+
+
+PLAIN = ("{word}", "{tag}")
+X = ("{n}", "{word}", "{word}", "{tag}", "{tag}", "_", "0", "dep", "_", "_")  # CoNLL-X
+BIO = ("{word}", "B-{tag}")
+TSV = dict.fromkeys(("train", "dev", "test"), table(30, *PLAIN))
+CONLLU = {"train": conllu(30), "dev": conllu(5), "test": conllu(5)}
+UNIT = "1\t0.5,1 0.25,0\n"
+
+# what is added → (how the names of its files end, contents, settings, what is said beside the file)
+REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
+    "sentences without an empty line between them": (
+        ".conllu", CONLLU | {"train": conllu(1) + conllu(1).strip() + "\n" + conllu(2)}, [],
+        ["train.conllu, line 10", "number 1", "insert an empty line"],
+    ),
+    "words that are withheld": (
+        ".conllu", {split: text.replace("the", "_").replace("dog", "_").replace("barks", "_")
+                    for split, text in CONLLU.items()}, [],
+        ["train.conllu, line 1", "words of the train split are not given", "merge the texts"],
+    ),
+    "columns of withheld words": (
+        ".tsv", dict.fromkeys(TSV, table(9, "_", "{tag}")), [], ["train.tsv, line 1", "are not given"],
+    ),
+    "an empty word": (
+        ".conllu", CONLLU | {"test": conllu(2) + conllu(1).replace("barks", "")}, [], ["test.conllu, line 13", "FORM"],
+    ),
+    "an empty word in columns": (".tsv", TSV | {"dev": "a\tX\n\tX\n"}, [], ["dev.tsv, line 2", "word is empty"]),
+    "a first line of another width": (
+        ".tsv", TSV | {"train": "made\tby\tus\n" + TSV["train"]}, [], ["train.tsv, line 1", "most lines have 2"],
+    ),
+    "a line of another width in the middle": (
+        ".tsv", TSV | {"train": TSV["train"] + "a\tb\tX\n"}, [], ["train.tsv, line 151", "3 columns"],
+    ),
+    "a number that single precision cannot hold": (
+        ".series", dict.fromkeys(TSV, UNIT * 9 + "1\t1e39,0 0,0\n"), [], ["train.series, line 10", "3.4e+38"],
+    ),
+    "an empty split": (".tsv", TSV | {"dev": ""}, [], ["validation split is empty", "dev.tsv"]),
+    "a packed file": (".txt", {"train": gzip.compress(b"a b\n"), "dev": "a b\n"}, [], ["train.txt", "gzip -dk"]),
+    "a file of another encoding": (
+        ".txt", {"train": "caf\u00e9\n".encode("latin-1"), "dev": "a b\n"}, [],
+        ["train.txt, line 1", "iconv -f LATIN1"],
+    ),
+    "one BIO label misspelt": (
+        ".tsv", dict.fromkeys(TSV, table(60, *BIO, between="end\tO\n\n") + "a\tB_DET\n"), [],
+        ["train.tsv, line 361", "'B_DET'", "B-TYPE"],
+    ),
+    "a setting that does not exist": (".tsv", TSV, ["data.reader.colum=1"], ["data.reader", "'colum'"]),
+    "a setting of another section": (".tsv", TSV, ["data.name=x"], ["--name"]),
+}  # fmt: skip
+
+DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
+    "sentences with one label each": (
+        ".tsv", dict.fromkeys(TSV, "".join(f"a film of {n} minutes\t{n % 2}\n" for n in range(200))), [],
+        ["200 words in train", "empty line after each sentence", "contain blanks", "a film of"],
+    ),
+    "sentences with labels, and empty lines": (
+        ".tsv", dict.fromkeys(TSV, "".join(f"a film of {n} minutes\t{n % 2}\n\n" for n in range(50))), [],
+        ["contain blanks", "one word per line"],
+    ),
+    "pairs of words": (
+        ".tsv", {split: "".join(f"{at}word{n}\t{at}Wort{n}\n" for n in range(99)) for at, split in enumerate(TSV)}, [],
+        ["99 different labels for 99 different words", "data.reader.label_column"],
+    ),
+    "numbers of words in the first column": (
+        ".conll", dict.fromkeys(TSV, table(30, *X)), [],
+        ["column 0 numbers the words", "data.reader.token_column=1 data.reader.label_column=3"],
+    ),
+    "numbers of words from 0": (
+        ".conll", dict.fromkeys(TSV, "0 a X\n1 b Y\n2 a Z\n\n" * 30), [],
+        ["column 0 numbers the words", "data.reader.token_column=1 data.reader.label_column=2"],
+    ),
+    "numbers only": (
+        ".txt", dict.fromkeys(TSV, "".join(f"{n}.5 {n},25 1e{n}\n" for n in range(50))), [], ["numbers", ".series"],
+    ),
+    "vectors in place of a text": (
+        ".txt", dict.fromkeys(TSV, "".join(f"w{n}{12 * ' 0.5'}\n" for n in range(50))), [], ["data.vectors"],
+    ),
+    "one label only": (
+        ".tsv", dict.fromkeys(TSV, table(30, "{word}", "X")), [], ['every label of train is "X"', "label_column"],
+    ),
+    "one word only": (".tsv", dict.fromkeys(TSV, table(30, "x", "{tag}")), [], ['every word of train is "x"']),
+    "labels that are withheld everywhere": (
+        ".conllu", {split: conllu(9, "_") for split in TSV}, [],
+        ["train.conllu, line 1", "not given", "language models"],
+    ),
+    "columns of labels that are withheld everywhere": (
+        ".tsv", dict.fromkeys(TSV, table(9, "{word}", "_")), [], ["train.tsv, line 1", "not given"],
+    ),
+    "a label that is withheld from validation": (
+        ".conllu", CONLLU | {"dev": conllu(2) + conllu(1, "_")}, [], ["dev.conllu, line 11", "not given"],
+    ),
+    "labels of validation that train has not": (
+        ".tsv", TSV | {"dev": table(9, "{word}", "new{tag}")}, [], ["100% of validation (own/dev.tsv)", "same labels"],
+    ),
+    "another language": (
+        ".tsv", TSV | {"dev": table(9, "x{word}", "{tag}")}, [], ["100% of validation (own/dev.tsv)", "one language"],
+    ),
+    "a test split that stands in train": (
+        ".txt", {"train": "".join(f"{8 * 'w '}{n}\n" for n in range(90)), "dev": "w x y z\n" * 9,
+                 "test": "".join(f"{8 * 'w '}{n}\n" for n in range(30, 99))}, [],
+        ["87% of test (own/test.txt)", "remove them from train"],
+    ),
+    "no empty line": (
+        ".tsv", dict.fromkeys(TSV, table(30, *PLAIN, between="")), [], ["120 words in train", "empty line"],
+    ),
+    "columns in a text": (
+        ".txt", dict.fromkeys(TSV, table(30, *PLAIN, separator=" ")), [], ["2 words", "data.reader.name=columns"],
+    ),
+    "columns with tabs in a text": (".txt", dict.fromkeys(TSV, TSV["train"]), [], ["tabs", "data.reader.name=columns"]),
+    "a remark that looks like a word": (
+        ".tsv", TSV | {"train": "# remark\n" + table(30, *PLAIN, separator=" ")}, [],
+        ["train.tsv, line 1", "'# name = value'"],
+    ),
+}  # fmt: skip
+
+UNDERSTOOD: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
+    "lone carriage returns": (
+        ".tsv", {split: text.replace("\n", "\r") for split, text in TSV.items()}, [],
+        ["train.tsv, 30 records", "DET 30"],
+    ),
+    "BIO labels": (
+        ".tsv", dict.fromkeys(TSV, table(30, *BIO, between="end\tO\n\n")), [], ['scheme="bio"', "B-DET 30"],
+    ),
+    "IOB1 labels": (".tsv", dict.fromkeys(TSV, "a O\nb I-X\nc I-X\n\n" * 9), [], ['scheme="bio"', "B-X 9", "I-X 9"]),
+    "BIOES labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc E-X\nd S-X\n\n" * 9), [], ['scheme="bioes"', "B-X 18"]),
+    "BILOU labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc L-X\nd U-X\n\n" * 9), [], ['scheme="bilou"', "B-X 18"]),
+    "BIO labels, of which none are asked for": (
+        ".tsv", dict.fromkeys(TSV, "a O\nb I-X\nc I-X\n\n" * 9), ["data.reader.scheme=null"], ["I-X 18"],
+    ),
+    "a header": (
+        ".tsv", {split: "word\ttag\n" + text for split, text in TSV.items()}, [], ["header=true", "30 records"],
+    ),
+    "numbers in the first column, with the settings": (
+        ".conll", dict.fromkeys(TSV, table(30, *X)), ["data.reader.token_column=1", "data.reader.label_column=3"],
+        ["token_column=1", "DET 30", '["the", "dog0", "barks", "."]'],
+    ),
+    "no-break spaces in words": (
+        ".conll", dict.fromkeys(TSV, "10\u00a0000 CD\nmen NNS\n\u00a0\n" * 9), [], ["9 records", "\\u00a0000"],
+    ),
+    "no test split": (".txt", {"train": "a b\n" * 9, "dev": "a b\n" * 9}, [], ["test        there is none"]),
+    "a text without labels": (".txt", {"train": "a b c\n" * 9, "dev": "a d\n" * 9}, [], ["unknown words 50.0%"]),
+    "words with blanks": (".tsv", dict.fromkeys(TSV, TSV["train"] + "New York\tX\n"), [], ["31 records"]),
+    "another column": (
+        ".tsv", dict.fromkeys(TSV, table(9, "{tag}", "{n}", "{word}")),
+        ["data.reader={name: columns, token_column: 2, label_column: 0}"], ["DET 9"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_read_is_refused_when_it_is_added(what: str, project: Path, refused: Refused) -> None:
+    name, contents, settings, said = REFUSED[what]
+    message = refused("data", "add", written(name, **contents), *settings)
+    assert all(part in message for part in said), message
+    assert not Path("data/own").exists()
+    assert not Path("conf/data/own.yaml").exists()
+
+
+@pytest.mark.parametrize("what", DOUBTED)
+def test_what_is_implausible_is_added_only_with_force(
+    what: str, project: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, contents, settings, said = DOUBTED[what]
+    folder = written(name, **contents)
+    assert main(["data", "add", folder, *settings]) == 2
+    printed = capsys.readouterr()
+    doubts = [line for line in printed.out.splitlines() if line.startswith("doubtful: ")]
+    assert all(any(part in doubt for doubt in doubts) for part in said), printed.out
+    assert printed.err.splitlines()[-1].endswith("or add it as it is with --force.")
+    assert not Path("data/own").exists()
+    assert not Path("conf/data/own.yaml").exists()
+    assert main(["data", "add", "--force", folder, *settings]) == 0
+    assert doubts == [line for line in capsys.readouterr().out.splitlines() if line.startswith("doubtful: ")]
+    assert Path("conf/data/own.yaml").exists()
+
+
+@pytest.mark.parametrize("what", UNDERSTOOD)
+def test_what_is_understood_is_shown_and_prepared(what: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, contents, settings, said = UNDERSTOOD[what]
+    assert main(["data", "add", written(name, **contents), *settings]) == 0
+    printed = capsys.readouterr()
+    assert all(part in printed.out for part in said), printed.out
+    assert "doubtful" not in printed.out
+    assert printed.err == ""
+    own = config.complete_data(config.read(Path("conf/data/own.yaml")), "own.yaml")
+    assert (preparation.prepared(own, Path("prepared")) / "fit" / "train").is_dir()
+
+
+def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"w{n}\tL{n % 30:02}\n\n" for n in range(300))
+    assert main(["data", "add", written(".tsv", train="esc\x1b[2J\u2028x\tL00\n\n" + rows, dev=rows)]) == 0
+    printed = capsys.readouterr().out
+    assert 'the record at own/train.tsv, line 1:\n  tokens      ["esc\\u001b[2J\\u2028x"]\n' in printed
+    assert 'the record at own/train.tsv, line 3:\n  tokens      ["w0"]\n  labels      ["L00"]\n' in printed
+    assert "labels of train: L00 11, L01 10, " in printed
+    assert ", and 10 more\n" in printed
+
+
+@pytest.mark.parametrize(("names", "settings", "said"), [
+    (["latest_train.txt", "dev.txt"], [], ["latest_train.txt", "dev.txt", "there is none"]),
+    (["TRAIN.txt", "Valid.txt", "myTest.txt"], [], ["TRAIN.txt", "Valid.txt", "myTest.txt"]),
+    (["x-trn.txt", "x-devel.txt", "x-tst.txt"], [], ["x-trn.txt", "x-devel.txt", "x-tst.txt"]),
+    (["contest.txt", "train.txt", "val.txt"], [], ["there is none", "left aside: contest.txt"]),
+    (["train.txt", "dev.txt", "dev-test.txt"], [], ["there is none", "left aside: dev-test.txt"]),
+    (["wnut17train.txt", "a.dev.txt", "a.test.annotated"], [], ["a.test.annotated"]),
+    (["eng.train", "eng.testa", "eng.testb"], ["data.reader.name=text"], ["eng.train", "eng.testa", "eng.testb"]),
+    (["train.txt", "a.txt"], ["data.validation=own/a.txt"], ["a.txt"]),
+    (["a.txt", "b.txt", "c.txt"], ["data.train=own/a.txt", "data.validation=own/b.txt"], ["left aside: c.txt"]),
+    (["train.txt", "dev.txt", "README.md", "stats.xml"], [], ["left aside: README.md, stats.xml"]),
+])  # fmt: skip
+def test_splits_are_found_by_whole_words_of_names_and_each_file_serves_one(
+    names: list[str], settings: list[str], said: list[str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("own").mkdir()
+    for name in names:
+        Path("own", name).write_text("a b\n" * 9, encoding="utf-8")
+    assert main(["data", "add", "own", *settings]) == 0
+    printed = capsys.readouterr().out
+    assert all(part in printed for part in said), printed
+    content = yaml.safe_load(Path("conf/data/own.yaml").read_text(encoding="utf-8"))
+    files = [content[split] for split in ("train", "validation", "test") if split in content]
+    assert len(set(files)) == len(files) == 3 - ("there is none" in printed)
+    assert all(Path(file).is_file() for file in files)
+
+
+@pytest.mark.parametrize(("names", "settings", "said"), [
+    (["train.txt", "dev.txt", "val.txt"], [], ["2 files for validation (dev.txt, val.txt)", "data.validation="]),
+    (["train.txt", "test.txt"], [], ["no file for validation", "unroll data add own/train.txt"]),
+    (["dev.txt", "test.txt"], [], ["no file for train"]),
+    (["train-dev.txt", "dev.txt"], [], ["no file for train"]),
+    (["train.csv", "dev.csv"], [], ["train.csv", "data.reader.name="]),
+    (["train.de", "train.en", "dev.de"], ["data.reader.name=text"], ["train.de"]),
+    (["train.tsv", "dev.tsv", "train.conllu", "dev.conllu"], [], ["train.tsv", "train.conllu", "data.reader.name="]),
+])  # fmt: skip
+def test_splits_that_are_not_clear_are_refused_by_name(
+    names: list[str], settings: list[str], said: list[str], project: Path, refused: Refused
+) -> None:
+    if "train.de" in names:
+        names = [*names, "dev.en"]
+    Path("own").mkdir()
+    for name in names:
+        Path("own", name).write_text("a b\n" * 9, encoding="utf-8")
+    message = refused("data", "add", "own", *settings)
+    assert all(part in message for part in said), message
+
+
+def test_a_treebank_is_added_as_it_is_cloned(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, text in CONLLU.items():
+        written(f"-ud-{split}.conllu", en=text)
+        Path("own", f"en-ud-{split}.txt").write_text("the dog barks .\n", encoding="utf-8")
+    for name in ("LICENSE.txt", "README.md", "eval.log", "stats.xml", ".gitignore"):
+        Path("own", name).write_text("x", encoding="utf-8")
+    assert main(["data", "add", "own"]) == 0
+    printed = capsys.readouterr().out
+    texts = ", ".join(f"en-ud-{split}.txt" for split in ("dev", "test", "train"))
+    assert "en-ud-train.conllu, 30 records" in printed
+    assert f"left aside: LICENSE.txt, README.md, {texts}, eval.log, stats.xml" in printed
+    assert sorted(path.name for path in Path("data/own").iterdir()) == [
+        "en-ud-dev.conllu", "en-ud-test.conllu", "en-ud-train.conllu"]  # fmt: skip
+
+
+def test_settings_are_stored_and_read_as_for_training(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.txt").write_text("a b c d\n" * 20, encoding="utf-8")
+    settings = ["data.split.train=0.5", "data.split.validation=0.5", "data.min_count=2", "data.lowercase=true"]
+    assert main(["data", "add", *settings[:2], "own.txt", "--name", "mine", *settings[2:]]) == 0
+    assert "there is none" in capsys.readouterr().out
+    content = yaml.safe_load(Path("conf/data/mine.yaml").read_text(encoding="utf-8"))
+    assert content == {
+        "name": "mine", "title": "Added from own.txt.", "reader": {"name": "text"}, "train": "data/mine/own.txt",
+        "split": {"train": 0.5, "validation": 0.5}, "min_count": 2, "lowercase": True,
+    }  # fmt: skip
+
+
+def test_files_of_one_name_in_several_folders_are_kept_apart(project: Path) -> None:
+    for split in ("train", "dev"):
+        Path("own", split).mkdir(parents=True)
+        Path("own", split, "seq.in").write_text(f"a {split}\n" * 9, encoding="utf-8")
+    files = ["data.train=own/train/seq.in", "data.validation=own/dev/seq.in"]
+    assert main(["data", "add", "own", "data.reader.name=text", *files]) == 0
+    content = yaml.safe_load(Path("conf/data/own.yaml").read_text(encoding="utf-8"))
+    assert [Path(content[split]).read_text(encoding="utf-8")[2:5] for split in ("train", "validation")] == [
+        "tra",
+        "dev",
+    ]
+
+
+def test_a_corpus_written_by_hand_is_understood_in_the_same_way(project: Path, refused: Refused) -> None:
+    written(".conllu", **CONLLU | {"dev": conllu(3).strip() + "\n" + conllu(1)})
+    files = "".join(f"{split}: own/{name}.conllu\n" for split, name in
+                    (("train", "train"), ("validation", "dev"), ("test", "test")))  # fmt: skip
+    Path("conf/data/own.yaml").write_text(f"name: own\ntitle: x\nreader: {{name: conllu}}\n{files}", encoding="utf-8")
+    for verb in (["prepare"], ["train", "--out", "run"]):
+        message = refused(verb[0], *SMALL, *verb[1:])
+        assert "own/dev.conllu, line 15" in message
+        assert "insert an empty line" in message
 
 
 def test_labels_that_are_withheld_from_the_test_split_give_no_figures(

@@ -255,10 +255,11 @@ def test_a_task_that_has_no_such_call_says_so(made: Callable[..., Trained]) -> N
 
 def test_a_name_says_whether_a_file_has_plain_lines(made: Callable[..., Trained]) -> None:
     run = made("tagging", "bilstm")
-    names = {"a.conllu": False, "a.txt": True, "a": False, "a.iob2": False}
+    names = {"a.conllu": False, "a.txt": True, "a": False, "a.other": False}
     assert {name: Predictor(run).asking.is_plain(Path(name)) for name in names} == names
     data = run.config.data.model_copy(update={"train": "data/small/train.txt"})  # CoNLL-U in a file named as text
     run.config = run.config.model_copy(update={"data": data})
     assert not Predictor(run).asking.is_plain(Path("a.txt"))
-    with pytest.raises(BadInput, match=r"a\.tsv is named as a file of the format columns, .* conllu \(\.conllu\)"):
-        Predictor(run).asking.is_plain(Path("a.tsv"))
+    for name in ("a.tsv", "a.iob2"):
+        with pytest.raises(BadInput, match=rf"{name} is named as a file of the format columns, .* conllu \(\.conllu\)"):
+            Predictor(run).asking.is_plain(Path(name))

@@ -26,7 +26,10 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
     """
     parser = _parser(verbs, words)
     options, rest = parser.parse_known_args(words)
-    # argparse accepts settings on one side of an option only and returns the others as unknown
+    # argparse accepts names and settings on one side of an option only and returns the others as unknown
+    if "names" in options and not any(word.startswith("-") for word in rest):
+        options.names += rest
+        rest = []
     if any(word.startswith("-") or not ("=" in word or word.startswith("~")) for word in rest) or (
         rest and "settings" not in options
     ):

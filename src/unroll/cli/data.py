@@ -12,19 +12,23 @@ from unroll.errors import BadInput, no_such
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("action", choices=["list", "fetch", "add"])
-    parser.add_argument("names", nargs="*", metavar="NAME|PATH")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME|PATH", help="corpora to fetch; or a file or folder to add, with settings such"
+        " as data.reader.token_column=1"
+    )  # fmt: skip
     parser.add_argument("--name", help="name of the added corpus")
+    parser.add_argument("--force", action="store_true", help="add a corpus in spite of doubts")
 
 
 def run(options: Namespace) -> None:
-    if options.name and options.action != "add":
-        raise BadInput("--name requires unroll data add.")
+    if options.action != "add" and (options.name or options.force):
+        raise BadInput(f"--{'name' if options.name else 'force'} requires unroll data add.")
     if options.action == "list":
         _list(options.names)
     elif options.action == "fetch":
         _fetch(options.names)
     else:
-        _add(options.names, options.name)
+        _add(options)
 
 
 def _list(names: Sequence[str]) -> None:
@@ -51,10 +55,12 @@ def _fetch(names: Sequence[str]) -> None:
         print(preparation.fetch_corpus(known[name]))
 
 
-def _add(paths: Sequence[str], name: str | None) -> None:
-    from unroll import preparation
+def _add(options: Namespace) -> None:
+    from unroll.own_corpus import add_corpus
 
+    settings = [word for word in options.names if word.startswith("data.") and "=" in word]
+    paths = [word for word in options.names if word not in settings]
     if len(paths) != 1:
-        raise BadInput("Name one file or folder to add: unroll data add PATH")
-    written = preparation.add_corpus(Path(paths[0]), name)
+        raise BadInput("Name one file or folder to add: unroll data add PATH [data.KEY=VALUE …]")
+    written = add_corpus(Path(paths[0]), options.name, settings, options.force)
     print(f"{written} written; use it as data={written.stem}.")

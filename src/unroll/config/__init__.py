@@ -19,6 +19,7 @@ from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
 from unroll.config.explanation import sections
 from unroll.config.file import read
+from unroll.config.overrides import setting_of
 from unroll.config.places import check_files, load_data_here, load_here, load_study_here
 from unroll.config.reference import explain
 from unroll.config.schema import Config, TrackingConfig, decisive
@@ -32,5 +33,5 @@ __all__ = [
     "about", "asked", "check", "check_files", "check_root", "complete_data", "compose", "compose_study",
     "compose_study_from", "corpora", "course", "decisive", "dump_data", "explain", "grid", "grid_file", "is_same_store",
     "load", "load_data", "load_data_here", "load_here", "load_study", "load_study_here", "project_tracker", "read",
-    "refuse_stale", "resolve", "sections", "stages", "studies", "tracking_here", "write_grid",
+    "refuse_stale", "resolve", "sections", "setting_of", "stages", "studies", "tracking_here", "write_grid",
 ]  # fmt: skip

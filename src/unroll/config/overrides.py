@@ -60,6 +60,18 @@ def typed(word: str) -> set[str]:
     return {".".join((key, *names)) for names, _ in leaves(value_of(key, value))} if value else {key}
 
 
+def setting_of(word: str) -> tuple[str, Any]:
+    """Key and value of a setting.
+
+    Raises:
+        BadInput: it is not ``key=value``.
+    """
+    key, value = split(word)
+    if value is None:
+        raise BadInput(f"{word!r} removes a setting; write key=value.")
+    return key, value_of(key, value)
+
+
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides that Hydra applies, in its syntax: all but those of free sections."""
     words = []

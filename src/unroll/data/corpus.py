@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,16 @@ def place(file: Path, record: Record, number: int, step: int = 0) -> str:
     """File and line of a step of a record, or the number of the record if its reader does not give lines."""
     line = line_of(record, step)
     return f"{file}, record {number}" if line is None else f"{file}, line {line}"
+
+
+def place_of(corpus: Corpus, split: str, field: str, values: Collection[str]) -> str:
+    """File and line of the first step of a split at which a field has one of some values; the file if it has none."""
+    records = (record for part, record in corpus.records() if part == split)
+    for number, record in enumerate(records, start=1):
+        for step, value in enumerate(record[field]):
+            if value in values:
+                return place(corpus.file(split), record, number, step)
+    return str(corpus.file(split))
 
 
 def like(record: Record, values: Record, steps: slice = slice(None)) -> Record:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.corpus import SPLITS, Corpus, place
+from unroll.data.corpus import SPLITS, Corpus, place, place_of
 from unroll.data.fields import (
     GAPS,
     NOT_GIVEN,
@@ -77,11 +77,12 @@ class SymbolSurvey(FieldSurvey):
 
     Args:
         corpus: the corpus, with its normalisation and minimum count.
+        name: name of the field.
         field: the field.
     """
 
-    def __init__(self, corpus: Corpus, field: Symbols) -> None:
-        self.corpus, self.unit = corpus, field.unit
+    def __init__(self, corpus: Corpus, name: str, field: Symbols) -> None:
+        self.corpus, self.name, self.unit = corpus, name, field.unit
         self.written: Counter[str] = Counter()  # raw forms in train
         self.judged: dict[str, Counter[str]] = defaultdict(Counter)  # raw forms in each other split
 
@@ -101,9 +102,9 @@ class SymbolSurvey(FieldSurvey):
             withheld, total = counts[NOT_GIVEN], counts.total() - counts[END]
             if self.unit == "words" and 2 * withheld > total:
                 raise BadInput(
-                    f"{corpus.file(split)}: the words of the {split} split are not given ({withheld:,} of {total:,} are "
-                    f"{NOT_GIVEN}), as in treebanks whose texts are not free; merge the texts into the file as its "
-                    "README describes, or choose another column."
+                    f"{place_of(corpus, split, self.name, [NOT_GIVEN])}: the words of the {split} split are not given "
+                    f"({withheld:,} of {total:,} are {NOT_GIVEN}), as in treebanks whose texts "
+                    "are not free; merge the texts into the file as its README describes, or choose another column."
                 )
 
     @property
@@ -246,11 +247,11 @@ class PlainSurvey(FieldSurvey):
         return self.found
 
 
-def survey_of(corpus: Corpus, field: Field) -> FieldSurvey:
+def survey_of(corpus: Corpus, name: str, field: Field) -> FieldSurvey:
     """Create the survey of a field."""
     match field:
         case Symbols():
-            return SymbolSurvey(corpus, field)
+            return SymbolSurvey(corpus, name, field)
         case Labels():
             return LabelSurvey(field)
         case Category():
@@ -274,7 +275,7 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
         BadInput: a value is invalid, a split is empty, or no step is marked for a probe.
     """
     corpus.reader.check(list(corpus.files.values()))
-    found = {name: survey_of(corpus, field) for name, field in corpus.fields.items()}
+    found = {name: survey_of(corpus, name, field) for name, field in corpus.fields.items()}
     records = dict.fromkeys(SPLITS, 0)
     for split, record in corpus.records():
         records[split] += 1

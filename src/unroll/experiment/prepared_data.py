@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unroll.config import Config
 from unroll.data.batch import DataSpec
-from unroll.data.corpus import place
+from unroll.data.corpus import place_of
 from unroll.data.fields import GAPS, NOT_GIVEN, Labels
 from unroll.data.prepared import Split, open_split, open_vocabularies
 from unroll.data.seal import origin_of
@@ -97,20 +97,9 @@ def _refuse_gaps(config: Config, data: PreparedData) -> None:
         return
     for split in ("train", "validation"):
         if (data.split(split)[predicts].values == GAP_INDEX).any():
-            place = _first_gap(config, data.roles[predicts], split)
+            place = place_of(config.data.build_corpus(), split, data.roles[predicts], GAPS)
             raise BadInput(f"{place}: a label of the {split} split is not given ({NOT_GIVEN} or empty), and "
                            f"task={config.task.name} needs all; give it, or remove its sentence.")  # fmt: skip
-
-
-def _first_gap(config: Config, field: str, split: str) -> str:
-    """File and line of the first label of a split that is not given."""
-    corpus = config.data.build_corpus()
-    records = (record for part, record in corpus.records() if part == split)
-    for number, record in enumerate(records, start=1):
-        step = next((at for at, label in enumerate(record[field]) if label in GAPS), None)
-        if step is not None:
-            return place(corpus.file(split), record, number, step)
-    raise BadInput(f"{corpus.file(split)} is not the file that was prepared; prepare the data again.")
 
 
 def roles_of(config: Config, vocabularies: Vocabularies) -> dict[str, str]:

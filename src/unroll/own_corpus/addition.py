@@ -1,0 +1,147 @@
+"""Adding a corpus: its files are chosen, read, shown and doubted before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unroll.config import CONF, DataConfig, check_root, complete_data, read
+from unroll.data.corpus import SPLITS, Corpus
+from unroll.data.readers.columns import Columns
+from unroll.data.survey import survey
+from unroll.errors import BadInput
+from unroll.names import fault
+from unroll.outputs import whole, write_text
+from unroll.own_corpus.columns import detected
+from unroll.own_corpus.doubts import doubts
+from unroll.own_corpus.files import Chosen, choose
+from unroll.own_corpus.settings import typed_settings
+from unroll.own_corpus.understanding import Understanding, shortened
+
+CUTS = {"train": 0.8, "validation": 0.1}
+NAMES = 12  # files left aside that are listed
+
+
+def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, conf: Path = CONF) -> Path:
+    """Copy a user's file or folder to ``data/`` and write its YAML file, after printing what was understood.
+
+    Args:
+        path: a file, which is split 80/10/10, or a folder with a file for each split.
+        name: name of the corpus; None for that of the path.
+        words: settings such as ``data.reader.token_column=1``, which are stored.
+        force: whether to add it in spite of doubts.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: a file is missing or invalid, the corpus is implausible, or the name is taken; nothing was written.
+    """
+    name = name or path.stem
+    _check_name(name, path, conf)
+    typed = typed_settings(words)
+    given = {split: Path(typed.pop(split)) for split in SPLITS if split in typed}
+    chosen = choose(path, typed.get("reader", {}).get("name"), given)
+    content = _content(name, path, chosen, typed)
+    settings = conf / "data" / f"{name}.yaml"
+    origin = " ".join(words) or str(settings)
+    found = _understood(content, chosen, origin, conf)
+    print(f"{path} as data={name}, read as {_reader(content['reader'])}:")
+    print("\n".join(found.lines()))
+    if chosen.aside:
+        print(f"left aside: {_few([file.name for file in chosen.aside])}")
+    _refuse_doubtful(doubts(found), path, force)
+    _write(content, chosen, settings)
+    return settings
+
+
+def _check_name(name: str, path: Path, conf: Path) -> None:
+    """Refuse a name that is invalid or taken, and a path that does not exist."""
+    check_root(conf)
+    if reason := fault(name):
+        raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
+    settings, target = conf / "data" / f"{name}.yaml", Path("data") / name
+    if settings.exists() or target.exists():
+        raise BadInput(f"A corpus {name!r} already exists; {_another_name(settings, target, conf)}.")
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; choose a file or a folder.")
+
+
+def _another_name(settings: Path, target: Path, conf: Path) -> str:
+    """The remedy for a name that is taken; a corpus of the project must not be deleted."""
+    if settings.exists():
+        known = complete_data(read(settings), settings, conf)
+        if known.generator or known.sources:
+            return f"it comes with the project, so choose another name, as in --name my-{settings.stem}"
+    taken = " and ".join(str(path) for path in (settings, target) if path.exists())
+    return f"choose another name with --name, or delete {taken}"
+
+
+def _content(name: str, path: Path, chosen: Chosen, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the corpus, without what its files suggest."""
+    options = {key: value for key, value in typed.get("reader", {}).items() if key != "name"}
+    content: dict[str, Any] = {
+        "name": name, "title": f"Added from {path.name}.", "reader": {"name": chosen.reader, **options},
+    }  # fmt: skip
+    content |= {split: str(Path("data") / name / file) for split, file in _targets(chosen).items()}
+    if "validation" not in chosen.files:
+        content["split"] = CUTS
+    return content | {key: value for key, value in typed.items() if key != "reader"}
+
+
+def _targets(chosen: Chosen) -> dict[str, str]:
+    """Name of the copy of each file; those of different folders may have one name."""
+    names = {split: file.name for split, file in chosen.files.items()}
+    if len(set(names.values())) == len(set(chosen.files.values())):
+        return names
+    return {split: f"{split}-{name}" for split, name in names.items()}
+
+
+def _understood(content: dict[str, Any], chosen: Chosen, origin: str, conf: Path) -> Understanding:
+    """Read the corpus, after adding the options that its files suggest to its settings."""
+    reader = complete_data(content, origin, conf).build_reader()
+    if isinstance(reader, Columns):
+        content["reader"] |= detected(reader, list(chosen.files.values()), list(content["reader"]))
+    corpus = _corpus(complete_data(content, origin, conf), chosen)
+    return Understanding(corpus, survey(corpus))
+
+
+def _corpus(data: DataConfig, chosen: Chosen) -> Corpus:
+    return replace(data.build_corpus(), files=chosen.files)
+
+
+def _reader(options: Mapping[str, Any]) -> str:
+    """Name and options of a reader."""
+    given = [f"{key}={shortened(value)}" for key, value in options.items() if key != "name"]
+    return f"{options['name']} ({', '.join(given)})" if given else str(options["name"])
+
+
+def _few(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - NAMES:,} more"] if len(names) > NAMES else []
+    return ", ".join([*names[:NAMES], *more])
+
+
+def _refuse_doubtful(found: Sequence[str], path: Path, force: bool) -> None:
+    """Print the reasons to doubt, and refuse to go on unless it is forced."""
+    for sentence in found:
+        print(f"doubtful: {sentence}.")
+    if found and not force:
+        more = f" (and {len(found) - 1} more reasons, see above)" if len(found) > 1 else ""
+        raise BadInput(f"{path} was not added: {found[0]}{more}; or add it as it is with --force.")
+
+
+def _write(content: dict[str, Any], chosen: Chosen, settings: Path) -> None:
+    """Copy the files and write the settings, both or none."""
+    target = Path("data") / content["name"]
+    with whole(target) as folder:
+        folder.mkdir()
+        for split, name in _targets(chosen).items():
+            shutil.copyfile(chosen.files[split], folder / name)
+    try:
+        write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    except BaseException:
+        shutil.rmtree(target)
+        raise

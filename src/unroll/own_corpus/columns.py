@@ -1,0 +1,93 @@
+"""What the columns of files hold: a header, span labels, word numbers, and comments that look like words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from unroll.data.fields import GAPS
+from unroll.data.readers.columns import Columns
+from unroll.data.spans import PREFIXES, is_of
+
+HEADS = {  # names of columns, for a single file, where no other file confirms that the first line is a header
+    "id", "index", "token", "tokens", "word", "words", "form", "text", "sentence", "tag", "tags", "pos", "upos", "xpos",
+    "lemma", "label", "labels", "ner", "ner_tag", "ner_tags", "iob", "entity", "chunk", "category", "class",
+}  # fmt: skip
+SAMPLE = 20_000  # lines from which columns are suggested
+
+
+def detected(reader: Columns, files: Sequence[Path], typed: Sequence[str]) -> dict[str, Any]:
+    """Options that the content of files suggests, beside those that were typed."""
+    found: dict[str, Any] = {}
+    if "header" not in typed and _has_header(reader, files):
+        found["header"] = True
+    if "scheme" not in typed and (scheme := _scheme(replace(reader, **found), files)):
+        found["scheme"] = scheme
+    return found
+
+
+def _has_header(reader: Columns, files: Sequence[Path]) -> bool:
+    """Whether each file begins with the same line, whose label occurs nowhere else."""
+    firsts = [next(reader.rows(file), (0, []))[1] for file in files]
+    head = firsts[0]
+    label = _cell(head, reader.label_column)
+    if not head or any(first != head for first in firsts) or label is None:
+        return False
+    if len(files) == 1 and not any(cell.strip("# ").lower() in HEADS for cell in head):
+        return False
+    return _labels(reader, files)[label] == len(files)
+
+
+def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:
+    """The scheme of spans that nearly all labels follow; the reader then refuses the line of any other."""
+    counts = _labels(reader, files)
+    spans = {label: count for label, count in counts.items() if label not in ("O", *GAPS)}
+    for scheme in PREFIXES:
+        others = sum(count for label, count in spans.items() if not is_of(label, scheme))
+        if counts["O"] and spans and others <= 0.01 * sum(spans.values()):
+            return scheme
+    return None
+
+
+def _labels(reader: Columns, files: Sequence[Path]) -> Counter[str]:
+    cells = (_cell(row, reader.label_column) for file in files for _, row in reader.rows(file))
+    return Counter(cell for cell in cells if cell is not None)
+
+
+def _cell(row: Sequence[str], column: int) -> str | None:
+    return row[column].strip() if -len(row) <= column < len(row) else None
+
+
+def suggested(reader: Columns, file: Path) -> str:
+    """Columns that may hold words and labels of a file whose tokens are word numbers, as settings."""
+    values: dict[int, Counter[str]] = defaultdict(Counter)
+    for _, row in islice(reader.rows(file), SAMPLE):
+        for column, cell in enumerate(row):
+            values[column][cell] += 1
+    first = reader.token_column % len(values) + 1
+    words = next((column for column in range(first, len(values)) if not _is_of_numbers(values[column])), first)
+    fitting = (column for column in range(words + 1, len(values)) if _is_of_labels(values[column], values[words]))
+    settings = [f"data.reader.token_column={words}", f"data.reader.label_column={next(fitting, words + 1)}"]
+    return " ".join(settings)
+
+
+def _is_of_numbers(cells: Counter[str]) -> bool:
+    return sum(count for cell, count in cells.items() if cell.isdecimal()) > 0.9 * cells.total()
+
+
+def _is_of_labels(cells: Counter[str], words: Counter[str]) -> bool:
+    """Whether a column has several values, far fewer than there are words."""
+    return 1 < len(cells) <= max(2, len(words) // 2) and not _is_of_numbers(cells)
+
+
+def remarks(reader: Columns, file: Path) -> Iterator[int]:
+    """Lines that begin with a hash and a blank, and whose label no other line has: rather comments than words."""
+    labels = _labels(reader, [file])
+    for number, row in reader.rows(file):
+        label = _cell(row, reader.label_column)
+        if row[0].strip() == "#" and label is not None and labels[label] == 1:
+            yield number

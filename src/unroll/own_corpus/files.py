@@ -1,0 +1,140 @@
+"""The file of each split, found by the words of its name."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unroll.data.corpus import SPLITS
+from unroll.data.readers import guess, reader_named, readers
+from unroll.data.readers.base import numbered_lines
+from unroll.errors import BadInput
+
+WORDS = {
+    "train": {"train", "training", "trn"},
+    "validation": {"dev", "devel", "development", "valid", "validation", "val", "testa"},
+    "test": {"test", "testing", "tst", "testb"},  # testa and testb as in the shared task of CoNLL-2003
+}
+PACKED = {".gz", ".xz", ".bz2", ".zip", ".zst", ".tar", ".tgz"}
+Group = Mapping[str, Sequence[Path]]  # the files for each split
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The files of a corpus.
+
+    Args:
+        files: file of each split; a single file, to be divided, under ``train``.
+        reader: name of their reader.
+        aside: other files of the folder.
+    """
+
+    files: dict[str, Path]
+    reader: str
+    aside: tuple[Path, ...] = ()
+
+
+def choose(path: Path, reader: str | None, given: Mapping[str, Path]) -> Chosen:
+    """Choose the file of each split, and the reader.
+
+    Args:
+        path: a file, or a folder.
+        reader: name of the reader if the user has given it; None to derive it from the names.
+        given: files that the user has given.
+
+    Raises:
+        BadInput: a split has no file or several, or the names do not indicate a format.
+    """
+    if path.is_file():
+        return Chosen({"train": path, **given}, reader or _reader_of([path, *given.values()]))
+    if {"train", "validation"} <= given.keys():
+        return Chosen(dict(given), reader or _reader_of(given.values()), _aside(path, given.values()))
+    groups = _groups(path)
+    kind = _format(path, groups, reader)
+    files: dict[str, Path] = {}
+    for split in SPLITS:
+        found = [given[split]] if split in given else groups[kind].get(split) or _unnamed(groups, split)
+        if len(found) > 1:
+            raise BadInput(f"{path} has {len(found)} files for {split} ({_names(found)}); keep one, or choose it with "
+                           f"data.{split}={found[0]}")  # fmt: skip
+        if found:
+            files[split] = found[0]
+    if "validation" not in files:
+        raise BadInput(f"{path} has no file for validation; name one with the word dev or valid, or add a single file, "
+                       f"which is split 80/10/10: unroll data add {files['train']}")  # fmt: skip
+    return Chosen(files, reader or kind, _aside(path, files.values()))
+
+
+def split_of(file: Path) -> str | None:
+    """The split that the name of a file says in one of its words; None if it says none or several."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", file.name).lower()
+    words = set(re.findall(r"[^\W\d_]+", parted))
+    found = [split for split in SPLITS if words & WORDS[split]]
+    return found[0] if len(found) == 1 else None
+
+
+def _groups(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """Files by format, or by suffix if that indicates none, and by split."""
+    groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for file in _visible(folder):
+        if (split := split_of(file)) is not None:
+            suffix = "" if split_of(Path(file.suffix)) else file.suffix  # as of eng.train
+            groups[guess(file) or suffix][split].append(file)
+    return groups
+
+
+def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> str:
+    """The format of a folder: the one that has a training file, with labels rather than plain text."""
+    if reader is not None and reader in groups and "train" in groups[reader]:
+        return reader
+    known = [kind for kind, group in groups.items() if "train" in group and (reader or kind in readers())]
+    known = [kind for kind in known if kind not in PACKED]
+    whole = [kind for kind in known if "validation" in groups[kind]] or known
+    labelled = [kind for kind in whole if kind not in readers() or not reader_named(kind).is_plain] or whole
+    if len(labelled) == 1:
+        return labelled[0]
+    if labelled:
+        files = [file for kind in labelled for file in groups[kind]["train"]]
+        remedy = (f"choose one with data.reader.name={'|'.join(labelled)}" if set(labelled) <= set(readers())
+                  else f"choose the files with data.train={files[0]} data.validation=FILE")  # fmt: skip
+        raise BadInput(f"{folder} has training files of several formats ({_names(files)}); {remedy}")
+    if others := [file for group in groups.values() for file in group.get("train", ())]:
+        _reader_of(others)
+    raise BadInput(f"{folder} has no file for train; name files with the words train, dev and, optionally, test, or "
+                   "add a single file, which is split 80/10/10.")  # fmt: skip
+
+
+def _unnamed(groups: Mapping[str, Group], split: str) -> list[Path]:
+    """Files for a split whose suffix indicates no format."""
+    others = [kind for kind in groups if kind not in readers() and kind not in PACKED]
+    return [file for kind in others for file in groups[kind].get(split, ())]
+
+
+def _reader_of(files: Iterable[Path]) -> str:
+    """The reader that the suffixes of files indicate."""
+    files = list(files)
+    found = {guess(file) for file in files}
+    (name,) = found if len(found) == 1 else [None]
+    if name is not None:
+        return name
+    for file in files:
+        if file.suffix in PACKED:
+            next(numbered_lines(file), None)  # raises an error with the command that unpacks it
+    known = ", ".join(suffix for kind in readers().values() for suffix in kind.suffixes)
+    raise BadInput(f"The suffixes of {_names(files)} do not indicate a single format; use one of {known}, or name the "
+                   f"format with data.reader.name={'|'.join(readers())}.")  # fmt: skip
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
+def _aside(folder: Path, taken: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(file for file in _visible(folder) if file not in set(taken))
+
+
+def _names(files: Iterable[Path]) -> str:
+    return ", ".join(file.name for file in files)

@@ -1,0 +1,183 @@
+"""What the records of a corpus look like, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from unroll.data.corpus import Corpus, place
+from unroll.data.fields import GAPS, Category, DocumentStart, Field, Frames, Labels, Record, Symbols
+from unroll.data.survey import FieldSurvey, LabelSurvey, SymbolSurvey
+from unroll.data.vocabulary import END, UNKNOWN_INDEX
+
+SHOWN = 20  # labels
+EXAMPLES = 2  # records
+LONGEST, LONGEST_NAME = 100, 30  # characters of a value, and of a label
+MANY_STEPS = 8  # records this long are hardly ever equal by chance
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
+
+
+@dataclass
+class SplitFacts:
+    """Counts of one split.
+
+    Args:
+        records: number of records.
+        steps: of their longest field.
+        longest: steps of the longest record.
+        labels: labels or categories with their counts.
+        counted: records whose words are 1, 2, 3, and so on.
+        long: records of at least ``MANY_STEPS`` steps.
+        shared: of these, those that stand in train, too.
+        unknown: share of words or characters that are unknown; None if the corpus has none.
+        unlabelled: share of labels that are not in train; None if the corpus has none.
+    """
+
+    records: int = 0
+    steps: int = 0
+    longest: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    symbols: Counter[str] = field(default_factory=Counter)
+    counted: int = 0
+    long: int = 0
+    shared: int = 0
+    unknown: float | None = None
+    unlabelled: float | None = None
+
+
+class Understanding:
+    """What was understood of a corpus.
+
+    Args:
+        corpus: the corpus.
+        surveys: its fields after the first pass.
+    """
+
+    def __init__(self, corpus: Corpus, surveys: dict[str, FieldSurvey]) -> None:
+        self.corpus = corpus
+        self.splits: dict[str, SplitFacts] = {}
+        self.examples: list[tuple[str, Record]] = []
+        self.gaps: dict[str, str] = {}  # first place of a label that is not given, by split
+        self.words = _only(corpus, lambda kind: isinstance(kind, Symbols) and kind.unit == "words")
+        self.labels = _only(corpus, lambda kind: isinstance(kind, Labels | Category))
+        self._in_train: set[int] = set()
+        for split, record in corpus.records():
+            facts = self.splits.setdefault(split, SplitFacts())
+            facts.records += 1
+            self._learn(split, facts, record)
+        self._compare(surveys)
+
+    def _learn(self, split: str, facts: SplitFacts, record: Record) -> None:
+        """Add one record to the facts about its split."""
+        corpus, steps = self.corpus, _steps(self.corpus, record)
+        facts.steps += steps
+        facts.longest = max(facts.longest, steps)
+        where = place(corpus.file(split), record, facts.records)
+        if len(self.examples) < EXAMPLES:
+            self.examples.append((where, record))
+        if self.labels:
+            labels = record[self.labels]
+            facts.labels.update([labels] if isinstance(labels, str) else labels)
+            gap = next((at for at, label in enumerate(labels) if label in GAPS), None)
+            if gap is not None and split not in self.gaps:
+                self.gaps[split] = place(corpus.file(split), record, facts.records, gap)
+        if self.words:
+            words = [word for word in record[self.words] if word != END]
+            facts.symbols.update(words)
+            first = 0 if words[:1] == ["0"] else 1
+            facts.counted += all(word == str(number) for number, word in enumerate(words, start=first))
+        if steps >= MANY_STEPS:
+            content = hash(repr([value for name, value in record.items()
+                                 if not isinstance(corpus.fields[name], DocumentStart)]))  # fmt: skip
+            facts.long += 1
+            facts.shared += content in self._in_train
+            if split == "train":
+                self._in_train.add(content)
+
+    def _compare(self, surveys: dict[str, FieldSurvey]) -> None:
+        """Compare the other splits with train."""
+        words, labels = surveys.get(self.words or ""), surveys.get(self.labels or "")
+        known = labels.known if isinstance(labels, LabelSurvey) else set()
+        for split, facts in self.splits.items():
+            if split == "train":
+                continue
+            if isinstance(words, SymbolSurvey) and facts.symbols:
+                forms = list(facts.symbols)
+                numbers = words.vocabulary().encode(forms)
+                lost = sum(facts.symbols[form] for form, number in zip(forms, numbers, strict=True)
+                           if number == UNKNOWN_INDEX)  # fmt: skip
+                facts.unknown = lost / facts.symbols.total()
+            given = sum(count for label, count in facts.labels.items() if label not in GAPS)
+            if known and given:
+                facts.unlabelled = 1 - sum(facts.labels[label] for label in known) / given
+
+    @property
+    def train(self) -> SplitFacts:
+        """The facts about train."""
+        return self.splits["train"]
+
+    def lines(self) -> Iterator[str]:
+        """What a person checks before the corpus is added."""
+        for split, facts in self.splits.items():
+            yield f"  {split:11} {self._of_split(split, facts)}"
+        if "test" not in self.splits:
+            yield "  test        there is none: runs are evaluated on validation"
+        if self.labels:
+            yield f"{self.labels} of train: {_listed(self.train.labels)}"
+        for where, record in self.examples:
+            yield f"the record at {where}:"
+            shown = [name for name, kind in self.corpus.fields.items() if not isinstance(kind, DocumentStart)]
+            yield from (f"  {name:11} {shortened(record[name])}" for name in shown)
+
+    def _of_split(self, split: str, facts: SplitFacts) -> str:
+        parts = [self.corpus.file(split).name, _number(facts.records, "record"),
+                 f"mean length {facts.steps / facts.records:.1f}"]  # fmt: skip
+        if facts.unknown is not None:
+            parts.append(f"unknown words {facts.unknown:.1%}")
+        if facts.unlabelled:
+            parts.append(f"{self.labels} that are not in train {facts.unlabelled:.1%}")
+        if facts.shared and split != "train":
+            parts.append(f"{facts.shared / facts.long:.1%} of records with {MANY_STEPS} steps or more stand in train")
+        return ", ".join(parts)
+
+
+def shortened(value: Any, most: int = LONGEST) -> str:
+    """A value on one line, so that it shows where each part begins and ends."""
+    whole = json.dumps(value, ensure_ascii=False, default=repr)
+    printable = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in whole)
+    return printable if len(printable) <= most else f"{printable[:most]}…"
+
+
+def _only(corpus: Corpus, fits: Callable[[Field], bool]) -> str | None:
+    """The first field that fits."""
+    return next((name for name, kind in corpus.fields.items() if fits(kind)), None)
+
+
+def _steps(corpus: Corpus, record: Record) -> int:
+    """Steps of the longest sequence of a record; 1 if it has none."""
+    return max((len(record[name]) for name, kind in corpus.fields.items() if _is_sequence(kind)), default=1)
+
+
+def _is_sequence(kind: Field) -> bool:
+    return isinstance(kind, Symbols | Frames)
+
+
+def _listed(counts: Counter[str]) -> str:
+    """The most frequent labels with their counts."""
+    first = [f"{_name(label)} {count:,}" for label, count in counts.most_common(SHOWN)]
+    more = [f"and {len(counts) - SHOWN:,} more"] if len(counts) > SHOWN else []
+    return ", ".join([*first, *more])
+
+
+def _name(label: str) -> str:
+    """A label, within quotation marks if they are needed to see where it begins and ends."""
+    shown = shortened(label, LONGEST_NAME)
+    return label if shown == f'"{label}"' and label and not set(" ,") & set(label) else shown
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
