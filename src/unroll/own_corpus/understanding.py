@@ -11,8 +11,8 @@ from typing import Any
 
 from unroll.data.corpus import Corpus, place
 from unroll.data.fields import GAPS, Category, DocumentStart, Field, Frames, Labels, Record, Symbols
-from unroll.data.survey import FieldSurvey, LabelSurvey, SymbolSurvey
-from unroll.data.vocabulary import END, UNKNOWN_INDEX
+from unroll.data.survey import FieldSurvey, SymbolSurvey
+from unroll.data.vocabulary import END, UNKNOWN_INDEX, LabelVocabulary
 
 SHOWN = 20  # labels
 EXAMPLES = 2  # records
@@ -80,8 +80,8 @@ class Understanding:
         if len(self.examples) < EXAMPLES:
             self.examples.append((where, record))
         if self.labels:
-            labels = record[self.labels]
-            facts.labels.update([labels] if isinstance(labels, str) else labels)
+            labels = [record[self.labels]] if isinstance(record[self.labels], str) else record[self.labels]
+            facts.labels.update(labels)
             gap = next((at for at, label in enumerate(labels) if label in GAPS), None)
             if gap is not None and split not in self.gaps:
                 self.gaps[split] = place(corpus.file(split), record, facts.records, gap)
@@ -101,7 +101,8 @@ class Understanding:
     def _compare(self, surveys: dict[str, FieldSurvey]) -> None:
         """Compare the other splits with train."""
         words, labels = surveys.get(self.words or ""), surveys.get(self.labels or "")
-        known = labels.known if isinstance(labels, LabelSurvey) else set()
+        learned = labels.vocabulary() if labels else None
+        known = learned.names if isinstance(learned, LabelVocabulary) else ()
         for split, facts in self.splits.items():
             if split == "train":
                 continue
