@@ -127,6 +127,6 @@ def test_a_value_that_does_not_fit_is_refused_with_its_record(
     with pytest.raises(BadInput) as caught:
         prepared(tmp_path, RECORDS[0], {**record("zwei Worte", "two"), name: value})
     assert reason in str(caught.value)
-    assert f"{tmp_path / 'train'}, record 2" in str(caught.value)
+    assert f"{tmp_path / 'train'}, train record 2" in str(caught.value)
     assert " 2: " in str(caught.value)
     assert not (tmp_path / "out").exists()

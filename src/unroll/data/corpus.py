@@ -106,7 +106,7 @@ class Corpus:
     def _read(self, split: str) -> Iterator[Record]:
         fields = self.fields
         for number, record in enumerate(self.reader.read(self.files[split]), start=1):
-            where = place(self.files[split], record, number)
+            where = place(self.files[split], record, f"{split} record {number}")
             if missing := fields.keys() - record.keys():
                 raise BadInput(f"{where}: it has no {min(missing)}, a field that data.reader.name={self.reader.name} "
                                "declares; correct the reader.")  # fmt: skip
@@ -134,10 +134,10 @@ class Corpus:
         return like(record, part, slice(None) if is_whole else slice(low, high))
 
 
-def place(file: Path, record: Record, number: int, step: int = 0) -> str:
+def place(file: Path, record: Record, number: str, step: int = 0) -> str:
     """File and line of a step of a record, or the number of the record if its reader does not give lines."""
     line = line_of(record, step)
-    return f"{file}, record {number}" if line is None else f"{file}, line {line}"
+    return f"{file}, {number}" if line is None else f"{file}, line {line}"
 
 
 def place_of(corpus: Corpus, split: str, field: str, values: Collection[str]) -> str:
@@ -146,7 +146,7 @@ def place_of(corpus: Corpus, split: str, field: str, values: Collection[str]) ->
     for number, record in enumerate(records, start=1):
         for step, value in enumerate(record[field]):
             if value in values:
-                return place(corpus.file(split), record, number, step)
+                return place(corpus.file(split), record, f"{split} record {number}", step)
     return str(corpus.file(split))
 
 

@@ -281,7 +281,8 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
         records[split] += 1
         for name, part in found.items():
             if reason := part.fault(record[name]):
-                raise BadInput(f"{place(corpus.file(split), record, records[split])}: {reason}; correct the file.")
+                where = place(corpus.file(split), record, f"{split} record {records[split]}")
+                raise BadInput(f"{where}: {reason}; correct the file.")
             if split == "train":
                 part.learn(record[name])
             part.note(split, record[name])

@@ -76,15 +76,15 @@ class Understanding:
         corpus, steps = self.corpus, _steps(self.corpus, record)
         facts.steps += steps
         facts.longest = max(facts.longest, steps)
-        where = place(corpus.file(split), record, facts.records)
+        number = f"{split} record {facts.records}"
         if len(self.examples) < EXAMPLES:
-            self.examples.append((where, record))
+            self.examples.append((place(corpus.file(split), record, number), record))
         if self.labels:
             labels = [record[self.labels]] if isinstance(record[self.labels], str) else record[self.labels]
             facts.labels.update(labels)
             gap = next((at for at, label in enumerate(labels) if label in GAPS), None)
             if gap is not None and split not in self.gaps:
-                self.gaps[split] = place(corpus.file(split), record, facts.records, gap)
+                self.gaps[split] = place(corpus.file(split), record, number, gap)
         if self.words:
             words = [word for word in record[self.words] if word != END]
             facts.symbols.update(words)

@@ -109,7 +109,7 @@ class Asking:
         for number, (_, record) in enumerate(corpus.records(), start=1):
             value = record[self.field]
             _refuse_width(value, self.kind, self.vocabulary.spec[self.lead].size,
-                          place(path, record, number))  # fmt: skip
+                          place(path, record, f"record {number}"))  # fmt: skip
             added = corpus.sentence_end and isinstance(self.kind, Symbols)
             steps = len(value) - 1 if added else len(value)
             shown = {role: record[field] for role, field in self.roles.items() if field in record}
