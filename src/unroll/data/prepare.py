@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from unroll.data.corpus import Corpus
+from unroll.data.field_surveys import FieldSurvey, SymbolSurvey
 from unroll.data.fields import Field, Labels, Symbols
 from unroll.data.seal import JUDGED, seal
-from unroll.data.survey import FieldSurvey, SymbolSurvey, survey, unknown_symbols
+from unroll.data.survey import survey, unknown_symbols
 from unroll.data.vectors import coverage, write_table
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import END, SymbolVocabulary, Vocabulary

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from itertools import compress
-from typing import Any
 
-import numpy as np
-
-from unroll.data.corpus import SPLITS, Corpus, place, place_of
+from unroll.data.corpus import SPLITS, Corpus, place
+from unroll.data.field_surveys import (
+    CategorySurvey,
+    FieldSurvey,
+    FrameSurvey,
+    LabelSurvey,
+    PictureSurvey,
+    PlainSurvey,
+    ProbeSurvey,
+    SymbolSurvey,
+)
 from unroll.data.fields import (
-    GAPS,
-    NOT_GIVEN,
     Category,
     DocumentStart,
     Field,
@@ -28,223 +31,12 @@ from unroll.data.fields import (
 from unroll.data.unknown import Unknown, UnknownByField
 from unroll.data.vocabulary import (
     END,
-    PADDING,
-    UNKNOWN,
-    CategoryVocabulary,
-    CharacterVocabulary,
     DocumentVocabulary,
-    FrameVocabulary,
-    LabelVocabulary,
     NumberVocabulary,
-    PictureVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     Vocabulary,
-    fold,
-    ranked,
-    shortened,
 )
 from unroll.errors import BadInput
-
-
-class FieldSurvey(ABC):
-    """Collects the vocabulary of one field in the first pass, without the test split."""
-
-    def learn(self, value: Any) -> None:  # noqa: B027  # some fields have nothing to learn
-        """Process one value of the training split."""
-
-    def fault(self, value: Any) -> str:  # noqa: ARG002  # most kinds of values need no check
-        """The error in one value of any split; empty if there is none."""
-        return ""
-
-    def note(self, split: str, value: Any) -> None:  # noqa: B027  # likewise
-        """Process one value of any split."""
-
-    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:  # noqa: B027  # likewise
-        """Check and report what only a whole corpus shows.
-
-        Raises:
-            BadInput: it cannot be used.
-        """
-
-    @abstractmethod
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary that was collected."""
-
-
-class SymbolSurvey(FieldSurvey):
-    """Counts symbols.
-
-    Args:
-        corpus: the corpus, with its normalisation and minimum count.
-        name: name of the field.
-        field: the field.
-    """
-
-    def __init__(self, corpus: Corpus, name: str, field: Symbols) -> None:
-        self.corpus, self.name, self.unit = corpus, name, field.unit
-        self.written: Counter[str] = Counter()  # raw forms in train
-        self.judged: dict[str, Counter[str]] = defaultdict(Counter)  # raw forms in each other split
-
-    def learn(self, value: Sequence[str]) -> None:
-        self.written.update(value)
-
-    def note(self, split: str, value: Sequence[str]) -> None:
-        if split != "train":
-            self.judged[split].update(value)
-
-    def fault(self, value: Sequence[str]) -> str:
-        return "a word has no characters" if self.unit == "words" and not all(value) else ""
-
-    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
-        for split in splits:
-            counts = self.judged.get(split, self.written)
-            withheld, total = counts[NOT_GIVEN], counts.total() - counts[END]
-            if self.unit == "words" and 2 * withheld > total:
-                raise BadInput(
-                    f"{place_of(corpus, split, self.name, [NOT_GIVEN])}: the words of the {split} split are not given "
-                    f"({withheld:,} of {total:,} are {NOT_GIVEN}), as in treebanks whose texts "
-                    "are not free; merge the texts into the file as its README describes, or choose another column."
-                )
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Counts of normalised symbols in train."""
-        counts: Counter[str] = Counter()
-        for symbol, count in self.written.items():
-            counts[fold(symbol, self.corpus.lowercase, self.corpus.normalize)] += count
-        return counts
-
-    def vocabulary(self) -> SymbolVocabulary:
-        kept = ranked(self.counts, self.corpus.min_count)
-        return SymbolVocabulary(self.unit, self.corpus.lowercase, self.corpus.normalize, 0, tuple(kept))
-
-    def spelling(self) -> CharacterVocabulary:
-        """The vocabulary of the characters of raw words."""
-        found = {letter for form in self.written for letter in shortened(form)}
-        return CharacterVocabulary((PADDING, UNKNOWN, *sorted(found)))
-
-
-class LabelSurvey(FieldSurvey):
-    """Collects labels.
-
-    Args:
-        field: the labels.
-    """
-
-    def __init__(self, field: Labels) -> None:
-        self.scheme, self.has_gaps = field.scheme, field.has_gaps
-        self.names: dict[str, set[str]] = {split: set() for split in SPLITS}
-
-    def note(self, split: str, value: Sequence[str]) -> None:
-        self.names[split].update(value)
-
-    @property
-    def known(self) -> set[str]:
-        """The labels of train that are given."""
-        names = self.names["train"] - {""}
-        return names - {NOT_GIVEN} if self.has_gaps or names == {NOT_GIVEN} else names
-
-    def vocabulary(self) -> LabelVocabulary:
-        return LabelVocabulary(self.scheme, tuple(sorted(self.known)))
-
-    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
-        if "test" in splits and self.known and not self.names["test"] & self.known:
-            what = "is given" if self.names["test"] <= {*GAPS} else "occurs in train"
-            print(f"unroll: no label of the test split ({corpus.file('test')}) {what}, so runs that predict labels are "
-                  "evaluated on validation.", file=sys.stderr)  # fmt: skip
-
-
-class CategorySurvey(FieldSurvey):
-    """Collects categories."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def learn(self, value: str) -> None:
-        self.names.add(value)
-
-    def vocabulary(self) -> CategoryVocabulary:
-        return CategoryVocabulary(None, tuple(sorted(self.names)))
-
-
-class ProbeSurvey(FieldSurvey):
-    """Collects groups of probed steps in each split; those of train and validation are known."""
-
-    def __init__(self) -> None:
-        self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
-
-    def note(self, split: str, value: Sequence[tuple[int, str, str]]) -> None:
-        self.groups[split].update(group for _, group, _ in value)
-
-    @property
-    def known(self) -> set[str]:
-        """The groups that are measured."""
-        return self.groups["train"] | self.groups["validation"]
-
-    def vocabulary(self) -> ProbeVocabulary:
-        return ProbeVocabulary(tuple(_in_order(self.known)))
-
-    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
-        if not self.known:
-            raise BadInput(
-                f"{corpus.file('train')}: neither train nor validation has probed steps, and groups that occur only in "
-                "the test split are unknown; mark steps there, too, or remove the probe with ~data.reader.probe."
-            )
-        for split in splits:
-            if split != "train" and not self.groups[split]:
-                print(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures "
-                      "of groups.", file=sys.stderr)  # fmt: skip
-        if lost := self.groups["test"] - self.known:
-            print(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split "
-                  f"({corpus.file('test')}); they are not measured.", file=sys.stderr)  # fmt: skip
-
-
-def _in_order(groups: set[str]) -> list[str]:
-    """Sort numbers by value, then names alphabetically."""
-    return sorted(groups, key=lambda group: (int(group) if group.isdigit() else 0, group))
-
-
-class FrameSurvey(FieldSurvey):
-    """Checks the width of frames."""
-
-    def __init__(self) -> None:
-        self.width = 0
-
-    def fault(self, value: Sequence[Sequence[float]]) -> str:
-        self.width = self.width or len(value[0])
-        return "" if len(value[0]) == self.width else f"steps of {len(value[0])} numbers after steps of {self.width}"
-
-    def vocabulary(self) -> FrameVocabulary:
-        return FrameVocabulary(self.width)
-
-
-class PictureSurvey(FieldSurvey):
-    """Checks the shape of pictures."""
-
-    def __init__(self) -> None:
-        self.shape: tuple[int, ...] = ()
-
-    def fault(self, value: np.ndarray) -> str:
-        self.shape = self.shape or value.shape
-        return "" if value.shape == self.shape else f"a picture of shape {value.shape} after pictures of {self.shape}"
-
-    def vocabulary(self) -> PictureVocabulary:
-        return PictureVocabulary(self.shape)
-
-
-class PlainSurvey(FieldSurvey):
-    """For fields without a vocabulary to learn, such as numbers.
-
-    Args:
-        found: the fixed vocabulary.
-    """
-
-    def __init__(self, found: Vocabulary) -> None:
-        self.found = found
-
-    def vocabulary(self) -> Vocabulary:
-        return self.found
 
 
 def survey_of(corpus: Corpus, name: str, field: Field) -> FieldSurvey:

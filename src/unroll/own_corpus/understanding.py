@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unroll.data.corpus import Corpus, place
+from unroll.data.field_surveys import FieldSurvey, SymbolSurvey
 from unroll.data.fields import GAPS, Category, DocumentStart, Field, Frames, Labels, Record, Symbols
-from unroll.data.survey import FieldSurvey, SymbolSurvey
-from unroll.data.vocabulary import END, UNKNOWN_INDEX, LabelVocabulary
+from unroll.data.survey import unknown_symbols
+from unroll.data.vocabulary import END, LabelVocabulary
 
 SHOWN = 20  # labels
 EXAMPLES = 2  # records
@@ -30,10 +31,11 @@ class SplitFacts:
         steps: of their longest field.
         longest: steps of the longest record.
         labels: labels or categories with their counts.
+        symbols: words with their counts.
         counted: records whose words are 1, 2, 3, and so on.
         long: records of at least ``MANY_STEPS`` steps.
         shared: of these, those that stand in train, too.
-        unknown: share of words or characters that are unknown; None if the corpus has none.
+        unknown: share of words that are unknown; None if the corpus has none.
         unlabelled: share of labels that are not in train; None if the corpus has none.
     """
 
@@ -87,7 +89,6 @@ class Understanding:
                 self.gaps[split] = place(corpus.file(split), record, number, gap)
         if self.words:
             words = [word for word in record[self.words] if word != END]
-            facts.symbols.update(words)
             first = 0 if words[:1] == ["0"] else 1
             facts.counted += all(word == str(number) for number, word in enumerate(words, start=first))
         if steps >= MANY_STEPS:
@@ -100,19 +101,20 @@ class Understanding:
 
     def _compare(self, surveys: dict[str, FieldSurvey]) -> None:
         """Compare the other splits with train."""
-        words, labels = surveys.get(self.words or ""), surveys.get(self.labels or "")
-        learned = labels.vocabulary() if labels else None
+        words = surveys.get(self.words or "")
+        unknown = unknown_symbols(surveys, {name: part.vocabulary() for name, part in surveys.items()})
+        learned = surveys[self.labels].vocabulary() if self.labels else None
         known = learned.names if isinstance(learned, LabelVocabulary) else ()
         for split, facts in self.splits.items():
+            if isinstance(words, SymbolSurvey):
+                written = words.written if split == "train" else words.judged[split]
+                facts.symbols = Counter({word: count for word, count in written.items() if word != END})
+            given = sum(count for label, count in facts.labels.items() if label not in GAPS)
             if split == "train":
                 continue
-            if isinstance(words, SymbolSurvey) and facts.symbols:
-                forms = list(facts.symbols)
-                numbers = words.vocabulary().encode(forms)
-                lost = sum(facts.symbols[form] for form, number in zip(forms, numbers, strict=True)
-                           if number == UNKNOWN_INDEX)  # fmt: skip
-                facts.unknown = lost / facts.symbols.total()
-            given = sum(count for label, count in facts.labels.items() if label not in GAPS)
+            if self.words is not None:
+                found = unknown[self.words][split]
+                facts.unknown = found.unknown / max(found.symbols, 1)
             if known and given:
                 facts.unlabelled = 1 - sum(facts.labels[label] for label in known) / given
 
