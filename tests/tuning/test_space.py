@@ -435,3 +435,13 @@ def test_the_digest_tells_what_decides_the_result_and_nothing_else() -> None:
     assert len({digest(), *(digest(**differences) for differences in other)}) == 1 + len(other)
     study = compose_study("tiny")
     assert study.digest("data", "code") != study.digest("other", "code") != study.digest("other", "newer")
+
+
+def test_a_study_from_before_a_setting_was_added_keeps_its_meaning(project: Path) -> None:
+    for name, rate in {"tagging-rates": 0.0, "recall-rates": None}.items():
+        content = yaml.safe_load(compose_study(name).dump())
+        for base in content["bases"].values():
+            base["task"].pop("unknown_rate", None)
+        Path("study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        first = load_study(Path("study.yaml")).first()
+        assert getattr(first.task, "unknown_rate", None) == rate

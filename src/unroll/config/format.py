@@ -30,7 +30,12 @@ def current(content: Mapping[str, Any], path: Path) -> Settings:
         BadInput: the file is of an older format, which ``unroll upgrade`` converts, or of a newer one.
     """
     refuse_format(content.get("format", 0), FORMAT, path)
-    found: Settings = dict(content)
+    return with_added(content)
+
+
+def with_added(settings: Mapping[str, Any]) -> Settings:
+    """The settings of a run with those that were added since they were written."""
+    found: Settings = dict(settings)
     for key, value in ADDED.items():
         if _has(found, key):
             added = value

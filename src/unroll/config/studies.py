@@ -14,6 +14,7 @@ import yaml
 
 from unroll.config.compose import CONF, check_root, check_section, finished, refuse_unsafe_names, sources, unfinished
 from unroll.config.file import dotted, parsed, read, with_sections
+from unroll.config.format import with_added
 from unroll.config.messages import GROUPS
 from unroll.config.origin import Origin, Source
 from unroll.config.overrides import choices, split
@@ -122,7 +123,8 @@ def load_study(path: Path) -> StudySettings:
         or not all(isinstance(base, dict) and isinstance(base.get("arch"), dict) for base in bases.values())
     ):
         raise BadInput(f"{path} is not a resolved study; write one with unroll config --course.")
-    settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), content["bases"], str(path))
+    bases = {arch: with_added(base) for arch, base in bases.items()}
+    settings = StudySettings(check_section(StudyConfig, content["study"], str(path)), bases, str(path))
     check_keys(settings.study.model_dump(), path, str(path))
     _check_trials(settings, str(path))
     return settings

@@ -6,7 +6,8 @@ in ``offsets.npy``; or the steps of another field, whose offsets it shares (labe
 A probe also has ``contrasts.npy``. Words with labels are spelled: ``spelling/values.npy`` numbers the distinct raw
 forms of a split in order of first occurrence, and ``characters.npy`` with ``form_offsets.npy`` contains the spelling
 of each form. With pretrained vectors, ``fit/`` has ``vectors.npy``, one row per symbol, and ``coverage.json``. The
-``spec.json`` of both parts has the kinds of the fields, the settings of preparation, and the digest of each file.
+``spec.json`` of both parts has the kinds of the fields, the settings of preparation, the number of unknown symbols in
+validation or test, and the digest of each file.
 """
 
 from __future__ import annotations
