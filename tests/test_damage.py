@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from unroll.cli import main
 
@@ -306,6 +307,99 @@ def test_figures_of_another_kind_are_refused(name: str, home: Path, capsys: pyte
     path.write_text(json.dumps(content))
     refused(capsys, COMPARE, "metrics/own.json")
     refused(capsys, ["verdict", "metrics/own.json:lstm", "metrics/own.json:lstm"], "metrics/own.json")
+
+
+PARTS: list[tuple[str, Any]] = [
+    ("fingerprint", {}), ("data", []), ("data.train", {"a": 1}), ("data.validation", ["a"]), ("data.validation", 3),
+    ("evaluation", ""), ("evaluation", []), ("evaluation", None), ("order.task", 5), ("measured_on", "x"),
+    ("items", "x"), ("items", None), ("items.perplexity", "x"), ("items.perplexity", 1.5), ("solved", 3),
+    ("judged_by", []), ("deterministic", "no"),
+]  # fmt: skip
+SEQUENCES = [("numbers", None), ("numbers", 1e400), ("numbers", -1), ("numbers", 0.5), ("counts", None), ("counts", -1),
+             ("sums", "x")]  # fmt: skip
+
+
+def put(content: Any, key: str, value: Any) -> None:
+    """Set a part of JSON; of a list, the fifth entry."""
+    *sections, last = key.split(".")
+    for section in sections:
+        content = content[section]
+    if isinstance(content.get(last), list):
+        content[last][4] = value
+    else:
+        content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [*PARTS, *((f"sequences.loss.{name}", value) for name, value in SEQUENCES)], ids=repr
+)
+def test_every_part_of_figures_is_checked(
+    key: str, value: object, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("metrics/own.json")
+    content = json.loads(path.read_text())
+    put(content["lstm-0"], key, value)
+    path.write_text(json.dumps(content))
+    refused(capsys, COMPARE, "metrics/own.json")
+    refused(capsys, ["verdict", "metrics/own.json:lstm", "metrics/own.json:lstm"], "metrics/own.json")
+
+
+OF_RUN = [(key, value) for key, value in PARTS if key not in ("solved", "judged_by", "measured_on")]
+
+
+@pytest.mark.parametrize(("key", "value"), OF_RUN, ids=repr)
+def test_every_part_of_the_record_of_a_run_is_checked_by_verdict(
+    key: str, value: object, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("runs/lstm-0/run.json")
+    content = json.loads(path.read_text())
+    put(content, key, value)
+    path.write_text(json.dumps(content))
+    refused(capsys, ["verdict", "runs/lstm-0", "runs/lstm-0"], "runs/lstm-0", "train the run again")
+
+
+@pytest.mark.parametrize("key", ["experiment", "arch.name", "task.name", "seed", "solved", "judged_by"])
+@pytest.mark.parametrize("value", [[], 1.5, {"a": 1}], ids=repr)
+def test_every_setting_that_verdict_reads_is_checked(
+    key: str, value: object, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("runs/lstm-0/config.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    put(content, key, value)
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    refused(capsys, ["verdict", "runs/lstm-0", "runs/lstm-0"], "runs/lstm-0", "train the run again")
+
+
+FIELDS: dict[str, Any] = {
+    "no field": {}, "another field": {"words": {"kind": "symbols", "of": None}},
+    "a field more": {"tokens": {"kind": "symbols", "of": None}, "../../outside": {"kind": "number", "of": None}},
+    "no mapping": {"tokens": "symbols"}, "nothing": {"tokens": None}, "no kind": {"tokens": {"of": None}},
+    "a kind that there is not": {"tokens": {"kind": "songs", "of": None}},
+    "aligned with nothing": {"tokens": {"kind": "symbols", "of": "nothing"}},
+    "aligned with a number": {"tokens": {"kind": "symbols", "of": 1}},
+    "aligned with a list": {"tokens": {"kind": "symbols", "of": ["tokens"]}},
+    "labels of their own": {"tokens": {"kind": "labels", "of": None}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("part", ["fit", "test"])
+def test_fields_that_are_not_those_of_a_prepared_corpus_are_refused(
+    part: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("prepared") / part / "spec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fields": FIELDS[kind]}))
+    refused(capsys, EVALUATE if part == "test" else TRAIN, f"prepared/{part}", "prepare the corpus again")
+
+
+@pytest.mark.parametrize("part", ["fit", "test"])
+def test_a_cache_whose_fields_were_changed_is_prepared_again(part: str, home: Path) -> None:
+    assert main(["prepare", *SETTINGS]) == 0
+    (path,) = Path("outputs/cache").glob(f"*/{part}/spec.json")
+    before = path.read_bytes()
+    path.write_text(json.dumps(json.loads(before) | {"fields": FIELDS["labels of their own"]}))
+    assert main(["prepare", *SETTINGS]) == 0
+    assert path.read_bytes() == before
 
 
 UNLISTED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from unroll.cli import main
-from unroll.config import Config, compose_study
+from unroll.config import Config, compose_study, load_here
 
 Small = Callable[..., Config]
 
@@ -71,3 +72,51 @@ def test_settings_of_what_is_trained_again_are_checked_without_seeds_too(
     assert next(iter(settings)) in line
     assert not Path("outputs/adhoc").exists()
     assert not Path("studies").exists()
+
+
+CHOICES = ["task", "data.reader", "arch.inputs", "arch.encoder", "arch.output"]
+NO_TEXTS = [None, 5, 1.5, True, ["softmax"], {"name": "softmax"}, {datetime.date(2020, 1, 1): 1}]
+
+
+@pytest.mark.parametrize("value", NO_TEXTS, ids=str)
+@pytest.mark.parametrize("section", CHOICES)
+def test_a_choice_whose_name_is_not_text_is_refused(
+    section: str, value: object, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = small("tagging", "lstm").model_dump(mode="json")
+    part = content
+    for key in section.split("."):
+        part = part[key]
+    part["name"] = value
+    write(content)
+    line = refused(capsys, "train", "--config", "sent.yaml")
+    assert f"{section}.name=" in line
+    assert "choose one of" in line
+
+
+@pytest.mark.parametrize("reader", ["a\nunroll: done", ["\x1b]0;title\x07"], {"name": "\x1b[2J"}], ids=repr)
+def test_control_characters_of_settings_do_not_reach_the_terminal(
+    reader: object, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = small("tagging", "lstm").model_dump(mode="json")
+    content["data"]["reader"] = reader
+    write(content)
+    assert refused(capsys, "train", "--config", "sent.yaml").isprintable()
+
+
+def test_control_characters_of_another_tracker_do_not_reach_the_terminal(
+    small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = small("tagging", "lstm").model_dump(mode="json")
+    content["tracking"] = {"name": "mlflow", "uri": "a\n\x1b[2Jb", "system_metrics": False, "log_model": False}
+    write(content)
+    load_here(Path("sent.yaml"), [], reads_data=True)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "another tracker" in line
+    assert line.isprintable()
+
+
+def test_control_characters_of_the_name_of_a_file_do_not_reach_the_terminal(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, "train", "--config", "a\n\x1b[2J.yaml").isprintable()

@@ -10,13 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from types import NoneType
-from typing import Any
 
 from unroll.analysis.costs import SPEEDS, compare_speeds, load_costs
 from unroll.analysis.item_level import over_items
 from unroll.analysis.likeness import Basis, bases, caveats, unknown
-from unroll.analysis.rows import Row
+from unroll.analysis.rows import Row, are_counts, are_numbers, check_entry
 from unroll.analysis.samples import declared, figure_of, measured, sample, task_by
 from unroll.analysis.summary import write_summary
 from unroll.analysis.targets import check_targets
@@ -63,30 +61,15 @@ def _check_kinds(run: Row) -> None:
         TypeError: a value has the wrong type.
         ValueError: a number is out of range, or the headline figure is missing.
     """
+    check_entry(run)
     if not all(isinstance(run[name], str) for name in ("arch", "split", "headline", "mode")):
         raise TypeError
-    if not all(isinstance(run.get(name) or {}, dict) for name in ("order", "data", "measured_on", "evaluation")):
-        raise TypeError
-    if not all(isinstance(run.get(name, ""), str | None) for name in ("task", "vocabulary", "solved", "judged_by")):
-        raise TypeError
-    if not all(type(run[name]) is int and 0 <= run[name] < 2**63 for name in ("seed", "parameters", "tokens")):
+    if not are_counts(run[name] for name in ("seed", "parameters", "tokens")):
         raise ValueError
-    if not all(_are_numbers(list(run[part].values())) for part in ("test", "validation")):
+    if not all(are_numbers(run[part].values()) for part in ("test", "validation")):
         raise TypeError
-    if not isinstance(run.get("deterministic", False), bool):
-        raise TypeError
-    if any(type(count) is not int or count < 0 for count in run.get("items", {}).values()):
-        raise ValueError
-    for table in run.get("sequences", {}).values():
-        columns = [table[name] for name in ("numbers", "sums", "counts")]
-        if len({len(column) for column in columns}) != 1 or not all(map(_are_numbers, columns)):
-            raise ValueError
     if run["mode"] not in ("min", "max") or not {run["headline"], figure_of(run)} <= run["test"].keys():
         raise ValueError
-
-
-def _are_numbers(column: list[Any]) -> bool:
-    return isinstance(column, list) and all(type(value) in (int, float, NoneType) for value in column)
 
 
 def by_arch(results: Results) -> dict[str, list[Row]]:

@@ -13,7 +13,7 @@ import yaml
 from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.item_level import Runs
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
-from unroll.analysis.rows import Row
+from unroll.analysis.rows import Row, are_counts, check_entry
 from unroll.analysis.samples import figure_of, sample
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
@@ -171,9 +171,12 @@ def _read(folder: Path) -> tuple[Row, Row]:
         facts["best"] = restored(facts["best"])
         if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
             raise TypeError
-        if not isinstance(config.get("judged_by"), str | None):
+        names = config["experiment"], config["arch"]["name"], config["task"]["name"]
+        if not all(isinstance(name, str) for name in names) or not are_counts([config["seed"]]):
             raise TypeError
-        _ = config["experiment"], config["arch"]["name"], config["task"]["name"], int(config["seed"])
+        if not all(isinstance(config.get(name), str | None) for name in ("solved", "judged_by")):
+            raise TypeError
+        check_entry(facts)
         _ = basis_of([facts], "validation", "loss"), dict(config["training"])
     except (OSError, yaml.YAMLError, *MISREAD):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None

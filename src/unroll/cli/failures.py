@@ -42,8 +42,13 @@ def report(error: BaseException) -> int | None:
 def _end(status: int, sentence: str, once: bool = False) -> int:
     """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
-        print(f"unroll: {without_secrets(sentence)}", file=sys.stderr)
+        print(f"unroll: {_escaped(without_secrets(sentence))}", file=sys.stderr)
     return status
+
+
+def _escaped(text: str) -> str:
+    """Text whose control characters are escaped, since a terminal would obey those of a file from someone else."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

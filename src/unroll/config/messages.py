@@ -181,7 +181,7 @@ def no_section(section: str, value: str, key: str) -> str:
 def no_reader(key: str, value: object) -> str:
     """The message for a reader given by its name only, perhaps in a list."""
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
-    name = only if isinstance(only, str) else "…"
+    name = plain(only) if isinstance(only, str) else "…"
     return f"{key}={plain(value)}: a reader has a name and options; write {{name: {name}}}"
 
 

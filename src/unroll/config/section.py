@@ -26,8 +26,12 @@ UNSAFE = "unsafe_name"  # pydantic's type of the error about a name or path that
 
 def plain(value: Any) -> str:
     """A value on one line, as in YAML."""
-    is_line = isinstance(value, str) and value.isprintable()
-    return value if is_line else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str) and value.isprintable():
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except TypeError:  # JSON has no keys such as dates
+        return str(value)
 
 
 def _refused(value: str, reason: str) -> str:
@@ -98,7 +102,9 @@ class Named(Section):
             raise PydanticCustomError("no_name", "it has no name", {"names": list(kinds)})
         name = content["name"]
         if not isinstance(name, str) or name not in kinds:
-            raise PydanticCustomError("no_such_name", "{reason}", {"reason": str(no_such("choice", name, kinds))})
+            raise PydanticCustomError(
+                "no_such_name", "{reason}", {"reason": str(no_such("choice", plain(name), kinds))}
+            )
         known = kinds[name].model_fields
         for key in content:
             if key not in known:

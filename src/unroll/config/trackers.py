@@ -12,7 +12,7 @@ from pathlib import Path
 from unroll.config.compose import CONF, check_section, project_defaults
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.schema import Config, TrackingConfig
-from unroll.config.section import Settings
+from unroll.config.section import Settings, plain
 from unroll.credentials import in_settings, public
 from unroll.errors import no_such
 
@@ -66,7 +66,7 @@ def is_same_store(one: str, two: str | None) -> bool:
 def report_other_store(origin: Path, kind: str, named: str | None, used: str | None) -> None:
     """Report on stderr that the store named in a file is not used."""
     if named and not is_same_store(named, used):
-        print(f"unroll: {origin} names another {kind}, {named}; this project's is used: {used or 'none'}.",
+        print(f"unroll: {origin} names another {kind}, {plain(named)}; this project's is used: {used or 'none'}.",
               file=sys.stderr)  # fmt: skip
 
 

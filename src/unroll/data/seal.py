@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, cast  # Any: what JSON holds
 
 from unroll.data.unknown import Unknown, UnknownByField
+from unroll.data.vocabularies import KINDS
 from unroll.errors import BadInput
-from unroll.outputs import read_json, to_json
+from unroll.outputs import MISREAD, read_json, to_json
 
 SPEC = "spec.json"
 FORMAT = 3
 JUDGED = {"fit": "validation", "test": "test"}  # the split of each part whose unknown symbols are counted
+OF_STEPS = {"symbols", "frames"}  # kinds of fields with a value per step
+ALIGNED = {"labels", "probe", "spelling"}  # kinds of fields with a value per step of another field
 KNOWN: dict[tuple[int, ...], str] = {}  # cached digests of files, since a corpus may be large
 
 
@@ -52,17 +55,32 @@ def check(part: Path, name: str = "") -> Fields:
     Raises:
         BadInput: a file is missing, changed or not listed, or the part is of another version.
     """
-    remedy, (files, fields) = _remedy(part), _sections(part, "files", "fields")
+    files, fields = _sections(part, "files", "fields")
     chosen = {file for file in {*files, *_files(part)} if not name or file == name or file.startswith(f"{name}/")}
     for file in sorted(chosen):
         path = part / file
         if file not in files:
-            raise BadInput(f"{path} is not listed in {part / SPEC}, so it cannot be verified; {remedy}.")
+            raise BadInput(f"{path} is not listed in {part / SPEC}, so it cannot be verified; {_remedy(part)}.")
         if not path.is_file():
-            raise BadInput(f"{path} is missing; {remedy}.")
+            raise BadInput(f"{path} is missing; {_remedy(part)}.")
         if files[file] != _digest(path):
-            raise BadInput(f"{path} is damaged (it differs from what unroll prepare wrote); {remedy}.")
+            raise BadInput(f"{path} is damaged (it differs from what unroll prepare wrote); {_remedy(part)}.")
+    if not _describe(fields, {file.split("/")[1] for file in files if file.count("/") == 2}):
+        raise BadInput(f"{part / SPEC} is damaged (its fields are not those of the splits); {_remedy(part)}.")
     return fields
+
+
+def _describe(fields: Fields, folders: set[str]) -> bool:
+    """Whether fields are those of splits with these folders; no digest covers ``spec.json`` itself."""
+    try:
+        return folders in (set(), {*fields}) and all(
+            fields[str(field["of"])]["kind"] in OF_STEPS
+            if field["kind"] in ALIGNED
+            else field["kind"] in KINDS and field["of"] is None
+            for field in fields.values()
+        )
+    except MISREAD:
+        return False
 
 
 def origin_of(part: Path) -> Mapping[str, str]:
