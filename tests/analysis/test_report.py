@@ -298,6 +298,23 @@ def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: s
     assert re.search("run unroll compare|outputs/metrics|train the run again", str(caught.value))
 
 
+PARTS: list[tuple[str, object]] = [
+    ("items_low", "x"), ("items_low", 0.5), ("items_high", [1]), ("over_items", 3), ("over_items", "over items"),
+    ("low", None), ("high", float("nan")), ("mean", True), ("mean", float("inf")), ("seeds", -1), ("solved", "all"),
+    ("verdict", 3), ("caveat", []), ("doubt", {}), ("arch", "another"), ("arch", ["lstm"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), PARTS, ids=repr)
+def test_every_part_of_a_comparison_is_checked(key: str, value: object, outputs: Path) -> None:
+    path = outputs / "comparison" / "comparison.json"
+    rows = json.loads(path.read_bytes())
+    rows[0][key] = value
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(BadInput, match="run unroll compare"):
+        write_report(COURSE, ABOUT, outputs, outputs / "report.html")
+
+
 @pytest.mark.parametrize(("key", "value"), [("run", 3), ("certified", "yes"), ("tokens", None), ("checks", [3]),
                                             ("checks", []), ("checks", [{"check": "padding"}])])  # fmt: skip
 def test_a_certificate_that_was_damaged_is_bad_input(key: str, value: object, outputs: Path) -> None:

@@ -120,6 +120,28 @@ def test_what_dvc_cannot_read_is_a_failure(broken: str, tiny: Path, capsys: pyte
     assert name in sentence(capsys.readouterr().err)
 
 
+WITHOUT_STAGES = ["", "\0" * 300, "null\n", "stages:\n", "stages: {}\n", "vars: []\n", "[]\n", None]
+
+
+@pytest.mark.parametrize("content", some_slow(WITHOUT_STAGES, "", "stages: {}\n", None), ids=repr)
+def test_a_file_without_stages_runs_those_of_no_other_file(
+    content: str | None, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny / "paper" / "dvc.yaml"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("stages: {paper: {cmd: touch ../ran}}\n", encoding="utf-8")
+    stages = tiny / "dvc.yaml"
+    whole = stages.read_text(encoding="utf-8")
+    for path, commands in ((stages, [["repro"], ["repro", "--force", "report"], ["clean", "dvc"]]),
+                           (other, [["repro", "paper/dvc.yaml"]])):  # fmt: skip
+        path.unlink() if content is None else path.write_text(content, encoding="utf-8")
+        for words in commands:
+            assert main(words) == 2
+            assert str(path.relative_to(tiny)) in sentence(capsys.readouterr().err)
+        stages.write_text(whole, encoding="utf-8")
+    assert not (tiny / "ran").exists()
+
+
 def test_a_stage_that_does_not_exist_is_bad_input(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repro", "--force", "nope"]) == 2
     assert "nope" in sentence(capsys.readouterr().err)

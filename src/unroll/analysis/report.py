@@ -112,8 +112,9 @@ def _section(
     styles = assign_styles([*archs, list(by_arch(results)), searched.archs if searched else []])
     study = study_part(searched, styles) if searched else None
     mine = [row for row in rows if row["experiment"] == name]
-    if not mine:
-        raise BadInput(f"The comparison has no rows for {name}; run unroll compare with its figures, or make repro.")
+    if sorted(row["arch"] for row in mine) != sorted(by_arch(results)):
+        raise BadInput(f"The comparison does not have the architectures of {name}; run unroll compare with its "
+                       "figures, or make repro.")  # fmt: skip
     measured_costs = load_costs(outputs / "costs" / f"{name}.json", [*results.values()])
     costs = {row["arch"]: row for row in compare_speeds(name, measured_costs.speeds)}
     figures = [plots.learning_curves(outputs / "runs" / name, results, styles), plots.seeds(results, styles)]

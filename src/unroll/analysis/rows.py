@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,3 +45,8 @@ def are_counts(values: Iterable[Any]) -> bool:
 def are_numbers(values: Iterable[Any]) -> bool:
     """Whether all values are numbers, or None in place of one that is not finite."""
     return all(value is None or type(value) in (int, float) for value in values)
+
+
+def are_finite(values: Iterable[Any]) -> bool:
+    """Whether all values are finite numbers, or None."""
+    return all(value is None or (type(value) in (int, float) and math.isfinite(value)) for value in values)

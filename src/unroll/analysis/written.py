@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from unroll.analysis.rows import Row
+from unroll.analysis.rows import Row, are_counts, are_finite
 from unroll.errors import BadInput
 from unroll.outputs import MISREAD
 
 TEXTS = ("experiment", "arch", "split", "metric", "scale")
 COUNTS = ("seeds", "parameters", "tokens")
-NUMBERS = ("mean", "low", "high", "effect_size", "probability_of_improvement", "p_holm", "seeds_needed",
-           "difference_to_best", "difference_low", "difference_high")  # fmt: skip
-OTHERS = {"verdict", "caveat", "difference_over_items"}
+NUMBERS = ("mean", "low", "high", "effect_size", "probability_of_improvement", "p_holm", "seeds_needed", "solved",
+           "difference_to_best", "difference_low", "difference_high", "items_low", "items_high")  # fmt: skip
+NOTES = ("verdict", "caveat", "doubt", "over_items", "difference_over_items")
+TOGETHER = (("low", "high"), ("items_low", "items_high", "over_items"))  # all of them, or none
 CHECK = {"dtype": str, "tolerance": int | float, "deviation": int | float, "passed": bool, "not_applicable": str}
 
 
@@ -24,12 +25,25 @@ def load_rows(path: Path) -> list[Row]:
         BadInput: the file does not exist or is damaged.
     """
     rows = _list(path, "unroll compare")
-    for row in rows:
-        fits = row.keys() >= {*OTHERS, *NUMBERS} and all(isinstance(row.get(name), str) for name in TEXTS)
-        fits = fits and all(type(row.get(name)) is int for name in COUNTS)
-        if not fits or not all(isinstance(row[name], int | float | None) for name in NUMBERS):
-            raise _other(path, "unroll compare")
+    if not all(map(_is_row, rows)):
+        raise _other(path, "unroll compare")
     return rows
+
+
+def _is_row(row: Row) -> bool:
+    """Whether a row has what the report shows."""
+    if not row.keys() >= {*TEXTS, *COUNTS, *NUMBERS, *NOTES}:
+        return False
+    texts = all(isinstance(row[name], str) for name in TEXTS)
+    notes = all(isinstance(row[name], str | None) for name in NOTES)
+    whole = all(len({row[name] is None for name in names}) == 1 for names in TOGETHER)
+    return (
+        texts
+        and notes
+        and whole
+        and are_counts(row[name] for name in COUNTS)
+        and are_finite(row[name] for name in NUMBERS)
+    )
 
 
 def load_targets(path: Path) -> list[Row]:

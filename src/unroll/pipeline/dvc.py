@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unroll.config.file import with_sections
 from unroll.errors import BadInput
 from unroll.locks import held
 
@@ -32,11 +33,11 @@ RETRY = 1.0  # seconds between attempts to get a lock
 
 
 def check() -> None:
-    """Refuse to start without DVC, outside a project, or during an unfinished merge.
+    """Refuse to start without DVC, outside a project, without stages, or during an unfinished merge.
 
     Raises:
         ModuleNotFoundError: DVC is not installed.
-        BadInput: there is no ``.dvc`` here, or a file has conflict marks.
+        BadInput: there is no ``.dvc`` here, a file has conflict marks, or ``dvc.yaml`` has no stages.
     """
     if importlib.util.find_spec("dvc") is None:
         raise ModuleNotFoundError("No module named 'dvc'", name="dvc")
@@ -47,6 +48,17 @@ def check() -> None:
     for path in files:
         if path.is_file():
             _refuse_conflict(path)
+    refuse_no_stages(Path("dvc.yaml"))
+
+
+def refuse_no_stages(path: Path) -> None:
+    """Refuse a file without stages, in whose place DVC would take those of every other file, such as the paper tables.
+
+    Raises:
+        BadInput: the file is missing, or has no stages.
+    """
+    if not with_sections(path, {"stages": dict})["stages"]:
+        raise BadInput(f"{path} has no stages; restore the file, for example by git checkout {path}.")
 
 
 def _refuse_conflict(path: Path) -> None:

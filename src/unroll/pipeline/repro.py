@@ -75,6 +75,7 @@ def repro_file(file: str) -> None:
     with _ready():
         if not Path(file).is_file():
             raise BadInput(f"{file} does not exist; name a file of stages, such as paper/dvc.yaml.")
+        dvc.refuse_no_stages(Path(file))
         _refresh(Path(file).with_name("course.yaml"))
         if stale := _out_of_date("--with-deps", file):
             with _stages(stale) as stages:
