@@ -266,6 +266,9 @@ URIS = [  # whole, public
     ("postgresql+psycopg://me:it's a pass@host/db", "postgresql+psycopg://me@host/db"),
     ("postgresql+psycopg://me@host/db?sslmode=x&password=p", "postgresql+psycopg://me@host/db?sslmode=x"),
     ("sqlite:////home/a@b/x.db", "sqlite:////home/a@b/x.db"), ("sqlite:///studies/a@b.db", "sqlite:///studies/a@b.db"),
+    ("http:/me:pw@host/x", "http:/host/x"), ("http:///me:pw@host/x", "http:///host/x"),
+    ("htp:/token@host", "htp:/host"),
+    ("sqlite:/a@b.db", "sqlite:/b.db"), ("file:/home/a@b/x", "file:/home/a@b/x"),
     ("s3://key:secret@bucket/x", "s3://bucket/x"), ("http://[::1]:5000/x", "http://[::1]:5000/x"),
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 KEPT = "UNROLL_CREDENTIALS"  # environment variable with the full URI of each public one; other users cannot read it
-BEGIN = r"\b(?P<scheme>[a-zA-Z][\w+.-]*)://"
+BEGIN = r"\b(?P<scheme>[a-zA-Z][\w+.-]*:/+)"  # a URI with a mistyped number of slashes has a password too
 ALONE, IN_TEXT = re.compile(BEGIN + "(?P<rest>.+)", re.S), re.compile(BEGIN + r"""(?P<rest>[^\s'"<>()]+)""")
 # a password may contain @ and even characters that end the authority of a URI; a port is not a password
 USER = re.compile(r"(?:(?P<name>[^/?#:@]*)(?::[^/?#]*)?|(?P<odd>[^/?#:@]*):(?!\d+(?:[/?#]|$)).*)@", re.S)
@@ -55,7 +55,7 @@ def in_settings(content: Any, change: Callable[[str], str]) -> Any:
         return {key: in_settings(value, change) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return type(content)(in_settings(value, change) for value in content)
-    return change(content) if isinstance(content, str) and "://" in content else content
+    return change(content) if isinstance(content, str) and ":/" in content else content
 
 
 def _shown(found: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ def _shown(found: re.Match[str]) -> str:
     if user := USER.match(rest):
         name = user["name"] or user["odd"] or ""
         rest = (f"{name}@" if name and scheme.lower().startswith(DATABASES) else "") + rest[user.end() :]
-    return f"{scheme}://" + re.sub(r"[?&]+(?=#|$)", "", SECRET.sub("", rest))
+    return scheme + re.sub(r"[?&]+(?=#|$)", "", SECRET.sub("", rest))
 
 
 def _kept() -> dict[str, str]:

@@ -78,4 +78,4 @@ def _hide_passwords(options: argparse.Namespace, words: Sequence[str]) -> None:
 
 def _public(word: str) -> str:
     key, equals, value = word.partition("=")
-    return f"{key}={public(value)}" if equals and "://" not in key else public(word)
+    return f"{key}={public(value)}" if equals and ":/" not in key else public(word)
