@@ -15,7 +15,9 @@ import yaml
 from unroll.cli import main
 
 ROOT = Path(__file__).parent.parent
-SENTENCES = "\n".join(f"the dog number {number % 7} barks at cat {number % 5}" for number in range(120)) + "\n"
+SENTENCES = (
+    "\n".join(f"dog {number % 7} barks at {number % 5} cats, {number % 4} birds" for number in range(120)) + "\n"
+)
 SETTINGS = [
     "experiment=brown", "arch=lstm", "tracking=none", "data=own", "arch.encoder.hidden_size=4", "arch.inputs.size=4",
     "task.tied=false", "training.tokens=600", "training.validations=2", "training.batch_size=4",
