@@ -113,14 +113,14 @@ def evaluation(network: WordEmbedding, loader: Buckets, once: bool) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def told(values: tuple[float, ...]) -> str:
+def shown(values: tuple[float, ...]) -> str:
     return f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})"
 
 
 def compare(what: str, rounds: int, one: Callable[[], float], other: Callable[[], float]) -> None:
     ours, theirs = zip(*[(one(), other()) for _ in range(rounds)], strict=True)
     ratio = statistics.median(theirs) / statistics.median(ours)
-    print(f"  {what}: distinct forms {told(ours)}, every word {told(theirs)} ms; {ratio:.2f} times faster")
+    print(f"  {what}: distinct forms {shown(ours)}, every word {shown(theirs)} ms; {ratio:.2f} times faster")
 
 
 def measure(network: WordEmbedding, spec: DataSpec, batches: list[Batch], validation: Buckets, rounds: int) -> None:

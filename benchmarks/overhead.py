@@ -143,12 +143,12 @@ def main() -> None:
         pairs = [(framework(config, prepared, STEPS[case]), bare(config, prepared, STEPS[case]))
                  for _ in range(options.rounds)]  # fmt: skip
         ours, theirs = ([value * 1e3 for value in side] for side in zip(*pairs, strict=True))
-        print(f"{case}: framework {told(ours)}, bare {told(theirs)} ms per step; "
+        print(f"{case}: framework {shown(ours)}, bare {shown(theirs)} ms per step; "
               f"ratio {statistics.median(ours) / statistics.median(theirs):.3f}, "
               f"difference {statistics.median(ours) - statistics.median(theirs):.2f} ms")  # fmt: skip
 
 
-def told(values: list[float]) -> str:
+def shown(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 

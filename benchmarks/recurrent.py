@@ -99,7 +99,7 @@ class Clock:
         self.step(contender, inputs, direction)
         return direction, max(1, round(self.seconds / self.spent(contender, inputs, direction, 1)))
 
-    def tell(self, case: str, times: dict[str, list[float]], over: str, under: str, target: Target) -> None:
+    def report(self, case: str, times: dict[str, list[float]], over: str, under: str, target: Target) -> None:
         """Print the ratio of two contenders, and whether it is as promised."""
         ratio = statistics.median(times[over]) / statistics.median(times[under])
         each = [one / two for one, two in zip(times[over], times[under], strict=True)]
@@ -165,13 +165,13 @@ def bare(clock: Clock) -> None:
         for size in (Size(20, 35, 256), Size(20, 35, 650)):
             network = layer(make, size)
             contenders = {"ours": ours(network, full(size)), "torch": unmasked(to_torch(network))}
-            clock.tell(f"{name} {size}", clock.measure(contenders, size), "ours", "torch", Target(1.05, 1.05))
+            clock.report(f"{name} {size}", clock.measure(contenders, size), "ours", "torch", Target(1.05, 1.05))
     for name in ("lstm", "gru"):
         size = Size(32, 30, 200)
         network = layer(FUSED[name], size, bidirectional=True)
         contenders = {"ragged": ours(network, ragged(size, 20)), "unmasked": unmasked(to_torch(network))}
         case = f"{name} {size}, both directions"
-        clock.tell(case, clock.measure(contenders, size), "ragged", "unmasked", Target(1.15, 1.15))
+        clock.report(case, clock.measure(contenders, size), "ragged", "unmasked", Target(1.15, 1.15))
 
 
 def against_packed(clock: Clock) -> None:
@@ -181,7 +181,7 @@ def against_packed(clock: Clock) -> None:
         network, lengths = layer(LSTMCell, size, bidirectional=True), ragged(size, shortest)
         contenders = {"packed": packed(to_torch(network), lengths), "ours": ours(network, lengths)}
         times = clock.measure(contenders, size)
-        clock.tell(f"lengths {shortest}–{longest}", times, "packed", "ours", Target(1.4, 1.8, at_least=True))
+        clock.report(f"lengths {shortest}–{longest}", times, "packed", "ours", Target(1.4, 1.8, at_least=True))
 
 
 def scanned(clock: Clock) -> None:
@@ -195,8 +195,8 @@ def scanned(clock: Clock) -> None:
             }  # fmt: skip
             times = clock.measure(contenders, size)
             faster = Target(1.2, 1.4, at_least=True) if promised else Target(1.0, 1.0, at_least=True)
-            clock.tell(f"{name} {size}", times, "loop", "ours", faster)
-            clock.tell("", times, "ours", "nn.LSTM", Target(2.3, 1.6) if promised else Target(None, None))
+            clock.report(f"{name} {size}", times, "loop", "ours", faster)
+            clock.report("", times, "ours", "nn.LSTM", Target(2.3, 1.6) if promised else Target(None, None))
 
 
 def gru_against_lstm(clock: Clock) -> None:
@@ -208,8 +208,8 @@ def gru_against_lstm(clock: Clock) -> None:
             "GRU": ours(gru, full(size)), "LSTM": ours(lstm, full(size)), "nn.GRU": unmasked(to_torch(gru)),
         }  # fmt: skip
         times = clock.measure(contenders, size)
-        clock.tell(f"gru {size}", times, "GRU", "LSTM", Target(None, 1.15))
-        clock.tell("", times, "GRU", "nn.GRU", Target(1.05, 1.05))
+        clock.report(f"gru {size}", times, "GRU", "LSTM", Target(None, 1.15))
+        clock.report("", times, "GRU", "nn.GRU", Target(1.05, 1.05))
 
 
 PARTS = {"bare": bare, "packed": against_packed, "scanned": scanned, "gru": gru_against_lstm}

@@ -77,7 +77,7 @@ def trained(folder: Path) -> int:
 
 
 def kill(folder: Path, settings: list[str], place: float, delay: float) -> int:
-    """Start the run, kill it so many seconds after it has saved anew and seen so many tokens; the step it reached."""
+    """Start the run, kill it so many seconds after it has saved again and seen so many tokens; the step it reached."""
     begin, process = time.time(), start(folder, settings, "killed")
     while trained(folder) < place or not any(
         path.stat().st_mtime > begin for path in folder.glob("outputs/working/*/previous.ckpt")

@@ -8,7 +8,7 @@
 ``workers``: trials per minute of two workers over one, each of one thread, in turn; the time is that from the first
 trial's start to the last one's end, so that starting Python is left out. ``pruning``: tokens that the embedded study
 reads with a pruner over those that it reads without, each from the same seed, and two verdicts: on the best
-validations, which are the better the more trials were left to their end, and on what was found, trained anew on the
+validations, which are the better the more trials were left to their end, and on what was found, trained again on the
 study's fresh seeds.
 ``overhead``: time of a worker between its trials and, within them, outside of ``Trainer.fit``. ``again``: ``unroll
 tune`` on a study that is finished, which must add nothing.
@@ -91,7 +91,7 @@ class Project:
         )
         return time.perf_counter() - begin
 
-    def anew(self, config: Path) -> float:
+    def again(self, config: Path) -> float:
         """Best validation of a run."""
         out = config.with_suffix("")
         command = [sys.executable, "-W", "ignore", "-m", "unroll.cli", "train", "--config", str(config)]
@@ -107,7 +107,7 @@ class Project:
             return list(database.execute(query))
 
     def forget(self) -> None:
-        """Have the next command begin anew."""
+        """Have the next command start over."""
         for path in (self.folder / "studies", self.folder / "outputs" / "studies"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -133,14 +133,14 @@ def workers(options: argparse.Namespace) -> None:
 
 
 def worked(project: Project, pruner: str, seed: int) -> tuple[int, float, float]:
-    """Tokens that a study reads, its best validation, and the mean one of what it has found, trained anew."""
+    """Tokens that a study reads, its best validation, and the mean one of what it has found, trained again."""
     project.forget()
     project.tune(f"pruner.name={pruner}", f"seed={seed}", "--workers", "2")
     content = json.loads((project.folder / OUT / "study.json").read_text(encoding="utf-8"))
     tokens = sum(int(row["tokens"] or 0) for row in project.rows())
     arch = min(content["best"], key=lambda arch: float(content["best"][arch]["value"]))
     with ThreadPoolExecutor(2) as pool:
-        losses = list(pool.map(project.anew, sorted((project.folder / OUT).glob(f"{arch}-*.yaml"))))
+        losses = list(pool.map(project.again, sorted((project.folder / OUT).glob(f"{arch}-*.yaml"))))
     return tokens, content["best"][arch]["value"], statistics.fmean(losses)
 
 
@@ -158,11 +158,11 @@ def pruning(options: argparse.Namespace) -> None:
             pairs = [(worked(project, "none", seed), worked(project, pruner, seed)) for seed in range(options.rounds)]
             saved = [1 - some / everything for (everything, *_), (some, *_) in pairs]
             print(f"{pruner}: {statistics.median(saved):.0%} of tokens saved ({min(saved):.0%}–{max(saved):.0%})")
-            for index, name in enumerate(("best validations", "trained anew"), start=1):
+            for index, name in enumerate(("best validations", "trained again"), start=1):
                 sides = [[figures[index] for figures in side] for side in zip(*pairs, strict=True)]
-                told = sentence("none", pruner, judge(Sample(sides[0]), Sample(sides[1]), loss), 4)
+                text = sentence("none", pruner, judge(Sample(sides[0]), Sample(sides[1]), loss), 4)
                 without, pruned = (", ".join(f"{value:.4f}" for value in side) for side in sides)
-                print(f"  {name}: without {without}; with {pruned}. {told}")
+                print(f"  {name}: without {without}; with {pruned}. {text}")
 
 
 def overhead(options: argparse.Namespace) -> None:
@@ -188,8 +188,8 @@ def again(options: argparse.Namespace) -> None:
         before = [path.read_bytes() for path in paths]
         seconds = [project.tune() for _ in range(options.rounds)]
         assert [path.read_bytes() for path in paths] == before
-    told = f"{statistics.median(seconds):.2f} s ({min(seconds):.2f}–{max(seconds):.2f})"
-    print(f"a second start takes {told} and adds nothing")
+    text = f"{statistics.median(seconds):.2f} s ({min(seconds):.2f}–{max(seconds):.2f})"
+    print(f"a second start takes {text} and adds nothing")
 
 
 def main() -> None:

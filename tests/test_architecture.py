@@ -114,6 +114,22 @@ def test_there_are_no_drawers() -> None:
     assert not {path.stem for path in modules()} & {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
+def test_no_two_classes_have_one_name() -> None:
+    names = [node.name for path in modules() for node in ast.parse(path.read_text(encoding="utf-8")).body
+             if isinstance(node, ast.ClassDef)]  # fmt: skip
+    assert sorted(names) == sorted(set(names))
+
+
+def test_files_and_functions_have_the_sizes_of_the_design() -> None:
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+
+
 @pytest.mark.parametrize("module", ["unroll", "unroll.cli", "unroll.config", "unroll.preparation", "unroll.pipeline",
                                     "unroll.disk", "unroll.analysis.comparison", "unroll.analysis.report",
                                     "unroll.analysis.verdict_text", "unroll.tuning.tune"])  # fmt: skip

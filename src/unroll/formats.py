@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from unroll.errors import BadInput
 
 
-def refuse_format(found: Any, known: int, path: Path) -> None:
+def refuse_format(found: object, known: int, path: Path) -> None:
     """Refuse a file of another format than this version of unroll reads.
 
     Args:

@@ -122,7 +122,7 @@ def write_text(path: Path, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
-def to_json(content: Any) -> str:
+def to_json(content: object) -> str:
     """Serialise to standard JSON; non-finite numbers, which JSON lacks, become null.
 
     Lists of numbers are written on one line.
@@ -131,12 +131,12 @@ def to_json(content: Any) -> str:
     return re.sub(r'\[\n\s+(-?\d[^]\[{}"]*)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
-def to_json_line(content: Any) -> str:
+def to_json_line(content: object) -> str:
     """Serialise to JSON on one line, without a line break."""
     return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
 
 
-def _finite(content: Any) -> Any:
+def _finite(content: object) -> object:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

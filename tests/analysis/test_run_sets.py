@@ -407,14 +407,18 @@ def test_runs_of_an_experiment_that_declares_a_solution_are_compared_by_counts_o
     assert "times" not in text
 
 
-def test_figures_of_a_file_carry_the_declaration() -> None:
-    runs = {
+def evaluated_regressors() -> dict[str, dict[str, Any]]:
+    """Figures as ``evaluate`` writes them."""
+    return {
         f"{arch}-{seed}": {"arch": arch, "seed": seed, "split": "test", "parameters": 9, "tokens": 9, "order": {},
                            "headline": "loss", "mode": "min", "test": {"loss": value}, "validation": {"loss": 1.0},
                            "task": "regressor", "solved": "loss <= 0.01"} | FACTS
         for arch, values in (("gru", GOOD), ("rnn", BAD)) for seed, value in enumerate(values)
     }  # fmt: skip
-    Path("adding.json").write_text(json.dumps(runs), encoding="utf-8")
+
+
+def test_figures_of_a_file_carry_the_declaration() -> None:
+    Path("adding.json").write_text(json.dumps(evaluated_regressors()), encoding="utf-8")
     assert "solved by 5 of 5 seeds against 0 of 5" in verdict("adding.json:rnn", "adding.json:gru")
 
 
@@ -422,6 +426,35 @@ def test_sides_of_two_declarations_are_refused() -> None:
     regressors("a", GOOD, "gru", "loss <= 0.01")
     regressors("b", BAD, "rnn", None)
     assert "solved=loss <= 0.01 and solved=null" in refused("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("declaration", "named"),
+    [({"solved": "loss <= 0.02"}, "solved=loss <= 0.01 and solved=loss <= 0.02"),
+     ({"solved": None}, "solved=loss <= 0.01 and solved=null"),
+     ({"judged_by": "mae"}, "their metric is loss and mae")],
+)  # fmt: skip
+def test_runs_of_one_side_share_what_is_declared_before_training(
+    declaration: dict[str, str | None], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regressors("a", GOOD, "gru", "loss <= 0.01")
+    regressors("b", BAD, "rnn", "loss <= 0.01")
+    for path in (Path("a/gru-3/config.yaml"), Path("b/rnn-3/config.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.write_text(yaml.safe_dump(content | declaration), encoding="utf-8")
+    message = refused("a", "b")
+    assert "a/gru-3 and a/gru-0 have different settings" in message
+    assert "may differ only in their seeds" in message
+    content = evaluated_regressors()
+    for result in content.values():
+        result["test"]["mae"] = 0.1
+    for name in ("gru-3", "rnn-3"):
+        content[name] |= declaration
+    Path("adding.json").write_text(json.dumps(content), encoding="utf-8")
+    assert named in refused("adding.json:rnn", "adding.json:gru")
+    assert main(["compare", "adding.json", "--out", "comparison"]) == 2
+    assert named in capsys.readouterr().err
+    assert not Path("comparison").exists()
 
 
 def test_an_n_gram_is_a_constant() -> None:

@@ -21,7 +21,7 @@ from unroll.analysis import comparison
 from unroll.analysis.report import write_report
 from unroll.analysis.study import draw_study, study_part, write_study_page
 from unroll.analysis.styles import assign_styles
-from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.trials import TRUNCATION, StudyResults, load_study
 from unroll.analysis.truncation import Fall, falls, sentences
 from unroll.analysis.verdict import expected_best
 from unroll.errors import BadInput
@@ -314,7 +314,7 @@ def elsewhere(k: float, distance: int) -> float:
     return 0.9 if k > 30 else 0.2
 
 
-def study(path: Path, rows: list[Row], **changes: Any) -> Study:
+def study(path: Path, rows: list[Row], **changes: Any) -> StudyResults:
     return load_study(write(path, rows, **changes))
 
 

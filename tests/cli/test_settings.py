@@ -190,6 +190,27 @@ def test_a_file_with_a_value_in_place_of_a_section_is_named(
 
 
 @pytest.mark.parametrize(
+    ("old", "former", "renamed"),
+    [
+        ("recurrent:\n  layers: 1\n  hidden_size: 128\n", "recurrent.layers", "arch.encoder.layers"),
+        ("recurrent: {inputs: embedding}\n", "recurrent.inputs", "arch.inputs.name"),
+        ("arch: lstm\nrecurrent: {embedding_size: 64}\n", "recurrent.embedding_size", "arch.inputs.size"),
+    ],
+)
+def test_a_key_of_an_older_version_in_the_defaults_of_a_project_names_its_present_name(
+    old: str, former: str, renamed: str, project: Path, refused: Refused
+) -> None:
+    path = Path("conf/config.yaml")
+    text = path.read_text(encoding="utf-8")
+    begin, end = text.index("\narch:\n") + 1, text.index("  output: {name: softmax}\n")
+    path.write_text(text[:begin] + old + text[end:].partition("\n")[2], encoding="utf-8")
+    for words in (["config", "experiment=tagging"], ["data", "list"], ["tune", "study=reach"]):
+        message = refused(*words)
+        assert f"The setting {former!r} was renamed to {renamed} ({path}, line " in message
+        assert "restore" not in message
+
+
+@pytest.mark.parametrize(
     ("words", "parts"),
     [
         (["experiment=tagging", "data=tinyshakespeare", "~data.reader.probe", "judged_by=null"],

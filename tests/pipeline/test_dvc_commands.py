@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from browsing import browsed
-from test_pipeline import CONTENT, ROOT, dvc, small_project, write_grid
+from test_pipeline import CONTENT, ENVIRONMENT, ROOT, dvc, small_project, write_grid
 from test_readme import BY_DVC
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 ARCHS, SEEDS = ("rnn", "bilstm"), (0, 1)
+BY_FOLDER = re.findall(r"`(dvc [^`]* paper/outputs/[^`]*)`", (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"tagging": {"experiments": ["tagging"], "archs": [*ARCHS], "seeds": [*SEEDS], "certified": []}},
     )
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    (folder / "paper").mkdir()
+    for name in ("dvc.yaml", "dvc.lock", "grid.yaml"):
+        shutil.copy(ROOT / "paper" / name, folder / "paper" / name)
     write_grid(folder)
     (folder / "data" / "grammar").mkdir(parents=True)
     for split in ("train", "validation", "test"):
@@ -51,6 +55,32 @@ def test_every_command_of_the_readme_works(finished: Path) -> None:
     assert len(BY_DVC) == 5
     for command in BY_DVC:
         assert dvc(finished, *command.split()[1:])
+
+
+def test_a_pipeline_that_did_not_run_adds_no_row_and_no_warning(finished: Path) -> None:
+    assert not (finished / "paper" / "outputs").exists()
+    for command in BY_DVC:
+        done = subprocess.run(
+            command.split(), cwd=finished, env=ENVIRONMENT, capture_output=True, text=True, check=True
+        )
+        assert "failed" not in done.stdout + done.stderr, command
+        assert "paper" not in done.stdout, command
+
+
+def test_the_figures_and_curves_of_the_paper_are_shown_by_their_folders(finished: Path) -> None:
+    paper = finished / "paper" / "outputs"
+    shutil.copytree(finished / "outputs" / "summary", paper / "summary")
+    shutil.copytree(finished / "outputs" / "curves", paper / "curves")
+    try:
+        assert len(BY_FOLDER) == 2
+        for command in BY_FOLDER:
+            assert dvc(finished, *command.split()[1:])
+        found = rows(dvc(finished, "metrics", "show", "--md", "paper/outputs/summary"))
+        assert [row["Path"] for row in found] == [
+            f"paper/outputs/summary/tagging/{arch}.json" for arch in sorted(ARCHS)
+        ]
+    finally:
+        shutil.rmtree(paper)
 
 
 def test_figures_are_a_row_per_experiment_and_architecture(finished: Path) -> None:

@@ -33,7 +33,7 @@ from unroll.tuning.job import JOB, Job
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 from unroll.tuning.trial_lease import TrialLease
-from unroll.tuning.tune import Progress
+from unroll.tuning.tune import StudyProgress
 
 Small = Callable[..., Config]
 TOGETHER = {"training.devices": 2}
@@ -213,7 +213,7 @@ def test_several_processes_leave_it_to_their_worker_to_put_a_trial_back_that_ano
 def test_a_worker_that_was_killed_is_told_of_once(
     tiny: Callable[..., tuple[Job, Study]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = Progress(tiny()[1], "loss")
+    progress = StudyProgress(tiny()[1], "loss")
     workers = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     workers[0].kill()
     workers[0].wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from unroll.analysis.theme import embedded, key, theme
 from unroll.analysis.verdict import CLAIM, p_value, plain, significant
@@ -14,7 +13,7 @@ from unroll.outputs import write_text
 from unroll.tracking.provenance import SHORT, git_state, machine
 
 
-def write_page(template: str, out: Path, **content: Any) -> Path:
+def write_page(template: str, out: Path, **content: object) -> Path:
     """Write a self-contained HTML page.
 
     Args:

@@ -191,7 +191,7 @@ def by_log_odds(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
-def thousands(value: float, _: Any) -> str:
+def thousands(value: float, _: object) -> str:
     """A tick label for tokens or parameters."""
     return "0" if value == 0 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 

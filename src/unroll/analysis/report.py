@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from unroll.analysis.trials import load_study
 from unroll.analysis.written import load_certificate, load_rows, load_targets
 from unroll.errors import BadInput
 
-Chapters = dict[str, dict[str, list[Any]]]
+Chapters = Mapping[str, Mapping[str, Any]]  # chapter → its lists of experiments, archs, seeds and certified runs
 CHECKS = {
     "batch_size": "in a batch with other sequences, or alone",
     "padding": "with more padding, of any content",
@@ -62,7 +63,7 @@ def write_report(chapters: Chapters, about: dict[str, Row], outputs: Path, out: 
     )  # fmt: skip
 
 
-def _certificates(grid: dict[str, list[Any]], outputs: Path) -> list[Row]:
+def _certificates(grid: Mapping[str, Any], outputs: Path) -> list[Row]:
     """The certificates of a chapter, as tables."""
     found = []
     for name in [f"{experiment}-{run}" for experiment in grid["experiments"] for run in grid.get("certified", [])]:

@@ -14,7 +14,7 @@ from unroll.analysis.comparison import by_arch, load_results
 from unroll.analysis.item_level import Runs
 from unroll.analysis.likeness import Basis, bases, basis_of, refuse_other_data, refuse_unlike
 from unroll.analysis.rows import Row, are_counts, check_entry
-from unroll.analysis.samples import figure_of, sample
+from unroll.analysis.samples import declared, figure_of, sample, task_by
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
 from unroll.metrics import Metric, Solved
@@ -105,6 +105,7 @@ def _of_file(text: str, file: Path, arch: str) -> RunSet:
     runs = groups[arch]
     bases(str(file), {arch: runs})  # refuses seeds that are not comparable
     first = runs[0]
+    declared(text, (run.get("solved") for run in runs), task_by(first))  # refuses seeds with different declarations
     return RunSet(
         name=text, arch=arch, experiment=file.stem, basis=basis_of(runs, first["split"], figure_of(first)),
         solved=first.get("solved"), is_constant=bool(first.get("deterministic")), items=first.get("items", {}),

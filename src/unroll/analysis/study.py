@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from unroll.analysis.page import write_page
 from unroll.analysis.rows import Row
 from unroll.analysis.styles import Styles, assign_styles
-from unroll.analysis.trials import TRUNCATION, Study, load_study
+from unroll.analysis.trials import TRUNCATION, StudyResults, load_study
 from unroll.analysis.truncation import distances, sentences
 from unroll.analysis.verdict import significant
 from unroll.metrics import digits
@@ -37,7 +36,7 @@ def draw_study(folder: Path) -> None:
         write_text(folder / f"{name}.svg", figure)
 
 
-def study_part(study: Study, styles: Styles) -> Row:
+def study_part(study: StudyResults, styles: Styles) -> Row:
     """Variables of ``study.html.j2``.
 
     Args:
@@ -67,7 +66,7 @@ def write_study_page(folder: Path, out: Path) -> Path:
     return write_page("study_page.html.j2", out, study=study_part(study, assign_styles([study.archs])))
 
 
-def _figures(study: Study, styles: Styles) -> dict[str, str]:
+def _figures(study: StudyResults, styles: Styles) -> dict[str, str]:
     """The figures of a study that are not empty, by name."""
     from unroll.analysis import study_plots, truncation_plots
 
@@ -103,7 +102,7 @@ def _effort(summary: Row) -> str:
             f"{matched}")  # fmt: skip
 
 
-def _spent(study: Study) -> list[Row]:
+def _spent(study: StudyResults) -> list[Row]:
     """Trials, complete trials and tokens of each architecture."""
     rows = []
     for arch in study.archs:
@@ -114,7 +113,7 @@ def _spent(study: Study) -> list[Row]:
     return rows
 
 
-def _rows(study: Study) -> list[Row]:
+def _rows(study: StudyResults) -> list[Row]:
     """The search space, key by key, with the best values of each architecture; the last row is the result."""
     best = study.summary["best"]
     rows = [{"key": key, "searched": _searched(part), "best": [_plain(trial["values"].get(key, ""))
@@ -141,14 +140,14 @@ def _searched(part: Row) -> str:
     return f"{words} (where {' and '.join(conditions)})" if conditions else words
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A value as printed in a table."""
     if isinstance(value, list):
         return " or ".join(map(_plain, value))
     return "null" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _caveats(study: Study) -> list[str]:
+def _caveats(study: StudyResults) -> list[str]:
     """Reasons why differences between values of k may have other causes."""
     others = [key for key in study.summary["space"] if key not in ("arch", "seed", TRUNCATION)]
     found = [f"Trials also differ in {' and in '.join(others)}, as chosen by the sampler"] if others else []
@@ -157,7 +156,7 @@ def _caveats(study: Study) -> list[str]:
     return found if distances(study) else []
 
 
-def _found(study: Study) -> str:
+def _found(study: StudyResults) -> str:
     """A sentence on the settings in which the best trials of the architectures differ."""
     best = {arch: trial["values"] for arch, trial in study.summary["best"].items()}
     keys = [key for key in study.summary["space"] if key != "arch"
@@ -167,7 +166,7 @@ def _found(study: Study) -> str:
     return f"Each architecture has the best settings found for it; they differ in {'; '.join(parts)}." if parts else ""
 
 
-def _ends(study: Study) -> list[str]:
+def _ends(study: StudyResults) -> list[str]:
     """A sentence for each architecture whose best trial is at the edge of the search space."""
     found = []
     for arch, trial in study.summary["best"].items():
@@ -179,7 +178,7 @@ def _ends(study: Study) -> list[str]:
     return found
 
 
-def _is_end(value: Any, part: Row) -> bool:
+def _is_end(value: object, part: Row) -> bool:
     """Whether a number is at or near an end of its range; 0 and None (all steps) are not counted as ends."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not value:
         return False

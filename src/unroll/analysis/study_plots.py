@@ -11,13 +11,13 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from unroll.analysis.plots import as_svg, by_scale, label_below, line
 from unroll.analysis.styles import INK, SOFT, Styles
-from unroll.analysis.trials import Study, Trial
+from unroll.analysis.trials import FinishedTrial, StudyResults
 from unroll.analysis.verdict import expected_best
 
 SIZE = (3.7, 2.9)  # inches
 
 
-def history(study: Study, styles: Styles) -> str:
+def history(study: StudyResults, styles: Styles) -> str:
     """All trials with a figure: complete ones filled, pruned ones hollow, the best so far as a line."""
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     for arch in study.archs:
@@ -36,7 +36,7 @@ def history(study: Study, styles: Styles) -> str:
     return as_svg(figure)
 
 
-def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
+def _best_so_far(study: StudyResults, arch: str) -> tuple[list[int], list[float]]:
     """Best complete trial of an architecture so far, extended to the last trial of the study."""
     done = [(trial.number, trial.value) for trial in study.complete(arch) if trial.value is not None]
     best = [study.best([value for _, value in done[: place + 1]]) for place in range(len(done))]
@@ -44,7 +44,7 @@ def _best_so_far(study: Study, arch: str) -> tuple[list[int], list[float]]:
     return ([*numbers, study.trials[-1].number], [*best, best[-1]]) if done else ([], [])
 
 
-def importances(study: Study) -> str:
+def importances(study: StudyResults) -> str:
     """Importance of each key, as bars."""
     shares = sorted(study.summary["importances"].items(), key=lambda item: item[1])
     names = [key.removesuffix(".name").rpartition(".")[2] for key, _ in shares]
@@ -62,21 +62,21 @@ def importances(study: Study) -> str:
     return as_svg(figure)
 
 
-def _parameters(trial: Trial) -> float | None:
+def _parameters(trial: FinishedTrial) -> float | None:
     return trial.parameters
 
 
-def _time(trial: Trial) -> float | None:
+def _time(trial: FinishedTrial) -> float | None:
     return None if trial.tokens_per_second is None else 1e6 / trial.tokens_per_second
 
 
-COSTS: dict[str, tuple[str, str, Callable[[Trial], float | None]]] = {
+COSTS: dict[str, tuple[str, str, Callable[[FinishedTrial], float | None]]] = {
     "parameters": ("parameters", "parameters", _parameters),
     "time": ("time per token", "microseconds per token", _time),
 }
 
 
-def front(study: Study, styles: Styles, cost: str) -> str:
+def front(study: StudyResults, styles: Styles, cost: str) -> str:
     """Quality against a cost: the complete trials, and the Pareto front as a step line."""
     name, label, of = COSTS[cost]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
@@ -97,7 +97,7 @@ def front(study: Study, styles: Styles, cost: str) -> str:
     return as_svg(figure)
 
 
-def expected(study: Study, styles: Styles) -> str:
+def expected(study: StudyResults, styles: Styles) -> str:
     """Expected best of n trials, which makes architectures with different numbers of trials comparable.
 
     The shading covers what is unknown because trials were ended early.
@@ -119,11 +119,11 @@ def expected(study: Study, styles: Styles) -> str:
     return as_svg(figure)
 
 
-def _scale(axes: Axes, study: Study) -> None:
+def _scale(axes: Axes, study: StudyResults) -> None:
     by_scale(axes, study.scale, [trial.value for trial in study.trials if trial.value is not None])
 
 
-def _expected(study: Study, values: Sequence[float]) -> list[float]:
+def _expected(study: StudyResults, values: Sequence[float]) -> list[float]:
     """Expected best of 1, 2, … trials, on the metric's scale if all figures are finite there."""
     places = [study.scale.onto(value) for value in values]
     if not all(map(math.isfinite, places)):

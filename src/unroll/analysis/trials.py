@@ -22,7 +22,7 @@ TRUNCATION = "training.truncation_length"
 
 
 @dataclass(frozen=True)
-class Trial:
+class FinishedTrial:
     """One trial.
 
     Args:
@@ -53,7 +53,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyResults:
     """A study.
 
     Args:
@@ -64,7 +64,7 @@ class Study:
     """
 
     summary: Row
-    trials: list[Trial]
+    trials: list[FinishedTrial]
     probe: str | None
     scale: Metric
 
@@ -90,7 +90,7 @@ class Study:
             return list(choices)
         return sorted(choices, key=lambda choice: math.inf if choice is None else choice)
 
-    def complete(self, arch: str) -> list[Trial]:
+    def complete(self, arch: str) -> list[FinishedTrial]:
         """Complete trials of an architecture."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.arch == arch]
 
@@ -120,7 +120,7 @@ class Study:
         return max(values) if self.lower else min(values)
 
 
-def load_study(folder: Path) -> Study:
+def load_study(folder: Path) -> StudyResults:
     """Read a study's folder.
 
     Args:
@@ -137,7 +137,7 @@ def load_study(folder: Path) -> Study:
             trials = [_trial(row, summary["space"], archs) for row in csv.DictReader(file)]
         scale = metric_of(best["task"]["name"], summary["metric"])
         trials.sort(key=lambda trial: trial.number)
-        return Study(summary, trials, best["data"]["reader"].get("probe"), scale)
+        return StudyResults(summary, trials, best["data"]["reader"].get("probe"), scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again to write it.") from None
     except (OSError, yaml.YAMLError, csv.Error, *MISREAD) as error:
@@ -145,11 +145,11 @@ def load_study(folder: Path) -> Study:
                        "remove it, and run unroll tune again.") from None  # fmt: skip
 
 
-def _trial(row: dict[str, str], space: dict[str, Row], archs: list[str]) -> Trial:
+def _trial(row: dict[str, str], space: dict[str, Row], archs: list[str]) -> FinishedTrial:
     """A trial from a row of ``trials.csv``. If the space has no architectures, all trials have the single best one."""
     values = {key: _value(row[key], part) for key, part in space.items() if _is_searched(key, row, space)}
     prefix = "val/accuracy/"
-    return Trial(
+    return FinishedTrial(
         number=int(row["trial"]), state=row["state"], arch=str(values.get("arch", archs[0])), values=values,
         tokens=int(row.get("tokens") or 0), value=_number(row["value"]),
         parameters=int(row["parameters"]) if row["parameters"] else None,

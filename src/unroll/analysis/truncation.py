@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Literal
 
-from unroll.analysis.trials import TRUNCATION, Study
+from unroll.analysis.trials import TRUNCATION, StudyResults
 from unroll.analysis.verdict import FEWEST, Difference, holm, p_value, welch
 from unroll.analysis.verdict.contrast import contrast
 from unroll.analysis.verdict.judgement import LEVEL
@@ -33,7 +33,7 @@ UNITS = {"Distance": "words"}  # probes that are distances in tokens
 
 
 @dataclass(frozen=True)
-class Step:
+class SteepestStep:
     """The steepest step of mean accuracy between neighbouring values of k.
 
     Args:
@@ -71,7 +71,7 @@ class Fall:
     enough: float
     fall: Difference
     p: float | None
-    step: Step | None
+    step: SteepestStep | None
 
     @property
     def kind(self) -> Kind:
@@ -97,7 +97,7 @@ class Fall:
         return f"{size:z.2f} ± {self.fall.half_width:.2f} over {self.distance} ({note})"
 
 
-def distances(study: Study) -> list[int]:
+def distances(study: StudyResults) -> list[int]:
     """Distances for which accuracy was measured; empty if k was not searched or the probe is not a distance."""
     if study.probe not in UNITS or len(study.choices(TRUNCATION)) < 2:
         return []
@@ -105,7 +105,7 @@ def distances(study: Study) -> list[int]:
     return sorted(map(int, names))
 
 
-def samples(study: Study, arch: str, distance: int) -> Samples:
+def samples(study: StudyResults, arch: str, distance: int) -> Samples:
     """Accuracies over a distance of the complete trials of an architecture, by k."""
     found: Samples = {}
     for trial in study.complete(arch):
@@ -115,11 +115,11 @@ def samples(study: Study, arch: str, distance: int) -> Samples:
     return dict(sorted(found.items()))
 
 
-def falls(study: Study) -> list[Fall]:
+def falls(study: StudyResults) -> list[Fall]:
     """Test every architecture over every distance.
 
     Runs with k below the distance are compared to the others by Welch's test. A fall may also be gradual, independent
-    of the distance. To tell the two apart, the steepest step between neighbouring values of k is tested, in the mean
+    of the distance. To separate the two, the steepest step between neighbouring values of k is tested, in the mean
     accuracies :math:`a_1 \\dots a_n` by increasing k: a cliff is a step across the distance with
 
     .. math:: a_{i+1} - a_i > \\tfrac{1}{2} (a_n - a_1),
@@ -146,7 +146,7 @@ def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
     return Fall(arch, distance, fmean(enough), fall, fall.p, _steepest(by_k, distance))
 
 
-def _steepest(by_k: Samples, distance: int) -> Step:
+def _steepest(by_k: Samples, distance: int) -> SteepestStep:
     """The steepest step; if it is not the one across the distance, its p-value is corrected for the selection."""
     means, ks = [fmean(values) for values in by_k.values()], list(by_k)
     rises = [after - before for before, after in pairwise(means)]
@@ -157,7 +157,7 @@ def _steepest(by_k: Samples, distance: int) -> Step:
     weights[-1] -= SHARE
     excess = contrast(list(by_k.values()), weights)
     tries = 1 if ks[place] < distance <= ks[place + 1] else len(rises)
-    return Step(ks[place], ks[place + 1], excess, None if excess.p is None else min(1.0, excess.p * tries))
+    return SteepestStep(ks[place], ks[place + 1], excess, None if excess.p is None else min(1.0, excess.p * tries))
 
 
 def _is_clear(difference: Difference, p: float | None) -> bool:
@@ -167,7 +167,7 @@ def _is_clear(difference: Difference, p: float | None) -> bool:
     return abs(difference.mean) > TINY if p is None else p < LEVEL
 
 
-def sentences(study: Study) -> list[str]:
+def sentences(study: StudyResults) -> list[str]:
     """For each architecture, a sentence on whether there is a cliff at the distance."""
     found = falls(study)
     return [_sentence(arch, [fall for fall in found if fall.arch == arch], UNITS[study.probe or ""])

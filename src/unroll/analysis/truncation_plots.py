@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from unroll.analysis.plots import as_svg, line
 from unroll.analysis.study_plots import SIZE
 from unroll.analysis.styles import CARD, FAINT, Style, Styles
-from unroll.analysis.trials import TRUNCATION, Study
+from unroll.analysis.trials import TRUNCATION, StudyResults
 from unroll.analysis.truncation import UNITS, Samples, distances, samples
 from unroll.metrics import digits
 
@@ -24,14 +24,14 @@ SHADES = LinearSegmentedColormap.from_list("ink", ("#f3efe6", "#44403c"))
 ACROSS = 5  # panels in a row
 
 
-def cells_of(study: Study) -> list[list[list[float]]]:
+def cells_of(study: StudyResults) -> list[list[list[float]]]:
     """Figures of all complete trials by architecture and k, if both were searched."""
     return [[[trial.value for trial in study.complete(arch)
               if TRUNCATION in trial.values and trial.values[TRUNCATION] == k and trial.value is not None]
              for k in study.choices(TRUNCATION)] for arch in study.choices("arch")]  # fmt: skip
 
 
-def heat_map(study: Study, cells: list[list[list[float]]]) -> str:
+def heat_map(study: StudyResults, cells: list[list[list[float]]]) -> str:
     """The best figure for every architecture and k, with the number of complete trials."""
     archs, reaches = study.choices("arch"), study.choices(TRUNCATION)
     best = [[study.best(values) if values else math.nan for values in row] for row in cells]
@@ -65,7 +65,7 @@ def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: st
                       ha="center", va="center", color=colour, fontsize=6.5, gid=f"cell-{x}-{y}-trials")  # fmt: skip
 
 
-def reach(study: Study, styles: Styles) -> str:
+def reach(study: StudyResults, styles: Styles) -> str:
     """Accuracy by k, one panel per distance: trials, and means as a line; shaded where k is below the distance."""
     panels, reaches = distances(study), study.choices(TRUNCATION)
     rows, across = math.ceil(len(panels) / ACROSS), min(len(panels), ACROSS)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from unroll.certificate.checks import CHECKS, not_applicable
-from unroll.certificate.reading import Reader, deviation
-from unroll.certificate.sample import Sample
+from unroll.certificate.reading import TaskReader, deviation
+from unroll.certificate.sample import CheckedSample
 from unroll.config import Config, tracking_here
 from unroll.data.prepared import open_vocabularies
 from unroll.errors import BadInput
@@ -51,7 +51,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     if run.vocabularies.digest != open_vocabularies(prepared).digest:
         raise BadInput(f"{folder} and {prepared} have different vocabularies; name the data the run was trained on.")
     use_threads(run.config.training.threads)
-    sample = Sample(run.config, run.vocabulary.spec, PreparedData(run.config, prepared).split("validation"))
+    sample = CheckedSample(run.config, run.vocabulary.spec, PreparedData(run.config, prepared).split("validation"))
     facts = read_facts(folder)
     checks = _checks(run, sample)
     certificate = {
@@ -68,7 +68,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     return certificate
 
 
-def _checks(run: Trained, sample: Sample) -> list[dict[str, Any]]:
+def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:
     """Results of every applicable check in each precision."""
     reasons = {name: not_applicable(name, run.config) for name in CHECKS}
     found: list[dict[str, Any]] = [
@@ -79,7 +79,7 @@ def _checks(run: Trained, sample: Sample) -> list[dict[str, Any]]:
         if dtype == "float16" and not torch.cuda.is_available():
             found.append({"check": "all", "dtype": dtype, "not_applicable": "there is no GPU here"})
             continue
-        reader = Reader(run.task, dtype)
+        reader = TaskReader(run.task, dtype)
         for name, check in CHECKS.items():
             if reasons[name] is None:
                 worst, place = max(deviation(*pair) for pair in check(reader, sample))

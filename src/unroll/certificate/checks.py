@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from unroll.certificate.reading import ROWS, Reader, Reading
-from unroll.certificate.sample import BATCH, Sample, first_steps, in_one_window, masked, padded, rows
+from unroll.certificate.reading import ROWS, Reading, TaskReader
+from unroll.certificate.sample import BATCH, CheckedSample, first_steps, in_one_window, masked, padded, rows
 from unroll.config import Config
 from unroll.config import check as check_settings
 from unroll.data.batch import Batch
@@ -18,7 +18,7 @@ Pairs = Iterator[tuple[Reading, Reading]]  # actual and expected
 CUTS = ((2, 1), (7, 3), (16, 16))  # length k and stride s of windows
 
 
-def batch_size(reader: Reader, sample: Sample) -> Pairs:
+def batch_size(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Rows in one batch, in smaller batches, and alone."""
     expected = reader.read([sample.evaluation(sample.count)])
     for size in (4, 2, 1):
@@ -29,7 +29,7 @@ def batch_size(reader: Reader, sample: Sample) -> Pairs:
             yield reader.read([sample.evaluation(size)]), expected
 
 
-def padding(reader: Reader, sample: Sample) -> Pairs:
+def padding(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """More padding, and padding with random content."""
     batch = sample.whole()
     expected = _all(reader, batch)
@@ -37,7 +37,7 @@ def padding(reader: Reader, sample: Sample) -> Pairs:
         yield _all(reader, padded(batch, 9, sample.spec, draw)), expected
 
 
-def order(reader: Reader, sample: Sample) -> Pairs:
+def order(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Rows in reverse order."""
     batch = sample.whole()
     last_first = torch.arange(len(batch.mask)).flip(0)
@@ -47,7 +47,7 @@ def order(reader: Reader, sample: Sample) -> Pairs:
     yield found, _all(reader, batch)
 
 
-def rank_split(reader: Reader, sample: Sample) -> Pairs:
+def rank_split(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Rows split over two and three processes, as in training; some shares are smaller, some are empty."""
     size = min(BATCH, sample.count)
     expected = reader.step([sample.training(size, sample.window)])
@@ -56,7 +56,7 @@ def rank_split(reader: Reader, sample: Sample) -> Pairs:
         yield reader.step(shares), expected
 
 
-def masked_alone(reader: Reader, sample: Sample) -> Pairs:
+def masked_alone(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Sequences with masked tails, and the remaining parts alone."""
     batch = sample.whole()
     whole = batch.sequence("inputs").lengths
@@ -67,7 +67,7 @@ def masked_alone(reader: Reader, sample: Sample) -> Pairs:
     yield reader.read([[together]]), reader.read(alone)
 
 
-def state_carry(reader: Reader, sample: Sample) -> Pairs:
+def state_carry(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Windows, some of them overlapping, and a single pass: losses, and the state after the last step."""
     batch = sample.whole()
     expected = reader.read([[in_one_window(batch)]])
@@ -78,12 +78,12 @@ def state_carry(reader: Reader, sample: Sample) -> Pairs:
             yield reader.read([sample.training(sample.count, window)]), expected
 
 
-def _all(reader: Reader, batch: Batch) -> Reading:
+def _all(reader: TaskReader, batch: Batch) -> Reading:
     """Results of evaluation and of training on a batch."""
     return reader.read([[batch]]) | (reader.step([[batch]]) if reader.learns else {})
 
 
-CHECKS: dict[str, Callable[[Reader, Sample], Pairs]] = {
+CHECKS: dict[str, Callable[[TaskReader, CheckedSample], Pairs]] = {
     check.__name__: check for check in (batch_size, padding, order, rank_split, masked_alone, state_carry)
 }
 

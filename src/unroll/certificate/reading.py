@@ -18,7 +18,7 @@ ROWS = {"losses", "predictions", "state"}  # entries of a reading with one tenso
 HALVED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class Reader:
+class TaskReader:
     """Runs a task on batches, without dropout, in double precision or in the precision of its training.
 
     Args:

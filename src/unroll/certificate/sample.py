@@ -20,7 +20,7 @@ STEPS = 100  # per sequence or stream, so that a certificate takes seconds
 BATCH = 5  # sequences; the last batch has a single one, which leaves none for a second process
 
 
-class Sample:
+class CheckedSample:
     """Eleven sequences of all lengths, or a text as five streams, batched by the run's own loaders.
 
     Args:

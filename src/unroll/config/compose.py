@@ -16,8 +16,8 @@ from unroll.config.file import read, with_sections
 from unroll.config.fitting import fitted, purpose
 from unroll.config.format import current
 from unroll.config.hydra import composed
-from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
-from unroll.config.origin import Origin, Source
+from unroll.config.messages import GROUPS, explain_error, has_unsafe_name, refuse_former_names
+from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
 from unroll.config.section import Settings
@@ -87,7 +87,7 @@ def _can_be_judged(settings: Settings, overrides: Sequence[str]) -> bool:
     return known is None or known[0].has(str(settings["judged_by"]), known[1])
 
 
-def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
+def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[SettingsSource]:
     """Files that a run is composed from, in order of precedence.
 
     Args:
@@ -98,7 +98,7 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
     defaults = [*project_defaults(conf)["defaults"], *(read(path).get("defaults") or [])]
     pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
     files = {str(key).rpartition("/")[2]: str(name) for key, name in pairs} | dict(chosen)
-    inner = [Source(conf / group / f"{files[group]}.yaml", section=group, is_own=group == "arch")
+    inner = [SettingsSource(conf / group / f"{files[group]}.yaml", section=group, is_own=group == "arch")
              for group in GROUPS[1:] if group in files]  # fmt: skip
     for source in inner:
         name = source.path.stem
@@ -107,8 +107,8 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[Source]:
                 f"{path} uses {source.section}={name}, and {source.path} does not exist; restore the file, or choose "
                 f"another with {source.section}=NAME."
             )
-    own = [Source(path, ("archs", files.get("arch", "")), is_own=True), Source(path, is_own=True)]
-    return [*own, *(source for source in inner if source.path.is_file()), Source(conf / "config.yaml")]
+    own = [SettingsSource(path, ("archs", files.get("arch", "")), is_own=True), SettingsSource(path, is_own=True)]
+    return [*own, *(source for source in inner if source.path.is_file()), SettingsSource(conf / "config.yaml")]
 
 
 def finished(settings: Settings, origin: Origin) -> Config:
@@ -163,9 +163,13 @@ def project_defaults(conf: Path = CONF) -> Settings:
     """The defaults in ``config.yaml``.
 
     Raises:
-        BadInput: a section is missing or of another kind.
+        BadInput: a section is missing or of another kind, or has a former name.
     """
-    return with_sections(conf / "config.yaml", {"defaults": list, "data": dict, "arch": dict})
+    path = conf / "config.yaml"
+    content = read(path)
+    if not isinstance(content.get("arch"), dict):
+        refuse_former_names(content, path)
+    return with_sections(path, {"defaults": list, "data": dict, "arch": dict})
 
 
 def load(path: Path) -> Config:

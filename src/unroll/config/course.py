@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from unroll.config.compose import CONF, check, compose, dump_data, question
 from unroll.config.file import read
@@ -17,7 +17,17 @@ from unroll.errors import BadInput, no_such
 from unroll.names import fault
 from unroll.outputs import whole
 
-Chapters = dict[str, dict[str, list[Any]]]
+
+class Chapter(TypedDict):
+    """A chapter of a course: its runs are all combinations of the first three."""
+
+    experiments: list[str]
+    archs: list[str]
+    seeds: list[int]
+    certified: list[str]
+
+
+Chapters = dict[str, Chapter]
 
 
 def course(path: Path = CONF / "course.yaml") -> Chapters:
@@ -45,7 +55,7 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     return chapters
 
 
-def _check_names(grid: dict[str, list[Any]], place: str) -> None:
+def _check_names(grid: Mapping[str, list[object]], place: str) -> None:
     """Refuse names that cannot be part of the path of a run."""
     for key in ("experiments", "archs"):
         for name in grid[key]:
@@ -60,7 +70,7 @@ def _check_names(grid: dict[str, list[Any]], place: str) -> None:
             raise BadInput(f"{place} has {plain(seed)} in seeds: a seed is a whole number from 0 to {2**32 - 1}.")
 
 
-def _check_study(study: StudyConfig, grid: dict[str, list[Any]], place: str) -> None:
+def _check_study(study: StudyConfig, grid: Chapter, place: str) -> None:
     """Refuse a chapter whose archs or seeds differ from those that its study writes."""
     searched = study.space.get("arch")
     archs = searched.choices if isinstance(searched, ChoiceConfig) else [study.settings.get("arch")]

@@ -16,7 +16,7 @@ SHAPES: dict[type, str] = {list: "[…]", dict: "{…}", str: "text"}
 MOST = 200_000  # values in one file; a few nested aliases can expand to billions
 
 
-class Loader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """A loader that refuses duplicate keys; PyYAML's own keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -38,7 +38,7 @@ def read(path: Path) -> Settings:
         BadInput: the file is missing, is not YAML, or contains something else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput(
             f"The file {path} does not exist; check the path, or change to the root of the project."
@@ -70,7 +70,7 @@ def with_sections(path: Path, sections: Mapping[str, type]) -> Settings:
     return content
 
 
-def _is_endless(content: Any) -> bool:
+def _is_endless(content: object) -> bool:
     """Whether there are too many values to visit, for example because one contains itself."""
     left = [content]
     for _ in range(MOST):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from unroll.config.messages import first_sentence, refuse_one_for_several
-from unroll.config.origin import Source
+from unroll.config.origin import SettingsSource
 from unroll.config.section import Settings
 from unroll.errors import BadInput
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 
-def composed(words: Sequence[str], sources: Sequence[Source], conf: Path) -> Settings:
+def composed(words: Sequence[str], sources: Sequence[SettingsSource], conf: Path) -> Settings:
     """Compose files and overrides with Hydra; later overrides take precedence.
 
     Args:

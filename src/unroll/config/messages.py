@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
-from unroll.config.file import leaves
-from unroll.config.origin import Origin, Source, line_of
-from unroll.config.section import UNSAFE, plain
+from unroll.config.file import dotted, leaves
+from unroll.config.origin import Origin, SettingsSource, line_of
+from unroll.config.section import UNSAFE, Settings, plain
 from unroll.errors import BadInput, nearest
 
 if TYPE_CHECKING:
@@ -142,6 +142,18 @@ def no_setting(key: str, known: Iterable[str]) -> str:
     return f"There is no setting {key!r}{nearest(key, known)}"
 
 
+def refuse_former_names(content: Settings, path: Path) -> None:
+    """Refuse a file of an older version of a project.
+
+    Raises:
+        BadInput: names the first setting that was renamed, and its present name.
+    """
+    for key, _ in dotted(content):
+        if _renamed(key):
+            place = f"{path}, line {line_of(path, key.split('.'))}"
+            raise BadInput(f"{no_setting(key, keys())} ({place}); see unroll config --explain.")
+
+
 def _renamed(key: str) -> str | None:
     """The present name of a setting; None if it had no other one."""
     section, _, last = key.rpartition(".")
@@ -155,7 +167,7 @@ def _leaf(key: str, value: object) -> str:
     return ".".join((key, *next(leaves(value))[0]))
 
 
-def refuse_one_for_several(sources: Iterable[Source]) -> None:
+def refuse_one_for_several(sources: Iterable[SettingsSource]) -> None:
     """Refuse a single value or a list where a file must have a section.
 
     Raises:

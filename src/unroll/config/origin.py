@@ -17,7 +17,7 @@ HINT = re.compile(r"\(did you mean [^)]*\?\)")
 
 
 @dataclass(frozen=True)
-class Source:
+class SettingsSource:
     """A file with settings of a run.
 
     Args:
@@ -70,7 +70,7 @@ class Origin:
 
     text: str
     given: Collection[str]
-    sources: Sequence[Source] = ()
+    sources: Sequence[SettingsSource] = ()
 
     def gives(self, key: str) -> bool:
         """Whether the user typed a setting or a section that contains it."""
@@ -94,7 +94,7 @@ class Origin:
         places = "; ".join(dict.fromkeys(filter(None, found)))
         return sentence.replace(f"({self.text})", f"({self.text}; {places})", 1) if places else sentence
 
-    def _place(self, key: str, sources: Sequence[Source]) -> str | None:
+    def _place(self, key: str, sources: Sequence[SettingsSource]) -> str | None:
         """The place of a setting that was not typed."""
         found = (source.place_of(key) for source in sources)
         return None if self.gives(key) else next(filter(None, found), None)

@@ -24,7 +24,7 @@ from unroll.names import fault, fault_of_file
 UNSAFE = "unsafe_name"  # pydantic's type of the error about a name or path that is refused
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A value on one line, as in YAML."""
     if isinstance(value, str) and value.isprintable():
         return value

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypedDict
 
 import yaml
 
 from unroll.config.compose import compose
 from unroll.config.corpus import DataConfig
 from unroll.config.course import Chapters, course
-from unroll.config.section import Settings
 from unroll.config.studies import compose_study, studies
 from unroll.errors import BadInput
 from unroll.outputs import write_text
 
 HEAD = "# Written by unroll course, from {} beside it, and read by dvc.yaml; do not edit.\n"
-Stages = Settings  # kind of stage → its entries: by name, or a list of names
+Entry = dict[str, str | int]  # what dvc.yaml reads of a stage: its experiment, arch and seed, or its folders
+
+
+class StageGrid(TypedDict):
+    """The stages of each kind: entries by name, or names alone."""
+
+    prepare: dict[str, Entry]
+    train: dict[str, Entry]
+    tune: list[str]
+    retrain: dict[str, Entry]
+    evaluate: dict[str, Entry]
+    certify: dict[str, Entry]
 
 
 def grid_file(path: Path) -> Path:
@@ -54,33 +65,33 @@ def refuse_stale(path: Path) -> None:
                        f"{path}, then the same command again.")  # fmt: skip
 
 
-def stages(path: Path) -> Stages:
+def stages(path: Path) -> StageGrid:
     """Entries of the stages of a course, by kind of stage.
 
     Raises:
         BadInput: the course is invalid, or two stages would have the same name.
     """
     chapters, known = course(path), studies()
-    found: Stages = {"prepare": {}, "train": {}, "tune": [], "retrain": {}, "evaluate": {}, "certify": {}}
+    found: StageGrid = {"prepare": {}, "train": {}, "tune": [], "retrain": {}, "evaluate": {}, "certify": {}}
     for name, chapter in chapters.items():
         for experiment in chapter["experiments"]:
             if experiment in found["evaluate"]:
                 raise BadInput(f"{path}: the experiment {experiment} is in two chapters; remove it from one.")
             found["evaluate"][experiment] = {"experiment": experiment, "archs": " ".join(chapter["archs"])}
             found["prepare"][experiment] = _corpus(_data(experiment, chapters, name))
-            kind = "retrain" if experiment in known else "train"
+            trained = found["retrain" if experiment in known else "train"]
             for arch in chapter["archs"]:
-                _add(found[kind], f"{experiment}-{arch}", {"experiment": experiment, "arch": arch}, path)
+                _add(trained, f"{experiment}-{arch}", {"experiment": experiment, "arch": arch}, path)
             for run in chapter["certified"]:
                 arch, _, seed = run.rpartition("-")
-                entry = {"experiment": experiment, "arch": arch, "seed": int(seed)}
+                entry: Entry = {"experiment": experiment, "arch": arch, "seed": int(seed)}
                 _add(found["certify"], f"{experiment}-{run}", entry, path)
             if experiment in known:
                 found["tune"].append(experiment)
     return found
 
 
-def _add(entries: Settings, name: str, entry: Settings, path: Path) -> None:
+def _add(entries: dict[str, Entry], name: str, entry: Entry, path: Path) -> None:
     """Add the entry of a stage.
 
     Raises:
@@ -98,7 +109,7 @@ def _data(experiment: str, chapters: Chapters, chapter: str) -> DataConfig:
     return compose([f"experiment={experiment}", f"arch={chapters[chapter]['archs'][0]}"]).data
 
 
-def _corpus(data: DataConfig) -> dict[str, str]:
+def _corpus(data: DataConfig) -> Entry:
     """Folders that the prepared data depend on: of the corpus, and of its vectors, if it has any."""
     files = [file for file in (data.train, data.validation, data.test) if file]
     folder = _place(Path(os.path.commonpath([Path.cwd() / Path(file).parent for file in files])), files[0])

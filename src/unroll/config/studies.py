@@ -16,7 +16,7 @@ from unroll.config.compose import CONF, check_root, check_section, finished, ref
 from unroll.config.file import dotted, parsed, read, with_sections
 from unroll.config.format import with_added
 from unroll.config.messages import GROUPS
-from unroll.config.origin import Origin, Source
+from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import choices, split
 from unroll.config.schema import Config, is_neutral
 from unroll.config.searchable import refused
@@ -26,7 +26,7 @@ from unroll.config.study_keys import REMOVED, check_keys, check_sections, refuse
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, no_such
 
-Files = list[tuple[dict[str, Value], list[Source]]]  # a choice of groups, and the files it is composed from
+Files = list[tuple[dict[str, Value], list[SettingsSource]]]  # a choice of groups, and the files it is composed from
 SECTIONS = {"settings", "constraints", "sampler", "pruner", "retrain"}  # keys that are sections
 
 
@@ -50,7 +50,7 @@ class StudySettings:
         """Settings of all trials that need not have an effect on every arch, since several are searched."""
         return [key for key in self.study.settings if key.startswith("arch.") and "arch" in self.study.space]
 
-    def run(self, values: dict[str, Value], retrained: bool = False, sources: Sequence[Source] = ()) -> Config:
+    def run(self, values: dict[str, Value], retrained: bool = False, sources: Sequence[SettingsSource] = ()) -> Config:
         """Settings of the run of a trial.
 
         Args:
@@ -73,7 +73,7 @@ class StudySettings:
         settings["experiment"] = self.study.name  # groups and names the runs
         return finished(settings, Origin(origin, set(given).difference(GROUPS, self.shared), sources))
 
-    def first(self, choice: Mapping[str, Value] | None = None, sources: Sequence[Source] = ()) -> Config:
+    def first(self, choice: Mapping[str, Value] | None = None, sources: Sequence[SettingsSource] = ()) -> Config:
         """The first run of the study, for settings that all runs share.
 
         Args:

@@ -30,7 +30,7 @@ NOT_COMPARED: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Clock(Protocol):
+class StepClock(Protocol):
     """Number of tokens that a process has trained on, and the duration in seconds."""
 
     tokens: int
@@ -151,7 +151,7 @@ def _origin(workspace: Workspace, trial: Trial | None) -> str:
 
 
 def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,
-                 clock: Clock) -> None:  # fmt: skip
+                 clock: StepClock) -> None:  # fmt: skip
     """Write single figures of a finished run for its tracker; speed and time vary, so they are not part of outputs.
 
     Args:

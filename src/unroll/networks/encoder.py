@@ -35,10 +35,8 @@ class SequenceEncoder(nn.Module):
         if readout is not None and readout not in READOUTS:
             raise no_such("readout", readout, READOUTS)
         self.inputs, self.recurrent, self.readout = inputs, recurrent, readout
-        self.dropout, self.output_dropout = (
-            dropout,
-            copy.deepcopy(dropout),
-        )  # separate modules, so that hooks can tell them apart
+        self.dropout = dropout
+        self.output_dropout = copy.deepcopy(dropout)  # separate, for hooks that distinguish the two
         self.output_size = recurrent.output_size
 
     def initial_state(self, batch_size: int) -> State:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 from unroll import config
+from unroll.config.stages import Entry
 
 WIDTH = 120
-KINDS = ("train", "tune", "retrain", "certify", "evaluate")  # after prepare, in order
+Kind = Literal["train", "tune", "retrain", "certify", "evaluate"]  # of stage after prepare, in order
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def graph(path: Path) -> str:
@@ -34,7 +36,7 @@ def graph(path: Path) -> str:
     return "\n".join([*lines, "compare", "→ report"])
 
 
-def _of(entries: dict[str, dict[str, Any]] | list[str], experiment: str) -> Iterator[str]:
+def _of(entries: dict[str, Entry] | list[str], experiment: str) -> Iterator[str]:
     """Names of the stages of an experiment."""
     if isinstance(entries, list):
         yield from (name for name in entries if name == experiment)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field as Option
 
@@ -58,7 +58,7 @@ class Need:
     attribute: str = ""
     value: str | None = None
 
-    def is_met(self, fields: Mapping[str, Any]) -> bool:
+    def is_met(self, fields: Mapping[str, object]) -> bool:
         """Whether the fields that fill the roles of a task, or their sizes, meet the requirement."""
         if self.role not in fields or not self.attribute:
             return self.role in fields
@@ -115,7 +115,7 @@ class Description:
         """Roles whose rare symbols are read as ``[UNK]`` at random in training."""
         return [name for name, role in self.roles.items() if role.learns_unknown]
 
-    def min_count(self, fields: Mapping[str, Any]) -> int:
+    def min_count(self, fields: Mapping[str, object]) -> int:
         """Default of ``data.min_count``: 2 if words are predicted, otherwise 1.
 
         A network learns to predict ``[UNK]`` only if words of the training split are outside the vocabulary.
@@ -152,13 +152,13 @@ class Description:
         kind, slash, _ = name.partition("/")
         return self.needs.get(kind + slash)
 
-    def has(self, name: str, fields: Mapping[str, Any]) -> bool:
+    def has(self, name: str, fields: Mapping[str, object]) -> bool:
         """Whether the task has a metric, and the fields that fill its roles support it."""
         kind, slash, _ = name.partition("/")
         need = self.need(name)
         return any(metric.name == kind + slash for metric in self.metrics) and (need is None or need.is_met(fields))
 
-    def headline(self, fields: Mapping[str, Any]) -> Metric:
+    def headline(self, fields: Mapping[str, object]) -> Metric:
         """The metric by which runs are compared.
 
         Args:
@@ -166,7 +166,7 @@ class Description:
         """
         return self._first(self.headlines, fields)
 
-    def monitor(self, fields: Mapping[str, Any]) -> Metric:
+    def monitor(self, fields: Mapping[str, object]) -> Metric:
         """The validation metric by which the best checkpoint is chosen.
 
         Args:
@@ -210,5 +210,5 @@ class Description:
         yield "choice", "sees", [self.sees], get_args(Sees)
         yield "choice", "loss_over", [self.loss_over], get_args(LossOver)
 
-    def _first(self, names: tuple[str, ...], fields: Mapping[str, Any]) -> Metric:
+    def _first(self, names: tuple[str, ...], fields: Mapping[str, object]) -> Metric:
         return self.metric(next(name for name in names if self.has(name, fields)))

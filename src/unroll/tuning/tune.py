@@ -164,7 +164,7 @@ def _work(job: Job, study: Study, workers: int) -> None:
         ProcessLost: all workers have ended before the study.
         BadInput: a worker has reported an error.
     """
-    progress = Progress(study, monitored(job.first).name)
+    progress = StudyProgress(study, monitored(job.first).name)
     with Interruption() as interruption, _started(job, workers) as running:
         while any(process.poll() is None for process in running):
             interruption.raise_if_asked()
@@ -226,7 +226,7 @@ def _gpus(worker: int, devices: int) -> dict[str, str]:
 OVER = "\r\x1b[K"  # overwrites the current line of a terminal
 
 
-class Progress:
+class StudyProgress:
     """Progress of a study: finished trials, the best one and the time left.
 
     On a terminal the line is overwritten; elsewhere there is one line per trial.

@@ -27,7 +27,7 @@ from unroll.analysis.verdict.judgement import Judgement, Sample, judge, judge_ag
 from unroll.analysis.verdict.wording import (
     QUALITY,
     SPEED,
-    Words,
+    Terms,
     decimals,
     factor,
     figure,
@@ -51,8 +51,8 @@ __all__ = [
     "Judgement",
     "Method",
     "Sample",
+    "Terms",
     "Test",
-    "Words",
     "boschloo",
     "constant",
     "decimals",

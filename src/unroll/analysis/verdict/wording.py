@@ -20,18 +20,18 @@ HUGE = 1e9  # from here on, numbers are written with an exponent
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words for a better side, for one value, and for the compared quantity (None for the name of the metric)."""
+class Terms:
+    """Terms for a better side, for one value, and for the compared quantity (None for the name of the metric)."""
 
     better: str
     value: str
     compared: str | None
 
 
-QUALITY, SPEED = Words("better", "seed", None), Words("faster", "measurement", "speed")
+QUALITY, SPEED = Terms("better", "seed", None), Terms("faster", "measurement", "speed")
 
 
-def sentence(a: str, b: str, judged: Judgement, digits: int, words: Words = QUALITY) -> str:
+def sentence(a: str, b: str, judged: Judgement, digits: int, words: Terms = QUALITY) -> str:
     """The verdict on two sides.
 
     Args:
@@ -127,7 +127,7 @@ def share(value: float) -> str:
     return f"{value:.{max(2, *(significant(end, 2) - 1 for end in (value, 1 - value)))}f}"
 
 
-def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) -> str:
+def _size(names: Names, judged: Judgement, digits: int, words: Terms, who: str) -> str:
     """The size of the difference, as a clause."""
     if judged.method == "boschloo":
         return _counted(judged, words)
@@ -149,7 +149,7 @@ def _size(names: Names, judged: Judgement, digits: int, words: Words, who: str) 
     return f"{compared} is {means[more]} and {means[less]}, odds {times} as high{alike}"
 
 
-def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
+def _full(names: Names, judged: Judgement, digits: int, words: Terms) -> str:
     """The size of the difference, as the start of a sentence; a name is not capitalized."""
     both = " and ".join(names)
     size = _size(names, judged, digits, words, both)
@@ -158,7 +158,7 @@ def _full(names: Names, judged: Judgement, digits: int, words: Words) -> str:
     return size if size.startswith(both) else size[0].upper() + size[1:]
 
 
-def _counted(judged: Judgement, words: Words) -> str:
+def _counted(judged: Judgement, words: Terms) -> str:
     """The number of seeds of each side that solve the problem, the better side first."""
     first, second = judged.sides if judged.better != 1 else judged.sides[::-1]
     lost = sum(not math.isfinite(value) for side in judged.sides for value in side.values)
@@ -167,7 +167,7 @@ def _counted(judged: Judgement, words: Words) -> str:
             f"{len(second.values)}{diverged}")  # fmt: skip
 
 
-def _obstacle(names: Names, judged: Judgement, words: Words) -> str | None:
+def _obstacle(names: Names, judged: Judgement, words: Terms) -> str | None:
     """Why two sides are not compared; None if they are."""
     if judged.method == "boschloo":
         fixed = [name for name, side in zip(names, judged.sides, strict=True) if side.is_constant]
@@ -181,7 +181,7 @@ def _obstacle(names: Names, judged: Judgement, words: Words) -> str | None:
     return None
 
 
-def _lost(name: str, side: Sample, metric: Metric, words: Words) -> str | None:
+def _lost(name: str, side: Sample, metric: Metric, words: Terms) -> str | None:
     """Why the figures of a side have no mean on their scale; None if they have one."""
     places = [metric.onto(value) for value in side.values]
     count = f"of {len(places)} {words.value}s"
@@ -200,7 +200,7 @@ def _listed(values: Sequence[float], places: Sequence[float]) -> str:
     return " or ".join(sorted({f"{value:g}" for value, place in zip(values, places, strict=True) if math.isinf(place)}))
 
 
-def _untested(names: Names, judged: Judgement, words: Words) -> str:
+def _untested(names: Names, judged: Judgement, words: Terms) -> str:
     """The reason why there is no test, as the end of a sentence."""
     if all(side.is_constant for side in judged.sides):
         return "; neither has any randomness, so there is nothing to test"
@@ -209,7 +209,7 @@ def _untested(names: Names, judged: Judgement, words: Words) -> str:
     return f"; {_missing(names, judged, words)}"
 
 
-def _missing(names: Names, judged: Judgement, words: Words) -> str:
+def _missing(names: Names, judged: Judgement, words: Terms) -> str:
     """The number of missing seeds, as a clause."""
     fewest = FEWEST[judged.method]
     lacking = [(count, name) for count, name in zip(judged.missing, names, strict=True) if count]
@@ -239,7 +239,7 @@ def _yet(judged: Judgement) -> str:
     return f", yet {_within(judged)} ({_p(judged.equivalence)})"
 
 
-def _needed(judged: Judgement, words: Words) -> str:
+def _needed(judged: Judgement, words: Terms) -> str:
     """The number of values needed, as a clause."""
     a, b = judged.counts
     if judged.method == "boschloo":
