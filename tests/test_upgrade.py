@@ -112,6 +112,8 @@ def test_a_run_of_a_newer_format_is_refused(
     assert str(run / file) in message
     if version == "2":
         assert "has format 2, and this version of unroll reads 1; install a newer version." in message
+        assert main(["upgrade", str(run)]) == 2
+        assert file == "vocabulary.json" or "install a newer version" in capsys.readouterr().err
 
 
 def test_a_setting_that_was_added_later_has_a_stated_meaning_for_runs_without_it(

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from unroll.errors import BadInput
 
+SETTINGS = 1  # of config.yaml
+RUN = 1  # of run.json
+
 
 def refuse_format(found: object, known: int, path: Path) -> None:
     """Refuse a file of another format than this version of unroll reads.

@@ -71,8 +71,9 @@ def launch(devices: int, arguments: Sequence[str], module: str = "unroll.cli") -
         raise BadInput(f"srun --pty started {here.world} tasks, of which only one has the terminal; omit --pty, or "
                        "start the shell with --ntasks=1.")  # fmt: skip
     if here.world > 1 and here.local != devices:
-        raise BadInput(f"{here.local} processes were started on this machine, but training.devices={devices}; "
-                       "make them equal.")  # fmt: skip
+        raise BadInput(
+            f"{here.local} processes were started on this machine, but training.devices={devices}; make them equal."
+        )
     if here.world > 1 and not here.slurm:
         end_with_the_launcher()
     if here.world > 1 or devices == 1:

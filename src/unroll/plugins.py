@@ -118,8 +118,9 @@ def refuse_abstract(kind: type, what: str, module: ModuleType) -> None:
         BadInput: names the methods.
     """
     if missing := sorted(getattr(kind, "__abstractmethods__", ())):
-        raise BadInput(f"{module.__file__}: {kind.__name__} has no {' and no '.join(missing)}, which a {what} must "
-                       "have; add it.")  # fmt: skip
+        raise BadInput(
+            f"{module.__file__}: {kind.__name__} has no {' and no '.join(missing)}, which a {what} must have; add it."
+        )
 
 
 def _place(path: Path, error: Exception) -> str:

@@ -50,12 +50,12 @@ def run(folder: str, seed: int, loss: float, arch: str = "lstm", order: dict[str
     """What of a run's folder is read: settings and figures."""
     path = Path(folder)
     path.mkdir(parents=True)
-    config = {"experiment": "recall", "seed": seed, "arch": {"name": arch, "layers": 1}, "data": {"name": "recall"},
-              "task": {"name": "language_model"}, "training": {"tokens": 9, "devices": seed + 1},
-              "tracking": {"name": "none"}} | changes  # fmt: skip
+    config = {"format": 1, "experiment": "recall", "seed": seed, "arch": {"name": arch, "layers": 1},
+              "data": {"name": "recall"}, "task": {"name": "language_model"},
+              "training": {"tokens": 9, "devices": seed + 1}, "tracking": {"name": "none"}} | changes  # fmt: skip
     tokens = config["training"]["tokens"]
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    facts = {**FACTS, "order": order, "tokens": tokens, "parameters": 1_234 + len(arch),
+    facts = {"format": 1, **FACTS, "order": order, "tokens": tokens, "parameters": 1_234 + len(arch),
              "best": {"loss": loss, "perplexity": math.exp(loss)}}  # fmt: skip
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return path
@@ -301,8 +301,11 @@ def test_runs_of_one_side_differ_in_seeds_alone() -> None:
     assert read_run_set("tracked", decisive).figures.keys() == {0, 1}
 
 
-@pytest.mark.parametrize(("name", "content"), [("run.json", "{"), ("run.json", "[]"), ("run.json", '{"best": 3}'),
-                                               ("config.yaml", "seed: 1"), ("config.yaml", "a: [")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("run.json", "{"), ("run.json", "[]"), ("run.json", '{"format": 1, "best": 3}'),
+     ("config.yaml", "{format: 1, seed: 1}"), ("config.yaml", "a: [")],
+)  # fmt: skip
 def test_a_run_that_is_damaged_is_named(name: str, content: str) -> None:
     (run("a", 0, 1.0) / name).write_text(content, encoding="utf-8")
     assert refused("a", "b").startswith("a is damaged")
@@ -325,6 +328,7 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     run("b", 0, 1.0, experiment="adding")
     assert "their experiment is recall and adding" in refused("a", "b")
     facts = {
+        "format": 1,
         "vocabulary": "other",
         "order": ORDER,
         "tokens": 9,
@@ -333,7 +337,7 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     }
     (run("c", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their vocabularies differ" in refused("a", "c")
-    facts = {"vocabulary": "same", "order": ORDER, "tokens": 9, "parameters": 1, "best": {"loss": 1.0}}
+    facts = {"format": 1, "vocabulary": "same", "order": ORDER, "tokens": 9, "parameters": 1, "best": {"loss": 1.0}}
     (run("d", 1, 1.0) / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     assert "their metric is perplexity and loss" in refused("a", "d")
 
@@ -455,6 +459,19 @@ def test_runs_of_one_side_share_what_is_declared_before_training(
     assert main(["compare", "adding.json", "--out", "comparison"]) == 2
     assert named in capsys.readouterr().err
     assert not Path("comparison").exists()
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(2, "install a newer version"), (None, "unroll upgrade a/lstm-1")])
+@pytest.mark.parametrize("name", ["config.yaml", "run.json"])
+def test_runs_of_another_format_are_refused(name: str, version: int | None, remedy: str) -> None:
+    runs("a", LSTM, "lstm")
+    runs("b", GRU, "gru")
+    path = Path("a/lstm-1") / name
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) | {"format": version}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}), encoding="utf-8")
+    message = refused("a", "b")
+    assert str(path) in message
+    assert remedy in message
 
 
 def test_an_n_gram_is_a_constant() -> None:

@@ -113,8 +113,7 @@ def refuse_unlike(names: Names, a: Basis, b: Basis) -> None:
         BadInput: task, split, metric, vocabulary, data or evaluation settings differ.
     """
     start = f"{names[0]} and {names[1]} cannot be compared:"
-    for label, one, other in (("task", a.task, b.task), ("split", a.split, b.split),
-                              ("metric", a.metric, b.metric)):  # fmt: skip
+    for label, one, other in (("task", a.task, b.task), ("split", a.split, b.split), ("metric", a.metric, b.metric)):
         if one and other and one != other:
             raise BadInput(f"{start} their {label} is {one} and {other}; name runs of the same {label}.")
     contents = _contents(a, b)
@@ -175,8 +174,9 @@ def caveats(names: Names, a: Basis, b: Basis) -> Iterator[str]:
         yield (f"budgets differ: {names[0]} has read {a.tokens:,.0f} tokens and {names[1]} {b.tokens:,.0f}, so they "
                "are not compared at equal tokens")  # fmt: skip
     if max(a.parameters, b.parameters) > MATCHED * min(a.parameters, b.parameters):
-        yield (f"sizes differ: {names[0]} has {_size(a)} and {names[1]} {_size(b)}, so they are not compared at equal "
-               "size")  # fmt: skip
+        yield (
+            f"sizes differ: {names[0]} has {_size(a)} and {names[1]} {_size(b)}, so they are not compared at equal size"
+        )
     for key, one, other in _unlike_settings(a, b):
         if key == WINDOW:
             yield (f"evaluation windows differ: {_steps(one)} in {names[0]} and {_steps(other)} in {names[1]}; the "

@@ -54,13 +54,14 @@ def write_report(chapters: Chapters, about: dict[str, Row], outputs: Path, out: 
         if grid["experiments"]
     }
     return write_page(
-        "report.html.j2", out,
+        "report.html.j2",
+        out,
         chapters=sections,
         certificates={chapter: _certificates(chapters[chapter], outputs) for chapter in sections},
         targets=load_targets(outputs / "comparison" / "targets.json"),
         runs=sum(len(section["results"]) for part in sections.values() for section in part),
         validated=any(row["split"] == "validation" for row in rows),
-    )  # fmt: skip
+    )
 
 
 def _certificates(grid: Mapping[str, Any], outputs: Path) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
@@ -17,6 +17,7 @@ from unroll.analysis.rows import Row, are_counts, check_entry
 from unroll.analysis.samples import declared, figure_of, sample, task_by
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
+from unroll.formats import RUN, SETTINGS, refuse_format
 from unroll.metrics import Metric, Solved
 from unroll.outputs import MISREAD, restored
 from unroll.tasks.registry import description_of, metric_of, task_of
@@ -121,18 +122,8 @@ def _of_runs(text: str, decisive: Decisive) -> RunSet:
         raise BadInput(f"{text} is not a run and has no runs; name a run, a folder of runs, a quoted pattern such as "
                        "'outputs/runs/recall/lstm/[0-4]', or FILE:ARCH.")  # fmt: skip
     runs = [_read(folder) for folder in folders]
-    (config, facts), archs = runs[0], sorted({config["arch"]["name"] for config, _ in runs})
-    if len(archs) > 1:
-        raise BadInput(f"{text} has runs of {', '.join(archs)}; select one architecture, such as "
-                       f"'{folders[0].parent}/{archs[0]}-[0-9]*'.")  # fmt: skip
-    figures: dict[int, dict[str, float]] = {}
-    for folder, (other, found) in zip(folders, runs, strict=True):
-        if _shared(other, decisive) != _shared(config, decisive):
-            raise BadInput(f"{folder} and {folders[0]} have different settings; the runs of one side may differ only "
-                           "in their seeds.")  # fmt: skip
-        if other["seed"] in figures:
-            raise BadInput(f"{folder} is a second run with seed {other['seed']}; keep only one of them.")
-        figures[other["seed"]] = found["best"]
+    config, facts = runs[0]
+    figures = _figures_by_seed(text, folders, runs, decisive)
     task = config["task"]["name"]
     headline = next((name for name in description_of(task).headlines if name in facts["best"]), "loss")
     metric = config.get("judged_by") or headline
@@ -142,10 +133,41 @@ def _of_runs(text: str, decisive: Decisive) -> RunSet:
         refuse_unlike((str(folders[0]), str(folder)), every[0], other_basis)
     basis = basis_of([found for _, found in runs], "validation", metric)
     return RunSet(
-        name=text, arch=archs[0], experiment=config["experiment"], basis=basis, solved=config.get("solved"),
-        is_constant=bool(facts.get("deterministic")), items=facts.get("items", {}), is_file=False,
-        runs=[{"test": best} for best in figures.values()], figures=figures, validation=figures,
-    )  # fmt: skip
+        name=text,
+        arch=config["arch"]["name"],
+        experiment=config["experiment"],
+        basis=basis,
+        solved=config.get("solved"),
+        is_constant=bool(facts.get("deterministic")),
+        items=facts.get("items", {}),
+        is_file=False,
+        runs=[{"test": best} for best in figures.values()],
+        figures=figures,
+        validation=figures,
+    )
+
+
+def _figures_by_seed(
+    text: str, folders: Sequence[Path], runs: Sequence[tuple[Row, Row]], decisive: Decisive
+) -> dict[int, dict[str, float]]:
+    """Best validation figures of runs that differ only in their seeds.
+
+    Raises:
+        BadInput: two runs differ otherwise, or have the same seed.
+    """
+    archs = sorted({config["arch"]["name"] for config, _ in runs})
+    if len(archs) > 1:
+        raise BadInput(f"{text} has runs of {', '.join(archs)}; select one architecture, such as "
+                       f"'{folders[0].parent}/{archs[0]}-[0-9]*'.")  # fmt: skip
+    figures: dict[int, dict[str, float]] = {}
+    for folder, (config, facts) in zip(folders, runs, strict=True):
+        if _shared(config, decisive) != _shared(runs[0][0], decisive):
+            raise BadInput(f"{folder} and {folders[0]} have different settings; the runs of one side may differ only "
+                           "in their seeds.")  # fmt: skip
+        if config["seed"] in figures:
+            raise BadInput(f"{folder} is a second run with seed {config['seed']}; keep only one of them.")
+        figures[config["seed"]] = facts["best"]
+    return figures
 
 
 def _folders(text: str) -> Iterator[Path]:
@@ -164,11 +186,13 @@ def _read(folder: Path) -> tuple[Row, Row]:
     """Settings and facts of a run.
 
     Raises:
-        BadInput: they are missing or damaged.
+        BadInput: they are missing or damaged, or have another format.
     """
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        refuse_format(config.get("format", 0), SETTINGS, folder / "config.yaml")
+        refuse_format(facts.get("format", 0), RUN, folder / "run.json")
         facts["best"] = restored(facts["best"])
         if "loss" not in facts["best"] or not isinstance(facts["vocabulary"], str):
             raise TypeError
@@ -179,6 +203,8 @@ def _read(folder: Path) -> tuple[Row, Row]:
             raise TypeError
         check_entry(facts)
         _ = basis_of([facts], "validation", "loss"), dict(config["training"])
+    except BadInput:
+        raise
     except (OSError, yaml.YAMLError, *MISREAD):
         raise BadInput(f"{folder} is damaged, or was not written by unroll train; train the run again.") from None
     return config, facts

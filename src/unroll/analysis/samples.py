@@ -70,8 +70,9 @@ def sample(
     met = None if solved is None else [solved.is_met(value) for value in _values(origin, figures, solved.metric.name)]
     if is_constant:
         if len(set(values)) > 1:
-            raise BadInput(f"{origin} is deterministic, but its {name} differs between seeds; train and evaluate it "
-                           "again.")  # fmt: skip
+            raise BadInput(
+                f"{origin} is deterministic, but its {name} differs between seeds; train and evaluate it again."
+            )
         values, met = values[:1], met and met[:1]
     return Sample(values, None if met is None else sum(met), is_constant)
 

@@ -50,8 +50,9 @@ def importances(study: StudyResults) -> str:
     names = [key.removesuffix(".name").rpartition(".")[2] for key, _ in shares]
     names = [key if names.count(name) > 1 else name for name, (key, _) in zip(names, shares, strict=True)]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
-    bars = axes.barh([name.replace("_", " ") for name in names], [share for _, share in shares], height=0.55,
-                     color="#b8ad98")  # fmt: skip
+    bars = axes.barh(
+        [name.replace("_", " ") for name in names], [share for _, share in shares], height=0.55, color="#b8ad98"
+    )
     axes.bar_label(bars, [f"{100 * share:.0f} %" for _, share in shares], padding=4, fontsize=9, color=SOFT)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)

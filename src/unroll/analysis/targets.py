@@ -63,8 +63,9 @@ def check_targets(path: Path, results: Mapping[str, Groups]) -> list[Row]:
     try:
         targets = [_target(entry) for entry in content]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInput(f"{path}: a target needs experiment, metric, source, and at_most or at_least; missing or wrong: "
-                       f"{error}.") from None  # fmt: skip
+        raise BadInput(
+            f"{path}: a target needs experiment, metric, source, and at_most or at_least; missing or wrong: {error}."
+        ) from None
     for number, target in enumerate(targets, start=1):
         try:
             _refuse(target, results)

@@ -129,8 +129,9 @@ def falls(study: StudyResults) -> list[Fall]:
 
     Other differences among trials, such as learning rates chosen by a sampler, are not adjusted for.
     """
-    found = [_fall(arch, distance, samples(study, arch, distance))
-             for arch in study.archs for distance in distances(study)]  # fmt: skip
+    found = [
+        _fall(arch, distance, samples(study, arch, distance)) for arch in study.archs for distance in distances(study)
+    ]
     of_falls = holm([fall.p for fall in found])
     of_steps = holm([fall.step.p if fall.step else None for fall in found])
     return [replace(fall, p=p, step=fall.step and replace(fall.step, p=of_step))
@@ -138,8 +139,9 @@ def falls(study: StudyResults) -> list[Fall]:
 
 
 def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
-    short, enough = ([value for k in by_k if (k < distance) == is_short for value in by_k[k]]
-                     for is_short in (True, False))  # fmt: skip
+    short, enough = (
+        [value for k in by_k if (k < distance) == is_short for value in by_k[k]] for is_short in (True, False)
+    )
     if len(by_k) < FEWEST_K or min(len(short), len(enough)) < FEWEST["welch"]:
         return Fall(arch, distance, math.nan, Difference(math.nan, None, None), None, None)
     fall = welch(enough, short)

@@ -69,8 +69,9 @@ def reach(study: StudyResults, styles: Styles) -> str:
     """Accuracy by k, one panel per distance: trials, and means as a line; shaded where k is below the distance."""
     panels, reaches = distances(study), study.choices(TRUNCATION)
     rows, across = math.ceil(len(panels) / ACROSS), min(len(panels), ACROSS)
-    figure, grid = plt.subplots(rows, across, figsize=(11, 0.4 + 2.5 * rows), sharex=True, sharey=True, squeeze=False,
-                                layout="constrained")  # fmt: skip
+    figure, grid = plt.subplots(
+        rows, across, figsize=(11, 0.4 + 2.5 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
     for axes, distance in zip(grid.flat, panels, strict=False):
         for place, arch in enumerate(study.archs):
             lane = (place + 0.5) / len(study.archs) - 0.5, 1 / len(study.archs)

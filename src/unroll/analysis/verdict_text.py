@@ -236,8 +236,9 @@ def _best(names: tuple[str, str], sides: tuple[RunSet, RunSet], metric: Metric, 
     count = 2
     while count <= min(map(len, curves)):
         found = [metric.back(curve[count - 1]) for curve in curves]
-        figures = (f"{name} {plain(value, significant(value, places))}"
-                   for name, value in zip(names, found, strict=True))  # fmt: skip
+        figures = (
+            f"{name} {plain(value, significant(value, places))}" for name, value in zip(names, found, strict=True)
+        )
         yield f"best of {count}", f"{', '.join(figures)} expected on validation"
         count *= 2
 

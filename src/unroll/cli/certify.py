@@ -33,8 +33,9 @@ def run(options: Namespace) -> None:
         print(_line(found))
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
     if failed:
-        raise NotCertified(f"{options.run} is not certified: it fails {', '.join(failed)}; fix the code of its "
-                           "network, task or data.")  # fmt: skip
+        raise NotCertified(
+            f"{options.run} is not certified: it fails {', '.join(failed)}; fix the code of its network, task or data."
+        )
 
 
 def _line(found: dict[str, Any]) -> str:

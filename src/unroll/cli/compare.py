@@ -26,8 +26,9 @@ def run(options: Namespace) -> None:
 
     files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
     if options.costs and not options.costs.is_dir():
-        raise BadInput(f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit "
-                       "the option.")  # fmt: skip
+        raise BadInput(
+            f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit the option."
+        )
     print(compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary))
 
 

@@ -39,8 +39,9 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     content = read(path)
     for chapter, grid in content.items():
         if not isinstance(grid, dict) or {"experiments", "archs", "seeds"} != grid.keys() - {"certified"}:
-            raise BadInput(f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have "
-                           "certified.")  # fmt: skip
+            raise BadInput(
+                f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have certified."
+            )
         grid.setdefault("certified", [])
         if not all(isinstance(names, list) for names in grid.values()):
             raise BadInput(f"{path}: chapter {chapter!r} needs experiments, archs and seeds as lists: seeds: [0, 1].")

@@ -59,8 +59,9 @@ def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
         if kind := _kind(name, block):
             left = {key for other in BLOCKS[name].kinds().values() for key in other.model_fields} - {*kind.model_fields}
             left |= {part.partition(".")[2] for part in unused if part.startswith(f"{name}.")}
-            block = {key: value for key, value in block.items()
-                     if key not in left or origin.insists(f"arch.{name}.{key}")}  # fmt: skip
+            block = {
+                key: value for key, value in block.items() if key not in left or origin.insists(f"arch.{name}.{key}")
+            }
         kept[name] = block
     return {**settings, "arch": kept}
 

@@ -10,9 +10,8 @@ from unroll.config.explanation import is_of, sections
 from unroll.config.file import merged
 from unroll.config.schema import Config
 from unroll.config.section import Settings
-from unroll.formats import refuse_format
+from unroll.formats import SETTINGS, refuse_format
 
-FORMAT = 1
 # settings added since format 1, by their dotted keys, each with what it is for a file that does not have it: a run that
 # was trained before there was the setting keeps its result, and so its meaning. Of sections of several kinds, such as
 # tasks, those without the setting are left alone.
@@ -29,7 +28,7 @@ def current(content: Mapping[str, Any], path: Path) -> Settings:
     Raises:
         BadInput: the file is of an older format, which ``unroll upgrade`` converts, or of a newer one.
     """
-    refuse_format(content.get("format", 0), FORMAT, path)
+    refuse_format(content.get("format", 0), SETTINGS, path)
     return with_added(content)
 
 

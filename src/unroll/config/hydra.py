@@ -44,8 +44,9 @@ def composed(words: Sequence[str], sources: Sequence[SettingsSource], conf: Path
     except yaml.MarkedYAMLError as error:
         raise BadInput(f"{_marked(error, conf)}: {error.problem}; correct the file.") from None
     except InterpolationResolutionError as error:
-        raise BadInput(f"{error.full_key}: ${{…}} refers to a key that does not exist; write the value itself "
-                       f"({' '.join(words)}).") from None  # fmt: skip
+        raise BadInput(
+            f"{error.full_key}: ${{…}} refers to a key that does not exist; write the value itself ({' '.join(words)})."
+        ) from None
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         refuse_one_for_several(sources)
         raise BadInput(first_sentence(str(error), words)) from None

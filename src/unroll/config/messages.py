@@ -87,49 +87,57 @@ def _first(error: ValidationError) -> ErrorDetails:
 
 def _sentence(error: ValidationError, origin: str | Path | Origin, kind: type[BaseModel], prefix: str) -> str:
     first = _first(error)
-    place, source = _place(first), origin
-    if isinstance(origin, Path):
-        origin = f"{origin}, line {line_of(origin, place)}" if place else str(origin)
+    place, text = _place(first), str(origin)
+    if isinstance(origin, Path) and place:
+        text = f"{origin}, line {line_of(origin, place)}"
     elif isinstance(origin, Origin):
-        origin = origin.text
+        text = origin.text
     key = (prefix + ".".join(place)).rstrip(".")
-    if first["type"] == "extra_forbidden":
-        known = list(keys(kind))
-        if _renamed(key):  # a section, whose settings may have moved to several places
-            return f"{no_setting(_leaf(key, first['input']), known)} ({origin}); see unroll config --explain."
-        siblings = [name for name in known if name.rpartition(".")[0] == key.rpartition(".")[0]]
-        return f"{no_setting(key, siblings)} ({origin}); see unroll config --explain."
-    if place[-1:] == ["reader"] and isinstance(first["input"], str | list):
-        return f"{no_reader(key, first['input'])} ({origin})."
-    if first["type"] == "no_name":
-        choices = ", ".join(first["ctx"]["names"])
-        return f"{key}={plain(first['input'])} has no name ({origin}); write {key}={{name: …}}, one of {choices}."
-    if first["type"] == "no_such_name":
-        return f"{key}.name={plain(first['input']['name'])}: {first['msg'].rstrip('.')} ({origin})."
     if first["type"] == "no_option":
-        return _no_option(key, first["ctx"], str(origin), source)
-    if first["type"] == "missing":
-        return f"The setting {key} is missing ({origin}); see unroll config --explain."
-    here = [found for found in error.errors() if _place(found) == place]
+        return _no_option(key, first["ctx"], text, origin)
+    if of_key := _of_key(first, key, kind):
+        return f"{of_key[0]} ({text}){of_key[1]}."
+    return f"{_of_value(error, first, key, kind)} ({text})."
+
+
+def _of_key(first: ErrorDetails, key: str, kind: type[BaseModel]) -> tuple[str, str] | None:
+    """The message and the remedy for a key that is unknown, missing or has no name; None for other errors."""
+    explained = "; see unroll config --explain"
+    match first["type"]:
+        case "extra_forbidden" if _renamed(key):  # a section, whose settings may have moved to several places
+            return no_setting(_leaf(key, first["input"]), keys(kind)), explained
+        case "extra_forbidden":
+            siblings = [name for name in keys(kind) if name.rpartition(".")[0] == key.rpartition(".")[0]]
+            return no_setting(key, siblings), explained
+        case _ if _place(first)[-1:] == ["reader"] and isinstance(first["input"], str | list):
+            return no_reader(key, first["input"]), ""
+        case "no_name":
+            choices = ", ".join(first["ctx"]["names"])
+            return f"{key}={plain(first['input'])} has no name", f"; write {key}={{name: …}}, one of {choices}"
+        case "no_such_name":
+            return f"{key}.name={plain(first['input']['name'])}: {first['msg'].rstrip('.')}", ""
+        case "missing":
+            return f"The setting {key} is missing", explained
+    return None
+
+
+def _of_value(error: ValidationError, first: ErrorDetails, key: str, kind: type[BaseModel]) -> str:
+    """The message for a value, or a combination of values, that is invalid."""
+    here = [found for found in error.errors() if _place(found) == _place(first)]
     first = next((found for found in here if not OTHER_KIND.fullmatch(found["type"])), first)
     reason = first["msg"].removeprefix("Value error, ").rstrip(".")
     reason = reason[0].lower() + reason[1:]
-    if (
-        first["type"] == "value_error" and place[:1] == ["space"] and place[1:]
-    ):  # the section does not know the name of its key
-        return f"{key}: {reason} ({origin})."
+    if first["type"] == "value_error" and _place(first)[:1] == ["space"] and _place(first)[1:]:
+        return f"{key}: {reason}"  # the section does not know the name of its key
     if not key or first["type"] == "value_error":
-        word = reason.split()[0]
-        is_setting = (
-            "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)
-        )  # the name of a setting stays in lower case
-        return f"{reason if is_setting else reason[0].upper() + reason[1:]} ({origin})."
+        word = reason.split()[0]  # the name of a setting stays in lower case
+        is_setting = "=" in word or "." in word or word in (*kind.model_fields, *GROUPS)
+        return reason if is_setting else reason[0].upper() + reason[1:]
     if expected := _expected([found["type"] for found in here]):
         reason = f"expected {expected}"
     reason = reason.replace("input should be", "it must be").replace(" after validation", "")
     value = plain(first["input"])
-    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
-    return f"{key}={value}: {reason} ({origin})."
+    return f"{key}={value if len(value) <= SHOWN else f'{value[:SHOWN]}…'}: {reason}"
 
 
 def no_setting(key: str, known: Iterable[str]) -> str:

@@ -112,8 +112,9 @@ def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
             options[option] = value_of(key, value)
         elif options.pop(option, word) is word:
             has = f"has {', '.join(f'{section}.{each}' for each in options)}" if options else "is empty"
-            raise BadInput(f"{word} removes a setting that does not exist{nearest(option, options)}: {section} {has} "
-                           f"({origin}).")  # fmt: skip
+            raise BadInput(
+                f"{word} removes a setting that does not exist{nearest(option, options)}: {section} {has} ({origin})."
+            )
 
 
 def value_of(key: str, value: str) -> Any:

@@ -101,8 +101,9 @@ def _chosen(content: Settings, conf: Path) -> Settings:
     """Settings of the files that the defaults of the project choose."""
     entries = content.get("defaults", [])
     chosen = {group: name for entry in entries if isinstance(entry, dict) for group, name in entry.items()}
-    return {group: read(conf / group / f"{chosen[group]}.yaml")
-            for group in GROUPS if chosen.get(group, "???") != "???"}  # fmt: skip
+    return {
+        group: read(conf / group / f"{chosen[group]}.yaml") for group in GROUPS if chosen.get(group, "???") != "???"
+    }
 
 
 def _is_project(conf: Path) -> bool:

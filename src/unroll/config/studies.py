@@ -164,20 +164,10 @@ def compose_study(name: str, overrides: Settings | None = None, conf: Path = CON
     content = in_settings(_merged(defaults, own), public)
     check_sections(content, defaults, str(path))
     for key, value in overrides.items():
-        if key.startswith(REMOVED) and key[1:] in content["settings"]:  # a setting in the file of the study
-            content["settings"] = {own: kept for own, kept in content["settings"].items() if own != key[1:]}
-            continue
-        section, _, rest = key.partition(".")
-        if section not in StudyConfig.model_fields.keys() - {"name"}:  # which follows from the file
-            content["settings"] = {**content["settings"], key: value}
-        elif not rest:
-            content[section] = value
-        elif isinstance(content.get(section), dict):
-            content[section] = {**content[section], rest: value}
-        else:
-            raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
-    given = [key if key.startswith(REMOVED) else f"{key}={without_secrets(plain(value))}"
-             for key, value in overrides.items()]  # fmt: skip
+        _override(content, key, value)
+    given = [
+        key if key.startswith(REMOVED) else f"{key}={without_secrets(plain(value))}" for key, value in overrides.items()
+    ]
     origin = " ".join([str(path), *(["with", *given] if given else [])])
     check_sections(content, defaults, origin)
     refuse_misplaced(content, origin)
@@ -185,6 +175,33 @@ def compose_study(name: str, overrides: Settings | None = None, conf: Path = CON
     if "balanced" not in {**own, **overrides} and not _can_balance(content):
         content["balanced"] = None
     study = check_section(StudyConfig, {**content, "name": name}, origin)
+    settings, files = _with_bases(study, origin, conf)
+    _check_archs(settings, files, origin)
+    _check_trials(settings, origin)
+    return settings
+
+
+def _override(content: Settings, key: str, value: object) -> None:
+    """Apply a setting of the command line to those of a study.
+
+    Raises:
+        BadInput: a study has no such setting.
+    """
+    section, _, rest = key.partition(".")
+    if key.startswith(REMOVED) and key[1:] in content["settings"]:  # a setting in the file of the study
+        content["settings"] = {own: kept for own, kept in content["settings"].items() if own != key[1:]}
+    elif section not in StudyConfig.model_fields.keys() - {"name"}:  # which follows from the file
+        content["settings"] = {**content["settings"], key: value}
+    elif not rest:
+        content[section] = value
+    elif isinstance(content.get(section), dict):
+        content[section] = {**content[section], rest: value}
+    else:
+        raise BadInput(f"There is no setting {key!r} of a study; see conf/study.yaml.")
+
+
+def _with_bases(study: StudyConfig, origin: str, conf: Path) -> tuple[StudySettings, Files]:
+    """A study with the settings that each choice of groups starts from, and their files."""
     bases, files = {}, []
     for choice in _group_choices(study):
         chosen = {**study.settings, **choice}
@@ -194,10 +211,7 @@ def compose_study(name: str, overrides: Settings | None = None, conf: Path = CON
             files.append((choice, sources(choices(words, conf), conf)))
         except BadInput as error:
             raise BadInput(f"{str(error).rstrip('.')} ({origin}).") from None
-    settings = StudySettings(study, bases, origin)
-    _check_archs(settings, files, origin)
-    _check_trials(settings, origin)
-    return settings
+    return StudySettings(study, bases, origin), files
 
 
 def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings:
@@ -241,8 +255,9 @@ def _check_seeds(settings: StudySettings, origin: str) -> None:
     """Refuse to retrain on a seed of the trials: the best of many trials is partly lucky on its own seed."""
     for seed in settings.study.retrain.seeds:
         if _is_tried(seed, settings.study, settings.bases):
-            raise BadInput(f"{origin}: retrain.seeds has {seed}, a seed of the trials; choose seeds that the study "
-                           "has not used.")  # fmt: skip
+            raise BadInput(
+                f"{origin}: retrain.seeds has {seed}, a seed of the trials; choose seeds that the study has not used."
+            )
 
 
 def _is_tried(seed: int, study: StudyConfig, bases: dict[str, Settings]) -> bool:

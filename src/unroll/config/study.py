@@ -205,8 +205,9 @@ class StudyConfig(Section):
             if other in path:
                 raise ValueError(f"the conditions of {' and '.join(path)} form a cycle; remove one")
             if other not in self.space:
-                raise ValueError(f"the condition of {key} names {other}, which is not a key of the space"
-                                 f"{nearest(other, self.space)}")  # fmt: skip
+                raise ValueError(
+                    f"the condition of {key} names {other}, which is not a key of the space{nearest(other, self.space)}"
+                )
             dimension = self.space[other]
             if wanted == []:
                 raise ValueError(f"the condition of {key} on {other} has no values; add some, or remove the condition")

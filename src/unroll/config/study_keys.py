@@ -27,8 +27,9 @@ def refuse_misplaced(content: Settings, origin: str) -> None:
         raise BadInput(f"name={plain(content['name'])}: a study is named after its file; remove name ({origin}).")
     for key in content.keys() - StudyConfig.model_fields.keys():
         if key in {*keys(), *GROUPS}:
-            raise BadInput(f"{key} is a setting of trials; move it under settings, or under space to search it "
-                           f"({origin}).")  # fmt: skip
+            raise BadInput(
+                f"{key} is a setting of trials; move it under settings, or under space to search it ({origin})."
+            )
     for key, value in content["settings"].items():
         if isinstance(value, dict) and value:
             raise BadInput(f"settings.{key} is a section; write single settings by their dotted names, such as "
@@ -53,8 +54,9 @@ def check_keys(content: Settings, path: Path, origin: str) -> None:
             raise BadInput(f"{origin}: retrain.settings cannot select another {key}; set single keys.")
     for key in map(str, [*content.get("space", {}), *_set_in(content["settings"], origin), *again]):
         if key in StudyConfig.model_fields and key not in (*known, "name"):
-            raise BadInput(f"{key} is a setting of the study itself, not of its trials; move it to the top level "
-                           f"({origin}).")  # fmt: skip
+            raise BadInput(
+                f"{key} is a setting of the study itself, not of its trials; move it to the top level ({origin})."
+            )
         if key not in known and key.rpartition(".")[0] not in ("arch.encoder.cell_arguments", "data.roles"):
             raise BadInput(f"{no_setting(key, known)} ({_place(path, key, origin)}); see unroll config --explain.")
 

@@ -65,8 +65,9 @@ def _unfit(name: str, field: str | None, role: Role, kinds: Mapping[str, str], p
         return BadInput(f"{place}: {needed}, and the corpus has {there}; {remedy}.")
     if field not in kinds:
         return no_such(f"field of {place}, for data.roles.{name},", field, kinds)
-    return BadInput(f"{place}: data.roles.{name}={field} is a field of kind {kinds[field]}, which does not fit; "
-                    f"{remedy}.")  # fmt: skip
+    return BadInput(
+        f"{place}: data.roles.{name}={field} is a field of kind {kinds[field]}, which does not fit; {remedy}."
+    )
 
 
 def _field(name: str, fitting: Sequence[str]) -> str | None:

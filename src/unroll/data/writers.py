@@ -27,8 +27,9 @@ from unroll.data.vocabulary import (
 )
 
 
-def encoded(records: Iterable[Record], fields: Mapping[str, Field], vocabularies: Vocabularies,
-            spelled: str | None) -> Split:  # fmt: skip
+def encoded(
+    records: Iterable[Record], fields: Mapping[str, Field], vocabularies: Vocabularies, spelled: str | None
+) -> Split:
     """Records as the split of a prepared corpus would have them, in memory.
 
     Args:

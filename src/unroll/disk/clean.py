@@ -36,7 +36,7 @@ KINDS = {
     "kept": Kind("copies of finished seeds, for when their stage runs again", leftovers.kept, leftovers.delete),
     "mlflow": Kind("runs deleted in MLflow, artifacts without a run", stores.mlflow, stores.delete_mlflow, False),
     "dvc": Kind("old results and data in DVC's cache", stores.cache, stores.delete_cache, False),
-}  # fmt: skip
+}
 
 
 def overview() -> str:

@@ -234,8 +234,9 @@ def _make_cell(kind: type[Cell], settings: blocks.RecurrentConfig, input_size: i
             if kind not in KNOWN or not given or is_lack_of_memory(error):
                 raise
             reason = " ".join(str(error).split()).rstrip(".")
-            raise BadInput(f"{cell} refuses arch.encoder.cell_arguments={given!s:.200}: {reason:.200}; "
-                           "correct the value.") from None  # fmt: skip
+            raise BadInput(
+                f"{cell} refuses arch.encoder.cell_arguments={given!s:.200}: {reason:.200}; correct the value."
+            ) from None
     if settings.initializer == "orthogonal":
         initializers.orthogonal(made.weight_recurrent)
     return made

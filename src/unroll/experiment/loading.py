@@ -71,8 +71,9 @@ def evaluation_loader(config: Config, spec: DataSpec, split: Split, share: Share
     """Batches for validation and test: every token once, in a fixed order."""
     how = evaluation_settings(config)
     if reads_streams(config):
-        return Streams(split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"],
-                       share=share)  # fmt: skip
+        return Streams(
+            split, how["training.evaluation_streams"], how[WINDOW], reset=how["training.state_reset"], share=share
+        )
     return Buckets(_read(config, split), spec, config.task.description.lengths, config.training.batch_size, None,
                    how[WINDOW], share=share)  # fmt: skip
 

@@ -55,8 +55,9 @@ class Tally:
         for name, (sums, counts) in parts.items():
             owners = numbers if sums.dim() == 2 else numbers.amax(dim=1)
             real = owners >= 0
-            totals = self.totals.setdefault(name, (torch.zeros(self.count, dtype=torch.float64),
-                                                   torch.zeros(self.count, dtype=torch.int64)))  # fmt: skip
+            totals = self.totals.setdefault(
+                name, (torch.zeros(self.count, dtype=torch.float64), torch.zeros(self.count, dtype=torch.int64))
+            )
             totals[0].index_add_(0, owners[real], sums[real].double().cpu())
             totals[1].index_add_(0, owners[real], counts[real].long().cpu())
 

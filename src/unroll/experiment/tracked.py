@@ -67,8 +67,9 @@ def build_tracker(config: Config, trial: Trial | None = None) -> Tracker:
     from unroll.tracking.mlflow import MLflowTracker
 
     assert config.tracking.uri is not None  # checked with the settings
-    return MLflowTracker(config.tracking.uri, config.tracking.system_metrics,
-                         config.tracking.log_model and trial is None)  # fmt: skip
+    return MLflowTracker(
+        config.tracking.uri, config.tracking.system_metrics, config.tracking.log_model and trial is None
+    )
 
 
 def sync(run: Path, uri: str | None = None) -> str:
@@ -150,8 +151,9 @@ def _origin(workspace: Workspace, trial: Trial | None) -> str:
     return "paper" if Path(workspace.out).resolve().is_relative_to(Path("paper").resolve()) else "course"
 
 
-def note_figures(folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int,
-                 clock: StepClock) -> None:  # fmt: skip
+def note_figures(
+    folder: Path, config: Config, best: dict[str, float], parameters: int, tokens: int, clock: StepClock
+) -> None:
     """Write single figures of a finished run for its tracker; speed and time vary, so they are not part of outputs.
 
     Args:

@@ -20,7 +20,7 @@ from unroll.errors import BadInput, is_lack_of_memory
 from unroll.experiment.building import build_network, task_of
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import roles_of
-from unroll.formats import refuse_format
+from unroll.formats import RUN, refuse_format
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, restored
 from unroll.plugins import refuse_other
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from unroll.tasks.base import Task
 
 WEIGHTS = "weights.safetensors"
-FORMAT = 1  # of run.json
 RUN_FILES = ("config.yaml", "vocabulary.json", WEIGHTS, "run.json")
 FOLDER = ("run.json", WEIGHTS, *RUN_FILES, HISTORY)  # files of a folder that may be replaced
 
@@ -77,8 +76,9 @@ class Trained:
                 )
             content = (folder / WEIGHTS).read_bytes()
             if facts["weights"] != hashlib.sha256(content).hexdigest():
-                raise BadInput(f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or "
-                               "train again.")  # fmt: skip
+                raise BadInput(
+                    f"{folder / WEIGHTS} is damaged, or from another run; put the run's own one back, or train again."
+                )
             vocabulary = vocabularies.under(roles_of(config, vocabularies))
             refuse_too_large(config, vocabulary.spec, trains=False)
             network = build_network(config, vocabulary.spec)
@@ -101,7 +101,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     path, remedy = folder / "run.json", "train the run again"
     facts = read_json(path, remedy)
-    refuse_format(facts.get("format", 0), FORMAT, path)
+    refuse_format(facts.get("format", 0), RUN, path)
     try:
         facts["best"] = restored(facts["best"])
         fits = all(isinstance(facts[name], str) for name in ("fingerprint", "vocabulary", "weights"))

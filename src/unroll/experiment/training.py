@@ -30,8 +30,9 @@ from unroll.experiment.measured import measured_on
 from unroll.experiment.memory import refuse_too_large
 from unroll.experiment.prepared_data import PreparedData
 from unroll.experiment.tracked import Pruned, Trial, build_tracker, note_figures, record_of
-from unroll.experiment.trained import FOLDER, FORMAT, WEIGHTS, tensors
+from unroll.experiment.trained import FOLDER, WEIGHTS, tensors
 from unroll.experiment.workspace import Workspace
+from unroll.formats import RUN
 from unroll.history import HISTORY, HistoryFile
 from unroll.interruption import Interruption
 from unroll.networks.language import CountingNetwork
@@ -202,8 +203,9 @@ class _Job:
         task.nominal = 2.0 ** round(math.log2(max(1, places(config, loader, self.splits["train"]) // len(loader))))
         batches = max(1, settings.tokens * len(loader) // (loader.tokens * settings.validations))
         clipping = Clipping(settings.clip_norm, settings.clip_value, settings.clip_parameter_norm)
-        gradients = Gradients(clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2,
-                              settings.dropped_steps)  # fmt: skip
+        gradients = Gradients(
+            clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2, settings.dropped_steps
+        )
         folder, best = workspace.folder, Best(task.monitor, task.mode)
         resume = Resume(folder, workspace.identity, workspace.before, settings.checkpoint_seconds)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
@@ -251,8 +253,9 @@ class _Job:
         if lost or isinstance(error, (BadInput, OSError)):
             return
         reason = " ".join(str(error).split())[:160]
-        raise BadInput(f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent} to start "
-                       "again.") from error  # fmt: skip
+        raise BadInput(
+            f"{checkpoint} does not fit this run ({reason}); delete {checkpoint.parent} to start again."
+        ) from error
 
     def publish(self, folder: Path, workspace: Workspace, figures: dict[str, float]) -> None:
         """Write the folder of the run, and note its figures for the tracker."""
@@ -261,7 +264,7 @@ class _Job:
         (folder / WEIGHTS).write_bytes(save(tensors(self.task.network)))
         (folder / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         (folder / "vocabulary.json").write_text(self.data.vocabularies.dumps(), encoding="utf-8")
-        record = {"format": FORMAT, "fingerprint": workspace.mark, "vocabulary": self.data.vocabularies.digest,
+        record = {"format": RUN, "fingerprint": workspace.mark, "vocabulary": self.data.vocabularies.digest,
                   "data": {name: short_digest(self.fit_folder / name) for name in self.splits},
                   "evaluation": evaluation_settings(self.config),
                   "order": self._order(workspace.identity.data), "parameters": self.parameters,

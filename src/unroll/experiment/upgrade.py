@@ -13,7 +13,6 @@ from typing import Any
 
 from unroll.config import Config, read
 from unroll.config.compose import finished
-from unroll.config.format import FORMAT as CONFIG_FORMAT
 from unroll.config.format import current
 from unroll.config.origin import Origin
 from unroll.data.fields import Field
@@ -30,7 +29,8 @@ from unroll.data.vocabulary import (
     Vocabulary,
 )
 from unroll.errors import BadInput
-from unroll.experiment.trained import FOLDER, FORMAT, RUN_FILES, WEIGHTS, Trained
+from unroll.experiment.trained import FOLDER, RUN_FILES, WEIGHTS, Trained
+from unroll.formats import RUN, SETTINGS, refuse_format
 from unroll.history import HISTORY
 from unroll.outputs import MISREAD, read_json, to_json, whole
 
@@ -56,12 +56,16 @@ def upgrade(folder: Path, out: Path) -> Config:
             raise BadInput(f"{folder} has no {name}; name the folder of a run.")
     settings = read(folder / "config.yaml")
     facts = read_json(folder / "run.json", "restore it from a copy")
+    for content, known, name in ((settings, SETTINGS, "config.yaml"), (facts, RUN, "run.json")):
+        if "format" in content:
+            refuse_format(content["format"], known, folder / name)
     if "format" in settings or "format" in facts:
         raise BadInput(f"{folder} has a format of its own already; there is nothing to upgrade.")
     data = settings.get("data")
     if isinstance(data, dict) and isinstance(data.get("reader"), dict):
-        raise BadInput(f"{folder} was trained by a version between two releases, whose runs have no format; train the "
-                       "run again.")  # fmt: skip
+        raise BadInput(
+            f"{folder} was trained by a version between two releases, whose runs have no format; train the run again."
+        )
     words = read_json(folder / "vocabulary.json", "restore it from a copy")
     weights = (folder / WEIGHTS).read_bytes()
     try:
@@ -96,7 +100,7 @@ def _settings(old: Mapping[str, Any], path: Path) -> dict[str, Any]:
     data["reader"] = {"name": data["reader"], **{name: value for name, value in given.items() if name in known}}
     sections = {**old, "data": data, "arch": _arch(old["arch"])}
     later = {section: {**added, **sections[section]} for section, added in LATER.items()}
-    return current({"format": CONFIG_FORMAT, **sections, **later}, path)
+    return current({"format": SETTINGS, **sections, **later}, path)
 
 
 def _arch(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,4 +149,4 @@ def _facts(old: Mapping[str, Any], vocabularies: Vocabularies, weights: bytes, h
     for name, digest in found.items():
         if old.get(name, digest) != digest:
             raise ValueError(f"its {name} are not the run's own")
-    return {"format": FORMAT, **old, **found, "vocabulary": vocabularies.digest}
+    return {"format": RUN, **old, **found, "vocabulary": vocabularies.digest}

@@ -88,9 +88,10 @@ def from_torch(module: TorchModule) -> Recurrent:
 def _form(cell: Cell, layer: RecurrentLayer) -> tuple[type[TorchModule], str]:
     """The class of torch's module, and its nonlinearity if it has that argument."""
     for setting, is_set in {
-        "layer_norm": cell.normalized, "weight_dropout": parametrize.is_parametrized(cell),
+        "layer_norm": cell.normalized,
+        "weight_dropout": parametrize.is_parametrized(cell),
         "learned_state": len(layer.start) > 0,
-    }.items():  # fmt: skip
+    }.items():
         if is_set:
             raise BadInput(f"torch has no recurrent module with {setting}; switch it off.")
     if isinstance(cell, VanillaCell) and type(cell) in MODULES and cell.has_kernel:

@@ -73,8 +73,9 @@ class KneserNey(CountingNetwork):
             valid = np.arange(len(tokens)) >= m - 1
             keys, ids, counts = np.unique(
                 shorter[valid] * vocabulary_size + tokens[valid].astype(np.int64),
-                return_inverse=True, return_counts=True,
-            )  # fmt: skip
+                return_inverse=True,
+                return_counts=True,
+            )
             here = np.full(len(tokens), -1, np.int64)
             here[valid] = ids
             if m > 1:

@@ -123,8 +123,9 @@ def _read_by_steps(cell: Cell, inputs: Tensor, lengths: Tensor, start: CellState
         outputs.append(output)
         states.append(after)
         state = after
-    final = type(start)(*(torch.stack([states[int(n) - 1][at][row] for row, n in enumerate(lengths)])
-                          for at in range(len(start))))  # fmt: skip
+    final = type(start)(
+        *(torch.stack([states[int(n) - 1][at][row] for row, n in enumerate(lengths)]) for at in range(len(start)))
+    )
     return _reading(cell, torch.stack(outputs, dim=1), lengths, final, inputs, start)
 
 

@@ -139,8 +139,9 @@ def reasons(stale: dvc.Status) -> list[str]:
     lines = []
     for reason, kinds in groups.items():
         counts = [f"{len(paths)} {stage}{_example(paths)}" for stage, paths in kinds.items()]
-        lines += textwrap.wrap(f"{reason}: {', '.join(counts)}", 110, initial_indent="  ", subsequent_indent="    ",
-                               break_on_hyphens=False)  # fmt: skip
+        lines += textwrap.wrap(
+            f"{reason}: {', '.join(counts)}", 110, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
     if lost := groups.get(NOT_IN_CACHE):
         trained = sum(len(paths) for stage, paths in lost.items() if stage in ("train", "retrain"))
         lines.append("  Stages whose outputs are missing from DVC's cache run again, training those seeds of "
@@ -176,7 +177,5 @@ def _reason(name: str, changes: list[Any]) -> tuple[str, str]:
 def _paths(changes: list[Any], key: str) -> dict[str, str]:
     """State of each file of a stage, from DVC's status."""
     return {
-        path: state
-        for change in changes if isinstance(change, dict)
-        for path, state in change.get(key, {}).items()
-    }  # fmt: skip
+        path: state for change in changes if isinstance(change, dict) for path, state in change.get(key, {}).items()
+    }

@@ -65,8 +65,9 @@ def git_state() -> dict[str, str]:
 def _git(*arguments: str) -> str:
     """Output of a git command; empty if git is not installed or there is no repository."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10,
-                              env={**os.environ, "LC_ALL": "C"})  # fmt: skip
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, env={**os.environ, "LC_ALL": "C"}
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     if done.returncode and done.stderr and "not a git repository" not in done.stderr:

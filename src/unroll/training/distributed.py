@@ -65,8 +65,9 @@ def joined() -> Iterator[Group]:
     backend = "gloo"
     if torch.cuda.is_available():
         if here.local > torch.cuda.device_count():
-            raise BadInput(f"This machine has {torch.cuda.device_count()} GPUs for {here.local} processes; lower "
-                           "training.devices.")  # fmt: skip
+            raise BadInput(
+                f"This machine has {torch.cuda.device_count()} GPUs for {here.local} processes; lower training.devices."
+            )
         torch.cuda.set_device(cluster.local_rank())
         backend = "cpu:gloo,cuda:nccl"
     with _lost_peers_reported():

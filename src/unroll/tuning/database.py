@@ -45,8 +45,9 @@ def open_database(config: StudyConfig) -> RDBStorage:
     try:
         with _connected(url, options) as engine, _exclusive(url, engine):
             _check_owner(engine)
-            return RDBStorage(url, engine_kwargs=options, heartbeat_interval=config.heartbeat,
-                              grace_period=config.grace)  # fmt: skip
+            return RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=config.heartbeat, grace_period=config.grace
+            )
     except ModuleNotFoundError as error:
         raise BadInput(
             f"storage={config.storage} needs the package {error.name}: pip install -e '.[postgres]'"
@@ -119,8 +120,9 @@ def _file_lock(url: str) -> Iterator[None]:
                 yield
                 return
         if time.monotonic() > until:
-            raise DatabaseGone(f"Another process has held {path} for {LOCK_SECONDS:.0f} seconds; end it, or let it "
-                               "continue.")  # fmt: skip
+            raise DatabaseGone(
+                f"Another process has held {path} for {LOCK_SECONDS:.0f} seconds; end it, or let it continue."
+            )
         time.sleep(0.01)
 
 

@@ -104,9 +104,10 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
         points: pairs of quality and cost; lower is better for both.
     """
     return [
-        index for index, (quality, cost) in enumerate(points)
+        index
+        for index, (quality, cost) in enumerate(points)
         if not any(q <= quality and c <= cost and (q, c) != (quality, cost) for q, c in points)
-    ]  # fmt: skip
+    ]
 
 
 def write_results(job: Job, result: Result, out: Path, draw: Callable[[Path], None]) -> None:

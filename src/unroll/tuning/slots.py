@@ -71,8 +71,9 @@ def by_slot(trials: Iterable[FrozenTrial]) -> dict[int, list[FrozenTrial]]:
     for trial in trials:
         if not trial.user_attrs.get(SUPERFLUOUS):
             found.setdefault(int(trial.user_attrs[SLOT]), []).append(trial)
-    return {slot: [trial for number, trial in enumerate(tried) if _counts(tried, number)]
-            for slot, tried in found.items()}  # fmt: skip
+    return {
+        slot: [trial for number, trial in enumerate(tried) if _counts(tried, number)] for slot, tried in found.items()
+    }
 
 
 def _counts(tried: list[FrozenTrial], number: int) -> bool:

@@ -64,8 +64,9 @@ class Space:
             points = {key: grid_points(study.space[key]) for key in self.order}
             found = list(itertools.islice(self._combinations(points), MOST + 1))
             if len(found) > MOST:
-                raise BadInput(f"study={study.name} has a grid of more than {MOST:,} points; reduce it, or choose "
-                               "another sampler.")  # fmt: skip
+                raise BadInput(
+                    f"study={study.name} has a grid of more than {MOST:,} points; reduce it, or choose another sampler."
+                )
             return found
         assert study.trials is not None
         if study.balanced is None:

@@ -78,4 +78,4 @@ __all__ = [
     "significant",
     "smallest_p",
     "welch",
-]  # fmt: skip
+]

@@ -83,8 +83,7 @@ def welch(a: Sequence[float], b: Sequence[float], grains: tuple[float, float] = 
         return Difference(math.nan, None, None)
     if min(len(a), len(b)) < FEWEST["welch"]:
         return Difference(difference, None, None)
-    parts = [max(spread, grain) / len(sample)
-             for spread, grain, sample in zip(variances, grains, (a, b), strict=True)]  # fmt: skip
+    parts = [max(spread, grain) / len(sample) for spread, grain, sample in zip(variances, grains, (a, b), strict=True)]
     squared = sum(parts)
     if squared == 0:
         return Difference(difference, 0.0, None)

@@ -40,8 +40,9 @@ class Places(NamedTuple):
 
 LEVEL = 1 - CONFIDENCE
 TESTS: dict[Method, Callable[[Sequence[float], Sequence[float]], Difference]] = {
-    "permutation": permutation, "paired": paired,
-}  # fmt: skip
+    "permutation": permutation,
+    "paired": paired,
+}
 
 
 @dataclass(frozen=True)
