@@ -14,7 +14,6 @@ from torch import Tensor
 
 from unroll import experiment, preparation
 from unroll.certificate import certify
-from unroll.certificate.checks import CHECKS
 from unroll.certificate.sample import Sample
 from unroll.cli import main
 from unroll.config import Config
@@ -75,7 +74,7 @@ def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], who
     assert all(WHOLE in reason for reason in left_out(certificate).values())
     for dtype in ("float64", "float32"):
         made = [found["check"] for found in certificate["checks"] if found.get("dtype") == dtype]
-        assert made == [check for check in CHECKS if check not in left_out(certificate)]
+        assert made == [check for check in MEANINGS if check not in left_out(certificate)]
 
 
 @pytest.mark.usefixtures("rare_words")
@@ -221,7 +220,7 @@ def test_the_command_prints_a_line_per_check_and_writes_the_same_bytes_again(
     written = Path("outputs/adhoc/certificates/tagging-bilstm-0.json").read_bytes()
     assert Path("again.json").read_bytes() == written
     content = json.loads(written)
-    assert set(content) == {"run", "fingerprint", "rows", "tokens", "certified", "checks"}
+    assert set(content) == {"run", "fingerprint", "rows", "tokens", "certified", "checks", "meanings"}
     assert content["fingerprint"] == json.loads((run / "run.json").read_text(encoding="utf-8"))["fingerprint"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * len(content["checks"]) == 2 * 11

@@ -97,7 +97,8 @@ class Metric:
         """
         if self.scale != "log-odds" or self.items is None or not math.isfinite(place):
             return 0.0
-        share, half = self.back(place), 0.5 / self.items
+        share = self.back(place)
+        half = 0.5 / self.items
         return (self.onto(min(1.0, share + half)) - self.onto(max(0.0, share - half))) ** 2
 
     def mean(self, values: Sequence[float]) -> float:

@@ -147,6 +147,9 @@ def test_a_chapter_without_experiments_is_left_out(outputs: Path) -> None:
     assert 'id="own"' not in page(outputs)
 
 
+MEANINGS = {"batch_size": "in a batch, or alone", "padding": "with more padding", "state_carry": "in windows"}
+
+
 def finding(check: str, dtype: str, deviation: float) -> dict[str, Any]:
     tolerance = {"float64": 1e-10, "float32": 1e-3}[dtype]
     return {"check": check, "dtype": dtype, "deviation": deviation, "of": "losses", "tolerance": tolerance,
@@ -159,7 +162,7 @@ def certified(outputs: Path, deviation: float) -> str:
     for dtype, usual in (("float64", 2e-16), ("float32", 3e-7)):
         checks += [finding("batch_size", dtype, usual), finding("padding", dtype, deviation)]
     content = {"run": "tags/gru-0", "fingerprint": "f", "rows": 11, "tokens": 1234, "checks": checks,
-               "certified": all(check.get("passed", True) for check in checks)}  # fmt: skip
+               "certified": all(check.get("passed", True) for check in checks), "meanings": MEANINGS}  # fmt: skip
     (outputs / "certificates").mkdir(exist_ok=True)
     (outputs / "certificates" / "tags-gru-0.json").write_text(json.dumps(content), encoding="utf-8")
     chapters = {**COURSE, "tagging": {**COURSE["tagging"], "certified": ["gru-0"]}}
@@ -316,11 +319,13 @@ def test_every_part_of_a_comparison_is_checked(key: str, value: object, outputs:
 
 
 @pytest.mark.parametrize(("key", "value"), [("run", 3), ("certified", "yes"), ("tokens", None), ("checks", [3]),
-                                            ("checks", []), ("checks", [{"check": "padding"}])])  # fmt: skip
+                                            ("checks", []), ("checks", [{"check": "padding"}]),
+                                            ("meanings", {"order": "x"}), ("meanings", None)])  # fmt: skip
 def test_a_certificate_that_was_damaged_is_bad_input(key: str, value: object, outputs: Path) -> None:
     certificate: dict[str, Any] = {
         "run": "tags/lstm-0", "certified": True, "tokens": 10,
         "checks": [{"check": "padding", "dtype": "float64", "tolerance": 1e-10, "deviation": 0.0, "passed": True}],
+        "meanings": MEANINGS,
     }  # fmt: skip
     path = outputs / "certificates" / "tags-lstm-0.json"
     path.parent.mkdir()

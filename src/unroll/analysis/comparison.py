@@ -110,7 +110,8 @@ def compare(experiment: str, results: Results) -> list[Row]:
     judgements = judge_against(best, samples, metric)
     rows = []
     for arch in order:
-        span, judged = interval(samples[arch].values, metric), judgements.get(arch)
+        span = interval(samples[arch].values, metric)
+        judged = judgements.get(arch)
         rows.append({
             "experiment": experiment, "arch": arch, "split": first["split"], "metric": metric.name,
             "scale": metric.scale, "seeds": len(samples[arch].values), "deterministic": samples[arch].is_constant,

@@ -82,7 +82,8 @@ def compare_speeds(experiment: str, speeds: Speeds) -> list[Row]:
     judged = judge_against(fastest, samples, TOKENS_PER_SECOND)
     rows = []
     for arch, values in speeds.items():
-        span, found = interval(values, TOKENS_PER_SECOND), judged.get(arch)
+        span = interval(values, TOKENS_PER_SECOND)
+        found = judged.get(arch)
         limits = (None if limit is None else round(limit) for limit in (span.mean, span.low, span.high))
         rows.append({
             "experiment": experiment, "arch": arch, "measurements": len(values),

@@ -105,7 +105,8 @@ def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None,
         judged: the difference over seeds; None for the best itself.
         places: decimals of a figure.
     """
-    mean, difference = item_interval(runs, metric), item_difference(runs, best, metric) if judged else None
+    mean = item_interval(runs, metric)
+    difference = item_difference(runs, best, metric) if judged else None
     return {
         "items": metric.items, "items_low": mean and mean.low, "items_high": mean and mean.high,
         "difference_items_low": difference and difference.low, "difference_items_high": difference and difference.high,

@@ -64,8 +64,10 @@ def learning_curves(runs: Path, results: Results, styles: Styles) -> str:
 def seeds(results: Results, styles: Styles) -> str:
     """The metric that runs are judged by: every seed, the mean and its t interval."""
     first = next(iter(results.values()))
-    metric, split = figure_of(first), first["split"]
-    scale, groups = measured(first, metric), by_arch(results)
+    metric = figure_of(first)
+    split = first["split"]
+    scale = measured(first, metric)
+    groups = by_arch(results)
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     order = [arch for arch in styles if arch in groups]
     for place, arch in enumerate(order):
@@ -127,7 +129,8 @@ def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[fl
 def by_group(results: Results, styles: Styles, probe: str) -> str:
     """Accuracy at the probed tokens of each group: every seed, and means with t intervals on log-odds."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    groups, first = by_arch(results), next(iter(results.values()))
+    groups = by_arch(results)
+    first = next(iter(results.values()))
     scales = [measured(first, name) for name in first["test"] if name.startswith("accuracy/")]
     names = [scale.name.partition("/")[2] for scale in scales]
     every: list[float] = []

@@ -20,14 +20,6 @@ from unroll.analysis.written import load_certificate, load_rows, load_targets
 from unroll.errors import BadInput
 
 Chapters = Mapping[str, Mapping[str, Any]]  # chapter → its lists of experiments, archs, seeds and certified runs
-CHECKS = {
-    "batch_size": "in a batch with other sequences, or alone",
-    "padding": "with more padding, of any content",
-    "order": "with the rows of a batch in another order",
-    "rank_split": "with a step split over two or three processes",
-    "masked_alone": "with a tail masked, or removed",
-    "state_carry": "in windows that carry the state, or in one pass",
-}
 
 
 def write_report(chapters: Chapters, about: dict[str, Row], outputs: Path, out: Path) -> Path:
@@ -77,12 +69,12 @@ def _certificate(content: Row) -> Row:
     checks = content["checks"]
     tolerances = {check["dtype"]: check["tolerance"] for check in checks if "tolerance" in check}
     rows: list[Row] = []
-    for name in CHECKS:
+    for name, meaning in content["meanings"].items():
         mine = {check.get("dtype"): check for check in checks if check["check"] == name}
         failed = [dtype for dtype in tolerances if not mine.get(dtype, {}).get("passed", True)]
         verdict = f"FAILS in {' and '.join(failed)}" if failed else "holds" if tolerances.keys() & mine else ""
         rows.append({
-            "name": name.replace("_", " "), "meaning": CHECKS[name], "verdict": verdict,
+            "name": name.replace("_", " "), "meaning": meaning, "verdict": verdict,
             "deviations": [_small(mine[dtype]["deviation"]) if dtype in mine else "–" for dtype in tolerances],
         })  # fmt: skip
     return {
@@ -137,7 +129,8 @@ def _section(
 def _judged_by(results: Results, probe: str | None) -> str:
     """A sentence on the metric the experiment is judged by; empty if it is the headline of the task."""
     run = next(iter(results.values()))
-    name, headline = figure_of(run), run["headline"]
+    name = figure_of(run)
+    headline = run["headline"]
     if name == headline:
         return ""
     kind, slash, group = name.partition("/")
@@ -153,7 +146,8 @@ def _notes(row: Row) -> list[str]:
 
 def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str:
     """Shell commands that reproduce the figures of an experiment, and one that trains a single run."""
-    archs, seeds = by_arch(results), sorted({run["seed"] for run in results.values()})
+    archs = by_arch(results)
+    seeds = sorted({run["seed"] for run in results.values()})
     prepared = f"--prepared {outputs}/prepared/{name}"
     first = f"unroll tune --config {outputs}/configs/{name}/study.yaml {prepared} --out {outputs}/studies/{name}\n"
     arch = next(iter(archs))

@@ -149,7 +149,8 @@ def _badness(target: Target, runs: Runs) -> tuple[bool, float]:
 
 def _mean(runs: Runs, part: str, name: str) -> float:
     """Mean over seeds on the metric's scale, as in a comparison; not finite if a run has no figure."""
-    metric, values = measured(runs[0], name), [run[part][name] for run in runs]
+    metric = measured(runs[0], name)
+    values = [run[part][name] for run in runs]
     places = [metric.onto(value) for value in values]
     if len(set(values)) == 1 or not all(map(math.isfinite, places)):  # a single value is not rounded
         return fmean(values)

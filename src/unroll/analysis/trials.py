@@ -163,7 +163,8 @@ def _trial(row: dict[str, str], space: dict[str, Row], archs: list[str]) -> Fini
 
 def _is_searched(key: str, row: dict[str, str], space: dict[str, Row]) -> bool:
     """Whether a key was searched in a trial. An empty cell means no, unless null is a choice whose conditions hold."""
-    text, part = row.get(key), space[key]
+    text = row.get(key)
+    part = space[key]
     if text or text is None or None not in part.get("choices", []):
         return bool(text)
     return all(

@@ -150,7 +150,8 @@ def _fall(arch: str, distance: int, by_k: Samples) -> Fall:
 
 def _steepest(by_k: Samples, distance: int) -> SteepestStep:
     """The steepest step; if it is not the one across the distance, its p-value is corrected for the selection."""
-    means, ks = [fmean(values) for values in by_k.values()], list(by_k)
+    means = [fmean(values) for values in by_k.values()]
+    ks = list(by_k)
     rises = [after - before for before, after in pairwise(means)]
     place = max(range(len(rises)), key=lambda index: rises[index])
     weights = [0.0] * len(ks)

@@ -33,7 +33,8 @@ def cells_of(study: StudyResults) -> list[list[list[float]]]:
 
 def heat_map(study: StudyResults, cells: list[list[list[float]]]) -> str:
     """The best figure for every architecture and k, with the number of complete trials."""
-    archs, reaches = study.choices("arch"), study.choices(TRUNCATION)
+    archs = study.choices("arch")
+    reaches = study.choices(TRUNCATION)
     best = [[study.best(values) if values else math.nan for values in row] for row in cells]
     known = [value for row in best for value in row if not math.isnan(value)]
     low, high = min(known), max(known)
@@ -67,8 +68,10 @@ def _write(axes: Axes, x: float, y: float, value: float, trials: int, colour: st
 
 def reach(study: StudyResults, styles: Styles) -> str:
     """Accuracy by k, one panel per distance: trials, and means as a line; shaded where k is below the distance."""
-    panels, reaches = distances(study), study.choices(TRUNCATION)
-    rows, across = math.ceil(len(panels) / ACROSS), min(len(panels), ACROSS)
+    panels = distances(study)
+    reaches = study.choices(TRUNCATION)
+    rows = math.ceil(len(panels) / ACROSS)
+    across = min(len(panels), ACROSS)
     figure, grid = plt.subplots(
         rows, across, figsize=(11, 0.4 + 2.5 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )

@@ -68,6 +68,8 @@ def load_certificate(path: Path) -> Row:
         content: Row = json.loads(path.read_bytes())
         fits = isinstance(content["run"], str) and isinstance(content["certified"], bool)
         fits = fits and type(content["tokens"]) is int and bool(content["checks"])
+        fits = fits and all(isinstance(meaning, str) for meaning in content["meanings"].values())
+        fits = fits and {check["check"] for check in content["checks"]} <= content["meanings"].keys() | {"all"}
         for check in content["checks"]:
             fits = fits and isinstance(check["check"], str) and ("not_applicable" in check or "deviation" in check)
             fits = fits and all(isinstance(check[name], kind) for name, kind in CHECK.items() if name in check)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unroll.certificate.checks import CHECKS, not_applicable
+from unroll.certificate.checks import CHECKS, MEANINGS, not_applicable
 from unroll.certificate.reading import TaskReader, deviation
 from unroll.certificate.sample import CheckedSample
 from unroll.config import Config, tracking_here
@@ -57,7 +57,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     certificate = {
         "run": run.config.name, "fingerprint": facts["fingerprint"], "rows": sample.count,
         "tokens": sample.split["inputs"].steps, "certified": all(check.get("passed", True) for check in checks),
-        "checks": checks,
+        "checks": checks, "meanings": MEANINGS,
     }  # fmt: skip
     write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", to_json(certificate))
     tracker = tracking_here(run.config, folder / "config.yaml", tracking)
@@ -70,7 +70,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
 
 def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:
     """Results of every applicable check in each precision."""
-    reasons = {name: not_applicable(name, run.config) for name in CHECKS}
+    reasons = {name: not_applicable(name, run.config) for name in MEANINGS}
     found: list[dict[str, Any]] = [
         {"check": name, "not_applicable": reason} for name, reason in reasons.items() if reason
     ]
@@ -80,7 +80,8 @@ def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:
             found.append({"check": "all", "dtype": dtype, "not_applicable": "there is no GPU here"})
             continue
         reader = TaskReader(run.task, dtype)
-        for name, check in CHECKS.items():
+        for check in CHECKS:
+            name = check.__name__
             if reasons[name] is None:
                 worst, place = max(deviation(*pair) for pair in check(reader, sample))
                 found.append({"check": name, "dtype": dtype, "deviation": worst, "of": place,

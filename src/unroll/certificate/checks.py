@@ -83,9 +83,15 @@ def _all(reader: TaskReader, batch: Batch) -> Reading:
     return reader.read([[batch]]) | (reader.step([[batch]]) if reader.learns else {})
 
 
-CHECKS: dict[str, Callable[[TaskReader, CheckedSample], Pairs]] = {
-    check.__name__: check for check in (batch_size, padding, order, rank_split, masked_alone, state_carry)
+CHECKS: dict[Callable[[TaskReader, CheckedSample], Pairs], str] = {  # each with what it compares, for readers
+    batch_size: "in a batch with other sequences, or alone",
+    padding: "with more padding, of any content",
+    order: "with the rows of a batch in another order",
+    rank_split: "with a step split over two or three processes",
+    masked_alone: "with a tail masked, or removed",
+    state_carry: "in windows that carry the state, or in one pass",
 }
+MEANINGS = {check.__name__: meaning for check, meaning in CHECKS.items()}
 
 
 def not_applicable(name: str, config: Config) -> str | None:

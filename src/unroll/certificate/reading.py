@@ -79,7 +79,8 @@ class TaskReader:
         task.take_sums()
         seen = []
         for batches in groups:
-            task.carried, task.tokens_seen = CarriedState(), 0
+            task.carried = CarriedState()
+            task.tokens_seen = 0
             for index, batch in enumerate(batches):
                 with self.arithmetic:
                     loss = task.training_step(self._precise(batch), index)

@@ -30,7 +30,9 @@ class CheckedSample:
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
-        self.config, self.spec, self.is_text = config, spec, reads_streams(config)
+        self.config = config
+        self.spec = spec
+        self.is_text = reads_streams(config)
         self.split = beginning(split, STREAMS * STEPS + 3) if self.is_text else some(split, SEQUENCES, STEPS)
         inputs = self.split["inputs"]
         self.count = max(1, min(STREAMS, inputs.steps - 1)) if self.is_text else len(inputs.lengths)
@@ -67,7 +69,8 @@ class CheckedSample:
 
 def beginning(split: Split, tokens: int) -> Split:
     """The first ``tokens`` tokens of a text."""
-    steps, begins = min(tokens, split["inputs"].steps), split["inputs"].begins
+    steps = min(tokens, split["inputs"].steps)
+    begins = split["inputs"].begins
     starts = np.append(begins[begins < steps], steps)
     return replace(split, fields={role: _first(column, starts) for role, column in split.fields.items()})
 
@@ -93,7 +96,8 @@ def _chosen(column: Column, chosen: np.ndarray, steps: int, ends: dict[int, np.n
     """Selected records of a column."""
     if column.offsets is None:
         return replace(column, values=column.values[chosen])
-    lengths, starts = np.minimum(column.lengths[chosen], steps), column.offsets[chosen]
+    lengths = np.minimum(column.lengths[chosen], steps)
+    starts = column.offsets[chosen]
     places = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
     return _at(column, places, ends.setdefault(id(column.offsets), np.cumsum([0, *lengths])))
 

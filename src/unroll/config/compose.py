@@ -38,7 +38,8 @@ def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
     Raises:
         BadInput: a key or a choice is unknown, or a value or a combination is invalid.
     """
-    settings, given = unfinished(overrides, conf), set().union(*map(typed, overrides))
+    settings = unfinished(overrides, conf)
+    given = set().union(*map(typed, overrides))
     return finished(settings, Origin(" ".join(overrides), given, sources(choices(overrides, conf), conf)))
 
 
@@ -57,7 +58,8 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     path = conf / "experiment" / f"{chosen['experiment']}.yaml"
     question(chosen["experiment"], conf)
     project_defaults(conf)  # Hydra's own errors about this file give neither the line nor a remedy
-    files, words = sources(chosen, conf), [*overrides]
+    files = sources(chosen, conf)
+    words = [*overrides]
     settings = composed(for_hydra(words), files, conf)
     differing = differences(settings.get("archs", {}), path, conf).get(chosen.get("arch", settings["arch"]["name"]))
     if differing:  # composed again, since the command line takes precedence

@@ -45,7 +45,8 @@ def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
         origin: where they come from. What was typed for this run, or is set for this architecture alone, stays, and the
             full check refuses it.
     """
-    arch, known = settings["arch"], purpose(settings)
+    arch = settings["arch"]
+    known = purpose(settings)
     if not isinstance(arch, dict):
         return dict(settings)
     unused = set(_unused(arch, *known)) if known else set()

@@ -66,7 +66,8 @@ def explain_error(error: ValidationError, origin: str | Path | Origin, kind: typ
     """
     first = _first(error)
     if isinstance(origin, Origin):
-        key, value = prefix + ".".join(_place(first)), first["input"]
+        key = prefix + ".".join(_place(first))
+        value = first["input"]
         if first["type"] == "no_option":
             option = first["ctx"]["key"]
             key, value = f"{key}.{option}", value[option]

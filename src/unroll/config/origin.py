@@ -102,7 +102,8 @@ class Origin:
 
 def line_of(path: Path, place: Sequence[str]) -> int:
     """Line of a setting in its file, or of the section that should contain it."""
-    node, line = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), 1
+    node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    line = 1
     for part in place:
         if isinstance(node, yaml.SequenceNode):
             node = node.value[int(part)]

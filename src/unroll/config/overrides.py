@@ -161,7 +161,8 @@ def _check_key(key: str) -> None:
 
 def _check_section(key: str, text: str) -> None:
     """Refuse a malformed value, and a single value in place of a section."""
-    value, inner = value_of(key, text), next((name for name in keys() if name.startswith(f"{key}.")), None)
+    value = value_of(key, text)
+    inner = next((name for name in keys() if name.startswith(f"{key}.")), None)
     if inner and key not in FREE and value is not None and not isinstance(value, dict):
         raise BadInput(f"{no_section(key, text, inner)}, or {inner}=….")
 

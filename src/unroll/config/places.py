@@ -72,7 +72,8 @@ def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
 
 def _refuse_unresolved(path: Path) -> None:
     """Refuse a file of ``conf/``, which relies on defaults, and name the command that reads it."""
-    content, known = read(path), set(DataConfig.model_fields)
+    content = read(path)
+    known = set(DataConfig.model_fields)
     if known <= set(content) or (set(content) - known and "defaults" not in content):
         return  # complete, or misspelt, which the schema reports
     name = "NAME" if "defaults" in content else path.stem
@@ -96,7 +97,8 @@ def load_study_here(path: Path, words: Sequence[str], reads_data: bool) -> Study
     settings = load_study(path)
     for key, value in _files_of(settings) if reads_data else ():
         _check_file(key, value, str(path), None)
-    study, own = settings.study, [word for word in words if word.startswith("tracking")]
+    study = settings.study
+    own = [word for word in words if word.startswith("tracking")]
     tracking = tracking_here(settings.first(), path, own).model_dump()
     content = study.model_dump(mode="json")
     content["storage"] = _storage(study, path, dict(typed).get("storage"))

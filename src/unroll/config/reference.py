@@ -63,7 +63,8 @@ def _lines(parts: list[Part]) -> list[str]:
 
 def _of_a_run(conf: Path) -> list[Part]:
     shared = project_defaults(conf) if _is_project(conf) else {}
-    defaults, parts = merged(shared, _chosen(shared, conf)), []
+    defaults = merged(shared, _chosen(shared, conf))
+    parts = []
     for name, model in dict.fromkeys(sections(Config, "")):
         own = _below(defaults, name)
         if not is_of(model, own):  # of another kind than the default, which has the defaults that kinds share

@@ -78,7 +78,8 @@ def _project_tracking(experiment: str, typed: Pairs) -> Settings:
         uri = dict(typed).get("tracking.uri")
         return NOTHING | {"name": "mlflow" if uri else "none", "uri": uri}
     pairs = [*_defaults(project_defaults()), *_layers(experiment), *typed]
-    choice, files = str(dict(pairs).get("tracking")), sorted(path.stem for path in (CONF / "tracking").glob("*.yaml"))
+    choice = str(dict(pairs).get("tracking"))
+    files = sorted(path.stem for path in (CONF / "tracking").glob("*.yaml"))
     if choice not in files:
         raise no_such("tracking", choice, files)
     dotted = {key.partition(".")[2]: value for key, value in pairs if key != "tracking"}

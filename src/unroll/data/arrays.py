@@ -16,7 +16,8 @@ class ArrayInMemory:
     """
 
     def __init__(self, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
-        self.dtype, self.shape = np.dtype(dtype), shape
+        self.dtype = np.dtype(dtype)
+        self.shape = shape
         self.parts = [np.zeros((0, *shape), self.dtype)]
 
     def append(self, values: object) -> None:
@@ -44,7 +45,9 @@ class ArrayFile:
     """
 
     def __init__(self, path: Path, dtype: type[np.generic], shape: tuple[int, ...] = ()) -> None:
-        self.dtype, self.shape, self.rows = np.dtype(dtype), shape, 0
+        self.dtype = np.dtype(dtype)
+        self.shape = shape
+        self.rows = 0
         self.file = path.open("wb")
         self._write_header()
 

@@ -90,7 +90,8 @@ class Buckets(Loader):
             order = self._sorted(np.arange(len(self.lengths)))
             return list(self._batches(order))
         draw = np.random.default_rng([self.seed, self.epoch])
-        order, pool = draw.permutation(len(self.lengths)), POOL * self.batch_size
+        order = draw.permutation(len(self.lengths))
+        pool = POOL * self.batch_size
         batches: list[np.ndarray] = []
         for begin in range(0, len(order), pool):
             part = self._sorted(order[begin : begin + pool])
@@ -113,8 +114,10 @@ class Buckets(Loader):
         return rows[np.lexsort([lengths[rows] for lengths in self.keys])]
 
     def _collate(self, rows: np.ndarray, part: Cut) -> Batch:
-        everyone, rows = self.lengths[rows], self.share.of(rows)
-        lengths, count = self.lengths[rows], len(rows)
+        everyone = self.lengths[rows]
+        rows = self.share.of(rows)
+        lengths = self.lengths[rows]
+        count = len(rows)
         rows, is_empty = (rows, False) if count else (np.zeros(1, np.int64), True)
         if is_empty:  # a row of another process stands in, fully masked
             lengths = np.zeros(1, np.int64)

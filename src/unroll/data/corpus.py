@@ -85,9 +85,11 @@ class Corpus:
                 if split in self.files:
                     yield from ((split, record) for record in self._read(split))
             return
-        borders, position = self._borders(), 0
+        borders = self._borders()
+        position = 0
         for record in self._read("train"):
-            start, end = position, position + self._size(record)
+            start = position
+            end = position + self._size(record)
             for split, first, last in zip(SPLITS, [0, *borders], [*borders, end], strict=True):
                 low, high = max(start, first) - start, min(end, last) - start
                 if low < high:

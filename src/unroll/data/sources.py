@@ -55,7 +55,9 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
     if target.exists() and file_hash(str(target)) == source.sha256:
         return target
     with whole(target) as written:
-        packed, origin, reason = written.with_name(f"{written.name}.packed"), "", ""
+        packed = written.with_name(f"{written.name}.packed")
+        origin = ""
+        reason = ""
         for origin, suffix, get in _candidates(corpus, source, mirror):
             try:
                 get(packed)

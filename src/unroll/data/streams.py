@@ -55,10 +55,12 @@ class Streams(Loader):
         index = np.arange(streams)
         starts = index * shortest + np.minimum(index, longer)  # [B]
         self.all_sizes = np.where(index < longer, shortest + 1, shortest)  # [B] of all processes
-        self.starts, self.sizes = share.of(starts), share.of(self.all_sizes)
+        self.starts = share.of(starts)
+        self.sizes = share.of(self.all_sizes)
         self.rows = len(self.starts)
         if not self.rows:
-            self.starts, self.sizes = starts[:1], np.zeros(1, np.int64)
+            self.starts = starts[:1]
+            self.sizes = np.zeros(1, np.int64)
 
     def __len__(self) -> int:
         return window_count(int(self.all_sizes[0]), self.stride)

@@ -123,8 +123,10 @@ def write_table(source: Path, tokens: Sequence[str], out: Path) -> Table:
     """
     vectors = read_vectors(source)
     first = next(vectors)
-    rows, size = {token: row for row, token in enumerate(tokens)}, len(first[1])
-    head, exact = np.full((len(tokens), size), np.nan, np.float32), np.zeros(len(tokens), bool)
+    rows = {token: row for row, token in enumerate(tokens)}
+    size = len(first[1])
+    head = np.full((len(tokens), size), np.nan, np.float32)
+    exact = np.zeros(len(tokens), bool)
     by_lower_case = defaultdict(list)
     for token, row in rows.items():
         by_lower_case[token.lower()].append(row)

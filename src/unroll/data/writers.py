@@ -150,7 +150,9 @@ class LabelWriter(FieldWriter):
 
     def __init__(self, folder: Path | None, name: str, of: str, vocabulary: LabelVocabulary) -> None:
         super().__init__(folder, name)
-        self.of, self.vocabulary, self.values = of, vocabulary, self.open("values", np.int32)
+        self.of = of
+        self.vocabulary = vocabulary
+        self.values = self.open("values", np.int32)
 
     def append(self, record: Record) -> None:
         labels = self.vocabulary.encode(record[self.name])
@@ -204,7 +206,8 @@ class SpellingWriter(FieldWriter):
 
     def __init__(self, folder: Path | None, words: str, vocabulary: CharacterVocabulary) -> None:
         super().__init__(folder, words)
-        self.vocabulary, self.values = vocabulary, self.open("values", np.int32)
+        self.vocabulary = vocabulary
+        self.values = self.open("values", np.int32)
         self.forms: dict[str, int] = {}  # number of each distinct form
 
     def append(self, record: Record) -> None:

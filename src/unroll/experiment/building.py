@@ -215,7 +215,8 @@ def cell_factory(settings: blocks.RecurrentConfig) -> CellFactory:
     Raises:
         BadInput: the cell refuses an argument.
     """
-    kind, given = cell_named(settings.cell), settings.cell_arguments
+    kind = cell_named(settings.cell)
+    given = settings.cell_arguments
     try:
         inspect.signature(kind).bind(1, 1, **given)
     except TypeError as error:

@@ -62,10 +62,12 @@ def evaluate(
     firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds have the same speed
     marks: dict[str, str] = {}
     for folder, place in zip(runs, folders, strict=True):
-        run, data = Trained.load(folder), opened[place]
+        run = Trained.load(folder)
+        data = opened[place]
         data.refuse(folder, run)
         _same_but_for_the_seed(run.config, settings, folder)
-        facts, name = read_facts(folder), run.config.name.partition("/")[2]
+        facts = read_facts(folder)
+        name = run.config.name.partition("/")[2]
         marks[name] = facts["fingerprint"]
         results[name] = _judged(run, facts, folder, data)
         firsts.setdefault(run.config.arch.name, (name, run, place))

@@ -38,7 +38,8 @@ def refuse_too_large(config: Config, spec: DataSpec, trains: bool) -> None:
         network = build_without_numbers(config, spec)
     except Exception:  # a user-defined cell may need values; its errors are reported when it is built
         return
-    needed, limit = _bytes(network, config, trains), memory()
+    needed = _bytes(network, config, trains)
+    limit = memory()
     if needed > limit:
         what = "weights, gradients and the optimizer's moments" if trains else "weights"
         where = f" in {config.training.devices} processes" if trains and config.training.devices > 1 else ""

@@ -29,7 +29,8 @@ class PreparedData:
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
-        self.folder, self.vocabularies = folder, open_vocabularies(folder)
+        self.folder = folder
+        self.vocabularies = open_vocabularies(folder)
         self.roles = roles_of(config, self.vocabularies)
         _refuse_one_label(config, self.vocabulary.spec)
 

@@ -66,7 +66,9 @@ def _side_by_side(commands: Mapping[Path, Sequence[str]], processes: int) -> Ite
 
     They are in the process group of this process, so that Ctrl-C and the end of a stage reach them, too.
     """
-    waiting, running, failed = list(commands), dict[Path, subprocess.Popen[bytes]](), 0
+    waiting = list(commands)
+    running = dict[Path, subprocess.Popen[bytes]]()
+    failed = 0
     try:
         while running or (waiting and not failed):
             while waiting and not failed and len(running) < processes:

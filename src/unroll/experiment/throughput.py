@@ -31,7 +31,9 @@ def tokens_per_second(task: Task, batches: Iterable[Batch], precision: str, seco
     for index, batch in islice(numbered, WARM_UP):
         _step(task, batch, index, precision)
     while True:
-        start, tokens, elapsed = time.perf_counter(), 0, 0.0
+        start = time.perf_counter()
+        tokens = 0
+        elapsed = 0.0
         while elapsed <= seconds:
             index, batch = next(numbered)
             _step(task, batch, index, precision)

@@ -129,7 +129,8 @@ def refuse_another(config: Config, out: Path) -> None:
         BadInput: the folder has a run with other settings.
     """
     try:
-        there, _ = load(out / "config.yaml"), read_facts(out)
+        there = load(out / "config.yaml")
+        read_facts(out)
     except BadInput:  # missing or unusable
         return
     if there.digest() == config.digest():
@@ -145,7 +146,9 @@ def refuse_another(config: Config, out: Path) -> None:
 def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Dotted names of differing settings, with both values."""
     for key in a | b:
-        before, now, name = a.get(key), b.get(key), f"{prefix}{key}"
+        before = a.get(key)
+        now = b.get(key)
+        name = f"{prefix}{key}"
         if isinstance(before, dict) and isinstance(now, dict):
             yield from _different(before, now, f"{name}.")
         elif before != now:

@@ -139,7 +139,8 @@ def _tracked(
         raise
     except BaseException as error:
         if isinstance(error, Exception):
-            status, tags = "FAILED", {"error": without_secrets(str(error))}
+            status = "FAILED"
+            tags = {"error": without_secrets(str(error))}
         raise
     finally:
         sent = tracker.end(status, tags)
@@ -206,7 +207,8 @@ class _Job:
         gradients = Gradients(
             clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2, settings.dropped_steps
         )
-        folder, best = workspace.folder, Best(task.monitor, task.mode)
+        folder = workspace.folder
+        best = Best(task.monitor, task.mode)
         resume = Resume(folder, workspace.identity, workspace.before, settings.checkpoint_seconds)
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         resumed = by_the_first(lambda: checkpoint and str(checkpoint))

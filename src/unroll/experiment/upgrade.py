@@ -105,7 +105,8 @@ def _settings(old: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _arch(old: Mapping[str, Any]) -> dict[str, Any]:
     """A network in blocks, of which the ones that the run does not use are left out later."""
-    encoder, inputs = dict(old), {"characters": old.get("characters")}
+    encoder = dict(old)
+    inputs = {"characters": old.get("characters")}
     for key in ("name", "network", "output", "characters"):
         encoder.pop(key, None)
     if "inputs" in encoder:

@@ -55,7 +55,9 @@ class Workspace:
     """
 
     def __init__(self, name: str, out: Path, mark: str, identity: Identity) -> None:
-        self.out, self.mark, self.identity = _place_of(out), mark, identity
+        self.out = _place_of(out)
+        self.mark = mark
+        self.identity = identity
         place = hashlib.sha256(_place_of(out.parent).encode()).hexdigest()[:8]
         self.stem = f"{name.replace('/', '-')}-{place}"
         self.folder = WORKSPACES / f"{self.stem}-{mark[:16]}"

@@ -40,7 +40,8 @@ def to_torch(network: Recurrent) -> TorchModule:
         raise BadInput("torch has no recurrent module with different cells in its layers; use one cell for all.")
     if isinstance(network.dropout, LockedDropout) and network.dropout.probability:
         raise BadInput("torch has no recurrent module with variational dropout; set variational to false.")
-    (module_type, nonlinearity), first = forms.pop(), layers[0].cell
+    module_type, nonlinearity = forms.pop()
+    first = layers[0].cell
     depth = len(layers) // network.directions
     module = module_type(
         first.input_size, network.hidden_size, depth, batch_first=True, bidirectional=network.directions == 2,

@@ -45,7 +45,9 @@ class ConvolutionalEncoder(nn.Module):
         super().__init__()
         if kernel_width % 2 == 0:
             raise BadInput(f"A kernel of {kernel_width} steps has no centre; choose an odd kernel width.")
-        self.inputs, self.dropout, self.output_size = inputs, nn.Dropout(dropout), hidden_size
+        self.inputs = inputs
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = hidden_size
         widths = [input_size] + [hidden_size] * layers
         self.layers = nn.ModuleList(
             nn.Conv1d(narrow, wide, kernel_width, padding=kernel_width // 2) for narrow, wide in pairwise(widths)

@@ -113,7 +113,8 @@ class LinearChainCRF(nn.Module):
         stay = torch.arange(count * n, device=emissions.device).view(count, n)
         scores = emissions.new_full((batch, count, n), -torch.inf)
         scores[:, :, 0] = start + emissions[:, 0]
-        origins, shortest = [], int(lengths.min())
+        origins = []
+        shortest = int(lengths.min())
         for t in range(1, time):
             best, origin = _best(scores.flatten(1)[:, None] + arrivals, n)  # [B, K, n]
             best = best + emissions[:, t, :, None]
@@ -162,7 +163,8 @@ def _score(emissions: Tensor, moves: Tensor, targets: Tensor, lengths: Tensor) -
     if not unknown.any():
         return scores
     rows = unknown.any(dim=1).nonzero()[:, 0]
-    known, labels = targets[rows, :, None], torch.arange(emissions.shape[2], device=targets.device)
+    known = targets[rows, :, None]
+    labels = torch.arange(emissions.shape[2], device=targets.device)
     agreeing = emissions[rows].masked_fill((known >= 0) & (known != labels), -torch.inf)  # [rows, T, K]
     return scores.index_copy(0, rows, log_partition(agreeing, moves, lengths[rows]))
 

@@ -60,7 +60,8 @@ class FeedforwardLanguageNetwork(nn.Module):
         self.embedding, self.direct, self.padding_index = embedding, direct, embedding.padding_idx
         self.context = order - 1
         input_size = self.context * embedding.embedding_dim
-        self.hidden, self.dropout = nn.Linear(input_size, hidden_size), nn.Dropout(dropout)
+        self.hidden = nn.Linear(input_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
         feature_size = hidden_size + (input_size if direct else 0)
         self.output = TokenOutput(feature_size, embedding.num_embeddings, embedding if tied else None)
 
@@ -75,7 +76,8 @@ class FeedforwardLanguageNetwork(nn.Module):
         """Features of every step of a window, and the tokens that the next window reads."""
         earlier = self.context - 1  # tokens that a step reads in addition to its own
         tokens = torch.cat([state[0].tokens, inputs], dim=1)  # [B, n − 2 + T]
-        vectors, steps = self.embedding(tokens), inputs.shape[1]
+        vectors = self.embedding(tokens)
+        steps = inputs.shape[1]
         newest_first = [vectors[:, start : start + steps] for start in range(earlier, -1, -1)]
         x = self.dropout(torch.cat(newest_first, dim=-1))  # [B, T, (n − 1) · I]
         hidden = self.dropout(torch.tanh(self.hidden(x)))  # [B, T, H]

@@ -83,7 +83,8 @@ class KneserNey(CountingNetwork):
                 suffix[ids] = previous[valid]
                 suffix_of.append(suffix)
             tables.append((keys, counts, contexts))
-            previous, contexts = here, len(keys)
+            previous = here
+            contexts = len(keys)
             shorter = np.concatenate([[0], here[:-1]])
         for m, (keys, counts, contexts) in enumerate(tables, start=1):
             if m < self.order:  # distinct left neighbours: how many (m + 1)-grams end in this m-gram

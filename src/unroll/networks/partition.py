@@ -63,7 +63,8 @@ class _ScaledPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, emissions: Tensor, moves: Tensor, lengths: Tensor, directions: int) -> tuple[Tensor, Tensor]:
-        real, last = ~padding_of(emissions, lengths).T, lengths - 1  # [T, B], [B]
+        real = ~padding_of(emissions, lengths).T  # [T, B]
+        last = lengths - 1  # [B]
         greatest = _finite(moves.amax())
         moves = moves - greatest
         emissions = _in_order(emissions, last, directions)  # [T, D, B, K]
@@ -84,7 +85,8 @@ class _ScaledPartition(torch.autograd.Function):
             raise NotImplementedError("The gradient of the CRF has no second derivative.")
         before, after, transitions, real, last = ctx.saved_tensors
         time, _, batch, count = after.shape
-        steps, rows = torch.arange(time, device=after.device)[:, None], torch.arange(batch, device=after.device)
+        steps = torch.arange(time, device=after.device)[:, None]
+        rows = torch.arange(batch, device=after.device)
         # backward messages are stored in reversed order
         places = ((last - steps).clamp(min=0) * 2 + 1) * batch + rows  # [T, B]
         with full_precision(after):
@@ -122,7 +124,8 @@ def _pass(emissions: Tensor, first: Tensor, moves: Tensor) -> tuple[Tensor, Tens
         divisors: [T, D, B]
     """
     time, directions, batch, count = emissions.shape
-    before, divisors = torch.empty_like(emissions), emissions.new_empty(time, directions, batch, 1)
+    before = torch.empty_like(emissions)
+    divisors = emissions.new_empty(time, directions, batch, 1)
     before[0] = first[:, None]
     share = emissions.new_full((count,), 1 / _MASS)
     tiny = emissions.new_full((directions * batch,), torch.finfo(emissions.dtype).tiny)  # 0 / 0 would be NaN

@@ -129,7 +129,8 @@ class _Unrolled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cell: DerivedCell, kind: type, projected: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts = len(tensors) - len(cell.recurrent_parameters)
-        start, given = tensors[:parts], dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
+        start = tensors[:parts]
+        given = dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
         weights = cell.weights(given, projected.dtype)
         # the output has the dtype of the product, half precision under autocast; a memory always has full precision
         is_half = projected.dtype in (torch.bfloat16, torch.float16)
@@ -142,7 +143,10 @@ class _Unrolled(torch.autograd.Function):
         extra = cell.saved(projected)
         for time, work in enumerate(_by_step(tuple, cell.workspace(projected, *extra))):
             cell.forward_step(work, states_at[time], states_at[time + 1], weights)
-        ctx.cell, ctx.kind, ctx.types, ctx.sizes = cell, kind, [part.dtype for part in tensors], (len(extra) + 1, parts)
+        ctx.cell = cell
+        ctx.kind = kind
+        ctx.types = [part.dtype for part in tensors]
+        ctx.sizes = (len(extra) + 1, parts)
         ctx.save_for_backward(projected, *extra, *states, *weights)
         ctx.set_materialize_grads(False)
         return tuple(part[1:] for part in states)
@@ -154,8 +158,10 @@ class _Unrolled(torch.autograd.Function):
             raise NotImplementedError(f"{type(cell).__name__} has no hand-written second derivative; use by_steps.")
         saved, (buffers, parts) = ctx.saved_tensors, ctx.sizes
         work, states, weights = saved[:buffers], saved[buffers : buffers + parts], saved[buffers + parts :]
-        d_gates, work = torch.empty_like(work[0]), cell.workspace(*work)
-        before, after = kind(*(part[:-1] for part in states)), kind(*(part[1:] for part in states))
+        d_gates = torch.empty_like(work[0])
+        work = cell.workspace(*work)
+        before = kind(*(part[:-1] for part in states))
+        after = kind(*(part[1:] for part in states))
         derivatives = cell.derivatives(work, before, after)
         # gradient with respect to each state: that of its output, to which the following step adds its own
         d_states = [torch.zeros_like(part) for part in states]

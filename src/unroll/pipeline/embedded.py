@@ -25,7 +25,8 @@ def generate() -> None:
     Raises:
         BadInput: a corpus names a generator that does not exist.
     """
-    before, found = _compared(), {}
+    before = _compared()
+    found = {}
     for name, corpus in settings.corpora().items():
         folder = Path("data") / name
         if corpus.generator is None:

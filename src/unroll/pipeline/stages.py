@@ -53,7 +53,8 @@ def planned(names: Sequence[str], jobs: int) -> list[Command]:
     if len(names) < jobs:
         shares = [jobs // len(names) + (place < jobs % len(names)) for place in range(len(names))]
         return [Command(["-s", name], share) for name, share in zip(names, shares, strict=True)]
-    commands, left = [], list(names)
+    commands = []
+    left = list(names)
     while left:
         size = min(AT_ONCE, max(1, len(left) // (2 * jobs)))
         commands.append(Command(["-s", *left[:size]]))

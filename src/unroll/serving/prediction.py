@@ -58,7 +58,8 @@ class Predictor:
 
     def __init__(self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None) -> None:
         self.run, self.evaluates, self.progress = run, evaluates, progress
-        self.asking, self.seen = Asking(run), Seen()
+        self.asking = Asking(run)
+        self.seen = Seen()
 
     def lines(self, lines: Iterable[str]) -> Iterator[Answer]:
         """Answers to plain lines.

@@ -80,7 +80,8 @@ class Asking:
         Raises:
             BadInput: the name is that of a file of another format.
         """
-        own, other = self.corpus.reader, guess(path)
+        own = self.corpus.reader
+        other = guess(path)
         if other is None or path.suffix in (*own.suffixes, self.corpus.files["train"].suffix):
             return own.is_plain
         if reader_named(other).is_plain:

@@ -93,7 +93,8 @@ class Task(LightningModule, ABC):
         """
         scores = self.scores(batch, evaluating=False)
         self.tokens_seen += batch.tokens
-        total, count = (scores.losses * scores.mask).sum(), scores.mask.sum()
+        total = (scores.losses * scores.mask).sum()
+        count = scores.mask.sum()
         self.sums = self.sums.to(total.device) + torch.stack([total.detach().double(), count.double()])
         return (total + self._penalty(scores, batch)) / self.nominal
 
@@ -101,13 +102,15 @@ class Task(LightningModule, ABC):
         """Penalty on activations, as a sum over the positions that the loss counts."""
         if self.activation is None:
             return 0.0
-        counted, steps = scores.mask.view(len(batch.mask), -1).sum(dim=1), batch.mask.sum(dim=1)  # [B]
+        counted = scores.mask.view(len(batch.mask), -1).sum(dim=1)  # [B]
+        steps = batch.mask.sum(dim=1)  # [B]
         weights = batch.mask * (counted / steps.clamp(min=1))[:, None]  # 1, or 1 / T if a sequence has one loss
         return self.activation.take(weights, batch.window and batch.window.fresh)
 
     def take_sums(self) -> Tensor:
         """Sum and number of the losses since the last call, for one optimizer step."""
-        sums, self.sums = self.sums, torch.zeros_like(self.sums)
+        sums = self.sums
+        self.sums = torch.zeros_like(self.sums)
         return sums
 
     def discard_state(self) -> None:

@@ -197,7 +197,8 @@ class Description:
 
     def _names(self) -> Iterator[tuple[str, str, Iterable[str], Collection[str]]]:
         """Yield the names in each part of the description: what they are of, the part, the names, and the choices."""
-        metrics, roles = [metric.name for metric in self.metrics], list(self.roles)
+        metrics = [metric.name for metric in self.metrics]
+        roles = list(self.roles)
         yield "kind of field", "roles", [kind for role in self.roles.values() for kind in role.kinds], KINDS
         yield "metric", "headlines", self.headlines, metrics
         yield "metric", "monitors", self.monitors, metrics

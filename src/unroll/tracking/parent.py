@@ -76,7 +76,8 @@ def close_parent(uri: str, run_id: str, figures: dict[str, float], tags: dict[st
         BadInput: the store cannot be opened, or another one has the run.
     """
     check_parent(uri, run_id)
-    client, now = client_of(uri), int(time.time() * 1000)
+    client = client_of(uri)
+    now = int(time.time() * 1000)
     for child in children(client, run_id):
         if child.info.status == "RUNNING":  # its worker was killed, and another machine took the trial over
             client.set_tag(child.info.run_id, "lost", "yes")

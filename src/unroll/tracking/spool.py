@@ -53,7 +53,8 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.history, self.memory = HistoryFile(folder), folder / MEMORY
+        self.history = HistoryFile(folder)
+        self.memory = folder / MEMORY
         kept = _remembered(self.memory)
         self.uri: str = kept.get("uri", "")
         self.run_id: str | None = kept.get("run_id")
@@ -91,7 +92,9 @@ class Spool:
             self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in record.tags.items()])
         else:
             if self.uri != uri or self.run_id is not None:
-                self.uri, self.run_id, self.key = uri, None, uuid.uuid4().hex
+                self.uri = uri
+                self.run_id = None
+                self.key = uuid.uuid4().hex
                 self._note()
             self.run_id = self._made(record)
             self.record, self.sent, self.has_result = record, 0, False
@@ -126,7 +129,8 @@ class Spool:
         self._describe()
         rows = self.history.rows()
         if not self.sure or digest(rows[: self.sent]) != self.digest:
-            self.sent, self.there = 0, self._taken()
+            self.there = self._taken()
+            self.sent = 0
         new = [row for row in rows[self.sent :] if not self._is_there(row)]
         self.sure = False  # until the store has confirmed
         for begin in range(0, len(new), BATCH):

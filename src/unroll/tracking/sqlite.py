@@ -114,7 +114,8 @@ def _move(database: Path, key: str, name: str, location: str) -> tuple[str, str]
     there = _path(location)
     if there is None or there.name not in (key, name):  # on a server, or chosen by the user
         return None
-    root, here = artifacts_of(database), artifacts_of(database) / there.name
+    root = artifacts_of(database)
+    here = root / there.name
     if there.resolve() == here.resolve():
         return None
     if here.exists() or not there.exists():

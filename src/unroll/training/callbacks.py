@@ -157,7 +157,8 @@ class Watched(Callback):
         self.ended = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
+        self.start = time.perf_counter()
+        self.begin = trainable(pl_module).tokens_seen
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = trainable(pl_module)
@@ -176,7 +177,8 @@ class Clock(Callback):
         self.seconds = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
+        self.start = time.perf_counter()
+        self.begin = trainable(pl_module).tokens_seen
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.tokens = trainable(pl_module).tokens_seen - self.begin
@@ -190,7 +192,8 @@ class Lines(Callback):
         self.name = name
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start, self.begin = time.perf_counter(), trainable(pl_module).tokens_seen
+        self.start = time.perf_counter()
+        self.begin = trainable(pl_module).tokens_seen
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = trainable(pl_module)
@@ -205,7 +208,8 @@ class TokenBar(RichProgressBar):
     """Progress bar for a terminal with tokens per second and the latest validation."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        module, now = trainable(pl_module), time.perf_counter()
+        module = trainable(pl_module)
+        now = time.perf_counter()
         self.started = getattr(self, "started", None) or (now, module.tokens_seen)
         rate = (module.tokens_seen - self.started[1]) / max(now - self.started[0], 1e-9)
         monitored = trainer.callback_metrics.get(module.monitor)

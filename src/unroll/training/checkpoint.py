@@ -137,7 +137,9 @@ class Resume(Callback):
             move(written, last)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["format"], checkpoint["identity"], checkpoint["before"] = FORMAT, asdict(self.identity), self.before
+        checkpoint["format"] = FORMAT
+        checkpoint["identity"] = asdict(self.identity)
+        checkpoint["before"] = self.before
         checkpoint["kept"] = gathered({"random": random_states(), "module": trainable(pl_module).process_state()})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

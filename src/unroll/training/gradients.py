@@ -116,7 +116,8 @@ class Gradients(Callback):
         if not self.steps:
             return {}
         loss, count, before, after, clipped, dropped = (math.fsum(column) for column in zip(*self.steps, strict=True))
-        taken, self.steps = len(self.steps) - dropped, []
+        taken = len(self.steps) - dropped
+        self.steps = []
         means = {"loss": loss / count, "gradient_norm": before / taken, "gradient_norm_clipped": after / taken,
                  "clipped_share": clipped / taken} if taken else {}  # fmt: skip
         return {**means, "dropped_steps": dropped}
@@ -125,7 +126,8 @@ class Gradients(Callback):
         return {"dropped_in_a_row": self.dropped_in_a_row, "steps": [tuple(step) for step in self.steps]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.dropped_in_a_row, self.steps = state_dict["dropped_in_a_row"], [Step(*s) for s in state_dict["steps"]]
+        self.dropped_in_a_row = state_dict["dropped_in_a_row"]
+        self.steps = [Step(*s) for s in state_dict["steps"]]
 
 
 def total_norm(gradients: Sequence[Tensor]) -> Tensor:

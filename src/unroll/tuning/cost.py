@@ -81,7 +81,8 @@ def memory(config: Config, spec: DataSpec, longest: int | None = None) -> int:
     An estimate, since each device runs a cell in its own way. Numbers take 4 bytes in mixed precision, too, since
     weights and losses do. The memory-mapped corpus and torch itself are not counted.
     """
-    settings, network = config.training, _Network.of(config, spec)
+    settings = config.training
+    network = _Network.of(config, spec)
     known = [steps for steps in (settings.truncation_length, longest) if steps is not None]
     if not known:
         raise BadInput("The memory of training depends on the length of sequences, which is not known in advance; set "
@@ -120,7 +121,8 @@ class _Network:
     def batch(self, rows: int, steps: int) -> Batch:
         """A batch without data or padding, in which each token is a distinct form."""
         tokens = torch.empty(rows, steps, dtype=torch.int64, device="meta")
-        lengths, characters = tokens[:, 0], tokens.new_empty(rows * steps, CHARACTERS)
+        lengths = tokens[:, 0]
+        characters = tokens.new_empty(rows * steps, CHARACTERS)
         real = torch.float64 if self.config.training.precision == "64" else torch.float32
         kinds: dict[str, Callable[[FieldSpec], Part]] = {
             "symbols": lambda _: Padded(tokens, lengths),
@@ -173,7 +175,8 @@ def _step(network: _Network, task: Any, rows: int, steps: int, backward: bool) -
                 loss.backward()
     except Exception as error:  # a cell of a plug-in may raise anything
         build_task(network.config, network.spec)  # names the line of an error that is independent of this
-        name, reason = network.config.arch.name, " ".join(str(error).split())[:200].rstrip(".")
+        name = network.config.arch.name
+        reason = " ".join(str(error).split())[:200].rstrip(".")
         raise BadInput(f"The cost of arch={name} cannot be measured on torch's meta device, which has shapes but no "
                        f"data: {reason}; correct its cell, or compare it without costs.") from error  # fmt: skip
     return counting

@@ -113,7 +113,8 @@ def _file_lock(url: str) -> Iterator[None]:
     if database.exists() and not _is_database(database):
         raise ValueError("it is not an SQLite database")
     database.parent.mkdir(parents=True, exist_ok=True)
-    path, until = lock_beside(database), time.monotonic() + LOCK_SECONDS
+    path = lock_beside(database)
+    until = time.monotonic() + LOCK_SECONDS
     while True:
         with held(path, wait=False) as free:
             if free:

@@ -65,7 +65,8 @@ def _around(target: int, cost: Callable[[int], int], first: int) -> tuple[int, i
     """
     if cost(1) >= target:
         return 1, 1
-    below, above = 1, max(2, first)
+    below = 1
+    above = max(2, first)
     while cost(above) < target:
         below, above = above, 2 * above
     while above - below > 1:

@@ -171,7 +171,9 @@ def _suggest(trial: Suggests, key: str, dimension: ChoiceConfig | RangeConfig) -
     if isinstance(dimension, ChoiceConfig):
         return trial.suggest_categorical(key, dimension.choices)
     if dimension.whole:
-        low, high, step = int(dimension.low), int(dimension.high), int(dimension.step or 1)
+        low = int(dimension.low)
+        high = int(dimension.high)
+        step = int(dimension.step or 1)
         return trial.suggest_int(key, low, high, step=step, log=dimension.log)
     return trial.suggest_float(key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
 

@@ -238,7 +238,8 @@ class StudyProgress:
 
     def __init__(self, study: Study, metric: str) -> None:
         self.study, self.metric = study, metric
-        self.start, self.before = time.monotonic(), len(_done(study.slots()))
+        self.start = time.monotonic()
+        self.before = len(_done(study.slots()))
         self.shown = self.before
         self.terminal = sys.stderr.isatty()
         self.killed: set[int] = set()

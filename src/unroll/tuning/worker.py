@@ -169,7 +169,8 @@ def _launch(job: Job, lease: TrialLease, values: Values, devices: int) -> None:
 
 def _train_together(job: Job, together: dict[str, Any]) -> None:
     """Train a trial as one of several processes; the first one reports and records the result."""
-    config, slot = job.space.run(together["values"]), together["slot"]
+    config = job.space.run(together["values"])
+    slot = together["slot"]
     if place().rank > 0:
         with contextlib.suppress(Pruned):
             train(config, job.prepared_for(config), _folder(job, slot), trial=Watch("", {}, None))

@@ -114,7 +114,9 @@ def seeds_needed(a: Sequence[float], b: Sequence[float], method: Method, level: 
 
 def _power_of_welch(a: Sequence[float], b: Sequence[float], level: float) -> Callable[[int], float]:
     """Power of Welch's test as a function of the number of seeds per side."""
-    first, second, gap = variance(a), variance(b), abs(fmean(a) - fmean(b))
+    first = variance(a)
+    second = variance(b)
+    gap = abs(fmean(a) - fmean(b))
     if first + second == 0:
         return lambda _: float(gap > 0)
     size = _unbiased(len(a) + len(b) - 2) * gap / math.sqrt((first + second) / 2)
@@ -139,7 +141,8 @@ def _power_of_pairs(a: Sequence[float], b: Sequence[float], level: float) -> Cal
     from statsmodels.stats.power import TTestPower
 
     gaps = [x - y for x, y in zip(a, b, strict=True)]
-    mean, spread = abs(fmean(gaps)), math.sqrt(variance(gaps))
+    mean = abs(fmean(gaps))
+    spread = math.sqrt(variance(gaps))
     if spread == 0:
         return lambda _: float(mean > 0)
     size = _unbiased(len(gaps) - 1) * mean / spread if len(gaps) > 2 else mean / spread
@@ -163,7 +166,8 @@ def expected_best(values: Sequence[float], lower: bool) -> list[float]:
 
     As in the paper, trials are drawn with replacement, so the last figure is slightly worse than the best trial.
     """
-    count, worst_first = len(values), sorted(values, reverse=lower)
+    count = len(values)
+    worst_first = sorted(values, reverse=lower)
     return [
         sum(value * ((i / count) ** k - ((i - 1) / count) ** k) for i, value in enumerate(worst_first, start=1))
         for k in range(1, count + 1)

@@ -192,7 +192,8 @@ def judge_against(best: str, samples: Mapping[str, Sample], metric: Metric) -> d
     Holm's correction covers all pairs, not only those with the best. Since the best is selected by the same figures,
     the luckiest of several equal architectures would otherwise too often appear better than the unluckiest.
     """
-    pairs, is_mixed = list(combinations(samples, 2)), mixed(list(samples.values()))
+    pairs = list(combinations(samples, 2))
+    is_mixed = mixed(list(samples.values()))
     places = {arch: _places(sample, metric) for arch, sample in samples.items()}
     corrected = holm([_p(samples, places, pair, is_mixed) for pair in pairs])
     judged = {}

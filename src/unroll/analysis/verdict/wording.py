@@ -28,7 +28,8 @@ class Terms:
     compared: str | None
 
 
-QUALITY, SPEED = Terms("better", "seed", None), Terms("faster", "measurement", "speed")
+QUALITY = Terms("better", "seed", None)
+SPEED = Terms("faster", "measurement", "speed")
 
 
 def sentence(a: str, b: str, judged: Judgement, digits: int, words: Terms = QUALITY) -> str:
@@ -45,7 +46,8 @@ def sentence(a: str, b: str, judged: Judgement, digits: int, words: Terms = QUAL
         return obstacle
     if judged.p is None:
         return f"{_full(names, judged, digits, words)}{_untested(names, judged, words)}."
-    size, p = _size(names, judged, digits, words, "they"), _corrected(judged, judged.p)
+    size = _size(names, judged, digits, words, "they")
+    p = _corrected(judged, judged.p)
     if judged.better is not None:
         winner, loser = names[judged.better], names[1 - judged.better]
         by = size.removeprefix("they differ") if size.startswith("they differ") else f": {size}"

@@ -95,7 +95,8 @@ def _verb(draw: Draw, plural: bool, entries: Sequence[str]) -> tuple[str, str]:
 
 def _noun_phrase(draw: Draw, plural: bool, entries: Sequence[str]) -> list[Word]:
     """the (adjective) noun; the adjective may be one that could be a noun as well."""
-    noun, chance = _noun(draw, plural, entries), draw()
+    noun = _noun(draw, plural, entries)
+    chance = draw()
     if chance < 0.12:
         return [Word("the", "DET"), Word(_pick(draw, RIGHT), "ADJ", "Context=right"), noun]
     if chance < 0.27:
@@ -165,7 +166,8 @@ def _adverb(draw: Draw) -> list[Word]:
 
 def _circumstance(draw: Draw) -> list[Word]:
     """before the concert, or before the singer laughs: only what follows distinguishes them."""
-    form, plural = _pick(draw, CLAUSES), draw() < 0.5
+    form = _pick(draw, CLAUSES)
+    plural = draw() < 0.5
     if draw() < 0.5:
         noun = _noun(draw, plural, EVENTS if draw() < 0.5 else ANIMATE)
         return [Word(form, "ADP", "Context=right"), Word("the", "DET"), noun]
@@ -174,7 +176,8 @@ def _circumstance(draw: Draw) -> list[Word]:
 
 
 def _sentence(draw: Draw) -> list[Word]:
-    plural, (attractors, others) = draw() < 0.5, BETWEEN[int(draw() * len(BETWEEN))]
+    plural = draw() < 0.5
+    attractors, others = BETWEEN[int(draw() * len(BETWEEN))]
     words = _subject(draw, plural, _numbers(draw, plural, attractors, others))
     words += _predicate(draw, plural, f"Attractors={attractors}")
     if draw() < 0.3:

@@ -44,7 +44,8 @@ class ClozeTaskNetwork(TaskNetwork):
 
 def build(blocks: Blocks, options: ClozeOptions) -> ClozeTaskNetwork:
     """Build the network."""
-    encoder, spec = blocks.encoder(), blocks.spec
+    encoder = blocks.encoder()
+    spec = blocks.spec
     assert isinstance(encoder, SequenceEncoder)  # checked with the settings
     shared = encoder.inputs if options.tied and isinstance(encoder.inputs, nn.Embedding) else None
     output = TokenOutput(encoder.output_size, spec["inputs"].size, shared)

@@ -59,7 +59,10 @@ class LanguageModelNetwork(TaskNetwork):
         draw = torch.Generator().manual_seed(seed)
         symbols = vocabulary.symbols("inputs")
         numbers = symbols.encode(symbols.split(prompt)).tolist() or [symbols.start]
-        state, inputs, added, total = self.network.initial_state(1), torch.tensor([numbers]), [], 0.0
+        state = self.network.initial_state(1)
+        inputs = torch.tensor([numbers])
+        added = []
+        total = 0.0
         for _ in range(length):
             features, state = self.network(inputs, torch.tensor([inputs.shape[1]]), state)
             logits = self.network.logits(features[:, -1])[0].double()  # [V]

@@ -49,7 +49,8 @@ class RegressorNetwork(TaskNetwork):
 
     def __init__(self, encoder: SequenceEncoder | ConvolutionalEncoder, spec: DataSpec) -> None:
         super().__init__(spec)
-        self.encoder, self.head = encoder, nn.Linear(encoder.output_size, 1)
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.output_size, 1)
 
     def number(self, summary: Tensor) -> Tensor:
         """The number of each sequence: [B, F] → [B]."""

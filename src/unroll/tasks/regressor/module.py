@@ -25,7 +25,8 @@ class Regressor(Task):
         encoder = self.network.encoder
         inputs, lengths = batch.sequence("inputs")
         if batch.window is None:
-            summary, ends = encoder.summary(inputs, lengths), batch.mask.any(dim=1)
+            summary = encoder.summary(inputs, lengths)
+            ends = batch.mask.any(dim=1)
         else:
             assert isinstance(encoder, SequenceEncoder)
             features = self.carried.read(encoder, inputs, batch, self.training)

@@ -42,7 +42,8 @@ class TaggerNetwork(TaskNetwork):
             remembers: whether to cache the features of the forms until :meth:`clear_cache`, for batches that share the
                 table of forms of a whole split.
         """
-        spelling, tokens = self.encoder.inputs, batch.sequence("inputs").values
+        spelling = self.encoder.inputs
+        tokens = batch.sequence("inputs").values
         if not isinstance(spelling, WordEmbedding):
             return tokens
         assert batch.spelling is not None

@@ -41,7 +41,8 @@ class Tagger(Task):
         return ("accuracy",)
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
-        network, lengths = self.network, batch.sequence("inputs").lengths
+        network = self.network
+        lengths = batch.sequence("inputs").lengths
         inputs = network.inputs(batch, remembers=evaluating)
         targets = batch.sequence("labels").values  # [B, T]
         if batch.window is None:
