@@ -14,7 +14,8 @@ from torch import Tensor
 
 from unroll import experiment, preparation
 from unroll.certificate import certify
-from unroll.certificate.sample import Sample
+from unroll.certificate.checks import MEANINGS
+from unroll.certificate.sample import CheckedSample
 from unroll.cli import main
 from unroll.config import Config
 from unroll.data.batch import Batch
@@ -84,7 +85,7 @@ def test_a_run_that_reads_rare_words_as_unknown_is_certified(arch: str, k: str, 
     config = small("tagging", arch, BRIEFLY, f"training.truncation_length={k}", corpus)
     run, prepared = trained(config)
     data = PreparedData(config, prepared)
-    read = Sample(config, data.spec, data.split("validation")).whole().sequence("inputs").values
+    read = CheckedSample(config, data.spec, data.split("validation")).whole().sequence("inputs").values
     assert (read == data.spec["inputs"].unknown_index).any()
     certificate = certify(run, prepared)
     assert certificate["certified"], certificate

@@ -144,12 +144,12 @@ def by_group(results: Results, styles: Styles, probe: str) -> str:
             axes.scatter([place + shift] * len(values), drawn, s=16, alpha=0.5, label=arch, **points_of(styles[arch]))
             mean, error = _mean_and_error(interval(values, scale), scale)
             means.append(mean)
-            axes.errorbar(place + shift, mean, error, color=styles[arch].colour, fmt="_", markersize=9,
-                          capsize=2.5, linewidth=1.2)  # fmt: skip
+            axes.errorbar(
+                place + shift, mean, error, color=styles[arch].colour, fmt="_", markersize=9, capsize=2.5, linewidth=1.2
+            )
         # only ordered groups are joined by a line
         if names[0].isdigit():
-            axes.plot([place + shift for place in range(len(names))], means, linewidth=1.0,
-                      **line(styles[arch], at=[]))  # fmt: skip
+            axes.plot([place + shift for place in range(len(names))], means, linewidth=1.0, **line(styles[arch], at=[]))
     axes.set_xticks(range(len(names)), names)
     by_scale(axes, ACCURACY_BY_GROUP, every)
     axes.margins(x=0.05)

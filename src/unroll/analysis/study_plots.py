@@ -108,8 +108,7 @@ def expected(study: StudyResults, styles: Styles) -> str:
         judged = study.judged(arch)
         curve, edge = (_expected(study, [values[side] for values in judged]) for side in (0, 1))
         counts = range(1, len(curve) + 1)
-        axes.plot(counts, curve, linewidth=1.4, label=arch, gid=f"best-of-{arch}",
-                  **line(styles[arch], at=None))  # fmt: skip
+        axes.plot(counts, curve, linewidth=1.4, label=arch, gid=f"best-of-{arch}", **line(styles[arch], at=None))
         axes.fill_between(
             counts, curve, edge, color=styles[arch].colour, alpha=0.15, linewidth=0, gid=f"doubt-of-{arch}"
         )

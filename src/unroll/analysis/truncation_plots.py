@@ -39,8 +39,9 @@ def heat_map(study: StudyResults, cells: list[list[list[float]]]) -> str:
     known = [value for row in best for value in row if not math.isnan(value)]
     low, high = min(known), max(known)
     figure, axes = plt.subplots(figsize=(SIZE[0], max(SIZE[1], 0.9 + 0.45 * len(archs))), layout="constrained")
-    axes.pcolormesh(best, cmap=SHADES.reversed() if study.lower else SHADES, vmin=low, vmax=high, edgecolor=CARD,
-                    linewidth=3)  # fmt: skip
+    axes.pcolormesh(
+        best, cmap=SHADES.reversed() if study.lower else SHADES, vmin=low, vmax=high, edgecolor=CARD, linewidth=3
+    )
     for row, values in enumerate(cells):
         for column, cell in enumerate(values):
             shade = (best[row][column] - low) / ((high - low) or 1)

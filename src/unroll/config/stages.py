@@ -71,7 +71,8 @@ def stages(path: Path) -> StageGrid:
     Raises:
         BadInput: the course is invalid, or two stages would have the same name.
     """
-    chapters, known = course(path), studies()
+    chapters = course(path)
+    known = studies()
     found: StageGrid = {"prepare": {}, "train": {}, "tune": [], "retrain": {}, "evaluate": {}, "certify": {}}
     for name, chapter in chapters.items():
         for experiment in chapter["experiments"]:
