@@ -14,7 +14,8 @@ from typing import Any
 
 KEPT = "UNROLL_CREDENTIALS"  # environment variable with the full URI of each public one; other users cannot read it
 BEGIN = r"\b(?P<scheme>[a-zA-Z][\w+.-]*:/+)"  # a URI with a mistyped number of slashes has a password too
-ALONE, IN_TEXT = re.compile(BEGIN + "(?P<rest>.+)", re.S), re.compile(BEGIN + r"""(?P<rest>[^\s'"<>()]+)""")
+ALONE = re.compile(BEGIN + "(?P<rest>.+)", re.S)
+IN_TEXT = re.compile(BEGIN + r"""(?P<rest>[^\s'"<>()]+)""")
 # a password may contain @ and even characters that end the authority of a URI; a port is not a password
 USER = re.compile(r"(?:(?P<name>[^/?#:@]*)(?::[^/?#]*)?|(?P<odd>[^/?#:@]*):(?!\d+(?:[/?#]|$)).*)@", re.S)
 SECRET = re.compile(r"(?<=[?&])[\w.-]*(?:pass|pwd|token|secret|key|auth|cred|sig)[\w.-]*=[^&#\s]*&?", re.I)

@@ -88,7 +88,8 @@ class SymbolSurvey(FieldSurvey):
     def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
         for split in splits:
             counts = self.judged.get(split, self.written)
-            withheld, total = counts[NOT_GIVEN], counts.total() - counts[END]
+            withheld = counts[NOT_GIVEN]
+            total = counts.total() - counts[END]
             if self.unit == "words" and 2 * withheld > total:
                 raise BadInput(
                     f"{place_of(corpus, split, self.name, [NOT_GIVEN])}: the words of the {split} split are not given "

@@ -154,9 +154,11 @@ class _Prepared:
 def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepared) -> dict[str, Any]:
     """Entry of one run in the file of figures."""
     use_threads(run.config.training.threads)
-    data, spec = PreparedData(run.config, prepared.folder), run.vocabulary.spec
+    data = PreparedData(run.config, prepared.folder)
+    spec = run.vocabulary.spec
     judged = prepared.judged(run, data)
-    digests, split = prepared.of(folder, facts, judged), data.split(judged)
+    digests = prepared.of(folder, facts, judged)
+    split = data.split(judged)
     tally = Tally(run.config, spec, split)
     figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
     found = counts(run.task, figures)

@@ -43,7 +43,8 @@ class PreparedData:
         Raises:
             BadInput: the settings differ; the message names all of them.
         """
-        data, here = cls(config, folder), config.data.build_corpus().origin
+        data = cls(config, folder)
+        here = config.data.build_corpus().origin
         _refuse_gaps(config, data)
         there = origin_of(folder / "fit")
         keys = [key for key in {**here, **there} if there.get(key) != here.get(key)]

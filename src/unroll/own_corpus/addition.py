@@ -63,7 +63,8 @@ def _check_name(name: str, path: Path, conf: Path) -> None:
     check_root(conf)
     if reason := fault(name):
         raise BadInput(f"{name!r} cannot name a corpus: {reason} with --name.")
-    settings, target = conf / "data" / f"{name}.yaml", Path("data") / name
+    settings = conf / "data" / f"{name}.yaml"
+    target = Path("data") / name
     if settings.exists() or target.exists():
         raise BadInput(f"A corpus {name!r} already exists; {_another_name(settings, target, conf)}.")
     if not path.exists():

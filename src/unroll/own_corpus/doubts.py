@@ -110,8 +110,9 @@ def _strangers(found: Understanding) -> Iterator[str]:
         yield (f"most words are unknown in train: {words}; check that all files are of one language, tokenisation and "
                "format")  # fmt: skip
     if labels := _far(found, {split: facts.unlabelled or 0 for split, facts in found.splits.items()}, 0.5):
-        yield (f"most labels do not occur in train: {labels}; check that all files have the same labels in the same "
-               "column")  # fmt: skip
+        yield (
+            f"most labels do not occur in train: {labels}; check that all files have the same labels in the same column"
+        )
 
 
 def _likeness(found: Understanding) -> Iterator[str]:

@@ -75,7 +75,8 @@ class Understanding:
 
     def _learn(self, split: str, facts: SplitFacts, record: Record) -> None:
         """Add one record to the facts about its split."""
-        corpus, steps = self.corpus, _steps(self.corpus, record)
+        corpus = self.corpus
+        steps = _steps(self.corpus, record)
         facts.steps += steps
         facts.longest = max(facts.longest, steps)
         number = f"{split} record {facts.records}"
@@ -92,8 +93,9 @@ class Understanding:
             first = 0 if words[:1] == ["0"] else 1
             facts.counted += all(word == str(number) for number, word in enumerate(words, start=first))
         if steps >= MANY_STEPS:
-            content = hash(repr([value for name, value in record.items()
-                                 if not isinstance(corpus.fields[name], DocumentStart)]))  # fmt: skip
+            content = hash(
+                repr([value for name, value in record.items() if not isinstance(corpus.fields[name], DocumentStart)])
+            )
             facts.long += 1
             facts.shared += content in self._in_train
             if split == "train":

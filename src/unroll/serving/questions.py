@@ -109,8 +109,9 @@ class Asking:
         corpus = replace(self.corpus, files={"test": path}, cuts=None)
         for number, (_, record) in enumerate(corpus.records(), start=1):
             value = record[self.field]
-            _refuse_width(value, self.kind, self.vocabulary.spec[self.lead].size,
-                          place(path, record, f"record {number}"))  # fmt: skip
+            _refuse_width(
+                value, self.kind, self.vocabulary.spec[self.lead].size, place(path, record, f"record {number}")
+            )
             added = corpus.sentence_end and isinstance(self.kind, Symbols)
             steps = len(value) - 1 if added else len(value)
             shown = {role: record[field] for role, field in self.roles.items() if field in record}

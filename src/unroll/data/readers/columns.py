@@ -124,7 +124,8 @@ class Columns(Reader):
 
     def _asked(self, cells: list[str], place: str) -> tuple[str, str]:
         """Token and label of a line."""
-        width, asked = len(cells), (self.token_column, self.label_column)
+        width = len(cells)
+        asked = (self.token_column, self.label_column)
         if not -width <= min(asked) <= max(asked) < width:
             raise BadInput(f"{place}: {width} columns, but token_column {self.token_column} and label_column "
                            f"{self.label_column} are set; set others (data.reader.token_column=…).")  # fmt: skip
