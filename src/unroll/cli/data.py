@@ -58,9 +58,14 @@ def _fetch(names: Sequence[str]) -> None:
 def _add(options: Namespace) -> None:
     from unroll.own_corpus import add_corpus
 
-    settings = [word for word in options.names if word.startswith("data.") and "=" in word]
+    settings = [word for word in options.names if _is_setting(word)]
     paths = [word for word in options.names if word not in settings]
     if len(paths) != 1:
         raise BadInput("Name one file or folder to add: unroll data add PATH [data.KEY=VALUE …]")
     written = add_corpus(Path(paths[0]), options.name, settings, options.force)
     print(f"{written} written; use it as data={written.stem}.")
+
+
+def _is_setting(word: str) -> bool:
+    """Whether a word is a setting rather than a path, which may have the same form."""
+    return word.startswith("data.") and "=" in word and not Path(word).exists()

@@ -17,6 +17,7 @@ from unroll.data.fields import (
     Labels,
     Symbols,
 )
+from unroll.data.spans import scheme_of
 from unroll.data.vocabulary import (
     END,
     PADDING,
@@ -139,6 +140,9 @@ class LabelSurvey(FieldSurvey):
         return LabelVocabulary(self.scheme, tuple(sorted(self.known)))
 
     def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
+        if self.scheme is None and hasattr(corpus.reader, "scheme") and (scheme := scheme_of(self.known)):
+            print(f"unroll: the labels of {corpus.file('train')} are in the scheme {scheme.upper()}; "
+                  f"data.reader.scheme={scheme} measures spans, too.", file=sys.stderr)  # fmt: skip
         if "test" in splits and self.known and not self.names["test"] & self.known:
             what = "is given" if self.names["test"] <= {*GAPS} else "occurs in train"
             print(f"unroll: no label of the test split ({corpus.file('test')}) {what}, so runs that predict labels are "

@@ -98,7 +98,7 @@ class _Prepared:
         self.folder = folder
         self.vocabularies = open_vocabularies(folder)
         check(folder / "fit")
-        self.has_test = (folder / "test" / "test").is_dir()
+        self.has_test, self.is_reported = (folder / "test" / "test").is_dir(), False
         paths = {split: folder / "fit" / split for split in ("train", "validation")}
         if self.has_test:
             paths["test"] = folder / "test" / "test"
@@ -128,9 +128,11 @@ class _Prepared:
         names = run.vocabulary.spec[predicts].names if predicts else ()
         if not names or (data.split("test")[predicts].values >= 0).any():
             return "test"
-        print(f"unroll: no value of {predicts} in the test split of data={run.config.data.name} is given and known to "
-              f"{run.config.name}, so there are no figures of it; it is evaluated on validation.",
-              file=sys.stderr)  # fmt: skip
+        if not self.is_reported:
+            print(f"unroll: no value of {predicts} in the test split of data={run.config.data.name} is given and known "
+                  "from train, so there are no figures of it; runs are evaluated on validation.",
+                  file=sys.stderr)  # fmt: skip
+        self.is_reported = True
         return "validation"
 
     def of(self, folder: Path, facts: dict[str, Any], judged: str) -> dict[str, str | None]:

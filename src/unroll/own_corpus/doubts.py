@@ -9,7 +9,6 @@ from itertools import islice
 from unroll.data.fields import Labels
 from unroll.data.readers.base import is_blank, numbered_lines
 from unroll.data.readers.columns import Columns
-from unroll.data.readers.text import Text
 from unroll.own_corpus.columns import remarks, suggested
 from unroll.own_corpus.understanding import MANY_STEPS, NUMBER, SplitFacts, Understanding, shortened
 
@@ -27,7 +26,7 @@ def doubts(found: Understanding) -> list[str]:
         file = found.corpus.file("train")
         return [f"the words of train are 1, 2, 3 and so on, so column {reader.token_column} numbers the words; choose "
                 f"other columns, counted from 0, for example {suggested(reader, file)}"]  # fmt: skip
-    own = _remarks(found, reader) if isinstance(reader, Columns) else _text(found) if isinstance(reader, Text) else ()
+    own = _remarks(found, reader) if isinstance(reader, Columns) else _text(found) if reader.is_plain else ()
     return [*own, *_lengths(found), *_words(found), *_labels(found), *_strangers(found), *_likeness(found)]
 
 
@@ -49,6 +48,8 @@ def _text(found: Understanding) -> Iterator[str]:
     file = found.corpus.file("train")
     lines = [line for _, line in islice(numbered_lines(file), SAMPLE)]
     written = [line for line in lines if not is_blank(line)]
+    if found.words is None or not written:  # characters
+        return
     if sum("\t" in line for line in written) > 0.5 * len(written):
         yield (f"most lines of {file} have tabs, which a text has not; if it has columns, one word per line, use "
                "data.reader.name=columns, and otherwise write one sentence per line")  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 from unicodedata import category
@@ -19,6 +20,7 @@ PACKED = {  # what packed files begin with, the program that unpacks them, and t
     b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
 }
 ZIP = b"PK\x03\x04"
+MARK = "\ufeff"  # the byte-order mark of UTF-8
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks
 
 
@@ -70,7 +72,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         BadInput: the file is missing, is packed or in another encoding, or has a damaged byte, whose offset is given.
     """
-    return ((number, line) for number, _, line, _ in whole_lines(path))
+    return _plain(_numbered(path))
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, str, str, str]]:
@@ -79,13 +81,10 @@ def whole_lines(path: Path) -> Iterator[tuple[int, str, str, str]]:
     Raises:
         BadInput: as of :func:`numbered_lines`.
     """
-    try:
-        with path.open("rb") as file:
-            yield from _decoded(file, str(path), shlex.quote(str(path)))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{path} does not exist; correct the path, or create the file.") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; name a file.") from None
+    for number, text in _numbered(path):
+        mark = MARK if number == 1 and text.startswith(MARK) else ""
+        line = text[len(mark) :].rstrip("\r\n")
+        yield number, mark, line, text[len(mark) + len(line) :]
 
 
 def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
@@ -98,46 +97,55 @@ def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
     Raises:
         BadInput: as of :func:`numbered_lines`.
     """
-    return ((number, line) for number, _, line, _ in _decoded(lines, origin, "FILE"))
+    return _plain(_decoded(lines, origin, "FILE"))
 
 
 def is_blank(line: str) -> bool:
     """Whether a line shows nothing: it has only blanks of any kind, such as no-break spaces, and invisible marks."""
-    return not line or (
-        not line[0].isalnum() and all(letter.isspace() or category(letter) in ("Cc", "Cf") for letter in line)
-    )
+    if not line or line[0].isalnum():
+        return not line
+    return all(letter.isspace() or category(letter) in ("Cc", "Cf") for letter in line)
 
 
-def _decoded(lines: Iterable[bytes], origin: str, file: str) -> Iterator[tuple[int, str, str, str]]:
-    """Number, byte-order mark, content and end of each line; ``file`` is what a shell takes for the source."""
-    offset = 0
-    for number, raw in enumerate(_ended(lines), start=1):
+def _plain(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Numbered lines without a byte-order mark, which some editors write, and without line ends."""
+    for number, text in lines:
+        yield number, (text.removeprefix(MARK) if number == 1 else text).rstrip("\r\n")
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a file, with all their characters."""
+    try:
+        with path.open("rb") as file:
+            yield from _decoded(file, str(path), shlex.quote(str(path)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f"{path} does not exist; correct the path, or create the file.") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder; name a file.") from None
+
+
+def _decoded(lines: Iterable[bytes], origin: str, file: str) -> Iterator[tuple[int, str]]:
+    """Number and content of each line; ``file`` is what a shell takes for the source."""
+    offset, is_utf_8 = 0, False  # whether there was a character of several bytes
+    # lines of bytes end with a line feed only
+    ended = chain.from_iterable(raw.splitlines(keepends=True) if b"\r" in raw else (raw,) for raw in lines)
+    for number, raw in enumerate(ended, start=1):
         if number == 1:
             _refuse_packed(raw, origin, file)
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
+            other = f"if the file is in another encoding, convert it, such as: {_converted(file, '-f LATIN1')}; "
             raise BadInput(
-                f"{origin}, line {number}: byte {offset + error.start} is not UTF-8; if the file is in another "
-                f"encoding, convert it, for example: {_converted(file, '-f LATIN1')}; if it is damaged, remove all "
-                f"damaged bytes: {_converted(file, '-c -f UTF-8')}"
+                f"{origin}, line {number}: byte {offset + error.start} is not UTF-8; {'' if is_utf_8 else other}"
+                f"if it is damaged, remove all damaged bytes: {_converted(file, '-c -f UTF-8')}"
             ) from None
-        if "\0" in text:
+        if b"\0" in raw:
             raise BadInput(f"{origin}, line {number}: a zero byte, which no text has; if the file is UTF-16, convert "
                            f"it: {_converted(file, '-f UTF-16LE')}; otherwise get it again.")  # fmt: skip
-        mark = "\ufeff" if number == 1 and text.startswith("\ufeff") else ""
-        line = text[len(mark) :].rstrip("\r\n")
-        yield number, mark, line, text[len(mark) + len(line) :]
+        yield number, text
         offset += len(raw)
-
-
-def _ended(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines that end with a line feed, divided at lone carriage returns, too."""
-    for raw in lines:
-        if b"\r" in raw:
-            yield from raw.splitlines(keepends=True)
-        else:
-            yield raw
+        is_utf_8 = is_utf_8 or not raw.isascii()
 
 
 def _refuse_packed(start: bytes, origin: str, file: str) -> None:

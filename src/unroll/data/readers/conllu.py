@@ -61,7 +61,7 @@ class Conllu(Reader):
                 words = []
             elif line.startswith("#"):
                 is_first = is_first or re.match(r"#\s*newdoc\b", line) is not None
-            elif (cells := _cells(line, f"{path}, line {number}")) is not None:
+            elif (cells := _cells(line, path, number)) is not None:
                 words.append(_word(cells, number, len(words) + 1, path))
         if words:
             yield self._record(words, is_first)
@@ -117,7 +117,7 @@ def _miscs(path: Path) -> Iterator[str]:
     """Yield the MISC column of each word that has one."""
     for number, line in numbered_lines(path):
         if not _ends_sentence(line) and not line.startswith("#"):
-            cells = _cells(line, f"{path}, line {number}")
+            cells = _cells(line, path, number)
             if cells is not None and cells[MISC] != "_":
                 yield cells[MISC]
 
@@ -129,16 +129,17 @@ def _no_key(option: str, key: str, tokens: str, known: set[str]) -> str:
             f"{there} remove the setting with ~data.reader.{option}.")  # fmt: skip
 
 
-def _cells(line: str, place: str) -> list[str] | None:
+def _cells(line: str, path: Path, number: int) -> list[str] | None:
     """The columns of a word; None for a multiword range such as 3-4 or an empty node such as 8.1."""
     cells = line.split("\t")
     if len(cells) != WIDTH:
-        raise BadInput(f"{place}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct the line.")
-    if NUMBER.fullmatch(cells[0]):
+        raise BadInput(f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct "
+                       "the line.")  # fmt: skip
+    if cells[0].isdecimal() and cells[0].isascii():
         return cells
     if SKIPPED.fullmatch(cells[0]):
         return None
-    raise BadInput(f"{place}: {cells[0]!r} is not a token number; correct the first column.")
+    raise BadInput(f"{path}, line {number}: {cells[0]!r} is not a token number; correct the first column.")
 
 
 def _word(cells: list[str], line: int, expected: int, path: Path) -> _Word:
