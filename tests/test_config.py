@@ -117,7 +117,7 @@ def test_the_digest_tells_settings_apart_but_not_trackers() -> None:
         (["experiment=tagging", "training.clip_norm=nan"], ["training.clip_norm", "finite"]),
         (["experiment=tagging", "seed=true"], ["seed=true", "expected a number or text"]),
         (["experiment=adding", "data.sentence_end=true"], ["data.sentence_end", "data.reader.name=series"]),
-        (["experiment=tagging", "data=brown"], ["data.reader.name=brown", "'probe'", "~data.reader.probe"]),
+        (["experiment=tagging", "data.reader.name=brown"], ["=brown has no option 'probe'", "~data.reader.probe"]),
         (["experiment=brown", "data.reader.probe=Distance"], ["data.reader.name=brown", "'probe'"]),
         (["experiment=tagging", "data.reader.scheme=bio"], ["data.reader.name=conllu", "'scheme'"]),
         (["experiment=tagging", "data.reader={name: columns, sceme: bio}"], ["'sceme'", "did you mean scheme"]),

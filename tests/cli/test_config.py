@@ -63,7 +63,7 @@ def test_a_section_is_explained_with_its_defaults(project: Path, capsys: pytest.
         "seed": "0", "judged_by": "null", "pruner.startup_trials": "4", "storage": "sqlite:///studies/optuna.db",
     }.items():  # fmt: skip
         assert re.search(rf"^  {re.escape(key)} \(.*\): .* Default: {re.escape(default)}\.$", shown, re.MULTILINE), key
-    for key in ("experiment", "data.train", "task.name", "arch.encoder.order", "arch.encoder.kernel_width", "question"):
+    for key in ("data.train", "task.name", "arch.encoder.order", "arch.encoder.kernel_width", "question"):
         lines = [line for line in shown.splitlines() if line.startswith(f"  {key} (")]
         assert lines
         assert not any("Default:" in line for line in lines)

@@ -137,7 +137,7 @@ def test_a_mistake_of_ones_own_is_corrected_and_not_taken_away(option: str, proj
 
 
 def test_what_the_experiment_sets_can_be_taken_away_as_the_message_says(project: Path, refused: Refused) -> None:
-    words = ["experiment=tagging", "data=brown", "judged_by=null"]
+    words = ["experiment=tagging", "data.reader.name=columns", "judged_by=null"]
     message = refused("config", *words)
     (advice,) = re.findall(r"remove it with (~[\w.]*\w)", message)
     assert "conf/experiment/tagging.yaml, line " in message

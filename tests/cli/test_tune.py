@@ -105,7 +105,7 @@ def write_file(content: dict[str, Any]) -> None:
         ({"training.tokns": 5}, [], "did you mean training.tokens?"),
         ({"data.reader.prob": "x"}, [], "did you mean data.reader.probe?"),
         ({"arch": "lstmm"}, [], "did you mean lstm?"),
-        ({"data": "brown", "judged_by": None}, [], "remove it with ~data.reader.probe"),
+        ({"data.reader.name": "columns", "judged_by": None}, [], "remove it with ~data.reader.probe"),
         ({"task": "regressor"}, [], "regressor"),
         ({}, ["training.tokns=5"], "did you mean training.tokens?"),
         ({}, ["~data.reader.prob"], "did you mean probe?"),

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from unroll.errors import BadInput
 
 EPILOG = """\
-SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000;
-unroll config --explain lists them. RUN is the folder of a trained run."""
+SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000, or
+data=NAME task=tagger without an experiment; unroll config --explain lists them. RUN is the folder of a trained run."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -4,8 +4,6 @@ Defaults are defined in YAML only. Each field has a description, which ``unroll 
 """
 
 from unroll.config.compose import (
-    CONF,
-    asked,
     check,
     check_root,
     complete_data,
@@ -17,6 +15,7 @@ from unroll.config.compose import (
 )
 from unroll.config.corpus import DataConfig
 from unroll.config.course import about, course, grid, resolve
+from unroll.config.experiments import CONF, asked
 from unroll.config.explanation import sections
 from unroll.config.file import read
 from unroll.config.overrides import setting_of

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from unroll.config.corpus import DataConfig
 from unroll.config.differences import differences
-from unroll.config.file import read, with_sections
+from unroll.config.experiments import CONF, files_of, group_choices, project_defaults, question
+from unroll.config.file import read
 from unroll.config.fitting import fitted, purpose
 from unroll.config.format import current
 from unroll.config.hydra import composed
-from unroll.config.messages import GROUPS, explain_error, has_unsafe_name, refuse_former_names
+from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
 from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
@@ -24,12 +25,11 @@ from unroll.config.section import Settings
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
 
-CONF = Path("conf")
 S = TypeVar("S", bound=BaseModel)
 
 
 def compose(overrides: Sequence[str], conf: Path = CONF) -> Config:
-    """Compose and check the settings of one run.
+    """Compose and check the settings of one run, of an experiment or of a corpus and a task.
 
     Args:
         overrides: Hydra overrides such as ``arch=lstm`` and ``training.tokens=200000``.
@@ -55,20 +55,22 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     """
     check_root(conf)
     chosen = choices(overrides, conf)
-    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
-    question(chosen["experiment"], conf)
+    if "experiment" in chosen:
+        question(chosen["experiment"], conf)
     project_defaults(conf)  # Hydra's own errors about this file give neither the line nor a remedy
     files = sources(chosen, conf)
     words = [*overrides]
     settings = composed(for_hydra(words), files, conf)
-    differing = differences(settings.get("archs", {}), path, conf).get(chosen.get("arch", settings["arch"]["name"]))
+    differing = _differing(settings, chosen, conf)
     if differing:  # composed again, since the command line takes precedence
         words = [f"{key}={json.dumps(value)}" for key, value in differing.items()] + words
         settings = composed(for_hydra(words), files, conf)
     apply(settings, words, " ".join(overrides))
+    if "experiment" in chosen and "data" in chosen:
+        _restore_reader(settings, chosen, overrides, conf)
     settings.pop("archs", None)
     settings.pop("plugins", None)  # folders on this machine, which are not a setting of a run
-    settings["experiment"] = chosen["experiment"]
+    settings["experiment"] = chosen.get("experiment", chosen.get("data"))  # without one, named after its corpus
     if not _can_be_judged(settings, overrides):
         settings["judged_by"] = None
     settings.pop("question")  # belongs to the experiment and does not affect a run
@@ -76,11 +78,35 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     return public_settings
 
 
+def _differing(settings: Settings, chosen: Mapping[str, str], conf: Path) -> Settings:
+    """Settings of the experiment for the chosen architecture alone."""
+    if "archs" not in settings:
+        return {}
+    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
+    return differences(settings["archs"], path, conf).get(chosen.get("arch", settings["arch"]["name"]), {})
+
+
+def _restore_reader(settings: Settings, chosen: Mapping[str, str], overrides: Sequence[str], conf: Path) -> None:
+    """With another corpus, leave out what the experiment sets in the reader: a probe is a mark in its own corpus."""
+    reader, given = settings["data"].get("reader"), set().union(*map(typed, overrides))
+    own = read(conf / "data" / f"{chosen['data']}.yaml").get("reader")
+    is_other = group_choices(chosen["experiment"], conf)["data"] != chosen["data"]
+    if (
+        "data.reader" not in (split(word)[0] for word in overrides)
+        and is_other
+        and isinstance(reader, dict)
+        and isinstance(own, dict)
+    ):  # the full check refuses other values
+        kept = {key: value for key, value in reader.items() if f"data.reader.{key}" in given}
+        stated = {key: value for key, value in own.items() if f"data.reader.{key}" not in given}
+        settings["data"]["reader"] = {**stated, **kept}
+
+
 def _can_be_judged(settings: Settings, overrides: Sequence[str]) -> bool:
     """Whether the runs have the figure that ``judged_by`` names, given that the data or the task may be overridden.
 
-    An experiment declares the figure for its own question. With other data, which have no probe, the experiment only
-    serves as a template: its runs are compared by the headline figure of the task.
+    An experiment declares the figure for its own question. With other data, which have no probe, the experiment is
+    only a template: its runs are compared by the headline figure of the task.
     """
     keys = {split(word)[0].partition(".")[0] for word in overrides}
     if settings["judged_by"] is None or "judged_by" in keys or not keys & {"data", "task"}:
@@ -93,24 +119,26 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[SettingsSource
     """Files that a run is composed from, in order of precedence.
 
     Args:
-        chosen: the choice of each group on the command line, including the experiment.
+        chosen: the choice of each group on the command line.
         conf: folder of the YAML files.
     """
-    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
-    defaults = [*project_defaults(conf)["defaults"], *(read(path).get("defaults") or [])]
-    pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
-    files = {str(key).rpartition("/")[2]: str(name) for key, name in pairs} | dict(chosen)
+    own, project = files_of(chosen.get("experiment"), conf), conf / "config.yaml"
+    files = group_choices(chosen.get("experiment"), conf) | dict(chosen)
     inner = [SettingsSource(conf / group / f"{files[group]}.yaml", section=group, is_own=group == "arch")
              for group in GROUPS[1:] if group in files]  # fmt: skip
     for source in inner:
         name = source.path.stem
         if name != "???" and not source.path.is_file():
             raise BadInput(
-                f"{path} uses {source.section}={name}, and {source.path} does not exist; restore the file, or choose "
-                f"another with {source.section}=NAME."
+                f"{[*own, project][0]} uses {source.section}={name}, and {source.path} does not exist; restore the "
+                f"file, or choose another with {source.section}=NAME."
             )
-    own = [SettingsSource(path, ("archs", files.get("arch", "")), is_own=True), SettingsSource(path, is_own=True)]
-    return [*own, *(source for source in inner if source.path.is_file()), SettingsSource(conf / "config.yaml")]
+    return [
+        *(SettingsSource(path, ("archs", files.get("arch", "")), is_own=True) for path in own),
+        *(SettingsSource(path, is_own=True) for path in own),
+        *(source for source in inner if source.path.is_file()),
+        SettingsSource(project),
+    ]
 
 
 def finished(settings: Settings, origin: Origin) -> Config:
@@ -126,31 +154,6 @@ def finished(settings: Settings, origin: Origin) -> Config:
     return check(fitted(settings, origin), origin)
 
 
-def question(experiment: str, conf: Path = CONF) -> str:
-    """The question of an experiment.
-
-    Raises:
-        BadInput: its file has no question.
-    """
-    path = conf / "experiment" / f"{experiment}.yaml"
-    asked = read(path).get("question")
-    if path.read_text(encoding="utf-8").partition("\n")[0].strip() != "# @package _global_":
-        raise BadInput(
-            f"{path}, line 1: must be # @package _global_, which makes Hydra merge the file at the top level."
-        )
-    if not isinstance(asked, str) or not asked.strip():
-        raise BadInput(f'{path} has no question; add a line such as question: "Does a GRU match an LSTM here?"')
-    return asked
-
-
-def asked(name: str, conf: Path = CONF) -> str:
-    """The question of an experiment or a study; empty if ``conf/`` has no such file."""
-    for path in (conf / "experiment" / f"{name}.yaml", conf / "study" / f"{name}.yaml"):
-        if path.is_file():
-            return str(read(path).get("question") or "")
-    return ""
-
-
 def check_root(conf: Path = CONF) -> None:
     """Refuse to work outside a project, where there are no settings and outputs would be scattered.
 
@@ -159,19 +162,6 @@ def check_root(conf: Path = CONF) -> None:
     """
     if not (conf / "config.yaml").is_file():
         raise BadInput(f"There is no {conf}/config.yaml here; change to the root of the project.")
-
-
-def project_defaults(conf: Path = CONF) -> Settings:
-    """The defaults in ``config.yaml``.
-
-    Raises:
-        BadInput: a section is missing or of another kind, or has a former name.
-    """
-    path = conf / "config.yaml"
-    content = read(path)
-    if not isinstance(content.get("arch"), dict):
-        refuse_former_names(content, path)
-    return with_sections(path, {"defaults": list, "data": dict, "arch": dict})
 
 
 def load(path: Path) -> Config:

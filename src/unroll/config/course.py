@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from unroll.config.compose import CONF, check, compose, dump_data, question
+from unroll.config.compose import check, compose, dump_data
+from unroll.config.experiments import CONF, question
 from unroll.config.file import read
 from unroll.config.origin import line_of
 from unroll.config.schema import Config

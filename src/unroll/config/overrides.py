@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
     """The choice of each overridden group.
 
     Raises:
-        BadInput: a word is not ``key=value`` or ``~key``, a key or a choice is unknown, or no experiment is named.
+        BadInput: a word is not ``key=value`` or ``~key``, a key or a choice is unknown, or no experiment is
+            named, nor a corpus and a task.
     """
     chosen: dict[str, str] = {}
     for word in overrides:
@@ -32,9 +33,22 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
             _check_key(key)
             _check_section(key, value)
     if "experiment" not in chosen:
-        files = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
-        raise BadInput(f"Which experiment? Add experiment=NAME, one of {', '.join(files)}.")
+        _check_purpose(chosen, conf)
     return chosen
+
+
+def _check_purpose(chosen: Mapping[str, str], conf: Path) -> None:
+    """Refuse a run of no experiment that lacks a corpus or a task, which together take its place."""
+    lacking = [group for group in ("data", "task") if group not in chosen]
+    if not lacking:
+        return
+    names = {group: ", ".join(_files(group, conf)) for group in ("experiment", "data", "task")}
+    if len(lacking) == 2:
+        raise BadInput(f"Which experiment? Add experiment=NAME, one of {names['experiment']}; or data=NAME and "
+                       "task=NAME, which need no experiment.")  # fmt: skip
+    (group,) = lacking
+    raise BadInput(f"Which {'corpus' if group == 'data' else group}? Without an experiment, add {group}=NAME, one of "
+                   f"{names[group]}.")  # fmt: skip
 
 
 def split(word: str) -> tuple[str, str | None]:
@@ -79,7 +93,8 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
         if value is not None and _free(key) is None:
             # ++ lets a key pass that the files lack, such as one of another task; the schema refuses it later
             words.append(readable(key if key in GROUPS else f"++{key}", value))
-    return words
+    has_experiment = any(split(word)[0] == "experiment" for word in overrides)  # which Hydra's list of defaults needs
+    return words if has_experiment else ["~experiment", *words]
 
 
 def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
@@ -140,7 +155,7 @@ def _free(key: str) -> str | None:
 
 def _choice(group: str, name: str, conf: Path) -> str:
     """Check the name of a file of a group."""
-    files = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    files = _files(group, conf)
     if name.startswith(("{", "[")):
         inner = next((key for key in keys() if key.startswith(f"{group}.")), None)
         remedy = f"; write single settings by their dotted names, such as {inner}=…" if inner else ""
@@ -150,6 +165,11 @@ def _choice(group: str, name: str, conf: Path) -> str:
     if reason := fault(name):
         raise BadInput(f"{conf / group / name}.yaml cannot be chosen by its name: {reason}.")
     return name
+
+
+def _files(group: str, conf: Path) -> list[str]:
+    """Names of the files of a group."""
+    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
 def _check_key(key: str) -> None:

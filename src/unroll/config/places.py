@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.config.compose import CONF, check, check_section, load, load_data, refuse_unsafe_names
+from unroll.config.compose import check, check_section, load, load_data, refuse_unsafe_names
 from unroll.config.corpus import DataConfig
+from unroll.config.experiments import CONF
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.origin import line_of
 from unroll.config.schema import Config

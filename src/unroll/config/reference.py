@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from unroll.config.compose import CONF, project_defaults
+from unroll.config.experiments import CONF, project_defaults
 from unroll.config.explanation import is_of, sections
 from unroll.config.file import merged, read
 from unroll.config.messages import GROUPS

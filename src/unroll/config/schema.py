@@ -175,7 +175,9 @@ class Config(Section):
     """All settings of one run."""
 
     format: Literal[1] = Field(1, description="Version of the format of this file.", json_schema_extra=NEUTRAL)
-    experiment: Name = Field(description="Name of the experiment: that of its file.")
+    experiment: Name = Field(
+        description="Name of the experiment: that of its file; without an experiment, that of the corpus."
+    )
     solved: str | None = Field(
         None,
         description="Criterion for a solved problem, declared before training, such as loss <= 0.01; null if runs do "

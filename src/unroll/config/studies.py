@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from unroll.config.compose import CONF, check_root, check_section, finished, refuse_unsafe_names, sources, unfinished
+from unroll.config.compose import check_root, check_section, finished, refuse_unsafe_names, sources, unfinished
+from unroll.config.experiments import CONF
 from unroll.config.file import dotted, parsed, read, with_sections
 from unroll.config.format import with_added
 from unroll.config.messages import GROUPS
@@ -205,7 +206,8 @@ def _with_bases(study: StudyConfig, origin: str, conf: Path) -> tuple[StudySetti
     bases, files = {}, []
     for choice in _group_choices(study):
         chosen = {**study.settings, **choice}
-        words = [f"experiment={study.experiment}", *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
+        of_experiment = [f"experiment={study.experiment}"] if study.experiment else []
+        words = [*of_experiment, *(f"{key}={chosen[key]}" for key in chosen if key in GROUPS)]
         try:
             bases[_groups(chosen)] = unfinished([*words, *(key for key in chosen if key.startswith(REMOVED))], conf)
             files.append((choice, sources(choices(words, conf), conf)))

@@ -136,7 +136,9 @@ class StudyConfig(Section):
 
     name: Name = Field(description="Name of the study: that of its file.")
     question: str = Field(min_length=1, description="The question that the study answers.")
-    experiment: Name = Field(description="Experiment from which trials take their settings.")
+    experiment: Name | None = Field(
+        description="Experiment from which trials take their settings; null if settings has data and task instead."
+    )
     settings: dict[str, Value] = Field(description="Settings of all trials, as on the command line.")
     space: dict[str, Dimension] = Field(description="Search space: dotted keys with their choices or ranges.")
     trials: int | None = Field(description="Number of trials; null for all points of a grid.")

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from unroll.config.compose import CONF, check_section, project_defaults
+from unroll.config.compose import check_section
+from unroll.config.experiments import CONF, project_defaults
 from unroll.config.file import Pairs, parsed, read
 from unroll.config.schema import Config, TrackingConfig
 from unroll.config.section import Settings, plain
@@ -91,7 +92,7 @@ def _project_tracking(experiment: str, typed: Pairs) -> Settings:
 def _layers(experiment: str) -> Pairs:
     """Tracking settings in the file of an experiment, or of a study and its experiment."""
     study = study_file(experiment)
-    path = CONF / "experiment" / f"{study.get('experiment', experiment)}.yaml"
+    path = CONF / "experiment" / f"{study.get('experiment') or experiment}.yaml"
     content = read(path) if path.is_file() else {}
     section = {f"tracking.{key}": value for key, value in (content.get("tracking") or {}).items()}
     of_trials = study.get("settings") or {}

@@ -14,7 +14,7 @@ import yaml
 
 from unroll.config import CONF, Config, asked, decisive, is_same_store, load, project_tracker, read
 from unroll.config.blocks import is_architecture
-from unroll.config.compose import project_defaults
+from unroll.config.experiments import project_defaults
 from unroll.config.file import merged
 from unroll.errors import BadInput
 from unroll.experiment.workspace import OWNER, Workspace, locked, workspace_of

@@ -185,7 +185,8 @@ def _content(job: Job, result: Result) -> dict[str, Any]:
     """Content of ``study.json``."""
     study = job.settings.study
     return {
-        "name": result.name, "question": study.question, "experiment": study.experiment, "metric": result.metric,
+        "name": result.name, "question": study.question, "experiment": study.experiment or job.first.data.name,
+        "metric": result.metric,
         "mode": "max" if result.maximize else "min", "tokens": job.first.training.tokens,
         "validations": job.first.training.validations, "match": study.match,
         "space": {key: part.model_dump(mode="json", exclude_defaults=True) for key, part in study.space.items()},
