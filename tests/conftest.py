@@ -22,9 +22,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: tests side b
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 from unroll.config import Config, compose
+from unroll.plugins import VARIABLE as PLUGINS
 
 ROOT = Path(__file__).parent.parent
 gc.set_threshold(100_000)  # as the command line does: what is imported and collected stays
+os.fsync = lambda fd: None  # no test cuts the power, and each of the thousands of calls takes milliseconds
+COMPOSED: dict[tuple[str, ...], Config] = {}  # settings of small runs: they are frozen, and compose takes 0.1 s
 
 
 def pytest_collection_finish() -> None:
@@ -95,7 +98,11 @@ def small(project: Path) -> Callable[..., Config]:
         has_others = any(word.startswith("arch.inputs.name=") for word in overrides)
         if size and experiment not in ("adding", "ud-english-ewt-glove") and not has_others:
             size.append("arch.inputs.size=6")
-        return compose([f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides])
+        words = [f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides]
+        key = (_stamp(project / "conf"), os.environ.get(PLUGINS, ""), *words)
+        if key not in COMPOSED:
+            COMPOSED[key] = compose(words)
+        return COMPOSED[key]
 
     return compose_small
 
@@ -107,6 +114,12 @@ def rare_words(small: Callable[..., Config], project: Path) -> None:
     lines = [f"{place % 3 + 1}\t{word}\t_\tNOUN" + "\t_" * 6 for place, word in enumerate(words)]
     with Path("data/small/train.conllu").open("a", encoding="utf-8") as file:
         file.writelines("\n".join(lines[begin : begin + 3]) + "\n\n" for begin in range(0, len(lines), 3))
+
+
+def _stamp(folder: Path) -> str:
+    """What changes if a file of the folder changes."""
+    files = sorted(path for path in folder.rglob("*.yaml"))
+    return str([(path.relative_to(folder), path.stat().st_mtime_ns, path.stat().st_size) for path in files])
 
 
 @pytest.fixture(scope="session")

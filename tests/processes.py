@@ -20,6 +20,14 @@ def some_slow(values: Iterable[Any], *quick: Any) -> list[Any]:
     return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
+def crossed(rows: Iterable[Any], columns: Iterable[Any], *quick: Any) -> list[Any]:
+    """Every row with every column: in the default tier each row with one of the quick columns, in turn."""
+    columns = [*columns]
+    turn = quick or columns
+    return [pytest.param(row, column, marks=[] if column == turn[i % len(turn)] else pytest.mark.slow)
+            for i, row in enumerate(rows) for column in columns]  # fmt: skip
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

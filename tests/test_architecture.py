@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import some_slow
 
 PACKAGE = Path(__file__).parent.parent / "src" / "unroll"
 
@@ -138,7 +139,10 @@ def test_quick_verbs_import_neither_lightning_nor_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["unroll.experiment.seeds", "unroll.tuning.worker"])
+WORK = ["unroll.experiment.seeds", "unroll.tuning.worker"]
+
+
+@pytest.mark.parametrize("module", some_slow(WORK, "unroll.tuning.worker"))
 def test_training_imports_nothing_that_it_does_not_need(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('sklearn', 'pandas', 'mlflow')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

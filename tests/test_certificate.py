@@ -48,6 +48,9 @@ def left_out(certificate: dict[str, Any]) -> dict[str, str]:
     return {found["check"]: found["not_applicable"] for found in certificate["checks"] if "not_applicable" in found}
 
 
+slow = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     ("name", "arch", "settings", "whole"),
     [
@@ -60,11 +63,11 @@ def left_out(certificate: dict[str, Any]) -> dict[str, str]:
         ("tagging", "bigru", ["arch.encoder.layer_norm=true", "arch.encoder.weight_dropout=0.5"], True),
         ("tagging", "bilstm-chars-crf", [], True),
         ("tagging", "lstm-feedback", [], True),
-        ("tagging", "cnn", [], True),
+        pytest.param("tagging", "cnn", [], True, marks=slow),
         ("tagging", "cnn", ["arch.inputs.characters={name: cnn, embedding_size: 4, size: 5}",
                             "arch.output.name=crf"], True),
         ("adding", "peephole", [], False),
-        ("adding", "bilstm", ["arch.encoder.readout=mean"], True),
+        pytest.param("adding", "bilstm", ["arch.encoder.readout=mean"], True, marks=slow),
     ],
 )  # fmt: skip
 def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], whole: bool, small: Small) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from processes import crossed
 
 from unroll.cli import main
 
@@ -24,13 +25,11 @@ PAIRS += [("conf/study/reach.yaml", "tune")]
 QUICK = ("NUL", "sections of other kinds")
 
 
-@pytest.mark.parametrize(
-    "content", [pytest.param(content, marks=[] if content in QUICK else pytest.mark.slow) for content in CONTENTS]
-)
-@pytest.mark.parametrize(("file", "verb"), PAIRS)
+@pytest.mark.parametrize(("pair", "content"), crossed(PAIRS, CONTENTS, *QUICK))
 def test_a_damaged_file_of_the_project_is_named(
-    file: str, verb: str, content: str, project: Path, capsys: pytest.CaptureFixture[str]
+    pair: tuple[str, str], content: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    file, verb = pair
     from unroll.config import compose_study
 
     Path("sent.yaml").write_text(compose_study("lstm-vs-gru").dump(), encoding="utf-8")

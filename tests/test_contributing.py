@@ -70,7 +70,7 @@ def place(project: Path, file: str) -> Path:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with every addition of the table."""
     project = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "src" / "unroll", project / "src" / "unroll", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src" / "unroll", project / "src" / "unroll")
     shutil.copytree(ROOT / "conf", project / "conf")
     for files in WRITTEN.values():
         for file, text in files.items():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from processes import crossed
 
 from unroll.cli import main
 
@@ -50,12 +51,8 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "nested": lambda _: b"[" * 100_000,
     "no UTF-8": lambda old: b"\xff\xfe\xff" + old,
 }
-QUICK = {"cut", "NUL"}
-
-
-def kinds(names: Iterator[str] | list[str]) -> list[Any]:
-    """Kinds of damage, of which the quick tier has two."""
-    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in names]
+pytestmark = pytest.mark.xdist_group("damage")  # one worker, so that the run is trained once
+QUICK = ("cut", "NUL")
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +96,7 @@ EVALUATE = ["evaluate", "runs/lstm-0", "--prepared", "prepared"]
 TRAIN = ["train", *SETTINGS, "--prepared", "prepared", "--out", "again"]
 
 
-@pytest.mark.parametrize("kind", kinds([*BYTES, "absent"]))
-@pytest.mark.parametrize("name", PREPARED)
+@pytest.mark.parametrize(("name", "kind"), crossed(PREPARED, [*BYTES, "absent"], *QUICK))
 def test_a_prepared_corpus_that_was_damaged_is_refused_until_it_is_prepared_again(
     name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,10 +162,10 @@ def test_an_array_that_does_not_belong_to_a_corpus_is_refused(home: Path, capsys
         path.unlink()
 
 
-@pytest.mark.parametrize("kind", kinds([*BYTES, "absent"]))
-@pytest.mark.parametrize(
-    "name", ["fit/train/tokens/values.npy", "fit/vocabulary.json", "fit/spec.json", "test/test/tokens/offsets.npy"]
-)
+CACHED = ["fit/train/tokens/values.npy", "fit/vocabulary.json", "fit/spec.json", "test/test/tokens/offsets.npy"]
+
+
+@pytest.mark.parametrize(("name", "kind"), crossed(CACHED, [*BYTES, "absent"], *QUICK))
 def test_a_cache_that_was_damaged_is_prepared_again(
     name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,8 +202,7 @@ REPLACED = [
 ]
 
 
-@pytest.mark.parametrize("kind", kinds(REPLACED))
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize(("name", "kind"), crossed(RUN, REPLACED, *QUICK))
 @pytest.mark.parametrize(
     "reader", [name if name == "generate" else pytest.param(name, marks=pytest.mark.slow) for name in READERS]
 )
@@ -274,8 +269,7 @@ def test_what_a_run_says_of_itself_is_checked(
 COMPARE = ["compare", "metrics/own.json", "--costs", "costs", "--out", "comparison"]
 
 
-@pytest.mark.parametrize("kind", kinds(list(BYTES)))
-@pytest.mark.parametrize("name", ["metrics/own.json", "costs/own.json"])
+@pytest.mark.parametrize(("name", "kind"), crossed(["metrics/own.json", "costs/own.json"], BYTES, *QUICK))
 def test_figures_that_were_damaged_are_refused_until_they_are_measured_again(
     name: str, kind: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

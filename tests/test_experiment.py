@@ -72,18 +72,16 @@ ARCHS: dict[str, set[str]] = {
 QUICK = [
     "training.tokens=1000", "training.batch_size=6", "training.optimizer.learning_rate=5e-2", "training.warmup=0"
 ]  # fmt: skip
-CASES = [(task, arch) for arch, able in ARCHS.items() for task in TASKS if task in able]
-
-
-COMPOSED: dict[tuple[str, ...], Config] = {}  # settings are frozen, and name their files from wherever one stands
+CASES = [  # every architecture and every task in the default tier, every pair in the slow one
+    pytest.param(task, arch, marks=[] if j == i % len(able) else pytest.mark.slow)
+    for i, (arch, able) in enumerate(ARCHS.items())
+    for j, task in enumerate(task for task in TASKS if task in able)
+]
 
 
 def composed(small: Small, task: str, arch: str, *overrides: str) -> Config:
-    key = (task, arch, *overrides)
-    if key not in COMPOSED:
-        name, *more = TASKS[task][1]
-        COMPOSED[key] = small(name, arch, *more, *overrides)
-    return COMPOSED[key]
+    name, *more = TASKS[task][1]
+    return small(name, arch, *more, *overrides)
 
 
 def built(config: Config) -> tuple[Any, list[Batch]]:

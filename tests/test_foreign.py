@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import crossed
 
 from unroll import preparation
 from unroll.cli import main
@@ -207,8 +208,10 @@ def test_a_run_in_work_is_sent_to_this_projects_tracker_alone(
     assert heard == []
 
 
-@pytest.mark.parametrize("file", ["../../etc/passwd", "/etc/passwd", "data/../../secret", ".git/config", "data/.key"])
-@pytest.mark.parametrize("key", ["train", "validation", "test", "vectors"])
+OUTSIDE = ["../../etc/passwd", "/etc/passwd", "data/../../secret", ".git/config", "data/.key"]
+
+
+@pytest.mark.parametrize(("file", "key"), crossed(OUTSIDE, ["train", "validation", "test", "vectors"]))
 def test_a_config_that_was_sent_reads_no_file_outside(
     key: str, file: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

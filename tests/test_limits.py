@@ -102,8 +102,9 @@ def test_threads_far_beyond_the_cores_of_the_machine_are_refused(
 
 
 @pytest.mark.parametrize(("settings", "bytes_each"), [
-    ((), 16), (("training.optimizer.name=sgd",), 8), (("training.precision=64",), 32),
-    (("training.optimizer.name=sgd", "training.optimizer.momentum=0.9"), 12),
+    ((), 16), (("training.precision=64",), 32),
+    pytest.param(("training.optimizer.name=sgd",), 8, marks=pytest.mark.slow),
+    pytest.param(("training.optimizer.name=sgd", "training.optimizer.momentum=0.9"), 12, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_network_larger_than_memory_is_refused_before_it_is_made(
     settings: tuple[str, ...], bytes_each: int, small: Small, monkeypatch: pytest.MonkeyPatch,

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from documents import readme_block
+from processes import some_slow
 
 from unroll.cli import main
 from unroll.plugins import VARIABLE
+from unroll.tuning import worker
 
 CELL = '''
 from __future__ import annotations
@@ -87,9 +89,12 @@ def trained(folder: Path) -> Path:
     return Path("run")
 
 
+@pytest.mark.parametrize("workers", some_slow(["in this process", "in a process of its own"], "in this process"))
 def test_a_task_a_reader_and_a_cell_from_a_folder_serve_every_verb(
-    mine: Path, capsys: pytest.CaptureFixture[str]
+    workers: str, mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if workers == "in this process":
+        monkeypatch.setattr("unroll.tuning.tune._work", lambda job, study, _: worker.work(job))
     run = trained(mine)
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert facts["plugins"].keys() == {"tasks/topic", "readers/topics", "cells/leaky"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import some_slow
 
 from unroll.cli import main
 from unroll.config import Config, compose_study, load_here
@@ -59,9 +60,12 @@ def reach() -> str:
     return compose_study("reach").dump()
 
 
-@pytest.mark.parametrize("settings", [{"nonsense": 1}, {"training.tokens": "many"}, {"training.tokens": -1},
-                                      {"training": {"tokens": 9}}, {"arch": "gru"}, {"seed": 3}])  # fmt: skip
-@pytest.mark.parametrize("seeds", [[], pytest.param([7], marks=pytest.mark.slow)], ids=str)
+RETRAINED: list[dict[str, Any]] = [{"nonsense": 1}, {"training.tokens": "many"}, {"training.tokens": -1},
+                                   {"training": {"tokens": 9}}, {"arch": "gru"}, {"seed": 3}]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", some_slow(RETRAINED, *RETRAINED[::2]))
+@pytest.mark.parametrize("seeds", some_slow([[], [7]], []), ids=str)
 def test_settings_of_what_is_trained_again_are_checked_without_seeds_too(
     settings: dict[str, Any], seeds: list[int], small: Small, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import some_slow
 from scipy import stats
 from statsmodels.stats.meta_analysis import effectsize_smd
 from statsmodels.stats.power import TTestIndPower, TTestPower
@@ -329,7 +330,7 @@ def skewed(random: np.random.Generator, count: int) -> np.ndarray:
     return random.lognormal(size=count)
 
 
-@pytest.mark.parametrize("count", [5, 20])
+@pytest.mark.parametrize("count", some_slow([5, 20], 5))
 @pytest.mark.parametrize(("test", "values"), [(welch, normal), (welch, skewed), (permutation, normal)])
 def test_of_a_thousand_ties_no_more_are_called_a_difference_than_the_level_allows(
     test: Callable[..., Difference], values: Callable[..., np.ndarray], count: int, monkeypatch: pytest.MonkeyPatch

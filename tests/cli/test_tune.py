@@ -53,6 +53,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unroll.tuning.tune._work", lambda job, study, workers: worker.work(job))
 
 
+one_worker = pytest.mark.xdist_group("tune")  # so that the study is worked at once
+
+
+@one_worker
 def test_trials_that_the_database_has_lost_are_not_replaced(
     done: Path, refused: Refused, at_once: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +75,7 @@ def test_trials_that_the_database_has_lost_are_not_replaced(
     assert "has no trials of" in lines[0]
 
 
+@one_worker
 def test_another_study_is_not_replaced(done: Path, refused: Refused) -> None:
     write_study("other", **GRID)
     before = written(done)

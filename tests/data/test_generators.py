@@ -15,6 +15,7 @@ import unroll.data.generators
 from unroll.config import corpora
 from unroll.data.generators import GENERATORS, Generator
 
+pytestmark = pytest.mark.xdist_group("generators")  # one worker, so that each corpus is generated once
 CONF = Path(__file__).parent.parent.parent / "conf"
 SPLITS = ("train", "validation", "test")
 DIGESTS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import some_slow
 
 from unroll import config
 from unroll.cli import main
@@ -62,6 +63,7 @@ def test_dvc_makes_the_stages_of_the_grid(project: Path) -> None:
                                         "compare", "report"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dvc_makes_the_stages_of_the_paper(project: Path) -> None:
     shutil.copytree(ROOT / "paper", "paper", ignore=shutil.ignore_patterns("outputs", "data"))
     for words in (["init", "-q", "--no-scm"], ["stage", "list", "--name-only", "paper/dvc.yaml"]):
@@ -138,7 +140,7 @@ def test_stages_share_the_jobs(stages: int, jobs: int, sizes: list[int], process
     assert [command.processes for command in commands] == processes
 
 
-@pytest.mark.parametrize("path", ["conf/course.yaml", "paper/course.yaml"])
+@pytest.mark.parametrize("path", some_slow(["conf/course.yaml", "paper/course.yaml"], "conf/course.yaml"))
 def test_the_graph_has_every_stage_once_by_chapter_in_120_columns(path: str, project: Path) -> None:
     shutil.copytree(ROOT / "paper", "paper", dirs_exist_ok=True, ignore=shutil.ignore_patterns("outputs", "data"))
     text = graph(Path(path))

@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
+from processes import crossed
 
 from unroll import experiment, preparation
 from unroll.config import Config
@@ -40,12 +41,6 @@ RUNS: dict[str, tuple[str, ...]] = {
     "early stopping": ("adding", "irnn", "training.patience=1"),
     "momentum": ("adding", "lstm", "training.optimizer.name=sgd", "training.optimizer.momentum=0.9"),
 }
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint at every step need not wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 class Killed(BaseException):
@@ -88,14 +83,7 @@ PLACES = {  # a class, its method, and how many calls of it are let through
 }
 
 
-PAIRS = [  # every run and every place comes in the quick tier, every pair in the slow one
-    pytest.param(name, place, marks=[] if j == i % len(PLACES) else pytest.mark.slow)
-    for i, name in enumerate(RUNS)
-    for j, place in enumerate(PLACES)
-]
-
-
-@pytest.mark.parametrize(("name", "place"), PAIRS)
+@pytest.mark.parametrize(("name", "place"), crossed(RUNS, PLACES))
 def test_wherever_it_was_killed_a_run_ends_as_one_that_never_stopped(
     name: str, place: str, small: Small, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,12 +47,6 @@ TASKS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint at every step need not wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 def train(config: Config, out: Path) -> None:
     experiment.train(config, preparation.prepared(config.data), out)
 
@@ -70,7 +64,7 @@ def close(one: Path, two: Path) -> None:
         torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", some_slow(TASKS, "language model", "learned first state", "tagger", "regressor"))
+@pytest.mark.parametrize("name", some_slow(TASKS, "learned first state", "tagger"))
 def test_two_processes_train_as_one_does(name: str, small: Small, project: Path) -> None:
     config = small(*TASKS[name], *EXACT)
     train(config, project / "one")
@@ -99,7 +93,10 @@ def test_so_do_three(small: Small, project: Path) -> None:
     close(project / "one", project / "three")
 
 
-@pytest.mark.parametrize("name", ["language model", "tagger", "tagger in windows", "cloze", "regressor"])
+EVALUATED = ["language model", "tagger", "tagger in windows", "cloze", "regressor"]
+
+
+@pytest.mark.parametrize("name", some_slow(EVALUATED, "language model", "tagger in windows"))
 @pytest.mark.parametrize("world", some_slow([2, 3], 3))
 def test_an_evaluation_has_the_figures_of_one_process(name: str, world: int, small: Small, project: Path) -> None:
     config = small(*TASKS[name], "training.precision=64", "training.batch_size=4", "training.evaluation_streams=2")

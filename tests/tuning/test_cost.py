@@ -32,6 +32,7 @@ from unroll.plugins import parts
 from unroll.tuning import cost
 from unroll.tuning.cost import CHARACTERS, flops, memory, parameters
 
+pytestmark = pytest.mark.xdist_group("cost")  # one worker, so that every run is composed once
 CONF = Path(__file__).parent.parent.parent / "conf"
 ROWS, STEPS = 2, 4
 LABELS = ("N", "V", "D", "A")

@@ -607,9 +607,15 @@ def test_a_point_of_a_grid_outlives_its_worker(low: float, high: float, step: fl
     assert all(low <= point["x"] <= high for point in presets)
 
 
-@pytest.mark.parametrize(("limit", "sign"), [(0.6, 1), (0.3, -1)], ids=["away from the best", "where the best is"])
-@pytest.mark.parametrize("name", some_slow(SAMPLERS, "random", "gp"))
-def test_what_costs_too_much_is_drawn_anew(name: str, limit: float, sign: int, storage: str) -> None:
+COSTLY = [(0.3, -1), (0.6, 1)]  # where the best is, and away from it
+
+
+@pytest.mark.parametrize(("name", "costly"), [
+    pytest.param(name, costly, marks=[] if (name, costly) in zip(["random", "gp"], COSTLY, strict=True) else
+                 pytest.mark.slow) for name in SAMPLERS for costly in COSTLY
+])  # fmt: skip
+def test_what_costs_too_much_is_drawn_anew(name: str, costly: tuple[float, int], storage: str) -> None:
+    limit, sign = costly
     study = open_study(storage, trials=6, sampler={"name": name})
     while study.left():
         study.refill()

@@ -245,7 +245,7 @@ class Garbage:
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("moment", ["choose", "note", "finish"])
+@pytest.mark.parametrize("moment", some_slow(["choose", "note", "finish"], "finish"))
 def test_ctrl_c_between_trainings_is_handled_where_python_would_lose_it(
     moment: str, tiny: Callable[..., tuple[Job, Study]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

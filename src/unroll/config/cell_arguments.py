@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from unroll.plugins import ROOT, parts
 
@@ -26,9 +27,15 @@ def _parsed(cell: str) -> ast.Module:
     """Parse the source of a cell."""
     path = parts("cells").get(cell) or ROOT / "unroll" / "cells" / f"{cell}.py"
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return _tree(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ValueError(f"{path}, line {error.lineno}: {error.msg}; correct the cell") from None
+
+
+@lru_cache(maxsize=50)  # cells and their parents are looked up again and again while settings are checked
+def _tree(source: str) -> ast.Module:
+    """Parse a source, once for each."""
+    return ast.parse(source)
 
 
 def _arguments(cell: str, kind: ast.ClassDef) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def read(path: Path) -> Settings:
         BadInput: the file is missing, is not YAML, or contains something else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
+        content = deepcopy(_loaded(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput(
             f"The file {path} does not exist; check the path, or change to the root of the project."
@@ -54,6 +56,12 @@ def read(path: Path) -> Settings:
     if _is_endless(content):
         raise BadInput(f"{path}: its aliases (*name) expand to more than {MOST:,} values; write the values out.")
     return content
+
+
+@lru_cache(maxsize=200)  # each file of a project is read several times in one composition
+def _loaded(text: str) -> Any:
+    """Load the text of a YAML file."""
+    return yaml.load(text, UniqueKeyLoader)
 
 
 def with_sections(path: Path, sections: Mapping[str, type]) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ def readable(key: str, value: str) -> str:
     return f"{key}='{escaped}'"
 
 
+@lru_cache(maxsize=1_000)  # each word of a command line is needed several times, and parsing takes about 1 ms
 def parsed(word: str) -> Override | None:
     """Parse an override; None if it does not match Hydra's grammar."""
     from hydra.errors import HydraException

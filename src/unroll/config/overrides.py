@@ -23,15 +23,16 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
             named, nor a corpus and a task.
     """
     chosen: dict[str, str] = {}
+    known = [*keys()]
     for word in overrides:
         key, value = split(word)
         if value is None:
-            _check_removal(word, key)
+            _check_removal(word, key, known)
         elif key in GROUPS:
             chosen[key] = _choice(key, value, conf)
         else:
-            _check_key(key)
-            _check_section(key, value)
+            _check_key(key, known)
+            _check_section(key, value, known)
     if "experiment" not in chosen:
         _check_purpose(chosen, conf)
     return chosen
@@ -172,26 +173,25 @@ def _files(group: str, conf: Path) -> list[str]:
     return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
-def _check_key(key: str) -> None:
+def _check_key(key: str, known: Sequence[str]) -> None:
     """Refuse an unknown key."""
-    known = sorted(keys())
     if _free(key) is None and key not in known and key not in {name.rpartition(".")[0] for name in known}:
-        raise BadInput(f"{no_setting(key, known)}; see unroll config --explain.")
+        raise BadInput(f"{no_setting(key, sorted(known))}; see unroll config --explain.")
 
 
-def _check_section(key: str, text: str) -> None:
+def _check_section(key: str, text: str, known: Sequence[str]) -> None:
     """Refuse a malformed value, and a single value in place of a section."""
     value = value_of(key, text)
-    inner = next((name for name in keys() if name.startswith(f"{key}.")), None)
+    inner = next((name for name in known if name.startswith(f"{key}.")), None)
     if inner and key not in FREE and value is not None and not isinstance(value, dict):
         raise BadInput(f"{no_section(key, text, inner)}, or {inner}=….")
 
 
-def _check_removal(word: str, key: str) -> None:
+def _check_removal(word: str, key: str, known: Sequence[str]) -> None:
     """Refuse to remove a setting that every run has."""
     if key in GROUPS:
         raise BadInput(f"{word} removes all of {key}, which every run has; choose another with {key}=NAME.")
-    _check_key(key)
+    _check_key(key, known)
     if key == "data.reader":
         raise BadInput(f"{word} removes the reader, which every corpus has; choose another with {key}={{name: …}}.")
     if _free(key) is None:
