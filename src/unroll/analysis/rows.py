@@ -37,12 +37,12 @@ def check_entry(run: Entry) -> None:
             raise ValueError
 
 
-def are_counts(values: Iterable[Any]) -> bool:
+def are_counts(values: Iterable[object]) -> bool:
     """Whether all values are whole numbers that are not negative and fit in an array."""
     return all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def are_numbers(values: Iterable[Any]) -> bool:
+def are_numbers(values: Iterable[object]) -> bool:
     """Whether all values are numbers, or None in place of one that is not finite."""
     return all(value is None or type(value) in (int, float) for value in values)
 

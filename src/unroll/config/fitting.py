@@ -37,7 +37,7 @@ def with_min_count(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**settings, "data": {**data, "min_count": task.min_count(fields)}}
 
 
-def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
+def fitted(settings: Settings, origin: Origin) -> Settings:
     """Composed settings without the blocks, and the settings of blocks, that the run does not use.
 
     Args:
@@ -67,7 +67,7 @@ def fitted(settings: Mapping[str, Any], origin: Origin) -> Settings:
     return {**settings, "arch": kept}
 
 
-def _unused(arch: Mapping[str, Any], task: Description, fields: Mapping[str, Field]) -> Iterator[str]:
+def _unused(arch: Settings, task: Description, fields: Mapping[str, Field]) -> Iterator[str]:
     """Yield the dotted keys of the parts of an arch that do not go with its encoder, the task or the data."""
     encoder = _kind("encoder", arch.get("encoder"))
     if encoder is not None and encoder.counts:

@@ -18,7 +18,7 @@ from unroll.formats import SETTINGS, refuse_format
 ADDED: Mapping[str, Any] = {"task.unknown_rate": 0.0}
 
 
-def current(content: Mapping[str, Any], path: Path) -> Settings:
+def current(content: Settings, path: Path) -> Settings:
     """The settings of a file with those that were added after it was written.
 
     Args:
@@ -32,7 +32,7 @@ def current(content: Mapping[str, Any], path: Path) -> Settings:
     return with_added(content)
 
 
-def with_added(settings: Mapping[str, Any]) -> Settings:
+def with_added(settings: Settings) -> Settings:
     """The settings of a run with those that were added since they were written."""
     found: Settings = dict(settings)
     for key, value in ADDED.items():

@@ -143,7 +143,7 @@ def refuse_another(config: Config, out: Path) -> None:
                    f"replace it with {config.name}.")  # fmt: skip
 
 
-def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _different(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object, object]]:
     """Dotted names of differing settings, with both values."""
     for key in a | b:
         before = a.get(key)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from unroll.config import CONF, DataConfig, check_root, complete_data, read
+from unroll.config.section import Settings
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.readers.columns import Columns
 from unroll.data.survey import survey
@@ -81,10 +81,10 @@ def _another_name(settings: Path, target: Path, conf: Path) -> str:
     return f"choose another name with --name, or delete {taken}"
 
 
-def _content(name: str, path: Path, chosen: Chosen, typed: Mapping[str, Any]) -> dict[str, Any]:
+def _content(name: str, path: Path, chosen: Chosen, typed: Settings) -> Settings:
     """The settings of the corpus, without what its files suggest."""
     options = {key: value for key, value in typed.get("reader", {}).items() if key != "name"}
-    content: dict[str, Any] = {
+    content: Settings = {
         "name": name, "title": f"Added from {path.name}.", "reader": {"name": chosen.reader, **options},
     }  # fmt: skip
     content |= {split: str(Path("data") / name / file) for split, file in _targets(chosen).items()}
@@ -101,7 +101,7 @@ def _targets(chosen: Chosen) -> dict[str, str]:
     return {split: f"{split}-{name}" for split, name in names.items()}
 
 
-def _understood(content: dict[str, Any], chosen: Chosen, origin: str, conf: Path) -> Understanding:
+def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> Understanding:
     """Read the corpus, after adding the options that its files suggest to its settings."""
     reader = complete_data(content, origin, conf).build_reader()
     if isinstance(reader, Columns):
@@ -114,7 +114,7 @@ def _corpus(data: DataConfig, chosen: Chosen) -> Corpus:
     return replace(data.build_corpus(), files=chosen.files)
 
 
-def _reader(options: Mapping[str, Any]) -> str:
+def _reader(options: Settings) -> str:
     """Name and options of a reader."""
     given = [f"{key}={shortened(value)}" for key, value in options.items() if key != "name"]
     return f"{options['name']} ({', '.join(given)})" if given else str(options["name"])
@@ -134,7 +134,7 @@ def _refuse_doubtful(found: Sequence[str], path: Path, force: bool) -> None:
         raise BadInput(f"{path} was not added: {found[0]}{more}; or add it as it is with --force.")
 
 
-def _write(content: dict[str, Any], chosen: Chosen, settings: Path) -> None:
+def _write(content: Settings, chosen: Chosen, settings: Path) -> None:
     """Copy the files and write the settings, both or none."""
     target = Path("data") / content["name"]
     with whole(target) as folder:
