@@ -150,6 +150,24 @@ DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
         ".txt", dict.fromkeys(TSV, table(30, *PLAIN, separator=" ")), [], ["2 words", "data.reader.name=columns"],
     ),
     "columns with tabs in a text": (".txt", dict.fromkeys(TSV, TSV["train"]), [], ["tabs", "data.reader.name=columns"]),
+    "numbers of words, and no labels": (
+        ".conll", dict.fromkeys(TSV, table(30, "{n}", "{word}")), [], ["column 0 numbers", "add a column of labels"],
+    ),
+    "a header in train only": (
+        ".tsv", TSV | {"train": "Word\tTag\n" + TSV["train"]}, [],
+        ["train.tsv, line 1", "names the columns", "remove it"],
+    ),
+    "a test split with a column less": (
+        ".tsv", dict.fromkeys(TSV, table(30, "{word}", "x", "{tag}")) | {"test": table(30, "{word}", "x")}, [],
+        ["test.tsv has 2 columns", "same columns"],
+    ),
+    "a test split whose labels are withheld by another mark": (
+        ".tsv", TSV | {"test": table(30, "{word}", "NOUN")}, [],
+        ['every label of test (own/test.tsv) is "NOUN"', "by _"],
+    ),
+    "words that all differ": (
+        ".tsv", dict.fromkeys(TSV, "".join(f"{n}th\tL{n % 5}\n\n" for n in range(99))), [], ["occurs only once"],
+    ),
     "a remark that looks like a word": (
         ".tsv", TSV | {"train": "# remark\n" + table(30, *PLAIN, separator=" ")}, [],
         ["train.tsv, line 1", "'# name = value'"],
@@ -232,7 +250,7 @@ def test_what_is_understood_is_shown_and_prepared(what: str, project: Path, caps
 def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = "".join(f"w{n}\tL{n % 30:02}\n\n" for n in range(300))
+    rows = "".join(f"w{n % 99}\tL{n % 30:02}\n\n" for n in range(300))
     assert main(["data", "add", written(".tsv", train="esc\x1b[2J\u2028x\tL00\n\n" + rows, dev=rows)]) == 0
     printed = capsys.readouterr().out
     assert 'the record at own/train.tsv, line 1:\n  tokens      ["esc\\u001b[2J\\u2028x"]\n' in printed
@@ -368,6 +386,10 @@ def test_labels_that_are_withheld_from_the_test_split_give_no_figures(
     (entry,) = json.loads(Path("figures.json").read_text(encoding="utf-8")).values()
     assert entry["split"] == "validation"
     assert entry["test"]["accuracy"] is not None
+    assert main(["compare", "figures.json"]) == 0
+    printed = capsys.readouterr()
+    assert "validation accuracy" in printed.out
+    assert "nan" not in printed.out.lower()
 
 
 def test_labels_that_are_missing_here_and_there_are_left_out_of_the_figures_of_test_only(

@@ -118,6 +118,8 @@ def test_a_category_that_train_does_not_have_is_minus_one(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("name", "value", "reason"), [
     ("tags", ["x"], "1 values of tags, but 2 of source"),
     ("sound", [[1.0]], "steps of 1 numbers after steps of 2"),
+    ("sound", [[1.0, 1e39]], "a number is not finite in single precision"),
+    ("score", -1e300, "a number is not finite in single precision"),
     ("image", np.zeros((1, 2, 3), np.uint8), "after pictures of (1, 2, 2)"),
     ("source", ["a", ""], "a word has no characters"),
 ])  # fmt: skip

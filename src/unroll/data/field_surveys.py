@@ -26,6 +26,7 @@ from unroll.data.vocabulary import (
     CharacterVocabulary,
     FrameVocabulary,
     LabelVocabulary,
+    NumberVocabulary,
     PictureVocabulary,
     ProbeVocabulary,
     SymbolVocabulary,
@@ -200,14 +201,16 @@ def _in_order(groups: set[str]) -> list[str]:
 
 
 class FrameSurvey(FieldSurvey):
-    """Checks the width of frames."""
+    """Checks the width of frames, and that single precision can hold them."""
 
     def __init__(self) -> None:
         self.width = 0
 
     def fault(self, value: Sequence[Sequence[float]]) -> str:
         self.width = self.width or len(value[0])
-        return "" if len(value[0]) == self.width else f"steps of {len(value[0])} numbers after steps of {self.width}"
+        if len(value[0]) != self.width:
+            return f"steps of {len(value[0])} numbers after steps of {self.width}"
+        return _overflow(value)
 
     def vocabulary(self) -> FrameVocabulary:
         return FrameVocabulary(self.width)
@@ -227,8 +230,25 @@ class PictureSurvey(FieldSurvey):
         return PictureVocabulary(self.shape)
 
 
+class NumberSurvey(FieldSurvey):
+    """Checks that single precision can hold numbers."""
+
+    def fault(self, value: float) -> str:
+        return _overflow(value)
+
+    def vocabulary(self) -> NumberVocabulary:
+        return NumberVocabulary()
+
+
+def _overflow(value: float | Sequence[Sequence[float]]) -> str:
+    """The error if a number is not finite in single precision; otherwise empty."""
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(np.asarray(value, np.float32)).all()
+    return "" if is_finite else "a number is not finite in single precision"
+
+
 class PlainSurvey(FieldSurvey):
-    """For fields without a vocabulary to learn, such as numbers.
+    """For fields without a vocabulary to learn.
 
     Args:
         found: the fixed vocabulary.

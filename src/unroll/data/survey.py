@@ -12,6 +12,7 @@ from unroll.data.field_surveys import (
     FieldSurvey,
     FrameSurvey,
     LabelSurvey,
+    NumberSurvey,
     PictureSurvey,
     PlainSurvey,
     ProbeSurvey,
@@ -32,7 +33,6 @@ from unroll.data.unknown import Unknown, UnknownByField
 from unroll.data.vocabulary import (
     END,
     DocumentVocabulary,
-    NumberVocabulary,
     SymbolVocabulary,
     Vocabulary,
 )
@@ -55,7 +55,7 @@ def survey_of(corpus: Corpus, name: str, field: Field) -> FieldSurvey:
         case Picture():
             return PictureSurvey()
         case Number():
-            return PlainSurvey(NumberVocabulary())
+            return NumberSurvey()
         case DocumentStart():
             return PlainSurvey(DocumentVocabulary())
 

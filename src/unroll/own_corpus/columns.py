@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ HEADS = {  # names of columns, for a single file, where no other file confirms t
     "id", "index", "token", "tokens", "word", "words", "form", "text", "sentence", "tag", "tags", "pos", "upos", "xpos",
     "lemma", "label", "labels", "ner", "ner_tag", "ner_tags", "iob", "entity", "chunk", "category", "class",
 }  # fmt: skip
+FEW = 5  # labels, as many as a small sample has in any case
 SAMPLE = 20_000  # lines from which columns are suggested
 
 
@@ -37,7 +38,7 @@ def _has_header(reader: Columns, files: Sequence[Path]) -> bool:
     label = _cell(head, reader.label_column)
     if not head or any(first != head for first in firsts) or label is None:
         return False
-    if len(files) == 1 and not any(cell.strip("# ").lower() in HEADS for cell in head):
+    if len(files) == 1 and not _names_columns(head):
         return False
     return _labels(reader, files)[label] == len(files)
 
@@ -62,17 +63,19 @@ def _cell(row: Sequence[str], column: int) -> str | None:
     return row[column].strip() if -len(row) <= column < len(row) else None
 
 
-def suggested(reader: Columns, file: Path) -> str:
-    """Columns that may hold words and labels of a file whose tokens are word numbers, as settings."""
+def numbered(reader: Columns, file: Path) -> str:
+    """The doubt about a file whose tokens are the numbers of words, with columns that may hold words and labels."""
     values: dict[int, Counter[str]] = defaultdict(Counter)
     for _, row in islice(reader.rows(file), SAMPLE):
         for column, cell in enumerate(row):
             values[column][cell] += 1
     first = reader.token_column % len(values) + 1
     words = next((column for column in range(first, len(values)) if not _is_of_numbers(values[column])), first)
-    fitting = (column for column in range(words + 1, len(values)) if _is_of_labels(values[column], values[words]))
-    settings = [f"data.reader.token_column={words}", f"data.reader.label_column={next(fitting, words + 1)}"]
-    return " ".join(settings)
+    labels = [column for column in range(words + 1, len(values)) if _is_of_labels(values[column], values[words])]
+    remedy = (f"for example data.reader.token_column={words} data.reader.label_column={labels[0]}" if labels
+              else "or add a column of labels, since no other one looks like it")  # fmt: skip
+    return (f"the words of train are 1, 2, 3 and so on, so column {reader.token_column} numbers the words; choose "
+            f"other columns, counted from 0, {remedy}")  # fmt: skip
 
 
 def _is_of_numbers(cells: Counter[str]) -> bool:
@@ -81,13 +84,34 @@ def _is_of_numbers(cells: Counter[str]) -> bool:
 
 def _is_of_labels(cells: Counter[str], words: Counter[str]) -> bool:
     """Whether a column has several values, far fewer than there are words."""
-    return 1 < len(cells) <= max(2, len(words) // 2) and not _is_of_numbers(cells)
+    return 1 < len(cells) <= max(FEW, len(words) // 2) and not _is_of_numbers(cells)
 
 
-def remarks(reader: Columns, file: Path) -> Iterator[int]:
-    """Lines that begin with a hash and a blank, and whose label no other line has: rather comments than words."""
-    labels = _labels(reader, [file])
-    for number, row in reader.rows(file):
-        label = _cell(row, reader.label_column)
-        if row[0].strip() == "#" and label is not None and labels[label] == 1:
-            yield number
+def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
+    """Doubts about lines that are no words, and about files with other columns than train.
+
+    Args:
+        reader: with the options that were detected.
+        files: file of each split.
+    """
+    widths = {file: len(next(reader.rows(file), (0, []))[1]) for file in files.values()}
+    for file, width in widths.items():
+        if width != widths[files["train"]]:
+            yield (f"{file} has {width} columns and {files['train']} has {widths[files['train']]}; give all files the "
+                   "same columns, in the same order")  # fmt: skip
+        labels = _labels(reader, [file])
+        for position, (number, row) in enumerate(reader.rows(file)):
+            label = _cell(row, reader.label_column)
+            if label is None or labels[label] > 1:
+                continue
+            if position == 0 and _names_columns(row):
+                yield (f"{file}, line {number}: the line names the columns, but not every file begins with it; remove "
+                       "it, or begin all files with it")  # fmt: skip
+            elif row[0].strip() == "#":
+                yield (f"{file}, line {number}: '#' is read as a word, with a label that occurs only there; if the "
+                       "line is a comment, remove it, or write '# name = value' before the sentence")  # fmt: skip
+                break
+
+
+def _names_columns(row: Sequence[str]) -> bool:
+    return any(cell.strip("# ").lower() in HEADS for cell in row)

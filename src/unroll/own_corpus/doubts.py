@@ -9,7 +9,7 @@ from itertools import islice
 from unroll.data.fields import Labels
 from unroll.data.readers.base import is_blank, numbered_lines
 from unroll.data.readers.columns import Columns
-from unroll.own_corpus.columns import remarks, suggested
+from unroll.own_corpus.columns import numbered, oddities
 from unroll.own_corpus.understanding import MANY_STEPS, NUMBER, SplitFacts, Understanding, shortened
 
 FEW = 20  # words or labels, of which a share says nothing
@@ -23,10 +23,8 @@ def doubts(found: Understanding) -> list[str]:
     """All reasons to doubt, each a sentence with a remedy, the most telling first."""
     reader = found.corpus.reader
     if isinstance(reader, Columns) and _is_counted(found.train):
-        file = found.corpus.file("train")
-        return [f"the words of train are 1, 2, 3 and so on, so column {reader.token_column} numbers the words; choose "
-                f"other columns, counted from 0, for example {suggested(reader, file)}"]  # fmt: skip
-    own = _remarks(found, reader) if isinstance(reader, Columns) else _text(found) if reader.is_plain else ()
+        return [numbered(reader, found.corpus.file("train"))]
+    own = oddities(reader, found.corpus.files) if isinstance(reader, Columns) else _text(found)
     return [*own, *_lengths(found), *_words(found), *_labels(found), *_strangers(found), *_likeness(found)]
 
 
@@ -35,21 +33,13 @@ def _is_counted(facts: SplitFacts) -> bool:
     return facts.counted > 0.9 * facts.records and facts.steps > facts.records
 
 
-def _remarks(found: Understanding, reader: Columns) -> Iterator[str]:
-    """Comments that are read as words."""
-    file = found.corpus.file("train")
-    if (line := next(remarks(reader, file), None)) is not None:
-        yield (f"{file}, line {line}: '#' is read as a word, with a label that occurs only there; if the line is a "
-               "comment, remove it, or write '# name = value' before the sentence")  # fmt: skip
-
-
 def _text(found: Understanding) -> Iterator[str]:
     """Lines of a text that look like the lines of a table."""
+    if found.words is None or not found.corpus.reader.is_plain:
+        return
     file = found.corpus.file("train")
     lines = [line for _, line in islice(numbered_lines(file), SAMPLE)]
     written = [line for line in lines if not is_blank(line)]
-    if found.words is None or not written:  # characters
-        return
     if sum("\t" in line for line in written) > 0.5 * len(written):
         yield (f"most lines of {file} have tabs, which a text has not; if it has columns, one word per line, use "
                "data.reader.name=columns, and otherwise write one sentence per line")  # fmt: skip
@@ -86,6 +76,9 @@ def _words(found: Understanding) -> Iterator[str]:
                "vectors with data.vectors")  # fmt: skip
     elif len(words) == 1 and words.total() > 1:
         yield f"every word of train is {shortened(next(iter(words)))}; choose another column or correct the file"
+    elif len(words) == words.total() > MANY_WORDS:
+        yield ("every word of train occurs only once; if the words are sentences, names or numbers of lines, choose "
+               "another column or correct the file")  # fmt: skip
 
 
 def _labels(found: Understanding) -> Iterator[str]:
@@ -100,6 +93,10 @@ def _labels(found: Understanding) -> Iterator[str]:
     elif len(labels) == 1:
         yield (f"every label of train is {shortened(next(iter(labels)))}, so there is nothing to learn; choose another "
                f"column{where}, {REST}")  # fmt: skip
+    for split, facts in found.splits.items():
+        if len(facts.labels) == 1 < len(labels) and facts.labels.total() > FEW and split not in found.gaps:
+            yield (f"every label of {split} ({found.corpus.file(split)}) is {shortened(next(iter(facts.labels)))}, as "
+                   "if they were withheld; replace them by _, or give the labels")  # fmt: skip
     if len(labels) > max(FEW, min(labels.total() / 2, len(found.train.symbols or labels) / 2)):
         yield (f"train has {len(labels):,} different labels for {len(found.train.symbols):,} different words; if they "
                f"are translations, lemmas or texts, choose another column{where}, {REST}")  # fmt: skip

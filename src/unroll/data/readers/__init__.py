@@ -38,7 +38,7 @@ def reader_named(name: str) -> type[Reader]:
 
 def guess(path: Path) -> str | None:
     """The reader for the suffix of a file; None if there is none."""
-    return next((name for name, reader in readers().items() if path.suffix in reader.suffixes), None)
+    return next((name for name, reader in readers().items() if path.suffix.lower() in reader.suffixes), None)
 
 
 def _reader_in(name: str) -> type[Reader]:
