@@ -88,7 +88,8 @@ def small(project: Path) -> Callable[..., Config]:
             path.write_text(content if split == "train" else content[: len(content) // 2], encoding="utf-8")
 
     def compose_small(experiment: str, arch: str, *overrides: str) -> Config:
-        suffix = "series" if experiment == "adding" else "conllu"
+        is_series = experiment.startswith("adding")
+        suffix = "series" if is_series else "conllu"
         files = [f"data.{split}=data/small/{split}.{suffix}" for split in ("train", "validation", "test")]
         common = ["data.generator=null", "judged_by=null", "tracking=none", "training.tokens=2000",
                   "training.batch_size=4", "training.validations=2"]  # fmt: skip
@@ -96,7 +97,7 @@ def small(project: Path) -> Callable[..., Config]:
             common.append("training.truncation_length=7")
         size = [] if arch == "ngram" else ["arch.encoder.hidden_size=8"]
         has_others = any(word.startswith("arch.inputs.name=") for word in overrides)
-        if size and experiment not in ("adding", "ud-english-ewt-glove") and not has_others:
+        if size and not is_series and experiment != "ud-english-ewt-glove" and not has_others:
             size.append("arch.inputs.size=6")
         words = [f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides]
         key = (_stamp(project / "conf"), os.environ.get(PLUGINS, ""), *words)
