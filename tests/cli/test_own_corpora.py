@@ -265,7 +265,9 @@ def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
     (["x-trn.txt", "x-devel.txt", "x-tst.txt"], [], ["x-trn.txt", "x-devel.txt", "x-tst.txt"]),
     (["contest.txt", "train.txt", "val.txt"], [], ["there is none", "left aside: contest.txt"]),
     (["train.txt", "dev.txt", "dev-test.txt"], [], ["there is none", "left aside: dev-test.txt"]),
-    (["wnut17train.txt", "a.dev.txt", "a.test.annotated"], [], ["a.test.annotated"]),
+    (["wnut17train.tsv", "a.dev.tsv", "a.test.annotated"], [], ["a.test.annotated"]),
+    (["train.tsv", "dev.tsv", "test.log"], [], ["there is none", "left aside: test.log"]),
+    (["train.txt", "dev.txt", "test.annotated"], [], ["there is none", "left aside: test.annotated"]),
     (["eng.train", "eng.testa", "eng.testb"], ["data.reader.name=text"], ["eng.train", "eng.testa", "eng.testb"]),
     (["train.txt", "a.txt"], ["data.validation=own/a.txt"], ["a.txt"]),
     (["a.txt", "b.txt", "c.txt"], ["data.train=own/a.txt", "data.validation=own/b.txt"], ["left aside: c.txt"]),
@@ -276,7 +278,7 @@ def test_splits_are_found_by_whole_words_of_names_and_each_file_serves_one(
 ) -> None:
     Path("own").mkdir()
     for name in names:
-        Path("own", name).write_text("a b\n" * 9, encoding="utf-8")
+        Path("own", name).write_text("a b\n\nc d\n" * 9, encoding="utf-8")
     assert main(["data", "add", "own", *settings]) == 0
     printed = capsys.readouterr().out
     assert all(part in printed for part in said), printed

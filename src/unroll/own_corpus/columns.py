@@ -11,6 +11,7 @@ from typing import Any
 
 from unroll.data.fields import GAPS
 from unroll.data.readers.columns import Columns
+from unroll.data.readers.conllu import WIDTH as CONLLU
 from unroll.data.spans import PREFIXES, is_of
 
 HEADS = {  # names of columns, for a single file, where no other file confirms that the first line is a header
@@ -74,8 +75,9 @@ def numbered(reader: Columns, file: Path) -> str:
     labels = [column for column in range(words + 1, len(values)) if _is_of_labels(values[column], values[words])]
     remedy = (f"for example data.reader.token_column={words} data.reader.label_column={labels[0]}" if labels
               else "or add a column of labels, since no other one looks like it")  # fmt: skip
+    other = ", or data.reader.name=conllu if it is CoNLL-U" if len(values) == CONLLU else ""
     return (f"the words of train are 1, 2, 3 and so on, so column {reader.token_column} numbers the words; choose "
-            f"other columns, counted from 0, {remedy}")  # fmt: skip
+            f"other columns, counted from 0, {remedy}{other}")  # fmt: skip
 
 
 def _is_of_numbers(cells: Counter[str]) -> bool:

@@ -18,6 +18,7 @@ WORDS = {
     "validation": {"dev", "devel", "development", "valid", "validation", "val", "testa"},
     "test": {"test", "testing", "tst", "testb"},  # testa and testb as in the shared task of CoNLL-2003
 }
+OTHER = {".csv", ".html", ".json", ".log", ".md", ".pdf", ".py", ".sh", ".xml", ".yaml", ".yml"}  # beside corpora
 PACKED = {".gz", ".xz", ".bz2", ".zip", ".zst", ".tar", ".tgz"}
 Group = Mapping[str, Sequence[Path]]  # the files for each split
 
@@ -56,7 +57,9 @@ def choose(path: Path, reader: str | None, given: Mapping[str, Path]) -> Chosen:
     kind = _format(path, groups, reader)
     files: dict[str, Path] = {}
     for split in SPLITS:
-        found = [given[split]] if split in given else groups[kind].get(split) or _unnamed(groups, split)
+        found = [given[split]] if split in given else groups[kind].get(split) or []
+        if not found and not _is_plain(reader or kind):  # any file could be read as a text
+            found = _unnamed(groups, split)
         if len(found) > 1:
             raise BadInput(f"{path} has {len(found)} files for {split} ({_names(found)}); keep one, or choose it with "
                            f"data.{split}={found[0]}")  # fmt: skip
@@ -93,7 +96,7 @@ def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> st
     known = [kind for kind, group in groups.items() if "train" in group and (reader or kind in readers())]
     known = [kind for kind in known if kind not in PACKED]
     whole = [kind for kind in known if "validation" in groups[kind]] or known
-    labelled = [kind for kind in whole if kind not in readers() or not reader_named(kind).is_plain] or whole
+    labelled = [kind for kind in whole if not _is_plain(kind)] or whole
     if len(labelled) == 1:
         return labelled[0]
     if labelled:
@@ -107,9 +110,14 @@ def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> st
                    "add a single file, which is split 80/10/10.")  # fmt: skip
 
 
+def _is_plain(kind: str) -> bool:
+    """Whether a format, if it is known, is plain text."""
+    return kind in readers() and reader_named(kind).is_plain
+
+
 def _unnamed(groups: Mapping[str, Group], split: str) -> list[Path]:
-    """Files for a split whose suffix indicates no format."""
-    others = [kind for kind in groups if kind not in readers() and kind not in PACKED]
+    """Files for a split whose suffix indicates no format, and that may have any."""
+    others = [kind for kind in groups if kind not in readers() and kind not in PACKED | OTHER]
     return [file for kind in others for file in groups[kind].get(split, ())]
 
 

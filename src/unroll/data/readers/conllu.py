@@ -134,7 +134,7 @@ def _cells(line: str, path: Path, number: int) -> list[str] | None:
     cells = line.split("\t")
     if len(cells) != WIDTH:
         raise BadInput(f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct "
-                       "the line.")  # fmt: skip
+                       "the line, or read other columns with data.reader.name=columns.")  # fmt: skip
     if cells[0].isdecimal() and cells[0].isascii():
         return cells
     if SKIPPED.fullmatch(cells[0]):
