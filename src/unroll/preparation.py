@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from unroll.config import DataConfig
+from unroll.config import Config, DataConfig
 from unroll.data.generators import GENERATORS
 from unroll.data.prepare import prepare
+from unroll.data.prepared import open_split
 from unroll.data.seal import check
 from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput, no_such
@@ -41,6 +42,13 @@ def prepared(data: DataConfig, out: Path | None = None) -> Path:
         if not _is_whole(target):
             prepare(data.build_corpus(), target)
     return target
+
+
+def tokens_of_epoch(run: Config) -> int | None:
+    """Number of tokens in the training split, within those at the ends of sequences; None if it is not in the cache."""
+    kinds = {name: field.kind for name, field in run.data.build_reader().fields.items()}
+    split = CACHE / f"{run.data.name}-{_key(run.data)[:16]}" / "fit" / "train"
+    return open_split(split)[run.fill_roles(kinds)["inputs"]].steps if split.is_dir() else None
 
 
 def _is_whole(target: Path) -> bool:

@@ -24,6 +24,7 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
         BadInput: the arguments are invalid.
         SystemExit: help or the version was printed.
     """
+    _refuse_no_verb(verbs, words)
     parser = _parser(verbs, words)
     options, rest = parser.parse_known_args(words)
     # argparse accepts names and settings on one side of an option only and returns the others as unknown
@@ -34,12 +35,34 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
         rest and "settings" not in options
     ):
         hint = f"; {options.hint}" if "hint" in options else ""
+        if "settings" in options:
+            hint = _habit(rest, words) or hint
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest:
         options.settings += rest
     _check_bytes(words)
     _hide_passwords(options, words)
     return options
+
+
+def _habit(rest: Sequence[str], words: Sequence[str]) -> str:
+    """The clause that helps with an option of another program; empty if it is not a habit."""
+    word = next((word for word in rest if word.startswith("-")), "")
+    if not word:
+        return ""
+    from unroll import config
+
+    clause = config.option(word, words[words.index(word) + 1 :], [*config.keys(), *config.GROUPS])
+    return f"; {clause}" if clause else ""
+
+
+def _refuse_no_verb(verbs: Mapping[str, str], words: Sequence[str]) -> None:
+    """Refuse settings without a verb, and a call for help in the words of other programs."""
+    first = words[0] if words else ""
+    if first == "help":
+        raise BadInput(f"unroll {' '.join([*words[1:2], '--help'])} shows the help.")
+    if "=" in first and not first.startswith("-") and not set(words) & verbs.keys():
+        raise BadInput(f"{first!r} is not a verb; a verb comes first, as in unroll train {first}; see unroll --help.")
 
 
 def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:

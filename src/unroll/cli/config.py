@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser, add_settings
+from unroll.cli.settings import composed
 from unroll.errors import BadInput
 
 
@@ -33,4 +34,4 @@ def run(options: Namespace) -> None:
         config.refuse_stale(options.course)
         config.resolve(options.course, options.out or Path("outputs/configs"))
     else:
-        print(config.compose(options.settings).dump(), end="")
+        print(composed(options.settings).dump(), end="")

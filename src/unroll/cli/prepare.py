@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser, add_settings
+from unroll.cli.settings import composed
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,10 +23,8 @@ def run(options: Namespace) -> None:
     from unroll.data.seal import unknown_of
     from unroll.data.unknown import sentences
 
-    if options.data:
-        corpus = config.load_data_here(options.data, options.settings)
-    else:
-        corpus = config.compose(options.settings).data
+    words = options.settings
+    corpus = config.load_data_here(options.data, words) if options.data else composed(words).data
     folder = preparation.prepared(corpus, options.out)
     print(folder)
     for sentence in sentences(unknown_of(folder)):

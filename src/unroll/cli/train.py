@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unroll.cli.figures import figures_line
 from unroll.cli.parser import Parser, add_settings
+from unroll.cli.settings import composed
 from unroll.errors import BadInput
 from unroll.launching import AT_A_TIME, launch, place
 
@@ -41,7 +42,7 @@ def run(options: Namespace) -> None:
     if options.config:
         settings = config.load_here(options.config, options.settings, reads_data=options.prepared is None)
     else:
-        settings = config.compose(options.settings)
+        settings = composed(options.settings)
     prepared = options.prepared or preparation.prepared(settings.data)
     if launch(settings.training.devices, options.words):
         return

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from unroll.config.explanation import keys
 from unroll.config.file import dotted, leaves
+from unroll.config.habits import meant
 from unroll.config.origin import Origin, SettingsSource, line_of
 from unroll.config.section import UNSAFE, Settings, plain
 from unroll.errors import BadInput, nearest
@@ -142,13 +143,16 @@ def _of_value(error: ValidationError, first: ErrorDetails, key: str, kind: type[
 
 
 def no_setting(key: str, known: Iterable[str]) -> str:
-    """The message for an unknown key: it was renamed, or resembles a known one."""
+    """The message for an unknown key: it was renamed, is a habit from elsewhere, or resembles a known one."""
     known = list(known)
     renamed = _renamed(key) or _renamed(f"data.{key}")  # a file of a corpus has no prefix data
     if renamed and key not in known:
         removal = f"; ~{renamed} removes it" if renamed.startswith("data.") else ""
         return f"The setting {key!r} was renamed to {renamed}{removal}"
-    return f"There is no setting {key!r}{nearest(key, known)}"
+    found = meant(key, known)
+    if found and " " in found:
+        return f"There is no setting {key!r}; {found}"
+    return f"There is no setting {key!r}{f' (did you mean {found}?)' if found else nearest(key, known)}"
 
 
 def refuse_former_names(content: Settings, path: Path) -> None:

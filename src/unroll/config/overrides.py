@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unroll.config.explanation import keys
 from unroll.config.file import leaves
+from unroll.config.habits import InEpochs, is_in_epochs, several
 from unroll.config.hydra import parsed, readable
 from unroll.config.messages import FREE, GROUPS, no_section, no_setting
 from unroll.config.section import Settings
@@ -25,6 +27,7 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
     chosen: dict[str, str] = {}
     known = [*keys()]
     for word in overrides:
+        _refuse_name(word, conf)
         key, value = split(word)
         if value is None:
             _check_removal(word, key, known)
@@ -50,6 +53,13 @@ def _check_purpose(chosen: Mapping[str, str], conf: Path) -> None:
     (group,) = lacking
     raise BadInput(f"Which {'corpus' if group == 'data' else group}? Without an experiment, add {group}=NAME, one of "
                    f"{names[group]}.")  # fmt: skip
+
+
+def _refuse_name(word: str, conf: Path) -> None:
+    """Refuse the name of a file of a group without the group."""
+    group = next((group for group in GROUPS if word in _files(group, conf)), None)
+    if group:
+        raise BadInput(f"{word!r} is not a setting; write key=value: {group}={word}.")
 
 
 def split(word: str) -> tuple[str, str | None]:
@@ -143,6 +153,8 @@ def value_of(key: str, value: str) -> Any:
     if override is None:
         raise BadInput(f"{key}={value}: the value has a bracket or a quotation mark that is not closed; close "
                        "it, or put quotation marks around a text.")  # fmt: skip
+    if override.is_sweep_override() and key == "seed":
+        raise BadInput(f"{several(key, value)}.")
     if override.is_sweep_override():
         raise BadInput(f"{key}={value} is several values; give one, quote a text with commas ({key}='\"a, b\"'), or "
                        "search the values in a study (unroll tune).")  # fmt: skip
@@ -157,6 +169,8 @@ def _free(key: str) -> str | None:
 def _choice(group: str, name: str, conf: Path) -> str:
     """Check the name of a file of a group."""
     files = _files(group, conf)
+    if name not in files and not name.startswith("{") and re.search(r"[,(]|^\[", name):
+        raise BadInput(f"{several(group, name)}.")
     if name.startswith(("{", "[")):
         inner = next((key for key in keys() if key.startswith(f"{group}.")), None)
         remedy = f"; write single settings by their dotted names, such as {inner}=…" if inner else ""
@@ -176,12 +190,15 @@ def _files(group: str, conf: Path) -> list[str]:
 def _check_key(key: str, known: Sequence[str]) -> None:
     """Refuse an unknown key."""
     if _free(key) is None and key not in known and key not in {name.rpartition(".")[0] for name in known}:
-        raise BadInput(f"{no_setting(key, sorted(known))}; see unroll config --explain.")
+        kind = InEpochs if is_in_epochs(key) else BadInput
+        raise kind(f"{no_setting(key, sorted(known))}; see unroll config --explain.")
 
 
 def _check_section(key: str, text: str, known: Sequence[str]) -> None:
-    """Refuse a malformed value, and a single value in place of a section."""
+    """Refuse a malformed value, several seeds, and a single value in place of a section."""
     value = value_of(key, text)
+    if key == "seed" and isinstance(value, list):
+        raise BadInput(f"{several(key, text)}.")
     inner = next((name for name in known if name.startswith(f"{key}.")), None)
     if inner and key not in FREE and value is not None and not isinstance(value, dict):
         raise BadInput(f"{no_section(key, text, inner)}, or {inner}=….")

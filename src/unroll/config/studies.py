@@ -223,9 +223,9 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
         BadInput: no study is named, a word is not a setting, or a setting is invalid.
     """
     removed = [f"{REMOVED}{split(word)[0]}" for word in words if word.startswith(REMOVED)]
-    given = dict(
-        parsed([word.lstrip("+") for word in words if not word.startswith(REMOVED)], "trials=20")
-    ) | dict.fromkeys(removed)
+    example = next((f"study={word}" for word in words if word in studies(conf)), "trials=20")
+    given = dict(parsed([word.lstrip("+") for word in words if not word.startswith(REMOVED)], example))
+    given |= dict.fromkeys(removed)
     check_root(conf)
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")

@@ -25,6 +25,9 @@ def refuse_misplaced(content: Settings, origin: str) -> None:
     """Refuse keys that are in the wrong section of a study."""
     if "name" in content:
         raise BadInput(f"name={plain(content['name'])}: a study is named after its file; remove name ({origin}).")
+    if isinstance(content.get("seed"), str | list):
+        raise BadInput(f"seed={plain(content['seed'])} is not a whole number: it is the seed of the sampler; the seeds "
+                       f"of retrained runs are retrain.seeds, such as [10, 11, 12] ({origin}).")  # fmt: skip
     for key in content.keys() - StudyConfig.model_fields.keys():
         if key in {*keys(), *GROUPS}:
             raise BadInput(
