@@ -191,6 +191,14 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] 
     "a header": (
         ".tsv", {split: "word\ttag\n" + text for split, text in TSV.items()}, [], ["header=true", "30 records"],
     ),
+    "no header, although all files begin with one line": (
+        ".tsv", dict.fromkeys(TSV, "EU B-ORG\nis O\n\nAl B-PER\nis O\n\n" + "Al B-PER\nis O\n\n" * 9), [],
+        ["columns (scheme", "11 records", "B-ORG 1"],
+    ),
+    "a header of many columns": (
+        ".tsv", dict.fromkeys(TSV, "ID\tFORM\tUPOS\n" + table(30, "s{n}", *PLAIN)), ["data.reader.token_column=1"],
+        ["header=true", "30 records", "DET 30"],
+    ),
     "numbers in the first column, with the settings": (
         ".conll", dict.fromkeys(TSV, table(30, *X)), ["data.reader.token_column=1", "data.reader.label_column=3"],
         ["token_column=1", "DET 30", '["the", "dog0", "barks", "."]'],
@@ -309,6 +317,13 @@ def test_splits_that_are_not_clear_are_refused_by_name(
     assert all(part in message for part in said), message
 
 
+def test_the_header_of_a_single_file_is_known_by_its_names(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for head, count in (("Token\tPOS\n", 100), ("Ann\tNNP\n", 101)):
+        Path("own.tsv").write_text(head + "\n" + "a\tX\n\nb\tY\n\n" * 50, encoding="utf-8")
+        assert main(["data", "add", "own.tsv", "--name", f"own{count}"]) == 0
+        assert ("header=true" in capsys.readouterr().out) == (count == 100)
+
+
 def test_a_treebank_is_added_as_it_is_cloned(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split, text in CONLLU.items():
         written(f"-ud-{split}.conllu", en=text)
@@ -397,13 +412,15 @@ def test_labels_that_are_withheld_from_the_test_split_give_no_figures(
 def test_labels_that_are_missing_here_and_there_are_left_out_of_the_figures_of_test_only(
     project: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gap = conllu(1).replace("\tNOUN\t", "\t_\t")
-    written(".conllu", train=conllu(20), dev=conllu(5), test=conllu(5) + gap)
-    assert main(["data", "add", "own"]) == 0
-    assert main(["train", *SMALL, "--out", "run"]) == 0
+    marked = conllu(1).replace("dog\t_\tNOUN\t_\t_\t_\t_\t_\t_", "dog\t_\tNOUN\t_\t_\t_\t_\t_\tMark=1")
+    gap = marked.replace("\tNOUN\t", "\t_\t")
+    written(".conllu", train=20 * marked, dev=5 * marked, test=5 * marked + gap)
+    assert main(["data", "add", "own", "data.reader.probe=Mark"]) == 0
+    assert main(["train", *[word for word in SMALL if not word.startswith("~")], "--out", "run"]) == 0
     assert main(["evaluate", "run", "--out", "figures.json"]) == 0
     (entry,) = json.loads(Path("figures.json").read_text(encoding="utf-8")).values()
     assert entry["items"]["accuracy"] == entry["items"]["loss"] == 23  # of 24
+    assert entry["items"]["accuracy/1"] == 5  # of 6
     for split in ("train", "dev"):
         path = Path("data/own", f"{split}.conllu")
         path.write_text(conllu(20) + gap, encoding="utf-8")

@@ -74,7 +74,7 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
     "text": [
         (
             Text("words"),
-            "one  two\r\n\n three\n",
+            "one  two\r\n\n three\n\u200b\n\u00a0\n",
             [{"tokens": ["one", "two"]}, {"tokens": ["three"]}],
         ),
         (Text("characters"), "a b\n\né", [{"tokens": "a b\n"}, {"tokens": "\n"}, {"tokens": "é\n"}]),

@@ -33,15 +33,19 @@ def detected(reader: Columns, files: Sequence[Path], typed: Sequence[str]) -> di
 
 
 def _has_header(reader: Columns, files: Sequence[Path]) -> bool:
-    """Whether each file begins with the same line, whose label occurs nowhere else."""
+    """Whether each file begins with the same line, whose cells beside the word occur nowhere else in their columns."""
     firsts = [next(reader.rows(file), (0, []))[1] for file in files]
     head = firsts[0]
     label = _cell(head, reader.label_column)
-    if not head or any(first != head for first in firsts) or label is None:
+    if label is None or any(first != head for first in firsts) or any(is_of(label, scheme) for scheme in PREFIXES):
         return False
     if len(files) == 1 and not _names_columns(head):
         return False
-    return _labels(reader, files)[label] == len(files)
+    word = reader.token_column % len(head)
+    others = [(column, cell) for column, cell in enumerate(head) if column != word]
+    again = Counter(column for file in files for _, row in reader.rows(file)
+                    for column, cell in others if _cell(row, column) == cell.strip())  # fmt: skip
+    return all(again[column] == len(files) for column, _ in others)
 
 
 def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:

@@ -40,6 +40,8 @@ def _text(found: Understanding) -> Iterator[str]:
     file = found.corpus.file("train")
     lines = [line for _, line in islice(numbered_lines(file), SAMPLE)]
     written = [line for line in lines if not is_blank(line)]
+    if not written:
+        return
     if sum("\t" in line for line in written) > 0.5 * len(written):
         yield (f"most lines of {file} have tabs, which a text has not; if it has columns, one word per line, use "
                "data.reader.name=columns, and otherwise write one sentence per line")  # fmt: skip

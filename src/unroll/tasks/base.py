@@ -31,6 +31,7 @@ class Scores(NamedTuple):
         measures: name → (values, mask) of other quantities that evaluation averages.
         probed: values of the probed tokens, averaged by group; None if the task has none.
         predicted: in evaluation, the predicted labels or numbers; None if the task predicts none.
+        counted: positions that figures of groups count, since their target is given; None for all.
     """
 
     losses: Tensor
@@ -38,6 +39,13 @@ class Scores(NamedTuple):
     measures: dict[str, tuple[Tensor, Tensor]]
     probed: Tensor | None
     predicted: Tensor | None = None
+    counted: Tensor | None = None
+
+    def groups(self, batch: Batch) -> Tensor:
+        """Group of each probed step that is counted, [B, T], −1 elsewhere."""
+        assert batch.probe is not None
+        groups = batch.probe.groups
+        return groups if self.counted is None else groups.masked_fill(~self.counted, -1)
 
 
 class Task(LightningModule, ABC):
@@ -141,7 +149,7 @@ class Task(LightningModule, ABC):
                 raise BadInput(f"{place}: scores returns {name!r}, but measure_names has {known}; correct one of them.")
             self._mean(name).update(values, mask)
         if scores.probed is not None and batch.probe is not None:
-            self.by_group.update(scores.probed, batch.probe.groups)
+            self.by_group.update(scores.probed, scores.groups(batch))
         return scores
 
     def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -152,7 +160,7 @@ class Task(LightningModule, ABC):
         """
         found = {"loss": (scores.losses, scores.mask), **scores.measures}
         if scores.probed is not None and batch.probe is not None:
-            found |= {f"accuracy/{group}": (scores.probed, batch.probe.groups == number)
+            found |= {f"accuracy/{group}": (scores.probed, scores.groups(batch) == number)
                       for number, group in enumerate(self.groups)}  # fmt: skip
         return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 

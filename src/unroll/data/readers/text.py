@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field as Option
 
 from unroll.data.fields import Field, Located, Record, Symbols
-from unroll.data.readers.base import Reader, numbered_lines
+from unroll.data.readers.base import Reader, is_blank, numbered_lines
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,5 @@ class Text(Reader):
         for number, line in numbered_lines(path):
             if self.unit == "characters":
                 yield Located({"tokens": line + "\n"}, [number])
-            elif words := line.split():
-                yield Located({"tokens": words}, [number])
+            elif not is_blank(line):
+                yield Located({"tokens": line.split()}, [number])

@@ -59,7 +59,7 @@ class Tagger(Task):
         if self.spans is not None:
             self.spans.update(predicted, targets, batch.mask.sum(dim=1))
         correct = predicted == targets.masked_fill(targets < 0, -2)  # a label unseen in training is always wrong
-        return Scores(losses, mask, {"accuracy": (correct, counted)}, correct, predicted)
+        return Scores(losses, mask, {"accuracy": (correct, counted)}, correct, predicted, counted)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
