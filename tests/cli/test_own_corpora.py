@@ -129,6 +129,10 @@ DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     "columns of labels that are withheld everywhere": (
         ".tsv", dict.fromkeys(TSV, table(9, "{word}", "_")), [], ["train.tsv, line 1", "not given"],
     ),
+    "an empty label beside the label _": (
+        ".tsv", TSV | {"train": TSV["train"].replace("PUNCT", "_") + "dog\t\n"}, [],
+        ["train.tsv, line 151", "not given"],
+    ),
     "a label that is withheld from validation": (
         ".conllu", CONLLU | {"dev": conllu(2) + conllu(1, "_")}, [], ["dev.conllu, line 11", "not given"],
     ),
@@ -209,6 +213,9 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] 
     "no test split": (".txt", {"train": "a b\n" * 9, "dev": "a b\n" * 9}, [], ["test        there is none"]),
     "a text without labels": (".txt", {"train": "a b c\n" * 9, "dev": "a d\n" * 9}, [], ["unknown words 50.0%"]),
     "words with blanks": (".tsv", dict.fromkeys(TSV, TSV["train"] + "New York\tX\n"), [], ["31 records"]),
+    "_ as one of the labels": (
+        ".tsv", dict.fromkeys(TSV, TSV["train"].replace("PUNCT", "_")), [], ["DET 30, NOUN 30, VERB 30, _ 30"],
+    ),
     "another column": (
         ".tsv", dict.fromkeys(TSV, table(9, "{tag}", "{n}", "{word}")),
         ["data.reader={name: columns, token_column: 2, label_column: 0}"], ["DET 9"],

@@ -97,9 +97,10 @@ def _refuse_gaps(config: Config, data: PreparedData) -> None:
     predicts = config.task.description.predicts
     if not predicts or not data.spec[predicts].names:
         return
+    gaps = [label for label in GAPS if label not in data.spec[predicts].names]
     for split in ("train", "validation"):
         if (data.split(split)[predicts].values == GAP_INDEX).any():
-            place = place_of(config.data.build_corpus(), split, data.roles[predicts], GAPS)
+            place = place_of(config.data.build_corpus(), split, data.roles[predicts], gaps)
             raise BadInput(f"{place}: a label of the {split} split is not given ({NOT_GIVEN} or empty), and "
                            f"task={config.task.name} needs all; give it, or remove its sentence.")  # fmt: skip
 

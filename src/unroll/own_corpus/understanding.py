@@ -66,6 +66,9 @@ class Understanding:
         self.gaps: dict[str, str] = {}  # first place of a label that is not given, by split
         self.words = _only(corpus, lambda kind: isinstance(kind, Symbols) and kind.unit == "words")
         self.labels = _only(corpus, lambda kind: isinstance(kind, Labels | Category))
+        known = surveys[self.labels].vocabulary() if self.labels else None
+        self.known = known.names if isinstance(known, LabelVocabulary) else ()  # labels
+        self.withheld = {label for label in GAPS if label not in self.known}
         self._in_train: set[int] = set()
         for split, record in corpus.records():
             facts = self.splits.setdefault(split, SplitFacts())
@@ -85,7 +88,7 @@ class Understanding:
         if self.labels:
             labels = [record[self.labels]] if isinstance(record[self.labels], str) else record[self.labels]
             facts.labels.update(labels)
-            gap = next((at for at, label in enumerate(labels) if label in GAPS), None)
+            gap = next((at for at, label in enumerate(labels) if label in self.withheld), None)
             if gap is not None and split not in self.gaps:
                 self.gaps[split] = place(corpus.file(split), record, number, gap)
         if self.words:
@@ -105,20 +108,18 @@ class Understanding:
         """Compare the other splits with train."""
         words = surveys.get(self.words or "")
         unknown = unknown_symbols(surveys, {name: part.vocabulary() for name, part in surveys.items()})
-        learned = surveys[self.labels].vocabulary() if self.labels else None
-        known = learned.names if isinstance(learned, LabelVocabulary) else ()
         for split, facts in self.splits.items():
             if isinstance(words, SymbolSurvey):
                 written = words.written if split == "train" else words.judged[split]
                 facts.symbols = Counter({word: count for word, count in written.items() if word != END})
-            given = sum(count for label, count in facts.labels.items() if label not in GAPS)
+            given = sum(count for label, count in facts.labels.items() if label not in self.withheld)
             if split == "train":
                 continue
             if self.words is not None:
                 found = unknown[self.words][split]
                 facts.unknown = found.unknown / max(found.symbols, 1)
-            if known and given:
-                facts.unlabelled = 1 - sum(facts.labels[label] for label in known) / given
+            if self.known and given:
+                facts.unlabelled = 1 - sum(facts.labels[label] for label in self.known) / given
 
     @property
     def train(self) -> SplitFacts:
