@@ -131,9 +131,9 @@ def to_json(content: object) -> str:
     return re.sub(r'\[\n\s+(-?\d[^]\[{}"]*)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
-def to_json_line(content: object) -> str:
-    """Serialise to JSON on one line, without a line break."""
-    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
+def to_json_line(content: object, shows_unicode: bool = True) -> str:
+    """Serialise to JSON on one line, without a line break; JSON's own escapes replace what cannot be shown."""
+    return json.dumps(_finite(content), ensure_ascii=not shows_unicode, allow_nan=False)
 
 
 def _finite(content: object) -> object:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from unroll import plugins
-from unroll.cli import arguments, failures  # an imported verb becomes an attribute of this package, such as report
+from unroll.cli import (
+    arguments,
+    failures,
+    streams,
+)  # an imported verb becomes an attribute of this package, such as report
 
 VERBS = {
     "config": "Show or explain the settings of a run, or resolve the settings of a whole course.",
@@ -39,21 +42,42 @@ VERBS = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a verb. Returns 0 on success, 1 if a run is not certified or a stage fails, 2 on bad input, 130 on Ctrl-C."""
+    """Run a verb.
+
+    Args:
+        words: arguments, without the name of the command; None for those of the process.
+
+    Returns:
+        0 on success, 1 if a run is not certified or a stage fails, 2 on bad input, 130 on Ctrl-C, 141 if the reader of
+        a pipe, such as head, has exited.
+    """
+    if words is None:
+        streams.read_bytes_as_utf8()
+        streams.prepare()
     _set_up_process()
     try:
-        options = arguments.parse(VERBS, sys.argv[1:] if words is None else words)
-        plugins.use([*plugins.of_project(Path("conf/config.yaml")), *options.plugins])
-        options.verb(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe, such as head, has exited
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _run(sys.argv[1:] if words is None else words)
+    except BrokenPipeError:
+        return streams.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         status = failures.report(error)
         if status is None:
             raise
         return status
+    finally:
+        streams.drop_the_rest()
     return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    try:
+        options = arguments.parse(VERBS, words)
+        plugins.use([*plugins.of_project(Path("conf/config.yaml")), *options.plugins])
+        options.verb(options)
+    except SystemExit:  # help was printed
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def _set_up_process() -> None:

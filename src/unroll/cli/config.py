@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from unroll.cli import streams
 from unroll.cli.parser import Parser, add_settings
 from unroll.cli.settings import composed
 from unroll.errors import BadInput
@@ -34,4 +35,4 @@ def run(options: Namespace) -> None:
         config.refuse_stale(options.course)
         config.resolve(options.course, options.out or Path("outputs/configs"))
     else:
-        print(composed(options.settings).dump(), end="")
+        print(composed(options.settings).dump(streams.shows_unicode()), end="")

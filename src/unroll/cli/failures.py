@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import TracebackType
 
@@ -42,7 +43,8 @@ def report(error: BaseException) -> int | None:
 def _end(status: int, sentence: str, once: bool = False) -> int:
     """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
-        print(f"unroll: {_escaped(without_secrets(sentence))}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # standard error is full, or nobody reads it
+            print(f"unroll: {_escaped(without_secrets(sentence))}", file=sys.stderr, flush=True)
     return status
 
 

@@ -6,6 +6,7 @@ import contextlib
 from argparse import Namespace
 from pathlib import Path
 
+from unroll.cli import streams
 from unroll.cli.lines import lines
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
@@ -41,4 +42,4 @@ def run(options: Namespace) -> None:
 
     prompts = lines(options.prompt, options.file)
     for answer in generate(Trained.load(options.run), prompts, options.length, options.temperature, options.seed):
-        print(to_json_line(answer.content()) if options.json else answer)
+        print(to_json_line(answer.content(), streams.shows_unicode()) if options.json else answer)

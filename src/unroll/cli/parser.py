@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from unroll.errors import BadInput
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 EPILOG = """\
 SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000, or
@@ -28,6 +32,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an error that refers to the help."""
         raise BadInput(f"{message}; see {self.prog} --help.")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help or the version; argparse would hide that it could not be written."""
+        (file or sys.stderr).write(message)
 
 
 def add_settings(parser: Parser, what: str = "key=value") -> None:

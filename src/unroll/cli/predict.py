@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unroll.cli import streams
 from unroll.cli.figures import figures_line
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
@@ -54,8 +55,8 @@ def _printed(predictor: Predictor, options: Namespace) -> Iterator[bytes]:
     else:
         answers = predictor.file(options.file)
     for answer in answers:
-        text = to_json_line(answer.content()) if options.json else str(answer)
-        yield f"{text}\n".encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+        text = to_json_line(answer.content(), streams.shows_unicode()) if options.json else str(answer)
+        yield f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
 
 
 def _show(seen: Seen) -> None:

@@ -19,6 +19,7 @@ from unroll.config.experiments import CONF, asked
 from unroll.config.explanation import keys, sections
 from unroll.config.file import read
 from unroll.config.habits import InEpochs, is_in_epochs, option
+from unroll.config.hydra import literal
 from unroll.config.messages import GROUPS
 from unroll.config.overrides import setting_of
 from unroll.config.places import check_files, load_data_here, load_here, load_study_here
@@ -57,6 +58,7 @@ __all__ = [
     "is_in_epochs",
     "is_same_store",
     "keys",
+    "literal",
     "load",
     "load_data",
     "load_data_here",

@@ -16,7 +16,7 @@ from unroll.config.experiments import CONF, files_of, group_choices, project_def
 from unroll.config.file import read
 from unroll.config.fitting import fitted, purpose
 from unroll.config.format import current
-from unroll.config.hydra import composed
+from unroll.config.hydra import composed, resolved
 from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
 from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
@@ -182,7 +182,10 @@ def corpora(conf: Path = CONF) -> dict[str, DataConfig]:
         BadInput: a file is invalid.
     """
     check_root(conf)
-    return {path.stem: complete_data(read(path), path, conf) for path in sorted((conf / "data").glob("*.yaml"))}
+    return {
+        path.stem: complete_data(resolved(read(path), path), path, conf)
+        for path in sorted((conf / "data").glob("*.yaml"))
+    }
 
 
 def complete_data(content: Settings, origin: str | Path, conf: Path = CONF) -> DataConfig:

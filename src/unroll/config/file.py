@@ -1,8 +1,8 @@
-"""Settings as written by the user: YAML files with one mapping and unique keys, and words of the command line."""
+"""Settings as written by the user: YAML files with one mapping and unique keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -109,25 +109,3 @@ def merged(content: Settings, over: Settings) -> Settings:
     both = {key: merged(content[key], value) for key, value in over.items()
             if isinstance(value, dict) and isinstance(content.get(key), dict)}  # fmt: skip
     return {**content, **over, **both}
-
-
-def parsed(words: Sequence[str], example: str) -> Pairs:
-    """Settings of the command line as keys and values.
-
-    Args:
-        words: settings such as ``seed=1``.
-        example: an example of a setting, for messages.
-
-    Raises:
-        BadInput: a word is not a setting.
-    """
-    pairs = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise BadInput(f"{word!r} is not a setting; write key=value, such as {example}.")
-        try:
-            pairs.append((key, yaml.safe_load(value)))
-        except (yaml.YAMLError, ValueError):  # a date that does not exist, such as 2003-99-99, is a ValueError
-            raise BadInput(f"{word!r}: the text after = is not a value; quote it.") from None
-    return pairs

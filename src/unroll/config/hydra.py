@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -52,6 +52,32 @@ def composed(words: Sequence[str], sources: Sequence[SettingsSource], conf: Path
         raise BadInput(first_sentence(str(error), words)) from None
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def resolved(content: Settings, path: Path) -> Settings:
+    """Settings of a file that is read without the others, with what ``${…}`` stands for.
+
+    Raises:
+        BadInput: it does not stand for anything.
+    """
+    if "${" not in str(content):
+        return content
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        made: Settings = OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise BadInput(f"{path}: {first_sentence(str(error), [str(path)])}") from None
+    return made
+
+
+def literal(content: Any) -> Any:
+    """Settings as a file of ``conf/`` must have them, so that ``${`` stands for itself."""
+    if isinstance(content, dict):
+        return {key: literal(value) for key, value in content.items()}
+    is_text = isinstance(content, str)  # a path or a title; no list of a corpus of one's own has text
+    return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", content) if is_text else content
 
 
 def _marked(error: yaml.MarkedYAMLError, conf: Path) -> str:

@@ -13,6 +13,7 @@ from unroll.config.habits import InEpochs, is_in_epochs, several
 from unroll.config.hydra import parsed, readable
 from unroll.config.messages import FREE, GROUPS, no_section, no_setting
 from unroll.config.section import Settings
+from unroll.config.words import is_text, text_of
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
 
@@ -98,10 +99,10 @@ def setting_of(word: str) -> tuple[str, Any]:
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides that Hydra applies, in its syntax: all but those of free sections."""
+    """The overrides that Hydra applies, in its syntax: all but those of text and of free sections."""
     words = []
     for key, value in map(split, overrides):
-        if value is not None and _free(key) is None:
+        if value is not None and _free(key) is None and (key in GROUPS or not is_text(key)):
             # ++ lets a key pass that the files lack, such as one of another task; the schema refuses it later
             words.append(readable(key if key in GROUPS else f"++{key}", value))
     has_experiment = any(split(word)[0] == "experiment" for word in overrides)  # which Hydra's list of defaults needs
@@ -109,7 +110,7 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
 
 
 def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
-    """Set and remove what Hydra cannot: keys that the files need not have, and whole sections of such keys.
+    """Set and remove what Hydra cannot: text, keys that the files need not have, and whole sections of such keys.
 
     Args:
         settings: composed settings, changed in place.
@@ -123,11 +124,11 @@ def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
         key, value = split(word)
         section = _free(key)
         if section is None:
+            if value is not None and key not in GROUPS and is_text(key):
+                _set(settings, key, text_of(key, value))
             continue
         *above, name = section.split(".")
-        group = settings
-        for part in above:
-            group = group.setdefault(part, {})
+        group = _section(settings, above)
         option = key.removeprefix(section).removeprefix(".")
         options = group.setdefault(name, {})
         if not option:
@@ -143,12 +144,26 @@ def apply(settings: Settings, overrides: Sequence[str], origin: str) -> None:
             )
 
 
+def _set(settings: Settings, key: str, value: Any) -> None:
+    *above, name = key.split(".")
+    _section(settings, above)[name] = value
+
+
+def _section(settings: Settings, names: Sequence[str]) -> Settings:
+    for name in names:
+        inner = settings.setdefault(name, {})
+        settings = inner if isinstance(inner, dict) else {}  # the schema refuses what is not a section
+    return settings
+
+
 def value_of(key: str, value: str) -> Any:
     """Parse a value of the command line.
 
     Raises:
-        BadInput: it is a list or section that is not closed, or several values.
+        BadInput: it is not text, and a list or section that is not closed, or several values.
     """
+    if is_text(key):
+        return text_of(key, value)
     override = parsed(readable(key, value))
     if override is None:
         raise BadInput(f"{key}={value}: the value has a bracket or a quotation mark that is not closed; close "
@@ -156,8 +171,7 @@ def value_of(key: str, value: str) -> Any:
     if override.is_sweep_override() and key == "seed":
         raise BadInput(f"{several(key, value)}.")
     if override.is_sweep_override():
-        raise BadInput(f"{key}={value} is several values; give one, quote a text with commas ({key}='\"a, b\"'), or "
-                       "search the values in a study (unroll tune).")  # fmt: skip
+        raise BadInput(f"{key}={value} is several values; give one, or search the values in a study (unroll tune).")
     return override.value()
 
 

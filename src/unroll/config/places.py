@@ -14,13 +14,14 @@ from typing import Any
 from unroll.config.compose import check, check_section, load, load_data, refuse_unsafe_names
 from unroll.config.corpus import DataConfig
 from unroll.config.experiments import CONF
-from unroll.config.file import Pairs, parsed, read
+from unroll.config.file import Pairs, read
 from unroll.config.origin import line_of
 from unroll.config.schema import Config
 from unroll.config.section import Settings
 from unroll.config.studies import StudySettings, load_study, study_defaults
 from unroll.config.study import ChoiceConfig, StudyConfig
 from unroll.config.trackers import report_other_store, study_file, tracking_here
+from unroll.config.words import pairs_of
 from unroll.credentials import in_settings, public
 from unroll.errors import BadInput
 
@@ -187,7 +188,7 @@ def _files(typed: Pairs) -> Settings:
 
 def _typed(words: Sequence[str], option: str, keys: Sequence[str]) -> Pairs:
     """Parse the settings of the command line that are allowed together with a file."""
-    typed = parsed(words, "tracking=none")
+    typed = pairs_of(words, "tracking=none")
     for key, _ in typed:
         if key not in keys and (key.partition(".")[0], "tracking" in keys) != ("tracking", True):
             raise BadInput(f"Give {option} FILE or settings, not both: the file has all settings. Only "

@@ -88,7 +88,8 @@ def _part(name: str, title: str, model: type[BaseModel], defaults: Settings) -> 
         model: model of the section.
         defaults: defaults of its settings.
     """
-    lines = [f"{name or title}: {(model.__doc__ or '').strip().splitlines()[0]}"]
+    sentence = (model.__doc__ or "").partition("\n")[0]  # which python -OO removes
+    lines = [f"{name or title}: {sentence}".rstrip()]
     for key, field in model.model_fields.items():
         shape = _shape(field.annotation)
         if "Config" not in shape:

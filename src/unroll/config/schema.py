@@ -257,9 +257,9 @@ class Config(Section):
         """Name of the run: ``<experiment>/<arch>-<seed>``."""
         return f"{self.experiment}/{self.arch.name}-{self.seed}"
 
-    def dump(self) -> str:
-        """Plain YAML from which the same settings can be loaded."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    def dump(self, shows_unicode: bool = True) -> str:
+        """Plain YAML from which the same settings can be loaded; its own escapes replace what cannot be shown."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=shows_unicode, width=100)
 
     def decisive(self) -> Settings:
         """The settings that affect the result."""

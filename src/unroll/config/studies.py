@@ -14,7 +14,7 @@ import yaml
 
 from unroll.config.compose import check_root, check_section, finished, refuse_unsafe_names, sources, unfinished
 from unroll.config.experiments import CONF
-from unroll.config.file import dotted, parsed, read, with_sections
+from unroll.config.file import dotted, read, with_sections
 from unroll.config.format import with_added
 from unroll.config.messages import GROUPS
 from unroll.config.origin import Origin, SettingsSource
@@ -24,6 +24,7 @@ from unroll.config.searchable import refused
 from unroll.config.section import Settings, plain
 from unroll.config.study import ChoiceConfig, StudyConfig, Value
 from unroll.config.study_keys import REMOVED, check_keys, check_sections, refuse_misplaced
+from unroll.config.words import pairs_of
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput, no_such
 
@@ -224,7 +225,7 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     """
     removed = [f"{REMOVED}{split(word)[0]}" for word in words if word.startswith(REMOVED)]
     example = next((f"study={word}" for word in words if word in studies(conf)), "trials=20")
-    given = dict(parsed([word.lstrip("+") for word in words if not word.startswith(REMOVED)], example))
+    given = dict(pairs_of([word.lstrip("+") for word in words if not word.startswith(REMOVED)], example))
     given |= dict.fromkeys(removed)
     check_root(conf)
     if "study" not in given:

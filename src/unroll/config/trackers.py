@@ -11,9 +11,10 @@ from pathlib import Path
 
 from unroll.config.compose import check_section
 from unroll.config.experiments import CONF, project_defaults
-from unroll.config.file import Pairs, parsed, read
+from unroll.config.file import Pairs, read
 from unroll.config.schema import Config, TrackingConfig
 from unroll.config.section import Settings, plain
+from unroll.config.words import pairs_of
 from unroll.credentials import in_settings, public
 from unroll.errors import no_such
 
@@ -33,7 +34,7 @@ def tracking_here(run: Config, origin: Path, words: Sequence[str]) -> TrackingCo
     Raises:
         BadInput: a setting in ``conf/`` or on the command line is invalid.
     """
-    typed = parsed(words, "tracking=none")
+    typed = pairs_of(words, "tracking=none")
     if run.tracking.name == "none" and not typed:
         return run.tracking
     here = _project_tracking(run.experiment, typed)

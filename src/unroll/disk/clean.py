@@ -82,7 +82,7 @@ def clean(names: Sequence[str], days: float, yes: bool) -> str:
 
 
 def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise BadInput("Nothing was deleted, since there is no terminal to ask on; add --yes to delete all of this.")
     return input(question).strip().lower() in ("y", "yes")
 

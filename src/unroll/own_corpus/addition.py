@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from unroll.config import CONF, DataConfig, check_root, complete_data, read
+from unroll.config import CONF, DataConfig, check_root, complete_data, literal, read
 from unroll.config.section import Settings
 from unroll.data.corpus import SPLITS, Corpus
 from unroll.data.readers.columns import Columns
@@ -142,7 +142,7 @@ def _write(content: Settings, chosen: Chosen, settings: Path) -> None:
         for split, name in _targets(chosen).items():
             shutil.copyfile(chosen.files[split], folder / name)
     try:
-        write_text(settings, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        write_text(settings, yaml.safe_dump(literal(content), sort_keys=False, allow_unicode=True))
     except BaseException:
         shutil.rmtree(target)
         raise
