@@ -225,8 +225,7 @@ def compose_study_from(words: Sequence[str], conf: Path = CONF) -> StudySettings
     """
     removed = [f"{REMOVED}{split(word)[0]}" for word in words if word.startswith(REMOVED)]
     example = next((f"study={word}" for word in words if word in studies(conf)), "trials=20")
-    given = dict(pairs_of([word.lstrip("+") for word in words if not word.startswith(REMOVED)], example))
-    given |= dict.fromkeys(removed)
+    given = dict(pairs_of([word for word in words if not word.startswith(REMOVED)], example)) | dict.fromkeys(removed)
     check_root(conf)
     if "study" not in given:
         raise BadInput(f"Which study? Add study=NAME, one of {', '.join(studies(conf))}.")

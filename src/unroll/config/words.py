@@ -42,7 +42,7 @@ def text_of(key: str, value: str) -> str | None:
 
 
 def pairs_of(words: Sequence[str], example: str) -> Pairs:
-    """Settings as keys and values; those that are not text are YAML.
+    """Settings as keys and values; those that are not text are YAML. Hydra's + and ++ make no difference.
 
     Args:
         words: settings such as ``seed=1``.
@@ -53,7 +53,7 @@ def pairs_of(words: Sequence[str], example: str) -> Pairs:
     """
     found: Pairs = []
     for word in words:
-        key, equals, value = word.partition("=")
+        key, equals, value = word.lstrip("+").partition("=")
         if not equals:
             raise BadInput(f"{word!r} is not a setting; write key=value, such as {example}.")
         try:
