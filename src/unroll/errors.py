@@ -30,6 +30,21 @@ class NotCertified(RuntimeError):
     """The results of a run depend on something they must not; the command line prints it and exits with 1."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C was pressed or SIGTERM was received, and the command has stopped where it can resume.
+
+    Not a KeyboardInterrupt, upon which Lightning ignores further ones and ends the process.
+
+    Args:
+        number: the signal.
+        sentence: state in which the command has stopped; empty if there is nothing to report.
+    """
+
+    def __init__(self, number: int, sentence: str = "") -> None:
+        super().__init__(sentence)
+        self.number, self.sentence = number, sentence
+
+
 def is_lack_of_memory(error: BaseException) -> bool:
     """Whether an error means that the machine or a GPU is out of memory; torch has no single class for it."""
     said = (

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +19,7 @@ from unroll.data.sources import Source, fetch
 from unroll.errors import BadInput, no_such
 from unroll.locks import held
 from unroll.outputs import whole
+from unroll.terminal import say
 
 CACHE = Path("outputs/cache")
 
@@ -59,7 +59,7 @@ def _is_whole(target: Path) -> bool:
         for part in ("fit", "test"):
             check(target / part)
     except BadInput as error:
-        print(f"unroll: {str(error).partition(';')[0]}; it is prepared again.", file=sys.stderr)
+        say(f"unroll: {str(error).partition(';')[0]}; it is prepared again.")
         shutil.rmtree(target)
         return False
     return True
@@ -133,6 +133,6 @@ def fetch_corpus(data: DataConfig) -> Path:
     for source in data.sources:
         fetch(data.name, Source(**source.model_dump()), folder, os.environ.get("UNROLL_MIRROR") or None)
     if data.sources:
-        print(f"{data.name}: licence: {data.licence}; cite: {data.citation}", file=sys.stderr)
+        say(f"{data.name}: licence: {data.licence}; cite: {data.citation}")
     obtain(data)
     return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,11 +195,3 @@ def test_unknown_symbols_are_counted(tagger: Path, capsys: pytest.CaptureFixture
     )
     assert main(["predict", str(tagger), "the dog barks"]) == 0
     assert capsys.readouterr().err == ""  # neither progress, which is for a terminal
-
-
-def test_progress_is_for_a_terminal(
-    tagger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert main(["predict", str(tagger), "the dog barks"]) == 0
-    assert capsys.readouterr().err == "\r1 answered\n"

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -82,7 +83,7 @@ def test_a_study_is_worked_at_told_and_not_touched_again(
     with monkeypatch.context() as patch:
         patch.setattr("unroll.tuning.tune._close", interrupt)  # its run in MLflow is open when all else is written
         assert main(WORDS) == 130
-    assert "3/3 trials  1 pruned  1 failed  best loss" in capfd.readouterr().err
+    assert re.search("tiny · 3 of 3 trials · best loss .* · 1 pruned · 1 failed\n", capfd.readouterr().err)
     assert main(WORDS) == 0
     told = capfd.readouterr()
     assert "1 trials complete, 1 pruned, 1 failed" in told.out

@@ -21,7 +21,7 @@ from processes import some_slow
 from studying import die, forget, job_of, killed, write_study
 
 from unroll.config import Config
-from unroll.errors import Unavailable
+from unroll.errors import Interrupted, Unavailable
 from unroll.experiment import Busy, finished, train, training
 from unroll.experiment.workspace import WORKSPACES
 from unroll.launching import TAKEN, launch
@@ -30,10 +30,10 @@ from unroll.training.checkpoint import usable
 from unroll.tuning import worker
 from unroll.tuning.database import DatabaseGone
 from unroll.tuning.job import JOB, Job
+from unroll.tuning.progress import StudyProgress
 from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 from unroll.tuning.trial_lease import TrialLease
-from unroll.tuning.tune import StudyProgress
 
 Small = Callable[..., Config]
 TOGETHER = {"training.devices": 2}
@@ -258,7 +258,7 @@ def test_ctrl_c_between_trainings_is_handled_where_python_would_lose_it(
         return real(self, *given, **named)
 
     monkeypatch.setattr(TrialLease, moment, interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         worker.work(job)
     states = ["COMPLETE"] * (moment == "finish") + ["WAITING"] * 4
     assert [slot.state for slot in study.slots()] == states[:4]

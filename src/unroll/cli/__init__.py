@@ -18,6 +18,7 @@ from unroll.cli import (
     failures,
     streams,
 )  # an imported verb becomes an attribute of this package, such as report
+from unroll.errors import Interrupted
 
 VERBS = {
     "config": "Show or explain the settings of a run, or resolve the settings of a whole course.",
@@ -48,8 +49,8 @@ def main(words: Sequence[str] | None = None) -> int:
         words: arguments, without the name of the command; None for those of the process.
 
     Returns:
-        0 on success, 1 if a run is not certified or a stage fails, 2 on bad input, 130 on Ctrl-C, 141 if the reader of
-        a pipe, such as head, has exited.
+        0 on success, 1 if a run is not certified or a stage fails, 2 on bad input, 130 on Ctrl-C, 143 on SIGTERM where
+        a verb handles it as Ctrl-C, 141 if the reader of a pipe, such as head, has exited.
     """
     if words is None:
         streams.read_bytes_as_utf8()
@@ -59,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
         _run(sys.argv[1:] if words is None else words)
     except BrokenPipeError:
         return streams.BROKEN_PIPE
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         status = failures.report(error)
         if status is None:
             raise

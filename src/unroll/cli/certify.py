@@ -10,6 +10,7 @@ from unroll.cli.own_data import prepared_of
 from unroll.cli.parser import Parser
 from unroll.cli.tracking import add_tracking, tracking_words
 from unroll.errors import NotCertified
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -25,10 +26,11 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.certificate import certify
+    with doing(f"Certifying {options.run}"):
+        from unroll.certificate import certify
 
-    prepared = options.prepared or prepared_of(options.run)
-    certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
+        prepared = options.prepared or prepared_of(options.run)
+        certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
     for found in certificate["checks"]:
         print(_line(found))
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
 from unroll.errors import no_such
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,7 +19,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config, disk
+    with doing("Looking for files that are not needed"):
+        from unroll import config, disk
 
     config.check_root()
     for name in options.kinds:

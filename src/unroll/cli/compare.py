@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput
+from unroll.terminal import doing
 
 COSTS = Path("outputs/costs")
 
@@ -22,14 +23,16 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.analysis.comparison import compare_all
-
     files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
     if options.costs and not options.costs.is_dir():
         raise BadInput(
             f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit the option."
         )
-    print(compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary))
+    with doing(f"Comparing {len(files)} {'file' if len(files) == 1 else 'files'}"):
+        from unroll.analysis.comparison import compare_all
+
+        text = compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary)
+    print(text)
 
 
 def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:

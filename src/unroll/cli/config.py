@@ -9,6 +9,7 @@ from unroll.cli import streams
 from unroll.cli.parser import Parser, add_settings
 from unroll.cli.settings import composed
 from unroll.errors import BadInput
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -23,7 +24,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config
+    with doing("Reading the settings"):
+        from unroll import config
 
     if (options.out and not options.course) or (options.course and options.settings):
         raise BadInput("--out requires --course, and --course takes no settings.")

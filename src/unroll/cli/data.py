@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput, no_such
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -52,7 +53,9 @@ def _fetch(names: Sequence[str]) -> None:
         if name not in known:
             raise no_such("corpus", name, known)
     for name in names:
-        print(preparation.fetch_corpus(known[name]))
+        with doing(f"Fetching {name}"):
+            folder = preparation.fetch_corpus(known[name])
+        print(folder)
 
 
 def _add(options: Namespace) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from unroll.cli.figures import figures_line
 from unroll.cli.own_data import prepared_of
 from unroll.cli.parser import Parser
 from unroll.cli.tracking import add_tracking, tracking_words
 from unroll.errors import BadInput
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -25,21 +27,28 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.analysis.curves import write_curves
-    from unroll.experiment import evaluate
-
     folders = [options.runs / arch for arch in options.archs] if options.archs else [options.runs]
     for folder in folders:
         if not _runs(folder):
             raise BadInput(f"{folder} has no runs; name a run, or a folder of runs.")
     runs = [run for folder in folders for run in _runs(folder)]
+    with doing(f"Evaluating {options.runs}"):
+        results = _evaluated(options, runs)
+    for name, result in results.items():
+        print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")
+
+
+def _evaluated(options: Namespace, runs: list[Path]) -> dict[str, Any]:
+    """Evaluate runs, write what was asked for, and return the results by run."""
+    from unroll.analysis.curves import write_curves
+    from unroll.experiment import evaluate
+
     costs = options.costs / f"{options.out.stem}.json" if options.out and options.costs else None
     prepared = options.prepared or [prepared_of(run) for run in runs]
     results = evaluate(runs, prepared, options.out, costs, tracking_words(options.settings))
     if options.out and options.curves:
         write_curves(options.curves / f"{options.out.stem}.csv", dict(zip(runs, results.values(), strict=True)))
-    for name, result in results.items():
-        print(f"{name:14} {result['split']}  {figures_line(result['test'], result.get('not_finite', {}))}")
+    return results
 
 
 def _runs(folder: Path) -> list[Path]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from types import TracebackType
 
 from unroll.credentials import without_secrets
-from unroll.errors import BadInput, NotCertified, ProcessLost, StageFailed, is_lack_of_memory, lack_of_memory
+from unroll.errors import (
+    BadInput,
+    Interrupted,
+    NotCertified,
+    ProcessLost,
+    StageFailed,
+    is_lack_of_memory,
+    lack_of_memory,
+)
 from unroll.launching import place
 from unroll.plugins import place_of
+from unroll.terminal import say
+
+NOTHING_LOST = "interrupted; nothing was left half-written."
 
 
 def report(error: BaseException) -> int | None:
@@ -24,8 +34,10 @@ def report(error: BaseException) -> int | None:
     match error:
         case BadInput():
             return _end(2, str(error), once=True)
+        case Interrupted():
+            return _end(128 + error.number, error.sentence or NOTHING_LOST, once=True)
         case KeyboardInterrupt():
-            return _end(130, "interrupted; nothing was left half-written.", once=True)
+            return _end(130, NOTHING_LOST, once=True)
         case ProcessLost() | NotCertified() | StageFailed():
             return _end(1, str(error))
         case ModuleNotFoundError():
@@ -43,8 +55,7 @@ def report(error: BaseException) -> int | None:
 def _end(status: int, sentence: str, once: bool = False) -> int:
     """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
-        with contextlib.suppress(OSError):  # standard error is full, or nobody reads it
-            print(f"unroll: {_escaped(without_secrets(sentence))}", file=sys.stderr, flush=True)
+        say(f"unroll: {_escaped(without_secrets(sentence))}")
     return status
 
 

@@ -11,6 +11,7 @@ from unroll.cli.lines import lines
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
 from unroll.outputs import to_json_line
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -37,9 +38,11 @@ def _temperature(word: str) -> float:
 
 
 def run(options: Namespace) -> None:
-    from unroll.experiment import Trained
-    from unroll.serving import generate
+    with doing(f"Loading {options.run}"):
+        from unroll.experiment import Trained
+        from unroll.serving import generate
 
+        run = Trained.load(options.run)
     prompts = lines(options.prompt, options.file)
-    for answer in generate(Trained.load(options.run), prompts, options.length, options.temperature, options.seed):
+    for answer in generate(run, prompts, options.length, options.temperature, options.seed):
         print(to_json_line(answer.content(), streams.shows_unicode()) if options.json else answer)

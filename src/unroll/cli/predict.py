@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from unroll.cli.figures import figures_line
 from unroll.cli.lines import lines
 from unroll.cli.parser import Parser
 from unroll.outputs import to_json_line
+from unroll.terminal import Line, doing, is_terminal, say
 
 if TYPE_CHECKING:
     from unroll.serving import Predictor
@@ -34,15 +36,20 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.experiment import Trained
-    from unroll.serving import Predictor
+    is_watched = is_terminal(sys.stderr) and not sys.stdout.isatty()
+    progress = Line()
+    with doing(f"Loading {options.run}"):
+        from unroll.experiment import Trained
+        from unroll.serving import Predictor
 
-    is_watched = sys.stderr.isatty() and not sys.stdout.isatty()
-    predictor = Predictor(Trained.load(options.run), options.evaluate, _show if is_watched else None)
+        show = partial(_show, progress) if is_watched else None
+        predictor = Predictor(Trained.load(options.run), options.evaluate, show)
     for line in _printed(predictor, options):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
-    _report(predictor, is_watched)
+    if is_watched:
+        progress.keep(_answered(predictor.seen))
+    _report(predictor)
 
 
 def _printed(predictor: Predictor, options: Namespace) -> Iterator[bytes]:
@@ -59,18 +66,20 @@ def _printed(predictor: Predictor, options: Namespace) -> Iterator[bytes]:
         yield f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
 
 
-def _show(seen: Seen) -> None:
-    """Progress, in one line of the terminal."""
-    print(f"\r{seen.records:,} answered", end="", file=sys.stderr, flush=True)
+def _show(progress: Line, seen: Seen) -> None:
+    """Show the progress."""
+    progress.draw(_answered(seen))
 
 
-def _report(predictor: Predictor, is_watched: bool) -> None:
+def _answered(seen: Seen) -> str:
+    return f"{seen.records:,} answered"
+
+
+def _report(predictor: Predictor) -> None:
     """What is said beside the answers, on standard error."""
     seen = predictor.seen
-    if is_watched:
-        print(file=sys.stderr)
     for found in seen.unknown.values():
         if found.unknown:
-            print(f"unroll: {found} are not in the vocabulary of the run and were read as unknown.", file=sys.stderr)
+            say(f"unroll: {found} are not in the vocabulary of the run and were read as unknown.")
     if predictor.evaluates:
-        print(figures_line(*predictor.figures()), file=sys.stderr)
+        say(figures_line(*predictor.figures()))

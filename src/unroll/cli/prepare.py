@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser, add_settings
 from unroll.cli.settings import composed
+from unroll.terminal import doing, say
 
 
 def add_arguments(parser: Parser) -> None:
@@ -19,13 +19,15 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config, preparation
-    from unroll.data.seal import unknown_of
-    from unroll.data.unknown import sentences
+    with doing("Reading the settings"):
+        from unroll import config, preparation
+        from unroll.data.seal import unknown_of
+        from unroll.data.unknown import sentences
 
-    words = options.settings
-    corpus = config.load_data_here(options.data, words) if options.data else composed(words).data
-    folder = preparation.prepared(corpus, options.out)
+        words = options.settings
+        corpus = config.load_data_here(options.data, words) if options.data else composed(words).data
+    with doing(f"Preparing {corpus.name}"):
+        folder = preparation.prepared(corpus, options.out)
     print(folder)
     for sentence in sentences(unknown_of(folder)):
-        print(f"unroll: {sentence}", file=sys.stderr)
+        say(f"unroll: {sentence}")

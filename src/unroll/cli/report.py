@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -15,8 +16,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config
-    from unroll.analysis.report import write_report
+    with doing(f"Writing {options.out}"):
+        from unroll import config
+        from unroll.analysis.report import write_report
 
-    chapters = config.course(options.course)
-    print(write_report(chapters, config.about(chapters), options.outputs, options.out))
+        chapters = config.course(options.course)
+        page = write_report(chapters, config.about(chapters), options.outputs, options.out)
+    print(page)

@@ -7,6 +7,7 @@ from argparse import Namespace
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,11 +23,12 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config, pipeline
-
     if options.file and options.force:
         raise BadInput("Give a file or --force STAGE, not both.")
-    config.check_root()
+    with doing("Reading the pipeline"):
+        from unroll import config, pipeline
+
+        config.check_root()
     if options.force:
         pipeline.force(options.force)
     elif options.file:

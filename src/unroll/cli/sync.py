@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -14,8 +15,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.config import check_root
-    from unroll.experiment import sync
+    with doing(f"Sending {options.run} to MLflow"):
+        from unroll.config import check_root
+        from unroll.experiment import sync
 
-    check_root()  # unsent metrics are in outputs/working
-    print(sync(options.run, options.uri))
+        check_root()  # unsent metrics are in outputs/working
+        sentence = sync(options.run, options.uri)
+    print(sentence)

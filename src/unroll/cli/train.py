@@ -7,13 +7,19 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unroll.cli.figures import figures_line
 from unroll.cli.parser import Parser, add_settings
 from unroll.cli.settings import composed
 from unroll.errors import BadInput
 from unroll.launching import AT_A_TIME, launch, place
+from unroll.terminal import announce, doing
+
+if TYPE_CHECKING:
+    from unroll.config import Config
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,32 +39,56 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config, preparation
+    with doing("Reading the settings"):
+        from unroll import config
 
-    config.check_root()
-    if options.config and options.config.is_dir():
-        _train_folder(options)
-        return
-    if options.config:
-        settings = config.load_here(options.config, options.settings, reads_data=options.prepared is None)
-    else:
-        settings = composed(options.settings)
-    prepared = options.prepared or preparation.prepared(settings.data)
-    if launch(settings.training.devices, options.words):
-        return
+        config.check_root()
+        if options.config and options.config.is_dir():
+            train = partial(_train_folder, options, _runs_of_folder(options))
+        elif options.config:
+            settings = config.load_here(options.config, options.settings, reads_data=options.prepared is None)
+            train = partial(_train_one, options, settings)
+        else:
+            train = partial(_train_one, options, composed(options.settings))
+    train()
+
+
+def _train_one(options: Namespace, settings: Config) -> None:
+    """Train one run."""
+    what = f"Training {settings.name}{_budget(settings)}"
+    prepared = options.prepared or _prepared(settings)
+    with doing(what):
+        if launch(settings.training.devices, options.words):
+            return
+    announce(what)
     from unroll import experiment
 
     out = options.out or Path("outputs/adhoc") / experiment.adhoc_name(settings, prepared)
     experiment.refuse_another(experiment.with_precision(settings), out)
-    with _no_folder_left(out.parent):
-        figures = experiment.train(settings, prepared, out, options.accept_code_change)
+    figures = experiment.present(settings, prepared, out)
+    if figures is None:
+        with _no_folder_left(out.parent):
+            figures = experiment.train(settings, prepared, out, options.accept_code_change)
     if place().rank == 0:
         _report(out, figures)
 
 
-def _train_folder(options: Namespace) -> None:
-    """Train the seeds of a folder of settings, ``<seed>.yaml``, each to the folder ``<seed>`` of the output."""
-    from unroll import config, preparation
+def _budget(settings: Config) -> str:
+    """The budget of a run; empty for a network that counts, which reads the whole training split."""
+    return "" if settings.arch.encoder.counts else f": {settings.training.tokens:,} tokens"
+
+
+def _prepared(settings: Config) -> Path:
+    """The prepared data of a run, in the cache."""
+    from unroll import preparation
+
+    with doing(f"Preparing {settings.data.name}"):
+        return preparation.prepared(settings.data)
+
+
+def _runs_of_folder(options: Namespace) -> dict[Path, Config]:
+    """Settings of the runs of a folder, ``<seed>.yaml``, by the folder of the run, ``<seed>`` of the output."""
+    from unroll import config
 
     files = sorted(options.config.glob("*.yaml"), key=lambda file: (len(file.stem), file.stem))
     if not files:
@@ -68,15 +98,21 @@ def _train_folder(options: Namespace) -> None:
     if place().world > 1:
         raise BadInput("--config FOLDER starts its own processes; run it without a launcher and set training.devices.")
     reads_data = options.prepared is None
-    runs = {options.out / file.stem: config.load_here(file, options.settings, reads_data) for file in files}
-    options.prepared = options.prepared or preparation.prepared(next(iter(runs.values())).data)
+    return {options.out / file.stem: config.load_here(file, options.settings, reads_data) for file in files}
+
+
+def _train_folder(options: Namespace, runs: dict[Path, Config]) -> None:
+    """Train the runs of a folder of settings."""
+    options.prepared = options.prepared or _prepared(next(iter(runs.values())))
+    for run in runs.values():
+        announce(f"Training {run.name}{_budget(run)}")
     from unroll import experiment
 
     processes = _processes()
     devices = max(run.training.devices for run in runs.values())
     commands = {}
     if processes > 1 or devices > 1:  # otherwise in this process
-        commands = {options.out / file.stem: _command(options, file) for file in files}
+        commands = {out: _command(options, options.config / f"{out.name}.yaml") for out in runs}
     for out, run in runs.items():
         experiment.refuse_another(experiment.with_precision(run), out)
     trained = experiment.train_seeds(

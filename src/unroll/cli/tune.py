@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser, add_settings
+from unroll.terminal import announce, doing
 
 WORKERS = 4  # maximum per core: a worker may wait for a GPU, or for its data
 
@@ -35,20 +36,23 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll import config
-    from unroll.analysis.study import draw_study, write_study_page
-    from unroll.tuning.tune import tune
+    with doing("Reading the study"):
+        from unroll import config
+        from unroll.analysis.study import draw_study, write_study_page
+        from unroll.tuning.tune import tune
 
-    config.check_root()
-    if options.config:
-        study = config.load_study_here(options.config, options.settings, reads_data=options.prepared is None)
-    else:
-        study = config.compose_study_from(options.settings)
+        config.check_root()
+        if options.config:
+            study = config.load_study_here(options.config, options.settings, reads_data=options.prepared is None)
+        else:
+            study = config.compose_study_from(options.settings)
+    announce(f"Tuning {study.study.name}: {study.study.trials} trials")
 
     def draw(folder: Path) -> None:
         draw_study(folder)
         write_study_page(folder, folder / "index.html")
 
-    summary, out = tune(study, options.workers, options.prepared, options.out, draw)
+    with doing("Opening the study"):
+        summary, out = tune(study, options.workers, options.prepared, options.out, draw)
     print(summary)
     print(out / "index.html")

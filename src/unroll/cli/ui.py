@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -15,7 +16,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.tracking.mlflow import serve_ui
+    with doing("Starting MLflow"):
+        from unroll.tracking.mlflow import serve_ui
 
     with contextlib.suppress(KeyboardInterrupt):
         serve_ui(options.uri, options.port)

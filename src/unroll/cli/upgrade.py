@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -14,8 +15,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.experiment.upgrade import upgrade
-
     out = options.out or options.run
-    config = upgrade(options.run, out)
+    with doing(f"Converting {options.run}"):
+        from unroll.experiment.upgrade import upgrade
+
+        config = upgrade(options.run, out)
     print(f"{out}: {config.name} now has format {config.format}; its weights are unchanged.")

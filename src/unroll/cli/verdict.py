@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from unroll.cli.parser import Parser
+from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,8 +32,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from unroll.analysis.verdict_text import verdict_text
-    from unroll.config import decisive
-
     given = options.a, options.b, options.metric, options.margin, options.test, options.costs
-    print(verdict_text(*given, decisive))
+    with doing(f"Comparing {options.a} and {options.b}"):
+        from unroll.analysis.verdict_text import verdict_text
+        from unroll.config import decisive
+
+        text = verdict_text(*given, decisive)
+    print(text)

@@ -5,7 +5,6 @@ A run may come from someone else, whose tracker would receive this project's fig
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from unroll.config.section import Settings, plain
 from unroll.config.words import pairs_of
 from unroll.credentials import in_settings, public
 from unroll.errors import no_such
+from unroll.terminal import say
 
 NOTHING = {"name": "none", "uri": None, "system_metrics": False, "log_model": False}
 
@@ -68,8 +68,7 @@ def is_same_store(one: str, two: str | None) -> bool:
 def report_other_store(origin: Path, kind: str, named: str | None, used: str | None) -> None:
     """Report on stderr that the store named in a file is not used."""
     if named and not is_same_store(named, used):
-        print(f"unroll: {origin} names another {kind}, {plain(named)}; this project's is used: {used or 'none'}.",
-              file=sys.stderr)  # fmt: skip
+        say(f"unroll: {origin} names another {kind}, {plain(named)}; this project's is used: {used or 'none'}.")
 
 
 def _project_tracking(experiment: str, typed: Pairs) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ from unroll.data.vocabulary import (
     shortened,
 )
 from unroll.errors import BadInput
+from unroll.terminal import say
 
 
 class FieldSurvey(ABC):
@@ -142,12 +142,12 @@ class LabelSurvey(FieldSurvey):
 
     def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
         if self.scheme is None and hasattr(corpus.reader, "scheme") and (scheme := scheme_of(self.known)):
-            print(f"unroll: the labels of {corpus.file('train')} are in the scheme {scheme.upper()}; "
-                  f"data.reader.scheme={scheme} measures spans, too.", file=sys.stderr)  # fmt: skip
+            say(f"unroll: the labels of {corpus.file('train')} are in the scheme {scheme.upper()}; "
+                f"data.reader.scheme={scheme} measures spans, too.")  # fmt: skip
         if "test" in splits and self.known and not self.names["test"] & self.known:
             what = "is given" if self.names["test"] <= {*GAPS} else "occurs in train"
-            print(f"unroll: no label of the test split ({corpus.file('test')}) {what}, so runs that predict labels are "
-                  "evaluated on validation.", file=sys.stderr)  # fmt: skip
+            say(f"unroll: no label of the test split ({corpus.file('test')}) {what}, so runs that predict labels are "
+                "evaluated on validation.")  # fmt: skip
 
 
 class CategorySurvey(FieldSurvey):
@@ -188,11 +188,11 @@ class ProbeSurvey(FieldSurvey):
             )
         for split in splits:
             if split != "train" and not self.groups[split]:
-                print(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures "
-                      "of groups.", file=sys.stderr)  # fmt: skip
+                say(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures "
+                    "of groups.")  # fmt: skip
         if lost := self.groups["test"] - self.known:
-            print(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split "
-                  f"({corpus.file('test')}); they are not measured.", file=sys.stderr)  # fmt: skip
+            say(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split "
+                f"({corpus.file('test')}); they are not measured.")  # fmt: skip
 
 
 def _in_order(groups: set[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +18,7 @@ from unroll.data.vocabulary import END, SymbolVocabulary, Vocabulary
 from unroll.data.writers import SplitWriter, alignment
 from unroll.errors import BadInput
 from unroll.outputs import to_json, whole
+from unroll.terminal import Line, say
 
 
 def prepare(corpus: Corpus, out: Path) -> None:
@@ -40,7 +40,9 @@ def prepare(corpus: Corpus, out: Path) -> None:
         (folder / "fit" / "vocabulary.json").write_text(vocabularies.dumps(), encoding="utf-8")
         with ExitStack() as stack:
             writers: dict[str, SplitWriter] = {}
-            for split, record in corpus.records():
+            line = Line()
+            for number, (split, record) in enumerate(corpus.records(), start=1):
+                line.draw(f"{number:,} records written")
                 if split not in writers:
                     place = folder / ("test" if split == "test" else "fit") / split
                     writers[split] = stack.enter_context(SplitWriter(place, corpus.fields, vocabularies, words))
@@ -87,6 +89,5 @@ def _with_vectors(source: Path, kept: SymbolVocabulary, counts: Counter[str], fi
     if not figures["types_with_vector"]:
         raise BadInput(f"{source} has no vector for any word of train; use vectors for this language and casing.")
     types, running = (figures[f"{kind}_with_vector"] / figures[kind] for kind in ("types", "tokens"))
-    print(f"{source}: {types:.1%} of train's distinct words and {running:.1%} of its words have a vector.",
-          file=sys.stderr)  # fmt: skip
+    say(f"{source}: {types:.1%} of train's distinct words and {running:.1%} of its words have a vector.")
     return replace(kept, symbols=tuple(table.tokens), vector_size=table.size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +15,9 @@ from urllib.parse import urlparse
 from unroll.credentials import public, with_secrets, without_secrets
 from unroll.errors import BadInput
 from unroll.outputs import whole
+from unroll.terminal import Progress
 
+MEGABYTE = 1_000_000  # bytes
 UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {"": lambda path: path.open("rb"), ".gz": gzip.open, ".xz": lzma.open}  # type: ignore[dict-item]
 
 
@@ -106,8 +107,31 @@ def _downloader(url: str) -> Callable[[Path], None]:
         from pooch import HTTPDownloader
 
         try:
-            HTTPDownloader(progressbar=os.isatty(2), timeout=30)(url, str(target), None)
+            HTTPDownloader(progressbar=Download(), timeout=30)(url, str(target), None)
         except (requests.RequestException, ValueError) as error:  # pooch: ValueError when bytes are missing
             raise FileNotFoundError(f"{url}: {error}") from error
 
     return get
+
+
+class Download:
+    """Progress of a download, as pooch reports it."""
+
+    def __init__(self) -> None:
+        self.total = 0  # bytes, set by pooch; 0 if the server does not report it
+        self.done = 0
+        self.progress: Progress | None = None
+
+    def update(self, count: int) -> None:
+        """Show that more bytes have arrived."""
+        self.done += count
+        if self.progress is None:
+            self.progress = Progress(self.total / MEGABYTE, "MB")
+        self.progress.show(self.done / MEGABYTE)
+
+    def reset(self) -> None:
+        """Start again, upon which pooch reports the total."""
+        self.done = 0
+
+    def close(self) -> None:
+        """Called at the end; the line is replaced by the next one."""

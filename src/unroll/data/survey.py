@@ -37,6 +37,7 @@ from unroll.data.vocabulary import (
     Vocabulary,
 )
 from unroll.errors import BadInput
+from unroll.terminal import Line
 
 
 def survey_of(corpus: Corpus, name: str, field: Field) -> FieldSurvey:
@@ -69,8 +70,10 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
     corpus.reader.check(list(corpus.files.values()))
     found = {name: survey_of(corpus, name, field) for name, field in corpus.fields.items()}
     records = dict.fromkeys(SPLITS, 0)
+    line = Line()
     for split, record in corpus.records():
         records[split] += 1
+        line.draw(f"{records[split]:,} records of {split} read")
         for name, part in found.items():
             if reason := part.fault(record[name]):
                 where = place(corpus.file(split), record, f"{split} record {records[split]}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from unroll.disk import leftovers, stores
 from unroll.disk.leftovers import Leftover
 from unroll.errors import BadInput
+from unroll.terminal import doing
 
 SHOWN = 10  # largest leftovers listed per kind
 
@@ -41,14 +42,18 @@ KINDS = {
 
 def overview() -> str:
     """A table of all kinds with their sizes."""
-    lines = []
-    for name, kind in KINDS.items():
-        try:
-            found = kind.find(0)
-            lines.append(f"{name:8} {size(_total(found)):>9}  {len(found):6} found  {kind.text}")
-        except (BadInput, ModuleNotFoundError) as error:  # DVC may not be installed
-            lines.append(f"{name:8} {'?':>9}  {error}")
+    with doing("Looking for files that are not needed"):
+        lines = [_row(name) for name in KINDS]
     return "\n".join([*lines, "To delete a kind: unroll clean KIND ..., such as unroll clean caches adhoc"])
+
+
+def _row(name: str) -> str:
+    """The number and size of the leftovers of a kind."""
+    try:
+        found = KINDS[name].find(0)
+        return f"{name:8} {size(_total(found)):>9}  {len(found):6} found  {KINDS[name].text}"
+    except (BadInput, ModuleNotFoundError) as error:  # DVC may not be installed
+        return f"{name:8} {'?':>9}  {error}"
 
 
 def clean(names: Sequence[str], days: float, yes: bool) -> str:
@@ -67,7 +72,8 @@ def clean(names: Sequence[str], days: float, yes: bool) -> str:
     """
     if ageless := [name for name in names if days and not KINDS[name].has_age]:
         raise BadInput(f"--days is not supported for {' and '.join(ageless)}; give it with other kinds only.")
-    found = {name: KINDS[name].find(days) for name in dict.fromkeys(names)}
+    with doing("Looking for files that are not needed"):
+        found = {name: KINDS[name].find(days) for name in dict.fromkeys(names)}
     total = _total([leftover for some in found.values() for leftover in some])
     if not any(found.values()):
         return "There is nothing to delete."

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from unroll.experiment.building import build_network, build_task
     from unroll.experiment.evaluation import evaluate, evaluate_task
     from unroll.experiment.identity import adhoc_name, finished, with_precision
+    from unroll.experiment.kept import present
     from unroll.experiment.loading import evaluation_loader, loaders
     from unroll.experiment.seeds import train_seeds
     from unroll.experiment.tracked import Pruned, sync
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy", "Pruned", "Trained", "adhoc_name", "build_network", "build_task", "evaluate", "evaluate_task",
-    "evaluation_loader", "finished", "loaders", "refuse_another", "sync", "tensors", "train", "train_seeds",
+    "evaluation_loader", "finished", "loaders", "present", "refuse_another", "sync", "tensors", "train", "train_seeds",
     "with_precision",
 ]  # fmt: skip
 
@@ -26,6 +27,7 @@ MODULES = {
     "building": ("build_network", "build_task"),
     "evaluation": ("evaluate", "evaluate_task"),
     "identity": ("adhoc_name", "finished", "with_precision"),
+    "kept": ("present",),
     "loading": ("evaluation_loader", "loaders"),
     "seeds": ("train_seeds",),
     "tracked": ("Pruned", "sync"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import torch
 
 from unroll.config import Config, tracking_here
 from unroll.data.batch import Batch
-from unroll.data.loader import Endless
+from unroll.data.loader import Endless, Loader
 from unroll.data.prepared import Split, open_vocabularies
 from unroll.data.seal import check
 from unroll.errors import BadInput
@@ -26,6 +26,7 @@ from unroll.experiment.throughput import tokens_per_second
 from unroll.experiment.trained import Trained, read_facts
 from unroll.networks.language import CountingNetwork
 from unroll.outputs import restored, to_json, write_text
+from unroll.terminal import Progress, say
 from unroll.tracking.provenance import short_digest
 from unroll.training.threads import use_threads
 
@@ -61,6 +62,7 @@ def evaluate(
     results: dict[str, Any] = {}
     firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds have the same speed
     marks: dict[str, str] = {}
+    progress = Progress(len(runs), "run" if len(runs) == 1 else "runs")
     for folder, place in zip(runs, folders, strict=True):
         run = Trained.load(folder)
         data = opened[place]
@@ -69,7 +71,7 @@ def evaluate(
         facts = read_facts(folder)
         name = run.config.name.partition("/")[2]
         marks[name] = facts["fingerprint"]
-        results[name] = _judged(run, facts, folder, data)
+        results[name] = _judged(run, facts, folder, data, partial(_shown, progress, len(results), name))
         firsts.setdefault(run.config.arch.name, (name, run, place))
     if costs:
         splits = {arch: PreparedData(run.config, place).split("train") for arch, (_, run, place) in firsts.items()}
@@ -129,9 +131,8 @@ class _Prepared:
         if not names or (data.split("test")[predicts].values >= 0).any():
             return "test"
         if not self.is_reported:
-            print(f"unroll: no value of {predicts} in the test split of data={run.config.data.name} is given and known "
-                  "from train, so there are no figures of it; runs are evaluated on validation.",
-                  file=sys.stderr)  # fmt: skip
+            say(f"unroll: no value of {predicts} in the test split of data={run.config.data.name} is given and known "
+                "from train, so there are no figures of it; runs are evaluated on validation.")  # fmt: skip
         self.is_reported = True
         return "validation"
 
@@ -153,8 +154,9 @@ class _Prepared:
         return {**fit, judged: self.digests[judged]}
 
 
-def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepared) -> dict[str, Any]:
-    """Entry of one run in the file of figures."""
+def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepared,
+            followed: Callable[[Loader], Iterator[Batch]]) -> dict[str, Any]:  # fmt: skip
+    """Entry of one run in the file of figures; ``followed`` yields the batches of a loader and shows the progress."""
     use_threads(run.config.training.threads)
     data = PreparedData(run.config, prepared.folder)
     spec = run.vocabulary.spec
@@ -162,7 +164,7 @@ def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepar
     digests = prepared.of(folder, facts, judged)
     split = data.split(judged)
     tally = Tally(run.config, spec, split)
-    figures = evaluate_task(run.task, evaluation_loader(run.config, spec, split), tally)
+    figures = evaluate_task(run.task, followed(evaluation_loader(run.config, spec, split)), tally)
     found = counts(run.task, figures)
     paths = {name: path for name, path in prepared.paths.items() if digests.get(name)}
     measured = measured_on(run.config, data, paths)
@@ -176,6 +178,21 @@ def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepar
         "task": run.config.task.name, "solved": run.config.solved, "judged_by": run.config.judged_by,
         "deterministic": not run.network.is_random, **({"measured_on": measured} if measured else {}),
     }  # fmt: skip
+
+
+def _shown(progress: Progress, before: int, name: str, loader: Loader) -> Iterator[Batch]:
+    """The batches of the split, while the progress is shown.
+
+    Args:
+        progress: progress of all runs.
+        before: number of runs that were evaluated before.
+        name: name of the run.
+        loader: loader of the batches.
+    """
+    total = len(loader)
+    for number, batch in enumerate(loader):
+        progress.show(before + number / total, name)
+        yield batch
 
 
 def counts(task: Task, figures: dict[str, float]) -> dict[str, Any]:

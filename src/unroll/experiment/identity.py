@@ -10,8 +10,8 @@ from unroll import plugins
 from unroll.config import Config
 from unroll.data.prepared import open_vocabularies
 from unroll.errors import BadInput
-from unroll.experiment.trained import read_facts
-from unroll.experiment.workspace import Workspace
+from unroll.experiment.trained import is_whole, read_facts
+from unroll.experiment.workspace import Workspace, workspace_of
 from unroll.outputs import to_json
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training.checkpoint import Identity
@@ -20,6 +20,8 @@ from unroll.training.precision import arithmetic, resolved
 
 def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | None:
     """Figures of the best validation of a run that is already finished and tracked; None otherwise.
+
+    Points that MLflow lacks do not count: ``unroll sync`` sends them.
 
     Args:
         config: settings of the run.
@@ -31,8 +33,9 @@ def finished(config: Config, prepared: Path, out: Path) -> dict[str, float] | No
         facts = read_facts(out)
     except BadInput:  # missing or unusable
         return None
-    is_whole = facts["fingerprint"] == workspace.mark and not workspace.folder.exists()
-    return cast(dict[str, float], facts["best"]) if is_whole else None
+    is_same = facts["fingerprint"] == workspace.mark and is_whole(out, facts)
+    is_tracked = is_same and (not workspace.folder.exists() or workspace_of(out) is not None)
+    return cast(dict[str, float], facts["best"]) if is_tracked else None
 
 
 def workspace_of_run(config: Config, prepared: Path, out: Path) -> Workspace:

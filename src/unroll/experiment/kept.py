@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from unroll.config import Config
 from unroll.errors import BadInput
+from unroll.experiment.identity import finished
 from unroll.experiment.trained import FOLDER, read_facts
-from unroll.experiment.workspace import Workspace
+from unroll.experiment.workspace import Workspace, workspace_of
 from unroll.outputs import read_json, to_json, whole
+from unroll.terminal import say
 from unroll.tracking.provenance import digest_of
 from unroll.training.checkpoint import Identity
 
@@ -38,6 +39,21 @@ def keep(workspace: Workspace) -> None:
             shutil.rmtree(other)
 
 
+def present(config: Config, prepared: Path, out: Path) -> dict[str, float] | None:
+    """Report a finished run that is in its folder. Returns its best validation's figures; None if there is none.
+
+    Args:
+        config: settings of the run.
+        prepared: folder with ``fit/``.
+        out: folder of the run.
+    """
+    figures = None if os.environ.get(AGAIN) == "1" else finished(config, prepared, out)
+    if figures is not None:
+        unsent = f" MLflow lacks some of its points; run: unroll sync {out}" if workspace_of(out) else ""
+        say(f"{out} is finished, and nothing was trained; to train it again, set {AGAIN}=1.{unsent}")
+    return figures
+
+
 def restore(config: Config, workspace: Workspace) -> dict[str, float] | None:
     """Copy a kept run to its output. Returns its best validation's figures; None if the run must be trained.
 
@@ -53,7 +69,7 @@ def restore(config: Config, workspace: Workspace) -> dict[str, float] | None:
     if not place.is_dir():
         return None
     if reason := _refusal(place, workspace):
-        print(f"unroll: {place} is not used, and {config.name} is trained: {reason}.", file=sys.stderr)
+        say(f"unroll: {place} is not used, and {config.name} is trained: {reason}.")
         return None
     with whole(Path(workspace.out), replaces=FOLDER) as written:
         shutil.copytree(place / RUN, written)

@@ -11,10 +11,11 @@ from pathlib import Path
 from unroll.config import Config
 from unroll.errors import ProcessLost
 from unroll.experiment.identity import with_precision, workspace_of_run
-from unroll.experiment.kept import keep, restore
+from unroll.experiment.kept import keep, present, restore
 from unroll.experiment.trained import read_facts
 from unroll.experiment.training import train
 from unroll.experiment.workspace import Workspace
+from unroll.interruption import Interruption
 
 Figures = dict[str, float]  # of the best validation
 POLL = 0.05  # seconds between checks of the processes
@@ -38,10 +39,14 @@ def train_seeds(
 
     Raises:
         ProcessLost: a command was killed.
+        Interrupted: Ctrl-C was pressed or SIGTERM was received; the run in training has a checkpoint.
         SystemExit: a command has failed, and has reported why; those that were running have ended.
     """
     missing: dict[Path, Workspace] = {}
     for out, config in runs.items():
+        if (figures := present(config, prepared, out)) is not None:
+            yield out, figures
+            continue
         workspace = workspace_of_run(with_precision(config), prepared, out)
         figures = restore(with_precision(config), workspace)
         if figures is None:
@@ -54,11 +59,13 @@ def train_seeds(
             yield out, read_facts(out)["best"]
         return
     gc.freeze()  # imports made a million objects, which the collections below would search
-    for out, workspace in missing.items():
-        gc.collect()  # the last trainer and its network refer to each other, and would stay in memory beside the next
-        figures = train(runs[out], prepared, out, accept_code_change)
-        keep(workspace)
-        yield out, figures
+    with Interruption() as interruption:
+        for out, workspace in missing.items():
+            interruption.raise_if_asked("stopped between two seeds; the same command trains the rest.")
+            gc.collect()  # the last trainer and its network refer to each other, and would stay in memory
+            figures = train(runs[out], prepared, out, accept_code_change)
+            keep(workspace)
+            yield out, figures
 
 
 def _side_by_side(commands: Mapping[Path, Sequence[str]], processes: int) -> Iterator[Path]:

@@ -116,6 +116,17 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def is_whole(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether the folder of a run has all of its files, undamaged."""
+    try:
+        load(folder / "config.yaml")
+        vocabularies = Vocabularies.load(folder / "vocabulary.json").digest
+        weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (BadInput, OSError):
+        return False
+    return bool(vocabularies == facts["vocabulary"] and weights == facts["weights"] and (folder / HISTORY).is_file())
+
+
 def refuse_another(config: Config, out: Path) -> None:
     """Refuse to replace a finished run with other settings.
 

@@ -42,7 +42,7 @@ from unroll.tasks.base import Task
 from unroll.tasks.network import TaskNetwork
 from unroll.tracking.provenance import SHORT, short_digest
 from unroll.tracking.tracker import Status
-from unroll.training.callbacks import Best, Clock, History, Interruptible, Watched
+from unroll.training.callbacks import Best, Clock, History, Watched
 from unroll.training.checkpoint import Resume, usable
 from unroll.training.distributed import Group, joined, leave
 from unroll.training.exchange import by_the_first
@@ -52,6 +52,7 @@ from unroll.training.threads import use_threads
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # points of the training curve between two validations
+STOPPING = "unroll: stopping with a checkpoint; press Ctrl-C again to stop at once."  # a study says it for its workers
 
 
 def train(
@@ -77,11 +78,12 @@ def train(
         Suspended: the study has taken the trial from this process; it can be resumed.
         BadInput: data and settings are incompatible, or another process is training this run.
         ProcessLost: another process of the group has ended.
+        Interrupted: Ctrl-C was pressed or SIGTERM was received, and a checkpoint was saved.
     """
-    with _processes(config) as (config, group):
+    with _processes(config) as (config, group), Interruption("" if trial or group.rank else STOPPING) as interruption:
         data = PreparedData.to_train(config, prepared)
         network = _initial_network(config, data)
-        job = _Job(config, data, task_of(config, network), group, trial)
+        job = _Job(config, data, task_of(config, network), group, trial, interruption)
         workspace = workspace_of_run(config, prepared, out)
         if group.rank > 0:
             return job.fit(workspace, None)
@@ -156,10 +158,14 @@ class _Job:
         task: its task, with the network.
         group: processes that train together.
         trial: the trial of a study that the run belongs to; None for none.
+        interruption: pending Ctrl-C or SIGTERM.
     """
 
-    def __init__(self, config: Config, data: PreparedData, task: Task, group: Group, trial: Trial | None) -> None:
+    def __init__(self, config: Config, data: PreparedData, task: Task, group: Group, trial: Trial | None,
+                 interruption: Interruption) -> None:  # fmt: skip
         self.config, self.data, self.task, self.group, self.trial = config, data, task, group, trial
+        self.interruption = interruption
+        self.name = None if trial else config.name
         self.spec, self.fit_folder = data.spec, data.folder / "fit"
         self.splits = {name: data.split(name) for name in ("train", "validation")}
         self.clock = Clock()
@@ -209,38 +215,40 @@ class _Job:
         )
         folder = workspace.folder
         best = Best(task.monitor, task.mode)
-        resume = Resume(folder, workspace.identity, workspace.before, settings.checkpoint_seconds)
+        resume = Resume(
+            folder, workspace.identity, workspace.before, settings.checkpoint_seconds, self.interruption, self.name
+        )
         watched = [Watched(settings.validations, self.trial.report, by_the_first)] if self.trial else []
         resumed = by_the_first(lambda: checkpoint and str(checkpoint))
         if group.rank > 0:  # dropout differs between processes, and from the first process of other seeds
             torch.manual_seed(int(np.random.SeedSequence([config.seed, group.rank]).generate_state(1, np.uint64)[0]))
-        with Interruption() as interruption:
-            trainer = build_trainer(
-                name=None if self.trial else config.name,
-                monitor=task.monitor,
-                mode=task.mode,
-                steps_between_validations=batches,
-                accumulate=settings.accumulate,
-                precision=settings.precision,
-                patience=settings.patience,
-                group=group,
-                # a learned initial state has a gradient only in windows that start with it
-                every_weight=not getattr(config.arch.encoder, "learned_state", False),
-                callbacks=[
-                    gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, self.clock,
-                    Interruptible(interruption), resume,
-                ],
-            )  # fmt: skip
-            try:
-                trainer.fit(task, Endless(loader), validation, ckpt_path=resumed, weights_only=True)
-            except SystemExit:  # Lightning's answer to Ctrl-C
-                raise KeyboardInterrupt from None
-            except Exception as error:
-                if interruption.asked and isinstance(error, RuntimeError):  # another process stopped first
-                    raise KeyboardInterrupt from None
-                if resumed is not None and not resume.started:
-                    self._refuse(Path(resumed), error)
-                raise
+        if group.world == 1:  # several processes must agree, as they do after each step
+            self.interruption.raise_if_asked(
+                f"{config.name} stopped before its first step; the same command trains it."
+            )
+        trainer = build_trainer(
+            name=self.name,
+            monitor=task.monitor,
+            mode=task.mode,
+            steps_between_validations=batches,
+            accumulate=settings.accumulate,
+            precision=settings.precision,
+            patience=settings.patience,
+            group=group,
+            # a learned initial state has a gradient only in windows that start with it
+            every_weight=not getattr(config.arch.encoder, "learned_state", False),
+            callbacks=[
+                gradients, History(HistoryFile(folder), gradients, POINTS, batches), best, *watched, self.clock, resume,
+            ],
+        )  # fmt: skip
+        try:
+            trainer.fit(task, Endless(loader), validation, ckpt_path=resumed, weights_only=True)
+        except Exception as error:
+            if self.group.world > 1 and isinstance(error, RuntimeError):  # another process stopped first
+                self.interruption.raise_if_asked()
+            if resumed is not None and not resume.started:
+                self._refuse(Path(resumed), error)
+            raise
         if any(watcher.ended for watcher in watched):
             raise Pruned
         return best.weights

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from unroll.experiment.trained import read_facts
 from unroll.history import HISTORY
 from unroll.locks import held
 from unroll.outputs import move, read_json, write_text
+from unroll.terminal import say
 from unroll.tracking.tracker import MEMORY
 from unroll.training.checkpoint import LAST, PREVIOUS, Identity, acceptable, described
 
@@ -89,8 +89,8 @@ class Workspace:
             return
         for folder in WORKSPACES.glob(f"{self.stem}-*"):
             if has_checkpoint(folder) and _owner(folder) is None:
-                print(f"unroll: {folder} is not used: its {OWNER} is damaged, or from another version of unroll; "
-                      "delete the folder.", file=sys.stderr)  # fmt: skip
+                say(f"unroll: {folder} is not used: its {OWNER} is damaged, or from another version of unroll; "
+                    "delete the folder.")  # fmt: skip
         others = [(folder, owner.identity) for folder, owner in self._others() if has_checkpoint(folder)]
         for other, found in sorted(others, key=lambda pair: _age(pair[0])):
             differences = found.differences(self.identity)
@@ -103,8 +103,8 @@ class Workspace:
                             move(other / name, self.folder / name)
                     shutil.rmtree(other)
                     return
-            print(f"unroll: {other} is not used, and the run begins again: its checkpoint is of other "
-                  f"{described(differences, self.identity)}.", file=sys.stderr)  # fmt: skip
+            say(f"unroll: {other} is not used, and the run begins again: its checkpoint is of other "
+                f"{described(differences, self.identity)}.")  # fmt: skip
 
     def tidy(self, finished: bool, sent: bool) -> None:
         """Delete what is no longer needed; points not yet sent to MLflow are kept.

@@ -22,6 +22,7 @@ from unroll.own_corpus.doubts import doubts
 from unroll.own_corpus.files import Chosen, choose
 from unroll.own_corpus.settings import typed_settings
 from unroll.own_corpus.understanding import Understanding, shortened
+from unroll.terminal import doing
 
 CUTS = {"train": 0.8, "validation": 0.1}
 NAMES = 12  # files left aside that are listed
@@ -48,7 +49,8 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
     content = _content(name, path, chosen, typed)
     settings = conf / "data" / f"{name}.yaml"
     origin = " ".join(words) or str(settings)
-    found = _understood(content, chosen, origin, conf)
+    with doing(f"Reading {path}"):
+        found = _understood(content, chosen, origin, conf)
     print(f"{path} as data={name}, read as {_reader(content['reader'])}:")
     print("\n".join(found.lines()))
     if chosen.aside:

@@ -18,6 +18,7 @@ from typing import Any
 from unroll.config.file import with_sections
 from unroll.errors import BadInput
 from unroll.locks import held
+from unroll.terminal import say
 
 Status = dict[str, list[Any]]  # stages that are out of date, with their changes, as in dvc status --json
 FOLDER = Path(".dvc")
@@ -89,7 +90,7 @@ def follow_git() -> None:
     if done.returncode != 0:
         raise BadInput(failure("change .dvc/config.local", done.stderr))
     said = "There is a .git here again: DVC uses it" if with_git else "There is no .git here: DVC works without it"
-    print(f"unroll: {said} (core.no_scm in {local}).", file=sys.stderr)
+    say(f"unroll: {said} (core.no_scm in {local}).")
 
 
 def _without_git(path: Path) -> bool:
@@ -111,7 +112,7 @@ def alone() -> Iterator[None]:
         if free:
             yield
             return
-    print("unroll: another unroll repro is running here; this one waits for it to end.", file=sys.stderr)
+    say("unroll: another unroll repro is running here; this one waits for it to end.")
     with held(lock):
         yield
 
@@ -130,7 +131,7 @@ def status(*words: str) -> Status:
         if not BUSY.search(done.stderr):
             raise BadInput(failure("find out what is out of date", done.stderr))
         if not waiting:
-            print(f"unroll: {blocked(done.stderr)}", file=sys.stderr)
+            say(f"unroll: {blocked(done.stderr)}")
         waiting = True
         time.sleep(RETRY)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from unroll import config as settings
 from unroll import preparation
 from unroll.outputs import to_json, write_text
 from unroll.pipeline import dvc
+from unroll.terminal import say
 
 GENERATORS = Path(preparation.__file__).parent / "data" / "generators"
 COMPARED = dvc.FOLDER / "tmp" / "unroll-embedded.json"  # results for files that have not changed since
@@ -32,16 +32,16 @@ def generate() -> None:
         if corpus.generator is None:
             continue
         if not folder.is_dir():
-            print(f"Writing {folder}", file=sys.stderr)
+            say(f"Writing {folder}")
             preparation.fetch_corpus(corpus)
             continue
         state = _state(folder)
         known = before.get(name)
         found[name] = known if known and known[0] == state else [state, preparation.changed_file(corpus)]
         if file := found[name][1]:
-            print(f"unroll: {file} differs from the output of generator={corpus.generator}: an older version wrote it, "
-                  f"or it was edited. It is used as it is; to generate it again, delete {folder} and run the same "
-                  "command.", file=sys.stderr)  # fmt: skip
+            say(f"unroll: {file} differs from the output of generator={corpus.generator}: an older version wrote it, "
+                f"or it was edited. It is used as it is; to generate it again, delete {folder} and run the same "
+                "command.")  # fmt: skip
     if found != before:
         write_text(COMPARED, to_json(found))
 

@@ -1,9 +1,7 @@
-"""Progress of a pipeline: a line that is redrawn on a terminal, or an occasional line in a log."""
+"""Progress of a pipeline: stages that are finished, running and waiting, and the time left."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -11,10 +9,10 @@ from collections.abc import Iterable
 from statistics import mean
 from typing import TextIO
 
-EVERY = 15.0  # seconds between lines without a terminal
+from unroll.terminal import Line, clock, left
 
 
-class Progress:
+class StageProgress:
     """Counts waiting, running and finished stages, and estimates the remaining time.
 
     Args:
@@ -24,9 +22,8 @@ class Progress:
 
     def __init__(self, jobs: int, stream: TextIO | None = None) -> None:
         self.jobs = jobs
-        self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
-        self.begin = self.last = time.monotonic()
+        self.line = Line(stream)
+        self.begin = time.monotonic()
         self.waiting: set[str] = set()
         self.running: dict[str, float] = {}
         self.ended: set[str] = set()
@@ -72,49 +69,30 @@ class Progress:
             running = sum(max(0.0, usual[name] - (now - begin)) for name, begin in self.running.items())
             return (running + sum(usual[name] for name in self.waiting)) / self.jobs
 
-    def line(self) -> str:
-        """Number of finished stages, elapsed and remaining time, and names of running stages."""
+    def parts(self) -> list[str]:
+        """Number of finished stages, remaining and elapsed time, and names of running stages."""
         with self.lock:
             total = len(self.ended) + len(self.running) + len(self.waiting)
-            times = f"{span(time.monotonic() - self.begin)} so far"
-            left = self.left()
-            if left is not None:
-                times += f", about {span(left)} left"
-            running = f"; running: {', '.join(self.running)}" if self.running else ""
-            return f"{len(self.ended)} of {total} stages, {times}{running}"
+            remaining = self.left()
+            known = [] if remaining is None else [left(remaining)]
+            elapsed = f"{clock(time.monotonic() - self.begin)} so far"
+            return [f"{len(self.ended)} of {total} stages", *known, elapsed, *self.running]
 
     def draw(self) -> None:
-        """Show the line: on a terminal immediately, elsewhere if the last one is old enough."""
+        """Show the progress: on a terminal immediately, elsewhere if the last line is old enough."""
         with self.lock:
-            if self.terminal:
-                width = shutil.get_terminal_size().columns - 1
-                self.stream.write(f"\r\033[K{self.line()[:width]}")
-                self.stream.flush()
-            elif time.monotonic() - self.last >= EVERY:
-                self.note(self.line())
+            self.line.draw(*self.parts())
 
     def note(self, text: str) -> None:
         """Write lines that are not redrawn."""
         with self.lock:
-            self.stream.write(f"\r\033[K{text}\n" if self.terminal else f"{text}\n")
-            self.stream.flush()
-            self.last = time.monotonic()
+            self.line.note(text)
 
     def close(self) -> None:
         """Report the number of finished stages and the total time."""
-        self.note(f"{len(self.ended)} stages in {span(time.monotonic() - self.begin)}")
+        self.note(f"{len(self.ended)} stages in {clock(time.monotonic() - self.begin)}")
 
 
 def kind(name: str) -> str:
     """Kind of a stage, its name before the @; stages of a kind take about the same time."""
     return name.rsplit(":", 1)[-1].split("@")[0]
-
-
-def span(seconds: float) -> str:
-    """Human-readable duration, such as 12 s, 3 min 5 s or 2 h 4 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

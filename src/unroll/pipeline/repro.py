@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,9 @@ from unroll import config as settings
 from unroll.errors import BadInput
 from unroll.pipeline import dvc
 from unroll.pipeline.embedded import generate
-from unroll.pipeline.progress import Progress, kind
+from unroll.pipeline.progress import StageProgress, kind
 from unroll.pipeline.stages import Command, Stages
+from unroll.terminal import doing, say
 
 # Kinds of stages in order, and whether they run in parallel. Studies start their own workers. The remaining stages
 # measure speeds, so they run alone.
@@ -98,7 +98,7 @@ def force(stage: str) -> None:
 def _refresh(course: Path) -> None:
     """Write the grid of a course again if the course has changed."""
     if course.is_file() and settings.write_grid(course):
-        print(f"Writing {settings.grid_file(course)}", file=sys.stderr)
+        say(f"Writing {settings.grid_file(course)}")
 
 
 @contextlib.contextmanager
@@ -111,7 +111,8 @@ def _ready() -> Iterator[None]:
 
 
 def _out_of_date(*words: str) -> dvc.Status:
-    stale = dvc.status(*words)
+    with doing("Looking for stages that are out of date"):
+        stale = dvc.status(*words)
     lines = [f"Out of date: {len(stale)} stages", *reasons(stale)] if stale else [UP_TO_DATE]
     print("\n".join(lines), flush=True)
     return stale
@@ -119,7 +120,7 @@ def _out_of_date(*words: str) -> dvc.Status:
 
 @contextlib.contextmanager
 def _stages(stale: dvc.Status, jobs: int = 1) -> Iterator[Stages]:
-    progress = Progress(jobs)
+    progress = StageProgress(jobs)
     progress.expect(stale)
     with Stages(progress) as stages:
         yield stages

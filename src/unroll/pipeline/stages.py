@@ -19,7 +19,7 @@ from typing import NamedTuple, TextIO
 from unroll.errors import StageFailed
 from unroll.launching import AT_A_TIME
 from unroll.pipeline import dvc
-from unroll.pipeline.progress import Progress
+from unroll.pipeline.progress import StageProgress
 
 LOG = Path("outputs/repro.log")
 STARTED = re.compile(r"Running stage '(.+)':$")
@@ -69,7 +69,7 @@ class Stages:
         progress: counts the stages.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: StageProgress) -> None:
         self.progress = progress
         self.processes: set[subprocess.Popen[str]] = set()
         self.failures: list[str] = []

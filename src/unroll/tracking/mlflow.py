@@ -21,6 +21,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
 from unroll.outputs import to_json
+from unroll.terminal import say
 from unroll.tracking.spool import Spool
 from unroll.tracking.sqlite import database_of
 from unroll.tracking.store import forgiving, open_store, plain, single
@@ -66,7 +67,7 @@ class MLflowTracker:
             if spool.run_id is None:
                 raise Unavailable(f"MLflow's store {self.uri} did not accept the run ({reason}); run the same command "
                                   "again, or use tracking=none.") from error  # fmt: skip
-            print(f"unroll: {reason} The run continues and will be sent when MLflow accepts it.", file=sys.stderr)
+            say(f"unroll: {reason} The run continues and will be sent when MLflow accepts it.")
         self.spool = spool
         self.sender.start()
 
@@ -170,7 +171,7 @@ def serve_ui(uri: str, port: int) -> None:
     # the URI may contain a password, and other users can see the arguments of a process
     environment = {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                    "MLFLOW_BACKEND_STORE_URI": with_secrets(uri)}  # fmt: skip
-    print(f"unroll: open http://127.0.0.1:{port}/#/experiments", file=sys.stderr)
+    say(f"unroll: open http://127.0.0.1:{port}/#/experiments")
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

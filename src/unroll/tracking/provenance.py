@@ -9,10 +9,11 @@ import platform
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from unroll.terminal import say
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "mlflow", "dvc", "hydra-core", "pydantic")
 # what a trained model depends on
@@ -84,7 +85,7 @@ def _report(error: str) -> None:
                   f"git config --global --add safe.directory {folder}")  # fmt: skip
     else:
         reason = f"git cannot read this repository ({error.strip().splitlines()[0]})"
-    print(f"unroll: runs are logged without a commit: {reason}", file=sys.stderr)
+    say(f"unroll: runs are logged without a commit: {reason}")
 
 
 def environment() -> dict[str, str]:

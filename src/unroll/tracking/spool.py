@@ -22,6 +22,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from unroll.errors import BadInput
 from unroll.history import HISTORY, HistoryFile
 from unroll.outputs import read_json, write_text
+from unroll.terminal import say
 from unroll.tracking import serve
 from unroll.tracking.store import allowed, client_of, experiment_of, open_store
 from unroll.tracking.tracker import FIGURES, MEMORY, RunRecord, Status
@@ -209,12 +210,12 @@ def _remembered(memory: Path) -> dict[str, Any]:
     try:
         kept = read_json(memory, remedy)
     except BadInput as error:
-        print(f"unroll: {error}", file=sys.stderr)
+        say(f"unroll: {error}")
         return {}
     record = kept.get("record")
     fits = record is None or (isinstance(record, dict) and set(record) == {field.name for field in fields(RunRecord)})
     if not fits or not all(isinstance(kept[name], kind) for name, kind in KINDS.items() if name in kept):
-        print(f"unroll: {memory} is damaged or of another version of unroll; {remedy}.", file=sys.stderr)
+        say(f"unroll: {memory} is damaged or of another version of unroll; {remedy}.")
         return {}
     return kept
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -14,6 +13,7 @@ from urllib.request import url2pathname
 from sqlalchemy import make_url
 
 from unroll.errors import BadInput
+from unroll.terminal import say
 
 LOCK_SECONDS = 3.0  # how long to wait for a lock of another process
 # columns with paths of artifacts
@@ -105,8 +105,8 @@ def settle(database: Path) -> None:
         connection.commit()
     before = {place.parent for place in map(_path, moves) if place and (artifacts_of(database) / place.name).exists()}
     if before:  # otherwise there were no artifacts yet
-        print(f"unroll: {database} was moved from {' and '.join(map(str, before))}; its artifacts are now in "
-              f"{artifacts_of(database)}.", file=sys.stderr)  # fmt: skip
+        say(f"unroll: {database} was moved from {' and '.join(map(str, before))}; its artifacts are now in "
+            f"{artifacts_of(database)}.")  # fmt: skip
 
 
 def _move(database: Path, key: str, name: str, location: str) -> tuple[str, str] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mlflow.store.db import utils
 from unroll.credentials import with_secrets, without_secrets
 from unroll.errors import Unavailable
 from unroll.locks import held, lock_beside
+from unroll.terminal import say
 from unroll.tracking.sqlite import artifacts_of, check, database_of, is_empty, location_of, settle
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -37,7 +37,7 @@ def forgiving(loss: str, kept: str = "it is in the folder of the run") -> Iterat
     try:
         yield
     except Exception as error:  # drivers raise errors of many classes
-        print(f"unroll: {loss} ({plain(error)[:160]}); {kept}.", file=sys.stderr)
+        say(f"unroll: {loss} ({plain(error)[:160]}); {kept}.")
 
 
 def open_store(uri: str) -> None:
@@ -107,7 +107,7 @@ def experiment_of(client: MlflowClient, name: str, question: str, headline: str 
     found = client.get_experiment_by_name(name) or _made(client, name)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-        print(f"unroll: MLflow's experiment {name} was deleted; it has been restored with its runs.", file=sys.stderr)
+        say(f"unroll: MLflow's experiment {name} was deleted; it has been restored with its runs.")
     for key, value in {KIND: "custom_model_development", NOTE: question, HEADLINE: headline}.items():
         if value and key not in found.tags:  # keeps a description that the user has written
             client.set_experiment_tag(found.experiment_id, key, value)

@@ -1,20 +1,18 @@
-"""Callbacks: token budget, history, interruption, pruning and progress on the terminal."""
+"""Callbacks: token budget, history, pruning and progress."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from unroll.history import HistoryFile
-from unroll.interruption import Interruption
 from unroll.metrics import shown
+from unroll.terminal import Progress, say
 from unroll.training.gradients import Gradients
 from unroll.training.trainable import Trainable, trainable
 
@@ -28,28 +26,6 @@ class TokenBudget(Callback):
         if not trainer.fit_loop.epoch_loop._should_accumulate():  # no accumulated gradient is lost
             module = trainable(pl_module)
             trainer.should_stop = trainer.should_stop or module.tokens_seen >= module.budget
-
-
-class Interruptible(Callback):
-    """Stops training after Ctrl-C at the end of the current batch.
-
-    Args:
-        interruption: the active context.
-    """
-
-    def __init__(self, interruption: Interruption) -> None:
-        self.interruption = interruption
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        self.interruption.raise_if_asked()
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        self.interruption.raise_if_asked()
 
 
 class Best(Callback):
@@ -185,38 +161,51 @@ class Clock(Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-class Lines(Callback):
-    """Prints one line per validation, for logs and pipes."""
+class Display(Callback):
+    """Shows the progress: one line that is redrawn on a terminal, one line per validation elsewhere.
+
+    Args:
+        name: name of the run, which lines have that are not redrawn.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.validated = ""  # the monitored metric of the last validation
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module = trainable(pl_module)
         self.start = time.perf_counter()
-        self.begin = trainable(pl_module).tokens_seen
+        self.begin = module.tokens_seen
+        self.progress = Progress(module.budget, "tokens", module.tokens_seen)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        self._draw(trainable(pl_module))
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        self._draw(trainable(pl_module), "validating")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = trainable(pl_module)
-        seconds = time.perf_counter() - self.start
+        self.validated = f"{module.monitor} {shown(float(trainer.callback_metrics[module.monitor]))}"
+        if self.progress.line.terminal:
+            return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") == 1}
         text = "  ".join(f"{name} {shown(value)}" for name, value in figures.items() if name.startswith("val/"))
-        rate = (module.tokens_seen - self.begin) / seconds
-        print(f"{self.name}  {module.tokens_seen:,} tokens  {text}  {rate:,.0f} tokens/s", file=sys.stderr)
+        say(f"{self.name}  {module.tokens_seen:,} tokens  {text}  {self._speed(module)}")
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.progress.line.terminal:
+            module = trainable(pl_module)
+            self.progress.keep(module.tokens_seen, self.validated, self._speed(module))
 
-class TokenBar(RichProgressBar):
-    """Progress bar for a terminal with tokens per second and the latest validation."""
+    def _draw(self, module: Trainable, *doing: str) -> None:
+        if self.progress.line.terminal:
+            self.progress.show(module.tokens_seen, *doing, self.validated, self._speed(module))
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        module = trainable(pl_module)
-        now = time.perf_counter()
-        self.started = getattr(self, "started", None) or (now, module.tokens_seen)
-        rate = (module.tokens_seen - self.started[1]) / max(now - self.started[0], 1e-9)
-        monitored = trainer.callback_metrics.get(module.monitor)
-        share = min(1.0, module.tokens_seen / module.budget)
-        bar: dict[str, Any] = {"budget": f"{share:.0%}", "tokens/s": f"{rate:,.0f}"}
-        return bar | ({} if monitored is None else {module.monitor: shown(float(monitored))})
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        # Lightning would show "of -2", since the budget is in tokens and the number of epochs is not set
-        return f"epoch {current_epoch + 1}"
+    def _speed(self, module: Trainable) -> str:
+        return f"{(module.tokens_seen - self.begin) / (time.perf_counter() - self.start):,.0f} tokens/s"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
+from unroll.errors import Interrupted
+from unroll.interruption import Interruption
 from unroll.outputs import move, sync
+from unroll.terminal import say
 from unroll.training.exchange import gathered
-from unroll.training.trainable import trainable
+from unroll.training.trainable import Trainable, trainable
 
 torch.serialization.add_safe_globals(
     [EarlyStoppingReason]
@@ -76,25 +80,27 @@ def described(differences: dict[str, str], now: Identity) -> str:
 
 
 class Resume(Callback):
-    """Saves checkpoints at an interval, and restores the state that Lightning does not.
+    """Saves checkpoints at an interval and on interruption, and restores the state that Lightning does not.
 
-    No checkpoint is saved right before a validation, which Lightning would skip on resuming, nor between batches of
-    accumulated gradients, which checkpoints do not contain.
+    No checkpoint is saved right before a validation, which Lightning would skip on resuming, but after it; none between
+    batches of accumulated gradients, which checkpoints do not contain; and none at the end of the training.
 
     Args:
         folder: folder of ``last.ckpt`` and its predecessor ``previous.ckpt``, both written atomically.
         identity: identity of the run.
         before: parts of the identity that differed when the run started, with their values.
         seconds: interval between checkpoints.
+        interruption: pending Ctrl-C or SIGTERM, which stops the training after a checkpoint.
+        name: name of the run for messages; None for no messages.
         clock: returns the time in seconds.
     """
 
     def __init__(
-        self, folder: Path, identity: Identity, before: dict[str, str], seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, folder: Path, identity: Identity, before: dict[str, str], seconds: float, interruption: Interruption,
+        name: str | None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.folder, self.identity, self.before = folder, identity, before
-        self.seconds, self.clock = seconds, clock
+        self.seconds, self.interruption, self.name, self.clock = seconds, interruption, name, clock
         self.saved_at = clock()
         self.started = False  # until then, a failure is one of restoring the checkpoint
         self.kept: list[dict[str, Any]] = []  # state of each process from the checkpoint
@@ -102,12 +108,13 @@ class Resume(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.kept:
             self._restore(trainer, pl_module)
+            if trainer.is_global_zero and self.name is not None:
+                say(f"{self.name} resumes from {_place(trainable(pl_module))}.")
         self.started = True
 
     def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and len(self.kept) != trainer.world_size:
-            print(f"unroll: the run resumes in {trainer.world_size} processes; it had {len(self.kept)} before.",
-                  file=sys.stderr)  # fmt: skip
+            say(f"unroll: the run resumes in {trainer.world_size} processes; it had {len(self.kept)} before.")
         if trainer.global_rank < len(self.kept):
             restore_random(self.kept[trainer.global_rank]["random"])
         trainable(pl_module).restore([part["module"] for part in self.kept], trainer.global_rank, trainer.world_size)
@@ -118,13 +125,28 @@ class Resume(Callback):
     ) -> None:
         loop = trainer.fit_loop.epoch_loop
         assert isinstance(trainer.val_check_batch, int)
-        validation_due = (loop.total_batch_idx + 1) % trainer.val_check_batch == 0
-        if validation_due or trainer.should_stop or loop._should_accumulate():
+        if (loop.total_batch_idx + 1) % trainer.val_check_batch:  # no validation is due
+            self._save_if_due(trainer, trainable(pl_module))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save_if_due(trainer, trainable(pl_module))
+
+    def _save_if_due(self, trainer: Trainer, module: Trainable) -> None:
+        """Save a checkpoint if the last one is old, or to stop."""
+        if trainer.should_stop or trainer.fit_loop.epoch_loop._should_accumulate():
             return
-        # clocks differ between processes, but all must decide alike
-        if trainer.strategy.reduce_boolean_decision(self.clock() - self.saved_at >= self.seconds, all=False):
-            self.save(trainer)
-            self.saved_at = self.clock()
+        # clocks and signals differ between processes, but all must decide alike
+        agreed = partial(trainer.strategy.reduce_boolean_decision, all=False)
+        asked = self.interruption.asked
+        if not agreed(asked or self.clock() - self.saved_at >= self.seconds):
+            return
+        self.save(trainer)
+        self.saved_at = self.clock()
+        if agreed(asked):
+            raise Interrupted(
+                self.interruption.number or signal.SIGINT,
+                f"{self.name or 'the run'} stopped at {_place(module)}; the same command resumes from there.",
+            )
 
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint to a temporary file, and move it into place when it is complete."""
@@ -144,6 +166,11 @@ class Resume(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.kept = checkpoint["kept"]
+
+
+def _place(module: Trainable) -> str:
+    """How far a run is."""
+    return f"{module.tokens_seen:,} of {module.budget:,} tokens"
 
 
 def random_states() -> dict[str, Any]:
@@ -173,12 +200,12 @@ def usable(folder: Path, identity: Identity, accept_code_change: bool = False) -
         try:
             found, before = _read(path)
         except Exception as error:  # torch reports a damaged file in many ways
-            print(f"unroll: {path} is not used: it is damaged ({' '.join(str(error).split())[:80]}).", file=sys.stderr)
+            say(f"unroll: {path} is not used: it is damaged ({' '.join(str(error).split())[:80]}).")
             continue
         differences = found.differences(identity)
         if not differences or (accept_code_change and acceptable(differences)):
             return Found(path, differences | before)
-        print(f"unroll: {path} is not used: it is of other {described(differences, identity)}.", file=sys.stderr)
+        say(f"unroll: {path} is not used: it is of other {described(differences, identity)}.")
     return None
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import DoublePrecision, MixedPrecision, Precision
 
-from unroll.training.callbacks import Lines, TokenBar, TokenBudget
+from unroll.training.callbacks import Display, TokenBudget
 from unroll.training.distributed import SRUN, Group
 from unroll.training.exchange import Strategy
 
@@ -46,16 +44,14 @@ def build_trainer(
         callbacks: further callbacks.
     """
     _quiet()
-    shows_progress = name is not None and group.rank == 0
-    terminal = shows_progress and sys.stderr.isatty() and find_spec("rich") is not None
     stopping = [EarlyStopping(monitor, mode=mode, patience=patience)] if patience else []
-    progress: Callback = TokenBar(refresh_rate=10, console_kwargs={"stderr": True}) if terminal else Lines(str(name))
+    display = [Display(name)] if name is not None and group.rank == 0 else []
     # explicit for a single process: in a SLURM job, Lightning would handle signals and write its own checkpoints
     plugins: list[Any] = [plugin(precision), group.cluster or LightningEnvironment()]
     strategy: Any = "auto"
     if group.cluster is not None:
         strategy = Strategy(find_unused_parameters=not every_weight)
-    return Trainer(
+    trainer = Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",  # not mps, which lacks double precision
         devices=group.local,
         num_nodes=group.world // group.local,
@@ -68,12 +64,15 @@ def build_trainer(
         num_sanity_val_steps=0,
         accumulate_grad_batches=accumulate,
         logger=False,
-        callbacks=[TokenBudget(), *stopping, *callbacks, *([progress] if shows_progress else [])],
-        enable_progress_bar=terminal,
+        callbacks=[TokenBudget(), *stopping, *display, *callbacks],
+        enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
         enable_autolog_hparams=False,
     )
+    # Lightning would replace the handler of SIGTERM by one that ends the run without a checkpoint
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _quiet() -> None:

@@ -8,33 +8,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from unroll.config import StudySettings
-from unroll.errors import BadInput, ProcessLost
+from unroll.errors import BadInput, Interrupted, ProcessLost
 from unroll.interruption import Interruption
 from unroll.launching import place
-from unroll.metrics import shown
 from unroll.outputs import refuse_others
+from unroll.terminal import say
 from unroll.tuning.job import JOB, Job, full_name, monitored
+from unroll.tuning.progress import StudyProgress
 from unroll.tuning.results import (
-    ENDS,
     FILES,
     Result,
     is_written,
     refuse_another,
     results_of,
-    states,
     write_results,
     written_name,
 )
-from unroll.tuning.slots import Slot
 from unroll.tuning.study import Study
 
 POLL = 0.5  # seconds between checks of the workers
 CLOSED = "closed"  # note of a study whose run in MLflow is complete
+STOPPING = "unroll: stopping with a checkpoint of each trial; press Ctrl-C again to stop at once."
 
 
 def tune(
@@ -106,16 +105,16 @@ def _check_beginning(job: Job, out: Path) -> None:
         raise BadInput(f"{lost}, but {job.folder} has {count} finished ones, which new trials would overwrite; "
                        f"restore the database, or delete {job.folder} to start from the first trial.")  # fmt: skip
     if written_name(out) == job.name:
-        print(f"unroll: {lost}, whose results are in {out}; the study starts again from its first trial, and its "
-              "results will replace those.", file=sys.stderr)  # fmt: skip
+        say(f"unroll: {lost}, whose results are in {out}; the study starts again from its first trial, and its "
+            "results will replace those.")  # fmt: skip
 
 
 def _report_others(job: Job, study: Study) -> None:
     """Report earlier versions of the study, whose trials are not used."""
     if others := study.others():
         what = "has another space" if len(others) == 1 else "have another space"
-        print(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
-              f"those trials are kept, and {job.name} starts from its first trial.", file=sys.stderr)  # fmt: skip
+        say(f"unroll: {', '.join(others)} in {job.settings.study.storage} {what}, budget, data or code; "
+            f"those trials are kept, and {job.name} starts from its first trial.")  # fmt: skip
 
 
 def _parent(job: Job, study: Study) -> str | None:
@@ -163,21 +162,22 @@ def _work(job: Job, study: Study, workers: int) -> None:
     Raises:
         ProcessLost: all workers have ended before the study.
         BadInput: a worker has reported an error.
+        Interrupted: Ctrl-C was pressed or SIGTERM was received; trials in training have a checkpoint.
     """
     progress = StudyProgress(study, monitored(job.first).name)
-    with Interruption() as interruption, _started(job, workers) as running:
-        while any(process.poll() is None for process in running):
-            interruption.raise_if_asked()
+    with Interruption(STOPPING) as interruption, _started(job, workers) as running:
+        while any(process.poll() is None for process in running) and not interruption.asked:
             progress.report_killed(running)
             progress.show()
             time.sleep(POLL)
-        progress.show()
-        codes = [process.returncode for process in running]
+        codes = [process.poll() for process in running]
+    progress.keep()
+    interruption.raise_if_asked(f"{progress.done()} are finished; the same command continues the study.")
     if study.left():
         if 2 in codes:
             raise BadInput(f"a worker of {job.name} could not continue; see above, then run the same command again.")
         if 130 in codes:
-            raise KeyboardInterrupt
+            raise Interrupted(signal.SIGINT)
         raise ProcessLost(f"All {workers} workers of {job.name} have ended ({', '.join(map(str, codes))}); run the "
                           "same command again to resume the study.")  # fmt: skip
 
@@ -221,78 +221,3 @@ def _gpus(worker: int, devices: int) -> dict[str, str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
     mine = [named[(worker * devices + number) % count] for number in range(devices)] if count else []
     return {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
-
-
-OVER = "\r\x1b[K"  # overwrites the current line of a terminal
-
-
-class StudyProgress:
-    """Progress of a study: finished trials, the best one and the time left.
-
-    On a terminal the line is overwritten; elsewhere there is one line per trial.
-
-    Args:
-        study: the study.
-        metric: the monitored metric.
-    """
-
-    def __init__(self, study: Study, metric: str) -> None:
-        self.study, self.metric = study, metric
-        self.start = time.monotonic()
-        self.before = len(_done(study.slots()))
-        self.shown = self.before
-        self.terminal = sys.stderr.isatty()
-        self.killed: set[int] = set()
-
-    def report_killed(self, workers: Sequence[subprocess.Popen[bytes]]) -> None:
-        """Report each killed worker once; workers that end otherwise report it themselves."""
-        for process in workers:
-            others = any(other.poll() is None for other in workers)
-            if (process.poll() or 0) < 0 and process.pid not in self.killed and others:
-                self.killed.add(process.pid)
-                print(f"{OVER * self.terminal}unroll: a worker was killed by signal {-process.returncode}; the study "
-                      "continues without it.", file=sys.stderr)  # fmt: skip
-
-    def show(self) -> None:
-        """Print the progress if it has changed."""
-        slots = self.study.slots()
-        done = _done(slots)
-        if not self.terminal and len(done) == self.shown:
-            return
-        self.shown = len(done)
-        line = self.line(slots, time.monotonic() - self.start)
-        over = self.terminal and len(done) < len(slots)  # the next line overwrites this one
-        print(f"{OVER}{line}" if self.terminal else line, end="" if over else "\n", file=sys.stderr, flush=True)
-
-    def line(self, slots: list[Slot], seconds: float) -> str:
-        """The progress in one line.
-
-        Args:
-            slots: current state of the slots.
-            seconds: time since the workers were started.
-        """
-        done = _done(slots)
-        ends = [f"{count} {ENDS[state]}" for state, count in states(done).items() if count and state != "COMPLETE"]
-        parts = [f"{len(done)}/{len(self.study.presets)} trials", *ends, self._best(done)]
-        here = len(done) - self.before
-        if here and len(done) < len(slots):
-            left = round(seconds / here * (len(slots) - len(done)))
-            parts.append(f"about {left // 60}:{left % 60:02} left")
-        return f"{self.study.name}  " + "  ".join(part for part in parts if part)
-
-    def _best(self, done: list[Slot]) -> str:
-        complete = [slot for slot in done if slot.state == "COMPLETE" and slot.value is not None]
-        if not complete:
-            return ""
-        best = (max if self.study.maximize else min)(complete, key=lambda slot: slot.value or 0.0)
-        values = " ".join(_short(*item) for item in best.values.items())
-        return f"best {self.metric} {shown(best.value or 0.0)} ({values})"
-
-
-def _short(key: str, value: object) -> str:
-    text = f"{value:.3g}" if isinstance(value, float) else value
-    return f"{key.removesuffix('.name').rpartition('.')[2]}={text}"
-
-
-def _done(slots: list[Slot]) -> list[Slot]:
-    return [slot for slot in slots if slot.state not in ("RUNNING", "WAITING")]

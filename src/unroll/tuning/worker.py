@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import os
-import sys
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ from typing import Any
 
 from unroll.config import Config
 from unroll.credentials import without_secrets
-from unroll.errors import BadInput, ProcessLost, Suspended, Unavailable, is_lack_of_memory, lack_of_memory
+from unroll.errors import BadInput, Interrupted, ProcessLost, Suspended, Unavailable, is_lack_of_memory, lack_of_memory
 from unroll.experiment import Busy, Pruned, finished, train
 from unroll.interruption import Interruption
 from unroll.launching import end_with_the_launcher, launch, place
+from unroll.terminal import say
 from unroll.tracking.tracker import PARENT
 from unroll.tuning.cost import flops, parameters
 from unroll.tuning.job import JOB, Job, monitored
@@ -46,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
         else:
             work(job)
     except BadInput as error:
-        print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
+        say(f"unroll: {without_secrets(str(error))}")
         return STATUS.get(type(error), 2) if together else 2
     except ProcessLost as error:
-        print(f"unroll: {without_secrets(str(error))}", file=sys.stderr)
+        say(f"unroll: {without_secrets(str(error))}")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         return 130
     return 0
 
@@ -75,7 +76,7 @@ def attempt(job: Job, lease: TrialLease) -> None:
     """Choose the values of a trial, train it, and record the result.
 
     Raises:
-        KeyboardInterrupt: the worker was interrupted; the trial waits for another worker.
+        Interrupted: the worker was interrupted; the trial waits for another worker.
         Unavailable: something that all trials need is missing; the trial waits for a new worker.
         DatabaseGone: the result cannot be recorded; the trial will be taken over.
     """
@@ -87,11 +88,11 @@ def attempt(job: Job, lease: TrialLease) -> None:
             lease.constrain(excess)
             if excess is None:
                 _train(job, lease, values, config)
-    except (KeyboardInterrupt, Unavailable):
+    except (KeyboardInterrupt, Interrupted, Unavailable):
         lease.release()
         raise
     except (Busy, ProcessLost, TakenOver) as error:
-        print(f"unroll: trial {lease.slot}: {error}", file=sys.stderr)
+        say(f"unroll: trial {lease.slot}: {error}")
         if isinstance(error, Busy):  # the previous process is still training it
             lease.release()
         else:  # no error is noted, so the slot gets another trial, which continues
@@ -163,7 +164,7 @@ def _launch(job: Job, lease: TrialLease, values: Values, devices: int) -> None:
         if ended.code == STATUS[Busy]:
             raise Busy("waiting for the process named above.") from None
         if ended.code != 2:  # a signal, such as that of Ctrl-C
-            raise KeyboardInterrupt from None
+            raise Interrupted(signal.SIGINT) from None
     lease.check_finished()  # also after bad input, which the processes have recorded
 
 
