@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from unroll.config.corpus import DataConfig
-from unroll.config.differences import differences
+from unroll.config.differences import of_archs, of_variants
 from unroll.config.experiments import CONF, files_of, group_choices, project_defaults, question
 from unroll.config.file import read
 from unroll.config.fitting import fitted, purpose
@@ -22,6 +22,7 @@ from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
 from unroll.config.section import Settings
+from unroll.config.variants import variants_of
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
 
@@ -59,16 +60,20 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
         question(chosen["experiment"], conf)
     project_defaults(conf)  # Hydra's own errors about this file give neither the line nor a remedy
     files = sources(chosen, conf)
+    variants = variants_of(chosen.get("experiment"), conf)
     words = [*overrides]
-    settings = composed(for_hydra(words), files, conf)
-    differing = _differing(settings, chosen, conf)
+    settings = composed(for_hydra(words, variants), files, conf)
+    differing = _differing(settings, chosen, variants, conf)
     if differing:  # composed again, since the command line takes precedence
         words = [f"{key}={json.dumps(value)}" for key, value in differing.items()] + words
-        settings = composed(for_hydra(words), files, conf)
+        settings = composed(for_hydra(words, variants), files, conf)
     apply(settings, words, " ".join(overrides))
     if "experiment" in chosen and "data" in chosen:
         _restore_reader(settings, chosen, overrides, conf)
-    settings.pop("archs", None)
+    if chosen.get("arch") in variants:
+        settings["arch"]["name"] = chosen["arch"]
+    for section in ("archs", "variants"):
+        settings.pop(section, None)
     settings.pop("plugins", None)  # folders on this machine, which are not a setting of a run
     settings["experiment"] = chosen.get("experiment", chosen.get("data"))  # without one, named after its corpus
     if not _can_be_judged(settings, overrides):
@@ -78,12 +83,13 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     return public_settings
 
 
-def _differing(settings: Settings, chosen: Mapping[str, str], conf: Path) -> Settings:
-    """Settings of the experiment for the chosen architecture alone."""
-    if "archs" not in settings:
-        return {}
-    path = conf / "experiment" / f"{chosen['experiment']}.yaml"
-    return differences(settings["archs"], path, conf).get(chosen.get("arch", settings["arch"]["name"]), {})
+def _differing(settings: Settings, chosen: Mapping[str, str], variants: Mapping[str, str], conf: Path) -> Settings:
+    """Settings of the experiment for the chosen architecture or variant alone."""
+    files = files_of(chosen.get("experiment"), conf)
+    of_arch = of_archs(settings.get("archs", {}), files, conf)
+    of_variant = of_variants(settings.get("variants", {}), variants, files, conf)
+    name = chosen.get("arch", settings["arch"]["name"])
+    return {**of_arch.get(variants.get(name, name), {}), **of_variant.get(name, {})}
 
 
 def _restore_reader(settings: Settings, chosen: Mapping[str, str], overrides: Sequence[str], conf: Path) -> None:
@@ -123,7 +129,10 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[SettingsSource
         conf: folder of the YAML files.
     """
     own, project = files_of(chosen.get("experiment"), conf), conf / "config.yaml"
+    variants = variants_of(chosen.get("experiment"), conf)
     files = group_choices(chosen.get("experiment"), conf) | dict(chosen)
+    arch = files.get("arch", "")
+    files["arch"] = variants.get(arch, arch)
     inner = [SettingsSource(conf / group / f"{files[group]}.yaml", section=group, is_own=group == "arch")
              for group in GROUPS[1:] if group in files]  # fmt: skip
     for source in inner:
@@ -134,7 +143,8 @@ def sources(chosen: Mapping[str, str], conf: Path = CONF) -> list[SettingsSource
                 f"file, or choose another with {source.section}=NAME."
             )
     return [
-        *(SettingsSource(path, ("archs", files.get("arch", "")), is_own=True) for path in own),
+        *(SettingsSource(path, ("variants", arch), is_own=True) for path in own),
+        *(SettingsSource(path, ("archs", files["arch"]), is_own=True) for path in own),
         *(SettingsSource(path, is_own=True) for path in own),
         *(source for source in inner if source.path.is_file()),
         SettingsSource(project),

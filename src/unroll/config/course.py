@@ -39,6 +39,9 @@ def course(path: Path = CONF / "course.yaml") -> Chapters:
     """
     content = read(path)
     for chapter, grid in content.items():
+        if isinstance(grid, dict) and "variants" in grid:
+            raise BadInput(f"{path}, line {line_of(path, [chapter, 'variants'])}: variants belong in the file of their "
+                           "experiment, in conf/experiment; list only their names, under archs.")  # fmt: skip
         if not isinstance(grid, dict) or {"experiments", "archs", "seeds"} != grid.keys() - {"certified"}:
             raise BadInput(
                 f"{path}: chapter {chapter!r} needs the lists experiments, archs and seeds, and may have certified."

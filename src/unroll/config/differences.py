@@ -1,10 +1,11 @@
-"""The section ``archs`` of an experiment: settings that differ between architectures.
+"""The sections ``archs`` and ``variants`` of an experiment: settings that differ between architectures.
 
 A fair comparison gives each architecture the learning rate that suits it, and all of them the same data and budget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from pydantic import ValidationError, create_model
 
 from unroll.config.blocks import EncoderConfig, is_architecture
 from unroll.config.cell_arguments import cell_arguments
+from unroll.config.experiments import place_in
 from unroll.config.explanation import keys, sections
 from unroll.config.file import dotted, leaves, read
 from unroll.config.messages import explain_error, no_setting
-from unroll.config.origin import line_of
 from unroll.config.schema import Config, is_neutral
 from unroll.config.section import Section, Settings
 from unroll.errors import BadInput, nearest
@@ -37,40 +38,75 @@ EQUAL = {  # settings that must be equal for all architectures of an experiment,
     "training.threads": "speeds are compared",
     "training.devices": "speeds are compared",
 }
+OTHER_ARCH = ("arch.encoder.name", "arch.encoder.cell")  # settings of which no variant has another value
 
 
-def differences(archs: Any, path: Path, conf: Path) -> dict[str, Settings]:
+def of_archs(content: Any, files: Sequence[Path], conf: Path) -> dict[str, Settings]:
     """Dotted keys and values of the settings that each architecture overrides.
 
     Args:
-        archs: the section in the file of the experiment.
-        path: file of the experiment, for messages.
+        content: the section ``archs`` of an experiment.
+        files: files of the experiment, for messages.
         conf: folder of the YAML files.
 
     Raises:
         BadInput: an architecture or a setting is unknown, or a setting has no effect, is invalid, or must be equal for
             all architectures.
     """
-
-    def place(*names: Any) -> str:
-        return f"{path}, line {line_of(path, [str(name) for name in names])}"
-
-    if not isinstance(archs, dict):
-        raise BadInput(f"{place('archs')}: archs has no settings; nest them under the name of an architecture, such "
-                       "as archs: {lstm: {training: {clip_norm: 1.0}}}.")  # fmt: skip
-    files = sorted(file.stem for file in (conf / "arch").glob("*.yaml"))
+    if not isinstance(content, dict):
+        raise BadInput(f"{place_in(files, ['archs'])}: archs has no settings; nest them under the name of an "
+                       "architecture, such as archs: {lstm: {training: {clip_norm: 1.0}}}.")  # fmt: skip
+    known = sorted(file.stem for file in (conf / "arch").glob("*.yaml"))
     found: dict[str, Settings] = {}
-    for arch, content in archs.items():
-        if arch not in files:
-            raise BadInput(f"{place('archs', arch)}: There is no arch {str(arch)!r}{nearest(str(arch), files)}; choose "
-                           f"one of {', '.join(files)}.")  # fmt: skip
-        if not isinstance(content, dict) or not content:
-            raise BadInput(f"{place('archs', arch)}: archs.{arch} has no settings; add some, such as "
+    for arch, settings in content.items():
+        place = place_in(files, ["archs", str(arch)])
+        if arch not in known:
+            raise BadInput(f"{place}: There is no arch {str(arch)!r}{nearest(str(arch), known)}; choose one of "
+                           f"{', '.join(known)}. Settings of a variant are in variants.")  # fmt: skip
+        if not isinstance(settings, dict) or not settings:
+            raise BadInput(f"{place}: archs.{arch} has no settings; add some, such as "
                            "{training: {clip_norm: 1.0}}, or remove it.")  # fmt: skip
-        found[arch] = dict(dotted(content))
-        for names, value in leaves(content):
-            _check(arch, ".".join(names), value, place("archs", arch, *names), conf)
+        found[arch] = dict(dotted(settings))
+        for names, value in leaves(settings):
+            key, place = ".".join(names), place_in(files, ["archs", arch, *names])
+            _check_equal(key, place, "archs")
+            if is_architecture(key):
+                raise BadInput(f"{place}: {key} makes another architecture; create conf/arch/NAME.yaml for it.")
+            _check(arch, key, value, place, conf)
     return found
+
+
+def of_variants(content: Any, archs: Mapping[str, str], files: Sequence[Path], conf: Path) -> dict[str, Settings]:
+    """Dotted keys and values of the settings of each variant.
+
+    Args:
+        content: the section ``variants`` of an experiment.
+        archs: the architecture of each variant.
+        files: files of the experiment, for messages.
+        conf: folder of the YAML files.
+
+    Raises:
+        BadInput: as for :func:`of_archs`.
+    """
+    found: dict[str, Settings] = {}
+    for variant, settings in content.items():
+        found[variant] = {key: value for key, value in dotted(settings) if key != "arch.name"}
+        for names, value in leaves(settings):
+            key, place = ".".join(names), place_in(files, ["variants", variant, *names])
+            if key == "arch.name":
+                continue
+            _check_equal(key, place, "variants")
+            if key in OTHER_ARCH:
+                raise BadInput(f"{place}: {key} makes another architecture, not a variant; create conf/arch/NAME.yaml "
+                               "for it.")  # fmt: skip
+            _check(archs[variant], key, value, place, conf)
+    return found
+
+
+def _check_equal(key: str, place: str, section: str) -> None:
+    """Refuse a setting that must be equal in a comparison."""
+    if reason := _reason(key):
+        raise BadInput(f"{place}: {key} must be the same for all architectures: {reason}; move it out of {section}.")
 
 
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
@@ -80,10 +116,6 @@ def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
     arguments = cell_arguments(encoder["cell"]) if "cell" in encoder else {}
     known = [f"arch.encoder.cell_arguments.{name}" for name in arguments]
     known += [name for name in keys() if name.startswith(("training.", "arch.")) and not _reason(name)]
-    if reason := _reason(key):
-        raise BadInput(f"{place}: {key} must be the same for all architectures: {reason}; move it out of archs.")
-    if is_architecture(key):
-        raise BadInput(f"{place}: {key} makes another architecture; create conf/arch/NAME.yaml for it.")
     if below := next((name for name in known if name.startswith(f"{key}.")), None):
         raise BadInput(f"{place}: {key} has no settings; set a key below it, such as {below}.")
     if key not in known:
@@ -103,7 +135,7 @@ def _check_effect(arch: str, key: str, place: str, encoder: type[Any] | None) ->
     section, _, name = key.rpartition(".")
     if encoder is None:  # the full check of the architecture reports it
         return
-    if encoder.counts or (section == "arch.encoder" and name not in encoder.model_fields):
+    if name not in encoder.model_fields if section == "arch.encoder" else encoder.counts:
         raise BadInput(f"{place}: {key} has no effect on arch={arch}; remove it.")
 
 
@@ -117,4 +149,4 @@ def _check_value(key: str, value: Any, place: str) -> None:
     try:
         part.model_validate({name: value})
     except ValidationError as error:
-        raise BadInput(explain_error(error, f"{place}, in archs", part, f"{section}.")) from None
+        raise BadInput(explain_error(error, place, part, f"{section}.")) from None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from unroll.config.file import read, with_sections
 from unroll.config.messages import refuse_former_names
+from unroll.config.origin import line_of
 from unroll.config.section import Settings
 from unroll.errors import BadInput
 
@@ -57,6 +60,25 @@ def files_of(experiment: str | None, conf: Path = CONF) -> list[Path]:
         bases = [conf / "experiment" / f"{name}.yaml" for name in reversed(names)]
         found += [base for base in bases if base.is_file() and base not in found]
     return found
+
+
+def place_in(files: Sequence[Path], names: Sequence[str]) -> str:
+    """File and line of a setting in the first of the files that has it.
+
+    Args:
+        files: the files of an experiment.
+        names: names of the sections around the setting, and its own.
+    """
+    path = next((path for path in files if _has(read(path), names)), files[0])
+    return f"{path}, line {line_of(path, names)}"
+
+
+def _has(content: Any, names: Sequence[str]) -> bool:
+    for name in names:
+        if not isinstance(content, dict) or name not in content:
+            return False
+        content = content[name]
+    return True
 
 
 def group_choices(experiment: str | None, conf: Path = CONF) -> dict[str, str]:

@@ -52,7 +52,7 @@ class SettingsSource:
     @property
     def is_of_arch(self) -> bool:
         """Whether its settings are those of one architecture, none of which may be without effect."""
-        return self.section == "arch" or self.above[:1] == ("archs",)
+        return self.section == "arch" or self.above[:1] in (("archs",), ("variants",))
 
     def _names(self, key: str) -> list[str]:
         return [*self.above, *key.removeprefix(f"{self.section}.").split(".")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from unroll.config.habits import InEpochs, is_in_epochs, several
 from unroll.config.hydra import parsed, readable
 from unroll.config.messages import FREE, GROUPS, no_section, no_setting
 from unroll.config.section import Settings
+from unroll.config.variants import variants_of
 from unroll.config.words import is_text, text_of
 from unroll.errors import BadInput, nearest, no_such
 from unroll.names import fault
@@ -32,11 +33,15 @@ def choices(overrides: Sequence[str], conf: Path) -> dict[str, str]:
         key, value = split(word)
         if value is None:
             _check_removal(word, key, known)
+        elif key == "arch":
+            chosen[key] = value  # checked below, since the experiment may have variants
         elif key in GROUPS:
             chosen[key] = _choice(key, value, conf)
         else:
             _check_key(key, known)
             _check_section(key, value, known)
+    if "arch" in chosen:
+        _choice("arch", chosen["arch"], conf, variants_of(chosen.get("experiment"), conf))
     if "experiment" not in chosen:
         _check_purpose(chosen, conf)
     return chosen
@@ -98,10 +103,16 @@ def setting_of(word: str) -> tuple[str, Any]:
     return key, value_of(key, value)
 
 
-def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides that Hydra applies, in its syntax: all but those of text and of free sections."""
+def for_hydra(overrides: Sequence[str], variants: Mapping[str, str]) -> list[str]:
+    """The overrides that Hydra applies, in its syntax: all but those of text and of free sections.
+
+    Args:
+        overrides: words of the command line.
+        variants: the architecture of each variant, which has no file.
+    """
     words = []
-    for key, value in map(split, overrides):
+    for key, given in map(split, overrides):
+        value = variants.get(given, given) if given and key == "arch" else given
         if value is not None and _free(key) is None and (key in GROUPS or not is_text(key)):
             # ++ lets a key pass that the files lack, such as one of another task; the schema refuses it later
             words.append(readable(key if key in GROUPS else f"++{key}", value))
@@ -180,9 +191,9 @@ def _free(key: str) -> str | None:
     return next((section for section in FREE if key == section or key.rpartition(".")[0] == section), None)
 
 
-def _choice(group: str, name: str, conf: Path) -> str:
-    """Check the name of a file of a group."""
-    files = _files(group, conf)
+def _choice(group: str, name: str, conf: Path, variants: Iterable[str] = ()) -> str:
+    """Check the name of a file of a group, or of a variant."""
+    files = [*_files(group, conf), *variants]
     if name not in files and not name.startswith("{") and re.search(r"[,(]|^\[", name):
         raise BadInput(f"{several(group, name)}.")
     if name.startswith(("{", "[")):

@@ -24,6 +24,12 @@ ARCHS = (
     "  archs.NAME.KEY: Value of KEY for arch=NAME in place of the experiment's own, such as archs: {irnn: {training: "
     "{clip_norm: 0.1}}}; training and arch settings, except those that must be equal in a comparison.",
 )
+VARIANTS = (
+    "variants: One architecture under several settings, in the file of an experiment only.",
+    "  variants.NAME.arch.name: Architecture of the variant, which is chosen with arch=NAME.",
+    "  variants.NAME.KEY: Value of KEY for the variant, as in archs, such as variants: {lstm-64: {arch: {name: lstm, "
+    "encoder: {hidden_size: 64}}}}.",
+)
 
 
 class Part(NamedTuple):
@@ -70,7 +76,7 @@ def _of_a_run(conf: Path) -> list[Part]:
         if not is_of(model, own):  # of another kind than the default, which has the defaults that kinds share
             own = {key: value for key, value in _below(shared, name).items() if key != "name"}
         parts.append(_part(name, name or TOP, model, own))
-    return [*parts, Part("archs", list(ARCHS))]
+    return [*parts, Part("archs", list(ARCHS)), Part("variants", list(VARIANTS))]
 
 
 def _of_a_study(conf: Path) -> list[Part]:
