@@ -25,6 +25,7 @@ from unroll.outputs import move
 from unroll.tasks.base import Task
 from unroll.tracking.provenance import code_digest, digest_of, fingerprint
 from unroll.training import checkpoint
+from unroll.training.callbacks import Clock
 from unroll.training.checkpoint import LAST, PREVIOUS, Resume
 from unroll.training.precision import arithmetic
 
@@ -129,6 +130,22 @@ def test_it_may_be_killed_again_and_again(small: Small, project: Path, monkeypat
     for call in (3, 5, 2, 7, 4):
         kill(config, project / "killed", monkeypatch, Task, "training_step", call)
     assert train(config, project / "killed") == expected
+
+
+def test_the_speed_of_a_resumed_run_counts_no_tokens_from_before(
+    killed: tuple[Config, Path, dict[str, bytes]], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks: list[Clock] = []
+    real = Clock.on_train_end
+
+    def noted(self: Clock, *given: Any) -> None:
+        real(self, *given)
+        clocks.append(self)
+
+    monkeypatch.setattr(Clock, "on_train_end", noted)
+    steps = count_steps(monkeypatch)
+    train(killed[0], project / "killed")
+    assert 0 < clocks[0].tokens <= len(steps) * 28  # four rows of seven steps
 
 
 @pytest.fixture(scope="session")

@@ -105,6 +105,10 @@ class Resume(Callback):
         self.started = False  # until then, a failure is one of restoring the checkpoint
         self.kept: list[dict[str, Any]] = []  # state of each process from the checkpoint
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.kept:  # before other callbacks start to measure
+            trainable(pl_module).tokens_seen = self.kept[0]["module"]["tokens_seen"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.kept:
             self._restore(trainer, pl_module)
