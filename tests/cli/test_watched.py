@@ -249,7 +249,7 @@ def test_tune_has_one_line_of_progress_and_goes_on_after_ctrl_c(columns: int, sm
     assert len(progress) > 3
     assert max(map(len, progress)) < columns
     assert sum("of 4 trials" in line for line in screen(text, 200)) == 2  # the last line, and the sentence
-    assert re.search(r"unroll: [1-3] of 4 trials are finished; the same command continues the study\.", text)
+    assert re.search(r"unroll: [1-3] of 4 trials finished; the same command continues the study\.", text)
     finished = [slot.number for slot in job_of(study).open().slots() if slot.state == "COMPLETE"]
     assert finished
     status, text = run(words, columns)
@@ -270,7 +270,7 @@ def test_sigterm_ends_a_study_with_its_workers(small: Small) -> None:
 
     status, text = run(command("tune", "study=tiny", "--out", "studied"), 60, watch)
     assert status == 143
-    assert "0 of 2 trials are finished; the same command continues the study." in text
+    assert "0 of 2 trials finished; the same command continues the study." in text
     assert list(WORKSPACES.glob("*/last.ckpt"))
     assert "RUNNING" not in {slot.state for slot in job_of(study).open().slots()}
 

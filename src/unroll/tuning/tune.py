@@ -172,7 +172,7 @@ def _work(job: Job, study: Study, workers: int) -> None:
             time.sleep(POLL)
         codes = [process.poll() for process in running]
     progress.keep()
-    interruption.raise_if_asked(f"{progress.done()} are finished; the same command continues the study.")
+    interruption.raise_if_asked(f"{progress.done()} finished; the same command continues the study.")
     if study.left():
         if 2 in codes:
             raise BadInput(f"a worker of {job.name} could not continue; see above, then run the same command again.")
