@@ -264,9 +264,12 @@ def test_sigterm_ends_a_study_with_its_workers(small: Small) -> None:
     settings = write_study().study.settings
     study = write_study(settings={**settings, "training.tokens": 80_000, "training.validations": 400}, trials=2)
 
+    sent: list[int] = []
+
     def watch(text: str, process: subprocess.Popen[bytes], terminal: int) -> None:
-        if any(slot.reports for slot in job_of(study).open().slots()):
+        if not sent and any(slot.reports for slot in job_of(study).open().slots()):
             process.send_signal(signal.SIGTERM)
+            sent.append(process.pid)
 
     status, text = run(command("tune", "study=tiny", "--out", "studied"), 60, watch)
     assert status == 143
