@@ -279,3 +279,13 @@ def test_mlflow_gets_the_certificate_and_a_tag(small: Small, store: str, capsys:
     Path("torn.db").write_text("this is no database, however long the text may be " * 40, encoding="utf-8")
     assert certify(run, prepared, tracking=["tracking.uri=sqlite:///torn.db"]) == certificate
     assert "MLflow did not accept the certificate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", [None, "mine/certificate.json"])
+def test_the_file_of_a_certificate_is_named(out: str | None, small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    run, prepared = trained(small("grammar", "ngram"))
+    words = ["certify", str(run), "--prepared", str(prepared), "tracking=none", *(["--out", out] if out else [])]
+    assert main(words) == 0
+    path, written = capsys.readouterr().out.splitlines()[-1].split()
+    assert (path, written) == (out or "outputs/adhoc/certificates/grammar-ngram-0.json", "written")
+    assert json.loads(Path(path).read_text(encoding="utf-8"))["certified"]

@@ -15,7 +15,7 @@ from unroll.errors import BadInput
 from unroll.experiment.building import build_task
 from unroll.experiment.loading import evaluation_loader
 from unroll.experiment.prepared_data import PreparedData
-from unroll.metrics import Metric
+from unroll.metrics import Metric, without_twins
 from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions, metric_of
 
@@ -28,6 +28,24 @@ CHARACTERS = [f"data.{split}=data/small/{split}.txt" for split in ("train", "val
     "data.split=null", "training.evaluation_streams=2"]  # fmt: skip
 SPANS = ["data.reader={name: columns, scheme: bio}"] + [
     f"data.{split}=data/small/spans.conll" for split in ("train", "validation", "test")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("figures", "left"),
+    [
+        ({"loss": 1.5, "loss_known": 1.5, "perplexity": 4.5, "perplexity_known": 4.5}, ["loss", "perplexity"]),
+        ({"loss": 1.5, "loss_known": 1.25}, ["loss", "loss_known"]),  # some tokens are unknown
+        ({"val/loss": 1.5, "val/loss_known": 1.5}, ["val/loss"]),
+        ({"loss": math.nan, "loss_known": math.nan}, ["loss"]),
+        ({"loss": math.inf, "loss_known": math.inf}, ["loss"]),
+        ({"loss": 1.5, "loss_known": math.nan}, ["loss", "loss_known"]),
+        ({"loss_known": 1.5}, ["loss_known"]),  # a figure without its twin
+        ({"precision": 1.0, "recall": 1.0, "f1": 1.0}, ["precision", "recall", "f1"]),  # equal by chance
+        ({"accuracy": 0.5, "accuracy/left": 0.5}, ["accuracy", "accuracy/left"]),
+    ],
+)
+def test_a_figure_that_repeats_its_twin_is_left_out(figures: dict[str, float], left: list[str]) -> None:
+    assert list(without_twins(figures)) == left
 
 
 @pytest.mark.parametrize(

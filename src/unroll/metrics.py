@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
@@ -27,6 +27,7 @@ from unroll.errors import BadInput
 Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
 DECIMALS = 12  # beyond this, exponential notation is used
+ON_KNOWN = "_known"  # end of the name of a figure on known tokens only
 FEW_ITEMS = 2000  # below this number of scored items, the test set adds uncertainty that seeds do not show
 
 
@@ -127,6 +128,24 @@ def shown(value: float) -> str:
     """Format a single value: four decimals, more for small values, exponential notation for tiny ones."""
     places = max(4, digits(value))
     return f"{value:.{places}f}" if places <= DECIMALS else f"{value:.3g}"
+
+
+def without_twins(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures as people read them: without those on known tokens that repeat the figure on all, since none is unknown.
+
+    Args:
+        figures: figures by name; the name of one on known tokens is that of its twin and ``_known``.
+    """
+    return {name: value for name, value in figures.items() if not _repeats(value, figures.get(twin_of(name)))}
+
+
+def twin_of(name: str) -> str:
+    """Name of the figure on all tokens, given that of the one on known tokens; empty for any other figure."""
+    return name.removesuffix(ON_KNOWN) if name.endswith(ON_KNOWN) else ""
+
+
+def _repeats(value: float, twin: float | None) -> bool:
+    return twin is not None and (value == twin or (math.isnan(value) and math.isnan(twin)))
 
 
 def exp(place: float) -> float:

@@ -13,13 +13,36 @@ from unroll.cli import main
 Refused = Callable[..., str]
 
 
-def test_a_folder_of_figures_needs_its_course(project: Path, refused: Refused) -> None:
+def test_a_folder_without_figures_is_refused(project: Path, refused: Refused) -> None:
     Path("metrics").mkdir()
     message = refused("compare", "metrics", "--out", "out")
-    assert "metrics is a folder" in message
-    assert "metrics/*.json" in message
-    assert "--course" in message
+    assert "metrics has no figures" in message
+    assert "unroll evaluate" in message
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_a_folder_of_runs_is_to_be_evaluated(depth: int, project: Path, refused: Refused) -> None:
+    run = Path("runs", *["tagging", "lstm", "0"][3 - depth :])
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    message = refused("compare", "runs", "--out", "out")
+    assert "runs has runs, not figures" in message
+    assert "unroll verdict" in message
+    name = "runs/tagging" if depth == 3 else "runs"
+    assert f"unroll evaluate {name} --out outputs/metrics/{Path(name).name}.json" in message
+    assert not Path("out").exists()
+
+
+def test_the_experiments_of_a_folder_are_compared(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_figures("mine")
+    Path("metrics/deeper").mkdir(parents=True)
+    for name in ("a", "b"):
+        Path("metrics", f"{name}.json").write_text(Path("adding.json").read_text(encoding="utf-8"), encoding="utf-8")
+    assert main(["compare", "metrics", "adding.json", "--out", "out"]) == 0
+    rows = json.loads(Path("out/comparison.json").read_text(encoding="utf-8"))
+    assert [row["experiment"] for row in rows] == ["a", "b", "adding"]
+    assert "\nb: test loss" in capsys.readouterr().out
 
 
 def write_figures(fingerprint: str) -> None:

@@ -84,3 +84,19 @@ def test_curves_of_a_damaged_history_are_refused(tagger: Path, small: Small, ref
     (tagger / "history.csv").write_text("tokens,metric,value\n1,val/accuracy,1.0\n", encoding="utf-8")
     options = ["--prepared", str(prepared), "--out", "t.json", "--curves", "curves"]
     assert "history.csv is damaged" in refused("evaluate", str(tagger), *options)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_figures_on_known_words_are_left_out_where_all_words_are_known(
+    is_known: bool, small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small("grammar", "ngram", *([] if is_known else ["data.test=data/small/other.conllu"]))
+    text = Path("data/small/test.conllu").read_text(encoding="utf-8")
+    Path("data/small/other.conllu").write_text(text.replace("\tdog\t", "\thound\t"), encoding="utf-8")
+    experiment.train(config, preparation.prepared(config.data), Path("run"))
+    assert main(["evaluate", "run", "tracking=none", "--out", "metrics.json"]) == 0
+    printed = capsys.readouterr().out
+    assert "perplexity " in printed
+    assert ("perplexity_known" in printed) == ("loss_known" in printed) == (not is_known)
+    figures = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["ngram-0"]["test"]
+    assert (figures["loss_known"] == figures["loss"]) == is_known  # the file has both

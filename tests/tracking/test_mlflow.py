@@ -163,3 +163,17 @@ def test_the_ui_serves_the_runs_and_leaves_no_process_when_it_is_ended(project: 
     ui.wait(timeout=30)
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+
+
+def test_figures_on_known_words_are_left_out_where_all_words_are_known(small: Small, store: str) -> None:
+    import mlflow
+
+    words = ["tracking=mlflow", f"tracking.uri={store}", "tracking.log_model=false", "tracking.system_metrics=false"]
+    config = small("grammar", "ngram", *words)
+    prepared = preparation.prepared(config.data)
+    experiment.train(config, prepared, Path("run"))
+    experiment.evaluate([Path("run")], prepared, Path("metrics.json"), None)
+    (run,) = mlflow.search_runs(experiment_names=["grammar"], output_format="list")
+    assert {"val/loss", "val/perplexity", "test_loss", "test_perplexity"} <= run.data.metrics.keys()
+    assert not [name for name in run.data.metrics if name.endswith("_known")]
+    assert "val/loss_known" in Path("run/history.csv").read_text(encoding="utf-8")  # which stays as it is

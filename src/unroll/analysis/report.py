@@ -18,6 +18,7 @@ from unroll.analysis.styles import assign_styles
 from unroll.analysis.trials import load_study
 from unroll.analysis.written import load_certificate, load_rows, load_targets
 from unroll.errors import BadInput
+from unroll.metrics import without_twins
 
 Chapters = Mapping[str, Mapping[str, Any]]  # chapter → its lists of experiments, archs, seeds and certified runs
 
@@ -175,9 +176,8 @@ def _further(results: Results, rows: list[Row]) -> list[Row]:
     metric = rows[0]["metric"]
     figures = [run["test"] for run in results.values()]
     headline = next(iter(results.values()))["headline"]
-    names = [key for key in figures[0] if "/" not in key and key not in (metric, "loss_known")]
-    # if no word is unknown, the figure without unknown words repeats the headline
-    names = [key for key in names if key == headline or any(run[key] != run[headline] for run in figures)]
+    distinct = {name for run in figures for name in without_twins(run)}
+    names = [key for key in figures[0] if key in distinct and "/" not in key and key not in (metric, "loss_known")]
     names.sort(key=lambda name: name != headline)
     groups = by_arch(results)
     return [

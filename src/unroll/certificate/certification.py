@@ -59,13 +59,18 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
         "tokens": sample.split["inputs"].steps, "certified": all(check.get("passed", True) for check in checks),
         "checks": checks, "meanings": MEANINGS,
     }  # fmt: skip
-    write_text(out or FOLDER / f"{run.config.name.replace('/', '-')}.json", to_json(certificate))
+    write_text(out or place_of(run.config.name), to_json(certificate))
     tracker = tracking_here(run.config, folder / "config.yaml", tracking)
     if tracker.uri:
         from unroll.tracking.mlflow import log_certificate
 
         log_certificate(tracker.uri, certificate)
     return certificate
+
+
+def place_of(name: str) -> Path:
+    """The file of the certificate of a run, by the name of the run."""
+    return FOLDER / f"{name.replace('/', '-')}.json"
 
 
 def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:

@@ -27,12 +27,13 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Namespace) -> None:
     with doing(f"Certifying {options.run}"):
-        from unroll.certificate import certify
+        from unroll.certificate import certify, place_of
 
         prepared = options.prepared or prepared_of(options.run)
         certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
     for found in certificate["checks"]:
         print(_line(found))
+    print(f"{options.out or place_of(certificate['run'])} written")
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
     if failed:
         raise NotCertified(

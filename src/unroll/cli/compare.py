@@ -14,7 +14,9 @@ COSTS = Path("outputs/costs")
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="files written by evaluate")
+    parser.add_argument(
+        "metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="files written by evaluate, or a folder of them"
+    )
     parser.add_argument("--course", type=Path, metavar="FILE", help="compare the experiments of this course in FOLDER")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
     parser.add_argument("--summary", type=Path, metavar="FOLDER", help="also write one file per experiment and arch")
@@ -23,7 +25,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Namespace) -> None:
-    files = _files_of_course(options.metrics, options.course) if options.course else options.metrics
+    if options.course:
+        files = _files_of_course(options.metrics, options.course)
+    else:
+        files = [file for path in options.metrics for file in _files(path)]
     if options.costs and not options.costs.is_dir():
         raise BadInput(
             f"--costs {options.costs} is not a folder; name one written by unroll evaluate --costs, or omit the option."
@@ -33,6 +38,25 @@ def run(options: Namespace) -> None:
 
         text = compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary)
     print(text)
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or the files of figures in a folder.
+
+    Raises:
+        BadInput: the folder has runs, whose figures are not known yet, or nothing.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.json"))
+    if found and not (path / "run.json").exists():
+        return found
+    runs = [run.parent for depth in range(4) for run in path.glob("*/" * depth + "run.json")]
+    if not runs:
+        raise BadInput(f"{path} has no figures; unroll evaluate RUNS --out {path}/NAME.json writes them.")
+    whole = path if len(runs[0].relative_to(path).parts) < 3 else path / runs[0].relative_to(path).parts[0]
+    raise BadInput(f"{path} has runs, not figures; run unroll evaluate {whole} --out outputs/metrics/{whole.name}.json "
+                   "and compare that file, or compare two sets of runs on validation with unroll verdict.")  # fmt: skip
 
 
 def _files_of_course(folders: Sequence[Path], course: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from unroll.credentials import with_secrets
 from unroll.errors import BadInput, Unavailable
+from unroll.metrics import without_twins
 from unroll.outputs import to_json
 from unroll.terminal import say
 from unroll.tracking.spool import Spool
@@ -121,7 +122,9 @@ def log_test_metrics(uri: str, results: dict[str, dict[str, Any]]) -> None:
         now = int(time.time() * 1000)
         for fingerprint, result in results.items():
             for run_id in _finished(client, fingerprint):
-                figures = {single(result["split"], name): value for name, value in result["test"].items()}
+                figures = {
+                    single(result["split"], name): value for name, value in without_twins(result["test"]).items()
+                }
                 # the file gives the reason for a missing figure; at step 0, single figures are drawn as bars
                 points = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
                 client.log_batch(run_id, points)

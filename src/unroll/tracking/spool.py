@@ -21,6 +21,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from unroll.errors import BadInput
 from unroll.history import HISTORY, HistoryFile
+from unroll.metrics import twin_of
 from unroll.outputs import read_json, write_text
 from unroll.terminal import say
 from unroll.tracking import serve
@@ -132,7 +133,9 @@ class Spool:
         if not self.sure or digest(rows[: self.sent]) != self.digest:
             self.there = self._taken()
             self.sent = 0
-        new = [row for row in rows[self.sent :] if not self._is_there(row)]
+        values = {(tokens, name): value for tokens, name, value, _ in rows}
+        fresh = (row for row in rows[self.sent :] if values.get((row[0], twin_of(row[1]))) != row[2])
+        new = [row for row in fresh if not self._is_there(row)]
         self.sure = False  # until the store has confirmed
         for begin in range(0, len(new), BATCH):
             part = new[begin : begin + BATCH]

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unroll.history import HistoryFile
-from unroll.metrics import shown
+from unroll.metrics import shown, without_twins
 from unroll.terminal import Progress, say
 from unroll.training.gradients import Gradients
 from unroll.training.trainable import Trainable, trainable
@@ -194,8 +194,9 @@ class Display(Callback):
         self.validated = f"{module.monitor} {shown(float(trainer.callback_metrics[module.monitor]))}"
         if self.progress.line.terminal:
             return
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") == 1}
-        text = "  ".join(f"{name} {shown(value)}" for name, value in figures.items() if name.startswith("val/"))
+        metrics = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        figures = {name: float(value) for name, value in metrics.items() if name.count("/") == 1}
+        text = "  ".join(f"{name} {shown(value)}" for name, value in without_twins(figures).items())
         say(f"{self.name}  {module.tokens_seen:,} tokens  {text}  {self._speed(module)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
