@@ -260,6 +260,28 @@ def test_tune_has_one_line_of_progress_and_goes_on_after_ctrl_c(columns: int, sm
 
 
 @pytest.mark.slow
+def test_sigterm_ends_seeds_that_are_trained_side_by_side(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNROLL_PROCESSES", "2")
+    Path("seeds").mkdir()
+    for seed in (0, 1, 2):
+        config = small("tagging", "lstm", f"seed={seed}", "training.tokens=2000000", "training.validations=500")
+        Path(f"seeds/{seed}.yaml").write_text(config.dump(), encoding="utf-8")
+    sent: list[int] = []
+
+    def watch(text: str, process: subprocess.Popen[bytes], terminal: int) -> None:
+        if not sent and all(f"lstm-{seed}  " in text for seed in (0, 1)):
+            process.send_signal(signal.SIGTERM)
+            sent.append(process.pid)
+
+    status, text = run(command("train", "--config", "seeds", "--out", "runs"), 60, watch)
+    assert status == 143
+    assert not any("% of" in line for line in drawn(text))  # two would share a line
+    stopped = re.findall(r"unroll: tagging/lstm-(\d) stopped at [\d,]+ of 2,000,000 tokens", text)
+    assert sorted(stopped) == ["0", "1"]
+    assert len(list(WORKSPACES.glob("*/last.ckpt"))) == 2
+
+
+@pytest.mark.slow
 def test_sigterm_ends_a_study_with_its_workers(small: Small) -> None:
     settings = write_study().study.settings
     study = write_study(settings={**settings, "training.tokens": 80_000, "training.validations": 400}, trials=2)

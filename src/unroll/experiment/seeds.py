@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from unroll.config import Config
@@ -71,27 +73,42 @@ def train_seeds(
 def _side_by_side(commands: Mapping[Path, Sequence[str]], processes: int) -> Iterator[Path]:
     """Run commands, and yield the key of each that has succeeded.
 
-    They are in the process group of this process, so that Ctrl-C and the end of a stage reach them, too.
+    They are in the process group of this process, so that Ctrl-C and the end of a stage reach them, too; SIGTERM, which
+    a scheduler may send to this process alone, is passed on.
     """
+    # several would redraw one line of a terminal
+    environment = {**os.environ, "TERM": "dumb"} if processes > 1 else None
     waiting = list(commands)
     running = dict[Path, subprocess.Popen[bytes]]()
     failed = 0
+    passed_on = False
     try:
-        while running or (waiting and not failed):
-            while waiting and not failed and len(running) < processes:
-                out = waiting.pop(0)
-                running[out] = subprocess.Popen(commands[out])
-            time.sleep(POLL)
-            for out in [out for out, process in running.items() if process.poll() is not None]:
-                status = running.pop(out).returncode
-                failed = failed or status
-                if status == 0:
-                    yield out
+        with Interruption() as interruption:
+            while running or (waiting and not failed):
+                while waiting and not failed and not interruption.asked and len(running) < processes:
+                    out = waiting.pop(0)
+                    running[out] = subprocess.Popen(commands[out], env=environment)
+                time.sleep(POLL)
+                if interruption.number == signal.SIGTERM and not passed_on:
+                    _terminate(running.values())
+                    passed_on = True
+                for out in [out for out, process in running.items() if process.poll() is not None]:
+                    status = running.pop(out).returncode
+                    failed = failed or status
+                    if status == 0:
+                        yield out
+                if not running:
+                    interruption.raise_if_asked()
     finally:
-        for process in running.values():  # after Ctrl-C, which has reached them, too
+        for process in running.values():
             process.wait()
     if failed < 0:
         raise ProcessLost(f"A process that trained a seed was ended by signal {-failed}; run the same command again to "
                           "resume it from its last checkpoint.")  # fmt: skip
     if failed:
         raise SystemExit(failed)
+
+
+def _terminate(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
