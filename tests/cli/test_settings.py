@@ -243,3 +243,40 @@ def test_an_unknown_key_of_a_file_is_named_with_its_place(project: Path, refused
     message = refused("config", "experiment=tagging", "arch=gru")
     assert "'tracking.ury' (did you mean tracking.uri?)" in message
     assert f"{path}, line {len(text.splitlines())}" in message
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "experiment/tagging.yaml"])
+@pytest.mark.parametrize(
+    "entry", ["- null", "- {}", "- '': x", "- {data: true}", "- {data: x, arch: y}", "- [arch]", "- 5"]
+)
+def test_an_entry_of_the_defaults_that_hydra_cannot_read_is_named_with_its_file(
+    entry: str, name: str, project: Path, refused: Refused
+) -> None:
+    path = Path("conf") / name
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("defaults:\n", f"defaults:\n  {entry}\n"), encoding="utf-8")
+    message = refused("config", "experiment=tagging")
+    assert f"{path}, line " in message
+    assert "one of the defaults" in message
+
+
+@pytest.mark.parametrize("value", ["null", "true", "x", "{a: b}"])
+def test_defaults_that_are_not_a_list_are_refused(value: str, project: Path, refused: Refused) -> None:
+    path = Path("conf/experiment/tagging.yaml")
+    text = re.sub(r"defaults:\n( +-.*\n)+", f"defaults: {value}\n", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+    assert f"{path}, line 3: defaults must be a list" in refused("config", "experiment=tagging")
+
+
+@pytest.mark.parametrize("section", ["arch", "data", "task", "training", "tracking"])
+@pytest.mark.parametrize("value", ["lstm", "[1]", "null", "3"])
+def test_a_section_of_an_experiment_that_has_no_keys_is_named_with_its_file(
+    value: str, section: str, project: Path, refused: Refused
+) -> None:
+    path = Path("conf/experiment/tagging.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content[section] = yaml.safe_load(value)
+    path.write_text(f"# @package _global_\n{yaml.safe_dump(content, sort_keys=False)}", encoding="utf-8")
+    message = refused("config", "experiment=tagging")
+    assert section in message
+    assert "conf" in message

@@ -317,6 +317,25 @@ def test_a_damaged_brown_zip_is_not_the_brown_corpus(damage: bytes, tmp_path: Pa
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(6, 1), (8, 99), (-10, 255)],
+    ids=["with a password", "packed by an unknown method", "an odd size of the list"],
+)
+def test_an_archive_that_zipfile_cannot_read_is_not_the_brown_corpus(place: int, value: int, tmp_path: Path) -> None:
+    path = tmp_path / "brown.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("brown/ca01", "The/at dog/nn\n")
+    content = bytearray(path.read_bytes())
+    content[place] = value
+    if place > 0:  # in the list of entries, too
+        content[content.index(b"PK\x01\x02") + place + 2] = value
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="fetch brown again") as caught:
+        list(READERS["brown"]().read(path))
+    assert str(path) in str(caught.value)
+
+
 def test_a_zip_without_samples_is_not_the_brown_corpus(tmp_path: Path) -> None:
     path = tmp_path / "other.zip"
     with zipfile.ZipFile(path, "w") as archive:

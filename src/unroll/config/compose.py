@@ -17,11 +17,11 @@ from unroll.config.file import read
 from unroll.config.fitting import fitted, purpose
 from unroll.config.format import current
 from unroll.config.hydra import composed, resolved
-from unroll.config.messages import GROUPS, explain_error, has_unsafe_name
+from unroll.config.messages import GROUPS, explain_error, has_unsafe_name, refuse_one_for_several
 from unroll.config.origin import Origin, SettingsSource
 from unroll.config.overrides import apply, choices, for_hydra, split, typed
 from unroll.config.schema import Config
-from unroll.config.section import Settings
+from unroll.config.section import Settings, plain
 from unroll.config.variants import variants_of
 from unroll.credentials import in_settings, public, without_secrets
 from unroll.errors import BadInput
@@ -63,6 +63,11 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     variants = variants_of(chosen.get("experiment"), conf)
     words = [*overrides]
     settings = composed(for_hydra(words, variants), files, conf)
+    for group in GROUPS[1:]:
+        if not isinstance(settings.get(group), dict):
+            refuse_one_for_several(files)
+            place = next(filter(None, (source.place_of(group) for source in files)), conf)
+            raise BadInput(f"{group}={plain(settings.get(group))}: expected {{key: value}}; remove the line ({place}).")
     differing = _differing(settings, chosen, variants, conf)
     if differing:  # composed again, since the command line takes precedence
         words = [f"{key}={json.dumps(value)}" for key, value in differing.items()] + words
@@ -78,7 +83,7 @@ def unfinished(overrides: Sequence[str], conf: Path = CONF) -> Settings:
     settings["experiment"] = chosen.get("experiment", chosen.get("data"))  # without one, named after its corpus
     if not _can_be_judged(settings, overrides):
         settings["judged_by"] = None
-    settings.pop("question")  # belongs to the experiment and does not affect a run
+    settings.pop("question", None)  # belongs to the experiment and does not affect a run
     public_settings: Settings = in_settings(settings, public)
     return public_settings
 
@@ -88,7 +93,7 @@ def _differing(settings: Settings, chosen: Mapping[str, str], variants: Mapping[
     files = files_of(chosen.get("experiment"), conf)
     of_arch = of_archs(settings.get("archs", {}), files, conf)
     of_variant = of_variants(settings.get("variants", {}), variants, files, conf)
-    name = chosen.get("arch", settings["arch"]["name"])
+    name = str(chosen.get("arch", settings["arch"].get("name")))
     return {**of_arch.get(variants.get(name, name), {}), **of_variant.get(name, {})}
 
 
@@ -115,7 +120,7 @@ def _can_be_judged(settings: Settings, overrides: Sequence[str]) -> bool:
     only a template: its runs are compared by the headline figure of the task.
     """
     keys = {split(word)[0].partition(".")[0] for word in overrides}
-    if settings["judged_by"] is None or "judged_by" in keys or not keys & {"data", "task"}:
+    if settings.get("judged_by") is None or "judged_by" in keys or not keys & {"data", "task"}:
         return True
     known = purpose(settings)
     return known is None or known[0].has(str(settings["judged_by"]), known[1])

@@ -9,7 +9,7 @@ from typing import Any
 from unroll.config.file import read, with_sections
 from unroll.config.messages import refuse_former_names
 from unroll.config.origin import line_of
-from unroll.config.section import Settings
+from unroll.config.section import Settings, plain
 from unroll.errors import BadInput
 
 CONF = Path("conf")
@@ -26,7 +26,34 @@ def project_defaults(conf: Path = CONF) -> Settings:
     content = read(path)
     if not isinstance(content.get("arch"), dict):
         refuse_former_names(content, path)
-    return with_sections(path, {"defaults": list, "data": dict, "arch": dict})
+    content = with_sections(path, {"defaults": list, "data": dict, "arch": dict})
+    defaults_in(path)
+    return content
+
+
+def defaults_in(path: Path) -> list[str | dict[str, str | None]]:
+    """Hydra's list of defaults in a file; empty if it has none.
+
+    Raises:
+        BadInput: an entry is neither a name nor ``group: name``, at which Hydra itself would fail.
+    """
+    entries = read(path).get("defaults", [])
+    if not isinstance(entries, list):
+        raise BadInput(f"{_place_of_defaults(path)}: defaults must be a list of lines such as - override /arch: lstm.")
+    for entry in entries:
+        pairs = list(entry.items()) if isinstance(entry, dict) else [(entry, None)]
+        if len(pairs) != 1 or not all(isinstance(key, str) and key and _is_name(name) for key, name in pairs):
+            reason = f"{plain(entry)} is not one of the defaults, which are lines such as - override /arch: lstm"
+            raise BadInput(f"{_place_of_defaults(path)}: {reason}.")
+    return entries
+
+
+def _is_name(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+def _place_of_defaults(path: Path) -> str:
+    return f"{path}, line {line_of(path, ['defaults'])}"
 
 
 def question(experiment: str, conf: Path = CONF) -> str:
@@ -56,7 +83,7 @@ def files_of(experiment: str | None, conf: Path = CONF) -> list[Path]:
     """The file of an experiment, followed by those of the experiments that it builds on; empty without one."""
     found = [conf / "experiment" / f"{experiment}.yaml"] if experiment else []
     for path in found:  # which grows
-        names = [entry for entry in read(path).get("defaults") or [] if isinstance(entry, str) and entry != "_self_"]
+        names = [entry for entry in defaults_in(path) if isinstance(entry, str) and entry != "_self_"]
         bases = [conf / "experiment" / f"{name}.yaml" for name in reversed(names)]
         found += [base for base in bases if base.is_file() and base not in found]
     return found
@@ -90,7 +117,7 @@ def group_choices(experiment: str | None, conf: Path = CONF) -> dict[str, str]:
     """
     lists = [
         project_defaults(conf)["defaults"],
-        *(read(path).get("defaults") or [] for path in files_of(experiment, conf)[::-1]),
+        *(defaults_in(path) for path in files_of(experiment, conf)[::-1]),
     ]
     pairs = [pair for entries in lists for entry in entries if isinstance(entry, dict) for pair in entry.items()]
     return {str(key).rpartition("/")[2].removeprefix("override "): str(name) for key, name in pairs}

@@ -14,6 +14,7 @@ from unroll.config.messages import first_sentence, refuse_one_for_several
 from unroll.config.origin import SettingsSource
 from unroll.config.section import Settings
 from unroll.errors import BadInput
+from unroll.outputs import MISREAD
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -47,9 +48,9 @@ def composed(words: Sequence[str], sources: Sequence[SettingsSource], conf: Path
         raise BadInput(
             f"{error.full_key}: ${{…}} refers to a key that does not exist; write the value itself ({' '.join(words)})."
         ) from None
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, AssertionError, *MISREAD) as error:
         refuse_one_for_several(sources)
-        raise BadInput(first_sentence(str(error), words)) from None
+        raise BadInput(first_sentence(str(error) or "Hydra cannot read a file of conf/", words)) from None
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 

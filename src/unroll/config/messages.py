@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 60  # characters of an invalid value that a message repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
 FREE = ("arch.encoder.cell_arguments", "data.reader", "data.roles")  # whose keys depend on the cell, reader or task
+LISTS = ("data.sources",)  # sections of which there may be several
 TAGS = {"choices", "range", "int", "float", "str", "bool"}  # names that pydantic gives to the members of a union
 # pydantic's names of errors about the type of a value
 OTHER_KIND = re.compile(r"[a-z]+_(type|parsing|from_float|attributes_type)")
@@ -190,7 +191,7 @@ def refuse_one_for_several(sources: Iterable[SettingsSource]) -> None:
     for source in sources:
         for section, key in inner.items():
             value = source.value_of(section)
-            if value is None or isinstance(value, dict):
+            if value is None or isinstance(value, dict) or section in LISTS:
                 continue
             place = source.place_of(section) or source.path
             if section == "data.reader":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,8 @@ from unroll.data.fields import DocumentStart, Field, Labels, Record, Symbols
 from unroll.data.readers.base import Reader
 from unroll.errors import BadInput
 
+# what reading a damaged archive may raise; RuntimeError for a password, NotImplementedError for an unknown method
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, OSError)
 SAMPLE = re.compile(r"brown/c[a-r]\d\d")
 
 
@@ -28,17 +32,26 @@ class Brown(Reader):
         return {"tokens": Symbols("words"), "labels": Labels("tokens"), "document": DocumentStart()}
 
     def read(self, path: Path) -> Iterator[Record]:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                samples = sorted(name for name in archive.namelist() if SAMPLE.fullmatch(name))
-                if not samples:
-                    raise BadInput(f"{path} has no samples brown/ca01 … brown/cr09; fetch brown again.")
-                for sample in samples:
-                    yield from _sentences(archive.read(sample).decode("ascii"), f"{path}, {sample}")
-        except FileNotFoundError:
-            raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
-        except (zipfile.BadZipFile, zlib.error, IsADirectoryError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path} is not the Brown corpus ({error}); fetch brown again.") from None
+        has_samples = False
+        for sample, content in _samples(path):
+            has_samples = True
+            yield from _sentences(content, f"{path}, {sample}")
+        if not has_samples:
+            raise BadInput(f"{path} has no samples brown/ca01 … brown/cr09; fetch brown again.")
+
+
+def _samples(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and content of each sample in the archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(name for name in archive.namelist() if SAMPLE.fullmatch(name)):
+                yield name, archive.read(name).decode("ascii")
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist; run: unroll data fetch brown") from None
+    except PermissionError:
+        raise
+    except DAMAGE as error:
+        raise BadInput(f"{path} is not the Brown corpus ({error}); fetch brown again.") from None
 
 
 def _sentences(content: str, origin: str) -> Iterator[Record]:
