@@ -156,6 +156,8 @@ def test_no_number_meets_no_bound_and_the_reason_is_given(
      ({"at_most": 1.0, "times": "cnn"}, "target 1: There is no arch of a 'cnn'"),
      ({"at_most": 1.0, "archs": ["cnn"]}, "target 1: There is no arch of a 'cnn'"),
      ({"at_most": 1.0, "judged": "f1"}, "target 1: There is no metric of a 'f1'; choose one of loss."),
+     *(({"at_most": 1.0, key: value}, "are text, and archs is a list") for key, value in
+       [("experiment", None), ("judged", 3), ("source", ["x"]), ("times", 3), ("archs", "lstm"), ("archs", [None])]),
      ({"at_most": -1.0}, "target 1: at_most -1: loss is at least 0; choose a bound")],
 )  # fmt: skip
 def test_a_target_of_what_there_is_not_is_named(target: dict[str, Any], told: str, compare: Compare) -> None:

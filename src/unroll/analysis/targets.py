@@ -79,6 +79,10 @@ def _target(content: Entry) -> Target:
     bound = float(content["at_most" if lower else "at_least"])
     if not math.isfinite(bound) or (lower and "at_least" in content):
         raise ValueError("one bound, at_most or at_least, which is a finite number")
+    archs = content.get("archs") or []
+    texts = [content["experiment"], content["metric"], content["source"], content.get("times") or "", *archs]
+    if not isinstance(archs, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("experiment, metric, source and times are text, and archs is a list of names")
     return Target(content["experiment"], content["metric"], lower, bound, content.get("times"), content.get("archs"),
                   content["source"])  # fmt: skip
 
