@@ -55,14 +55,15 @@ KNOWN = [*keys(), *GROUPS, "pruner.startup_trials"]
         ("data=grammar,recall", ["several values", "for data in grammar recall"]),
         ("tagging", ["'tagging' is not a setting", "experiment=tagging"]),
         ("bilstm", ["'bilstm' is not a setting", "arch=bilstm"]),
+        ("arch", ["'arch' is not a setting", "arch=NAME"]),
+        ("data=conf/data/recall.yaml", ["is a path", "unroll data add conf/data/recall.yaml"]),
         ("help", ["'help' is not a setting"]),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("verb", ["config", "train"])
 def test_a_key_of_another_program_gets_the_sentence_that_helps(
-    verb: str, word: str, parts: list[str], project: Path, refused: Refused
+    word: str, parts: list[str], project: Path, refused: Refused
 ) -> None:
-    message = refused(verb, "experiment=tagging", word)
+    message = refused("train", "experiment=tagging", word)
     assert [part for part in parts if part not in message] == []
     assert not Path("outputs").exists()
 

@@ -62,7 +62,9 @@ def _check_purpose(chosen: Mapping[str, str], conf: Path) -> None:
 
 
 def _refuse_name(word: str, conf: Path) -> None:
-    """Refuse the name of a file of a group without the group."""
+    """Refuse the name of a group, or of a file of a group, alone."""
+    if word in GROUPS:
+        raise BadInput(f"{word!r} is not a setting; write key=value: {word}=NAME.")
     group = next((group for group in GROUPS if word in _files(group, conf)), None)
     if group:
         raise BadInput(f"{word!r} is not a setting; write key=value: {group}={word}.")
@@ -200,6 +202,10 @@ def _choice(group: str, name: str, conf: Path, variants: Iterable[str] = ()) -> 
         inner = next((key for key in keys() if key.startswith(f"{group}.")), None)
         remedy = f"; write single settings by their dotted names, such as {inner}=…" if inner else ""
         raise BadInput(f"{group}={name} is not the name of a file in {conf / group}{remedy}.")
+    if name not in files and group == "data" and Path(name).exists():
+        raise BadInput(
+            f"data={name} is a path, not the name of a corpus; run unroll data add {name}, then use its name."
+        )
     if name not in files:
         raise no_such(group, name, files)
     if reason := fault(name):
