@@ -99,15 +99,13 @@ def _differing(settings: Settings, chosen: Mapping[str, str], variants: Mapping[
 
 def _restore_reader(settings: Settings, chosen: Mapping[str, str], overrides: Sequence[str], conf: Path) -> None:
     """With another corpus, leave out what the experiment sets in the reader: a probe is a mark in its own corpus."""
-    reader, given = settings["data"].get("reader"), set().union(*map(typed, overrides))
+    is_typed = "data.reader" in (split(word)[0] for word in overrides)
+    if is_typed or group_choices(chosen["experiment"], conf)["data"] == chosen["data"]:
+        return
+    reader = settings["data"].get("reader")
     own = read(conf / "data" / f"{chosen['data']}.yaml").get("reader")
-    is_other = group_choices(chosen["experiment"], conf)["data"] != chosen["data"]
-    if (
-        "data.reader" not in (split(word)[0] for word in overrides)
-        and is_other
-        and isinstance(reader, dict)
-        and isinstance(own, dict)
-    ):  # the full check refuses other values
+    if isinstance(reader, dict) and isinstance(own, dict):  # the full check refuses other values
+        given = set().union(*map(typed, overrides))
         kept = {key: value for key, value in reader.items() if f"data.reader.{key}" in given}
         stated = {key: value for key, value in own.items() if f"data.reader.{key}" not in given}
         settings["data"]["reader"] = {**stated, **kept}
