@@ -15,7 +15,6 @@ import pytest
 import torch
 import yaml
 from documents import readme_block
-from processes import some_slow
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.xdist_group("pipeline")  # one worker, so that the pipeline is run to its end once
@@ -100,10 +99,12 @@ def pipeline(finished: Path, tmp_path: Path) -> Path:
 TRAIN = {"train@tagging-rnn", "train@tagging-bilstm"}
 
 
+@pytest.mark.slow
 def test_nothing_changed_nothing_runs(pipeline: Path) -> None:
     assert stale(pipeline) == set()
 
 
+@pytest.mark.slow
 def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
     path = pipeline / "conf" / "arch" / "bilstm.yaml"
     path.write_text(
@@ -115,6 +116,7 @@ def test_one_arch_edited_runs_just_its_runs(pipeline: Path) -> None:
     assert not {name for name in stale(pipeline) if name.startswith("prepare")}
 
 
+@pytest.mark.slow
 def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
     path = pipeline / "conf" / "experiment" / "tagging.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace('question: "', 'question: "Again: '), encoding="utf-8")
@@ -122,9 +124,10 @@ def test_a_question_put_in_other_words_runs_no_run(pipeline: Path) -> None:
     assert stale(pipeline) == {"report"}
 
 
-@pytest.mark.parametrize("file", some_slow(
-    ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger/module.py", "experiment/building.py"], "cells/lstm.py"
-))  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "file", ["cells/lstm.py", "networks/recurrent.py", "tasks/tagger/module.py", "experiment/building.py"]
+)
 def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None:
     path = pipeline / "src" / "unroll" / file
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
@@ -132,24 +135,28 @@ def test_code_of_a_model_edited_runs_all_runs(pipeline: Path, file: str) -> None
     assert stale(pipeline) >= TRAIN
 
 
+@pytest.mark.slow
 def test_code_of_the_analysis_edited_runs_no_run(pipeline: Path) -> None:
     path = pipeline / "src" / "unroll" / "analysis" / "comparison.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
     assert stale(pipeline) == {"compare", "report"}
 
 
+@pytest.mark.slow
 def test_code_of_the_certificate_edited_certifies_alone(pipeline: Path) -> None:
     path = pipeline / "src" / "unroll" / "certificate" / "checks.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
     assert stale(pipeline) == {"certify@tagging-rnn-0"}
 
 
+@pytest.mark.slow
 def test_a_test_file_edited_evaluates_alone(pipeline: Path) -> None:
     (pipeline / "data" / "grammar" / "test.conllu").write_text(CONTENT * 2, encoding="utf-8")
     dvc(pipeline, "repro", "-q", "-s", "prepare@tagging")
     assert {name for name in stale(pipeline) if not name.startswith(("prepare", "report"))} == {"evaluate@tagging"}
 
 
+@pytest.mark.slow
 def test_a_chapter_more_leaves_the_others_as_they_are(pipeline: Path) -> None:
     course = pipeline / "conf" / "course.yaml"
     grid = yaml.safe_load(course.read_text(encoding="utf-8"))
@@ -161,6 +168,7 @@ def test_a_chapter_more_leaves_the_others_as_they_are(pipeline: Path) -> None:
     assert others == {"train@grammar-rnn", "evaluate@grammar", "compare", "report"}
 
 
+@pytest.mark.slow
 def test_an_arch_removed_from_the_course_is_not_evaluated(pipeline: Path) -> None:
     course = pipeline / "conf" / "course.yaml"
     grid = yaml.safe_load(course.read_text(encoding="utf-8"))
@@ -181,6 +189,7 @@ def test_only_evaluate_depends_on_the_test_split() -> None:
         }
 
 
+@pytest.mark.slow
 def test_training_never_opens_the_test_split(finished: Path, tmp_path: Path) -> None:
     prepared = shutil.copytree(finished / "outputs" / "prepared" / "tagging", tmp_path / "prepared")
     shutil.rmtree(prepared / "test")

@@ -18,7 +18,7 @@ UTF8 = "the dög barks 🐶"
 ASCII_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 COMMANDS = ["--help", "--version", "data list", "config experiment=tagging", "config --explain", "train x",
             "clean caches", *(f"{verb} --help" for verb in VERBS)]  # fmt: skip
-QUICK = ("--help", "data list", "train x")
+QUICK = ("train x",)
 
 
 def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ def test_a_full_output_is_reported_in_one_sentence_and_a_pipe_without_a_reader_n
         assert bool(done.stderr) == bool(due.stderr)
 
 
-@pytest.mark.parametrize("command", some_slow(COMMANDS, "config --explain", "train x"))
+@pytest.mark.parametrize("command", some_slow(COMMANDS, "config --explain"))
 @pytest.mark.parametrize("flags", ["-OO", "-O"])
 def test_docstrings_and_assertions_may_be_removed(flags: str, command: str, project: Path) -> None:
     assert shell(f"unroll {command}", FLAGS=flags).returncode == shell(f"unroll {command}").returncode
@@ -102,6 +102,7 @@ def _printed(line: str, variables: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_arguments_and_files_are_utf_8_in_an_ascii_locale(tagger: Path) -> None:
     Path("für 🐶.txt").write_text(f"{UTF8}\n", encoding="utf-8")
     assert "d\\xf6g" in _printed(f"unroll predict {tagger} --file 'für 🐶.txt'", ASCII_LOCALE)
@@ -113,6 +114,7 @@ def test_arguments_and_files_are_utf_8_in_an_ascii_locale(tagger: Path) -> None:
     assert 'title: "\\xFC"' in Path("shown.yaml").read_text(encoding="ascii")
 
 
+@pytest.mark.slow
 def test_closed_standard_input_has_nothing_to_predict(tagger: Path) -> None:
     done = shell(f"unroll predict {tagger} <&-")
     assert done.returncode == 2

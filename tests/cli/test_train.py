@@ -120,6 +120,7 @@ def test_a_bad_folder_for_a_run_is_refused_before_training(
     assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [2_000, pytest.param(20_000, marks=pytest.mark.slow)],
                          ids=["for the settings", "for the history"])  # fmt: skip
 def test_a_full_disk_at_the_end_of_a_training_is_one_sentence(room: int, small: Small, project: Path) -> None:

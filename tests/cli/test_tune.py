@@ -56,6 +56,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 one_worker = pytest.mark.xdist_group("tune")  # so that the study is worked at once
 
 
+@pytest.mark.slow
 @one_worker
 def test_trials_that_the_database_has_lost_are_not_replaced(
     done: Path, refused: Refused, at_once: None, capsys: pytest.CaptureFixture[str]

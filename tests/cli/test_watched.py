@@ -129,9 +129,9 @@ def count_steps(monkeypatch: pytest.MonkeyPatch, signalled: dict[int, int] | Non
 
 @pytest.mark.parametrize(("number", "at", "settings"), [
     (signal.SIGINT, 3, ()),
-    (signal.SIGTERM, 3, ("training.accumulate=2",)),
+    pytest.param(signal.SIGTERM, 3, ("training.accumulate=2",), marks=pytest.mark.slow),
     (signal.SIGTERM, 12, ("training.validations=1000",)),  # a validation after each batch
-    (signal.SIGINT, 12, ("training.validations=10",)),  # in a validation
+    pytest.param(signal.SIGINT, 12, ("training.validations=10",), marks=pytest.mark.slow),  # in a validation
 ])  # fmt: skip
 def test_an_interrupted_run_resumes_from_where_it_stopped(
     number: int, at: int, settings: Sequence[str], small: Small, monkeypatch: pytest.MonkeyPatch,
