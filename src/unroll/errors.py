@@ -66,15 +66,15 @@ def lack_of_memory(error: BaseException) -> BadInput:
                     "training.truncation_length.")  # fmt: skip
 
 
-def no_such(kind: str, name: str, choices: Iterable[str]) -> BadInput:
+def no_such(kind: str, name: object, choices: Iterable[object]) -> BadInput:
     """The error for an unknown name, with the closest choice and all choices."""
-    known = list(choices)
+    known = [*map(str, choices)]  # in files of someone else, a name may be a number
     return BadInput(f"There is no {kind} {name!r}{nearest(name, known)}; choose one of {', '.join(known)}.")
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+def nearest(word: object, choices: Iterable[object]) -> str:
     """A hint with the choice closest to a word; empty if none is close."""
     import difflib
 
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(word), [*map(str, choices)], n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""

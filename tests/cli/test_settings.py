@@ -280,3 +280,13 @@ def test_a_section_of_an_experiment_that_has_no_keys_is_named_with_its_file(
     message = refused("config", "experiment=tagging")
     assert section in message
     assert "conf" in message
+
+
+@pytest.mark.parametrize("key", ["experiments", "archs"])
+@pytest.mark.parametrize("name", ["2003", "null", "1.5", "true"])
+def test_a_name_in_a_course_that_is_not_text_is_refused(key: str, name: str, project: Path, refused: Refused) -> None:
+    path = Path("conf/course.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["cells"][key] = [yaml.safe_load(name)]
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    assert refused("course")
