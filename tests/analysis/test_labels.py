@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import crossed
 
 from unroll import config
 from unroll.cli import main
@@ -78,8 +79,7 @@ def test_a_label_is_drawn_as_it_is_written(page: Page) -> None:
 LOST = [math.nan, None, math.inf]
 
 
-@pytest.mark.parametrize("value", LOST)
-@pytest.mark.parametrize("curve", [["nan", "nan"], ["3", "inf"], ["nan"], ["3", "2"]])
+@pytest.mark.parametrize(("curve", "value"), crossed([["nan", "nan"], ["3", "inf"], ["nan"], ["3", "2"]], LOST))
 def test_a_seed_without_a_figure_is_named_and_the_others_are_drawn(
     value: float | None, curve: list[str], page: Page
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from browsing import VIEWS, browsed, faults
+from processes import crossed
 
 from unroll.analysis import comparison
 from unroll.analysis.page import gap, number
@@ -286,9 +287,10 @@ DAMAGES: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*DAMAGES, "cut"])
-@pytest.mark.parametrize("name", ["comparison/comparison.json", "comparison/targets.json", "metrics/tags.json",
-                                  "runs/tags/gru/3/history.csv"])  # fmt: skip
+@pytest.mark.parametrize(("name", "kind"), crossed(
+    ["comparison/comparison.json", "comparison/targets.json", "metrics/tags.json", "runs/tags/gru/3/history.csv"],
+    [*DAMAGES, "cut"],
+))  # fmt: skip
 def test_what_was_damaged_is_one_sentence_that_names_the_file(name: str, kind: str, outputs: Path) -> None:
     path = outputs / name
     facts = outputs / "runs/tags/gru/3/run.json"

@@ -68,7 +68,7 @@ def test_a_full_output_is_reported_in_one_sentence_and_a_pipe_without_a_reader_n
 
 
 @pytest.mark.parametrize("command", some_slow(COMMANDS, "config --explain"))
-@pytest.mark.parametrize("flags", ["-OO", "-O"])
+@pytest.mark.parametrize("flags", some_slow(["-OO", "-O"], "-OO"))
 def test_docstrings_and_assertions_may_be_removed(flags: str, command: str, project: Path) -> None:
     assert shell(f"unroll {command}", FLAGS=flags).returncode == shell(f"unroll {command}").returncode
 

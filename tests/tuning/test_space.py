@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import crossed
 from studying import RATE, TINY, write_study
 
 from unroll.cli import main
@@ -213,8 +214,7 @@ CORPUS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("experiment", ["grammar", "recall", "cloze", "tagging"])
-@pytest.mark.parametrize("key", CORPUS)
+@pytest.mark.parametrize(("key", "experiment"), crossed(CORPUS, ["grammar", "recall", "cloze", "tagging"]))
 def test_what_changes_what_the_figure_is_measured_on_cannot_be_searched(
     key: str, experiment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
