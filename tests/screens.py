@@ -18,6 +18,16 @@ ERASE = "\x1b[K"
 Watch = Callable[[str, subprocess.Popen[bytes], int], None]
 
 
+class Clock:
+    """A clock that a test sets, in place of the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 def resize(terminal: int, columns: int) -> None:
     """Give a terminal a width."""
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

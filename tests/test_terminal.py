@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from screens import Terminal, drawn, resize, screen
+from screens import Clock, Terminal, drawn, resize, screen
 
 from unroll import interruption as signals
 from unroll import terminal
@@ -17,14 +17,6 @@ from unroll.interruption import Interruption
 from unroll.terminal import Line, Progress, clock, fitted
 
 WIDTHS = (1, 7, 20, 40, 60, 200)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

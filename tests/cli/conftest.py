@@ -7,8 +7,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from unroll import experiment, preparation
 from unroll.cli import main
@@ -76,3 +78,16 @@ def type_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
         monkeypatch.setattr(sys, "stdin", text)
 
     return put
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """The settings that words of the command line make."""
+
+    def show(*words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["config", *words]) == 0
+        content: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+        return content
+
+    return show

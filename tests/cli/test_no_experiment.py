@@ -28,19 +28,6 @@ def ner(project: Path) -> Path:
     return project
 
 
-@pytest.fixture
-def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """The settings that words of the command line make."""
-
-    def show(*words: str) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main(["config", *words]) == 0
-        content: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
-        return content
-
-    return show
-
-
 def test_a_run_of_a_corpus_and_a_task_needs_no_experiment_and_is_named_after_the_corpus(
     ner: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,19 +16,6 @@ Refused = Callable[..., str]
 HYDRA = re.compile("[Cc]ould not|No match|defaults list|merging|multirun|viable|extraneous|Interpolation|append")
 
 
-@pytest.fixture
-def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """The settings that words of the command line make."""
-
-    def show(*words: str) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main(["config", *words]) == 0
-        content: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
-        return content
-
-    return show
-
-
 @pytest.mark.parametrize(
     ("word", "told"),
     [

@@ -6,19 +6,12 @@ import io
 from pathlib import Path
 
 import pytest
+from screens import Clock
 
 from unroll import terminal
 from unroll.pipeline import progress as module
 from unroll.pipeline.progress import StageProgress, kind
 from unroll.pipeline.repro import reasons
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
