@@ -124,3 +124,21 @@ def test_control_characters_of_the_name_of_a_file_do_not_reach_the_terminal(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(capsys, "train", "--config", "a\n\x1b[2J.yaml").isprintable()
+
+
+@pytest.mark.parametrize("kind", ["study", "run", "project"])
+def test_half_a_character_is_refused_with_its_line(
+    kind: str, small: Small, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = 'title: "a \\ud800"\n'
+    if kind == "project":
+        path, command = Path("conf/experiment/tagging.yaml"), ["config", "experiment=tagging"]
+        text = path.read_text(encoding="utf-8") + half
+    else:
+        path, command = Path("sent.yaml"), ["tune" if kind == "study" else "train", "--config", "sent.yaml"]
+        whole = reach() if kind == "study" else small("tagging", "lstm").dump()
+        text = whole + half
+    path.write_text(text, encoding="utf-8")
+    line = refused(capsys, *command)
+    assert f"{path}, line {len(text.splitlines())}: " in line
+    assert "half a character" in line

@@ -19,7 +19,16 @@ MOST = 200_000  # values in one file; a few nested aliases can expand to billion
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that refuses duplicate keys; PyYAML's own keeps the last one."""
+    """A loader that refuses duplicate keys, of which PyYAML's own keeps the last, and half characters."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """Construct a value that is not a collection."""
+        text: str = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # it could be neither printed nor written
+            raise yaml.constructor.ConstructorError(
+                None, None, "a surrogate such as \\ud800 is half a character", node.start_mark
+            )
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct the mapping of a node."""
