@@ -11,7 +11,9 @@ from unroll.terminal import doing
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help="caches, adhoc, working, kept, mlflow, dvc")
+    parser.add_argument(
+        "kinds", nargs="*", default=[], metavar="KIND", help="caches, adhoc, working, kept, mlflow, dvc"
+    )
     parser.add_argument(
         "--days", type=number(float, 0), default=0, metavar="N", help="only files not modified for N days (default: 0)"
     )

@@ -14,8 +14,8 @@ from unroll.terminal import doing
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("action", choices=["list", "fetch", "add"])
     parser.add_argument(
-        "names", nargs="*", metavar="NAME|PATH", help="corpora to fetch; or a file or folder to add, with settings such"
-        " as data.reader.token_column=1"
+        "names", nargs="*", default=[], metavar="NAME|PATH", help="corpora to fetch; or a file or folder to add, with"
+        " settings such as data.reader.token_column=1"
     )  # fmt: skip
     parser.add_argument("--name", help="name of the added corpus")
     parser.add_argument("--force", action="store_true", help="add a corpus in spite of doubts")

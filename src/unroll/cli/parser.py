@@ -40,4 +40,4 @@ class Parser(argparse.ArgumentParser):
 
 def add_settings(parser: Parser, what: str = "key=value") -> None:
     """Add settings to the arguments of a verb."""
-    parser.add_argument("settings", nargs="*", metavar="SETTING", help=what)
+    parser.add_argument("settings", nargs="*", default=[], metavar="SETTING", help=what)
