@@ -172,3 +172,20 @@ def test_a_second_ctrl_c_ends_the_process_at_once(
             signal.raise_signal(signal.SIGINT)
         assert ended.pop() == 130
     assert capfd.readouterr().err.endswith(f"{signals.AT_ONCE}\n")
+
+
+def test_a_second_ctrl_c_may_follow_the_sentence_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+
+    def write(sentence: str) -> None:
+        written.append(sentence)
+        if len(written) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(signals, "_write", write)
+    with Interruption("unroll: stopping"):
+        signal.raise_signal(signal.SIGINT)
+        assert ended == [130]
+    assert written == ["unroll: stopping", signals.AT_ONCE]

@@ -50,9 +50,9 @@ class Interruption:
             # KeyboardInterrupt could be printed as a traceback by a library, or wait for a server
             _write(AT_ONCE if self.said else "")
             os._exit(128 + number)
-        if not self.number and number == signal.SIGINT:
+        first, self.number = not self.number, self.number or number  # before the sentence, which invites the second
+        if first and number == signal.SIGINT:
             _write(self.said)
-        self.number = self.number or number
 
     @property
     def asked(self) -> bool:
