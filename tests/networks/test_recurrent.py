@@ -14,8 +14,10 @@ from cells.test_cells import EXACT, VARIANTS, draw, randomized
 from networks.test_scan import OwnCell
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from unroll.cells import Cell, GRUCell, HiddenState, LSTMCell, VanillaCell
+from unroll.errors import BadInput
 from unroll.networks.recurrent import LockedDropout, Recurrent, RecurrentLayer
 
 INPUT, HIDDEN = 3, 4
@@ -438,3 +440,62 @@ def test_a_cell_of_double_precision_gets_norms_of_it(kind: Callable[[int, int], 
     cell = kind(3, 4).double()
     cell.normalize()
     assert {parameter.dtype for parameter in cell.parameters()} == {torch.float64}
+
+
+def stepped(network: Recurrent, inputs: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    """The outputs of every step, one call of ``step`` each, and the last state."""
+    made = []
+    for step in inputs.unbind(1):
+        output, state = network.step(step, state)
+        made.append(output)
+    return torch.stack(made, dim=1), state
+
+
+@each_norm
+@each_stack
+def test_steps_equal_a_whole_sequence_in_values_states_and_gradients(cell: str, layers: int, layer_norm: bool) -> None:
+    network = build(
+        cell, layers, False, layer_norm=layer_norm, dropout=0.5, variational=True, weight_dropout=0.5
+    ).eval()
+    inputs, start = draw(3, 4, INPUT).requires_grad_(), states_like(network, 3)
+    for part in flat(start):
+        part.requires_grad_()
+    found = []
+    for output, final in (network(inputs, torch.tensor([4, 4, 4]), start), stepped(network, inputs, start)):
+        assert [type(part) for part in final] == [type(part) for part in start]
+        loss = (output * draw(*output.shape, seed=5)).sum() + sum(part.square().sum() for part in flat(final))
+        found.append([output, *flat(final), *torch.autograd.grad(loss, [inputs, *flat(start), *network.parameters()])])
+    for whole, steps in zip(*found, strict=True):
+        torch.testing.assert_close(steps, whole, **EXACT)
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_a_step_drops_between_layers_in_training_only(variational: bool) -> None:
+    for layers in (1, 2):
+        network, inputs = build("lstm", layers, False, dropout=0.5, variational=variational), draw(2, INPUT)
+        state = states_like(network, 2)
+        torch.manual_seed(8)
+        (dropped, after), kept = network.step(inputs, state), copy.deepcopy(network).eval().step(inputs, state)[0]
+        assert torch.equal(dropped, kept) == (layers == 1)
+        torch.manual_seed(8)  # the masks of a sequence of one step
+        whole, final = network(inputs[:, None], torch.tensor([1, 1]), state)
+        torch.testing.assert_close(dropped, whole[:, 0], **EXACT)
+        for part, wanted in zip(flat(after), flat(final), strict=True):
+            torch.testing.assert_close(part, wanted, **EXACT)
+
+
+def test_steps_share_a_mask_of_weight_dropout_where_the_caller_keeps_it() -> None:
+    network, inputs = build("lstm", 2, False, **weight_dropout), draw(2, 3, INPUT)
+    state = states_like(network, 2)
+    torch.manual_seed(8)
+    with parametrize.cached():
+        steps, _ = stepped(network, inputs, state)
+        whole, _ = network(inputs, torch.tensor([3, 3]), state)
+    torch.testing.assert_close(steps, whole, **EXACT)
+    assert not torch.allclose(stepped(network, inputs, state)[0], steps)
+
+
+def test_a_bidirectional_network_refuses_to_go_step_by_step() -> None:
+    network = build("lstm", 1, True)
+    with pytest.raises(BadInput, match="one direction starts at the last step; set bidirectional=false"):
+        network.step(draw(2, INPUT), network.initial_state(2))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from unroll.cells.base import Cell, CellState
+from unroll.errors import BadInput
 from unroll.networks.probe import check_cell
 from unroll.networks.scan import outputs, scan
 
@@ -134,6 +135,29 @@ class Recurrent(nn.Module):
             inputs = torch.cat([output for output, _ in parts], dim=-1)  # [B, T, D · H]
             finals.extend(final for _, final in parts)
         return inputs, tuple(finals)
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Output of one step and the new state of every layer; equal to :meth:`forward` over sequences of one step.
+
+        Each call has its own dropout masks; a caller that trains on steps keeps the mask of weight dropout for a
+        sequence with ``parametrize.cached()``.
+
+        Shapes:
+            inputs: [B, I], output: [B, H], state: L cell states of [B, H]
+
+        Raises:
+            BadInput: the network has a second direction, which would have to read the following steps first.
+        """
+        if self.directions == 2:
+            raise BadInput("A bidirectional network cannot go step by step, since one direction starts at the last "
+                           "step; set bidirectional=false.")  # fmt: skip
+        after: list[CellState] = []
+        with parametrize.cached():
+            for layer, before in zip(self._typed_layers(), state, strict=True):
+                inputs = self.dropout(inputs[:, None])[:, 0] if after else inputs
+                inputs, new = layer.cell(inputs, before)
+                after.append(new)
+        return inputs, tuple(after)
 
     def _typed_layers(self) -> list[RecurrentLayer]:
         return cast("list[RecurrentLayer]", list(self.layers))

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from unroll.cells.base import Cell, CellState, DerivedCell, KernelCell, last_step
 from unroll.errors import BadInput
+from unroll.networks.state import where_rows
 
 
 def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, CellState]:
@@ -100,15 +101,10 @@ def by_steps(cell: Cell, inputs: Tensor, state: CellState, lengths: Tensor | Non
         output, after = cell.step(part, state)
         if lengths is not None:
             is_real = time < lengths  # [B]
-            after = type(state)(*(_where(is_real, new, old) for new, old in zip(after, state, strict=True)))
+            after = where_rows(is_real, after, state)
         made.append(output)
         state = after
     return torch.stack(made, dim=1), state
-
-
-def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Select rows of one part of a state: ``new`` where ``rows`` [B] is true, else ``old`` [B, …]."""
-    return torch.where(rows.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
 def by_derivative(cell: DerivedCell, inputs: Tensor, state: CellState) -> CellState:

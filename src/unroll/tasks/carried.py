@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from unroll.data.batch import Batch, Window
 from unroll.networks.embedding import Words
 from unroll.networks.recurrent import State
+from unroll.networks.state import map_parts, where_rows
 
 
 class Carrying(Protocol):
@@ -101,8 +102,7 @@ class CarriedState:
         if state is None:
             return
         rows = torch.stack([part.flatten(1).isfinite().all(dim=1) for kind in state for part in kind]).all(dim=0)
-        nothing = tuple(type(kind)(*(torch.zeros_like(part) for part in kind)) for kind in state)
-        self.states[True] = where(rows, state, nothing)
+        self.states[True] = where(rows, state, map_parts(torch.zeros_like, state))
 
 
 def _cuts(window: Window, steps: int) -> list[int]:
@@ -119,17 +119,10 @@ def _steps(inputs: Tensor | Words, begin: int, end: int) -> Tensor | Words:
 
 def where(rows: Tensor, chosen: State, other: State) -> State:
     """Select rows of two states: ``chosen`` where ``rows`` [B] is true, else ``other``."""
-    if rows.all():
-        return chosen
-    return tuple(
-        type(one)(*(torch.where(rows[:, None], a, b) for a, b in zip(one, two, strict=True)))
-        for one, two in zip(chosen, other, strict=True)
-    )
+    return chosen if rows.all() else where_rows(rows, chosen, other)
 
 
 def detach(state: State) -> State:
     """The detached state, in fp32 or higher."""
-    return tuple(
-        type(part)(*(t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach() for t in part))
-        for part in state
-    )
+    halves = (torch.float16, torch.bfloat16)
+    return map_parts(lambda part: part.detach().float() if part.dtype in halves else part.detach(), state)
