@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -458,3 +459,32 @@ def test_a_sequence_without_a_step_and_a_state_of_other_sequences_are_refused(va
         scan(cell, inputs, torch.tensor([TIME, 0, 1]), some_state(cell))
     with pytest.raises(BadInput, match="state of 1 sequence"):
         scan(cell, inputs, torch.full((BATCH,), TIME), cell.initial_state(1))
+
+
+@pytest.mark.parametrize(("variant", "normalized"), [*product([*VARIANTS, "own"], (False, True)), ("scaled", False)])
+def test_a_context_is_joined_to_the_input_of_every_step(variant: str, normalized: bool) -> None:
+    size = 2
+    own = variant == "scaled"
+    cell = (
+        ScaledVanillaCell(INPUT + size, HIDDEN).double() if own else made(variant, INPUT + size, normalized=normalized)
+    )
+    inputs, context = draw(3, 5, INPUT).requires_grad_(), draw(3, size, seed=4).requires_grad_()
+    lengths, state = torch.tensor([5, 2, 3]), some_state(cell, 3)
+    real = torch.arange(5) < lengths[:, None]
+    joined = torch.cat([inputs, context[:, None].expand(-1, 5, -1)], dim=-1)
+    found = []
+    for output in (outputs(cell, inputs, lengths, state, context), outputs(cell, joined, lengths, state)):
+        loss = (output * draw(*output.shape, seed=8))[real].sum()
+        found.append([output[real], *torch.autograd.grad(loss, [inputs, context, *cell.parameters()])])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, **EXACT)
+
+
+def test_the_output_of_a_loop_is_zero_beyond_the_end_of_a_sequence() -> None:
+    cell = made("irnn")
+    with torch.no_grad():
+        cell.weight_recurrent.copy_(1e200 * torch.eye(HIDDEN))
+    lengths = torch.tensor([1, 1])
+    output, _ = by_steps(cell, draw(2, 4, INPUT), some_state(cell, 2), lengths)
+    assert not output[:, 1:].any()
+    assert output[:, 0].any()

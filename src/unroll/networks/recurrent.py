@@ -48,12 +48,12 @@ class RecurrentLayer(nn.Module):
             return zero
         return type(zero)(*(part.expand(batch_size, *part.shape).contiguous() for part in self.start))
 
-    def outputs(self, inputs: Tensor, lengths: Tensor, state: CellState) -> Tensor:
-        """Output of every step, without the final state."""
+    def outputs(self, inputs: Tensor, lengths: Tensor, state: CellState, context: Tensor | None = None) -> Tensor:
+        """Output of every step, without the final state; ``context`` [B, C] is joined to each input, see ``scan``."""
         with parametrize.cached():  # one weight dropout mask for all steps
             if not self.backward_in_time:
-                return outputs(self.cell, inputs, lengths, state)
-            return reverse(outputs(self.cell, reverse(inputs, lengths), lengths, state), lengths)
+                return outputs(self.cell, inputs, lengths, state, context)
+            return reverse(outputs(self.cell, reverse(inputs, lengths), lengths, state, context), lengths)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """Output of every step, and the state after the last step of each sequence."""
@@ -196,9 +196,14 @@ class LockedDropout(nn.Module):
 
     def forward(self, sequences: Tensor) -> Tensor:
         """Drop the same units at every step of a sequence."""
+        mask = self.draw(sequences[:, :1])  # [B, 1, F]
+        return sequences if mask is None else sequences * mask
+
+    def draw(self, like: Tensor) -> Tensor | None:
+        """A mask of the shape of ``like``, to be used at every step; None if nothing is dropped."""
         if not self.training or not self.probability:
-            return sequences
-        return sequences * F.dropout(torch.ones_like(sequences[:, :1]), self.probability)  # [B, 1, F]
+            return None
+        return F.dropout(torch.ones_like(like), self.probability)
 
 
 class WeightDropout(nn.Module):

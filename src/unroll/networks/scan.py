@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from unroll.cells.base import Cell, CellState, DerivedCell, KernelCell, last_step
@@ -39,17 +40,34 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple
     return output, final()
 
 
-def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> Tensor:
-    """The output of every step: :func:`scan` without the cost of the final state of ragged sequences."""
-    return _read(cell, inputs, lengths, state)[0]
+def outputs(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState, context: Tensor | None = None) -> Tensor:
+    """The output of every step: :func:`scan` without the cost of the final state of ragged sequences.
+
+    Args:
+        cell: the cell, which computes one step.
+        inputs: [B, T, I].
+        lengths: [B], each ≥ 1.
+        state: the initial state.
+        context: [B, C], joined to the input of every step of a sequence, behind the I numbers of ``inputs``; None for
+            nothing. It is projected once per sequence, except by torch's kernel.
+
+    Raises:
+        BadInput: as of :func:`scan`.
+    """
+    return _read(cell, inputs, lengths, state, context)[0]
 
 
-def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple[Tensor, Callable[[], CellState]]:
+def _read(
+    cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState, context: Tensor | None = None
+) -> tuple[Tensor, Callable[[], CellState]]:
     """The output of every step, and a function that computes the final state."""
     ragged = _is_ragged(inputs, lengths, state)
     implementation = _implementation(cell, inputs)
     if implementation == "kernel":
         assert isinstance(cell, KernelCell)
+        if context is not None:
+            inputs = torch.cat([inputs, context[:, None].expand(-1, inputs.shape[1], -1)], dim=-1)
+            context = None
         output, after = cell.fused(inputs, state)
         if not ragged:
             return output, lambda: after
@@ -58,9 +76,9 @@ def _read(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tupl
             return output, lambda: cell.final_state(inputs, output, lengths, state)
     elif implementation == "derivative":
         assert isinstance(cell, DerivedCell)
-        states = by_derivative(cell, inputs, state)
+        states = by_derivative(cell, inputs, state, context)
         return states[0], lambda: type(state)(*(last_step(part, lengths) for part in states))
-    output, after = by_steps(cell, inputs, state, lengths if ragged else None)
+    output, after = by_steps(cell, inputs, state, lengths if ragged else None, context)
     return output, lambda: after
 
 
@@ -92,9 +110,11 @@ def _is_ragged(inputs: Tensor, lengths: Tensor, state: CellState) -> bool:
     return shortest < inputs.shape[1]
 
 
-def by_steps(cell: Cell, inputs: Tensor, state: CellState, lengths: Tensor | None) -> tuple[Tensor, CellState]:
-    """Run a cell step by step; if lengths are given, the state of a sequence does not change after its end."""
-    projected = cell.project(inputs.transpose(0, 1))  # [T, B, gates · H]
+def by_steps(
+    cell: Cell, inputs: Tensor, state: CellState, lengths: Tensor | None, context: Tensor | None = None
+) -> tuple[Tensor, CellState]:
+    """Run a cell step by step; if lengths are given, a sequence keeps its state after its end, and its output is 0."""
+    projected = _project(cell, inputs.transpose(0, 1), context)  # [T, B, gates · H]
     made = []
     # unbound once: the gradient of an indexed step would be as large as the whole tensor
     for time, part in enumerate(projected.unbind(0)):
@@ -104,12 +124,16 @@ def by_steps(cell: Cell, inputs: Tensor, state: CellState, lengths: Tensor | Non
             after = where_rows(is_real, after, state)
         made.append(output)
         state = after
-    return torch.stack(made, dim=1), state
+    output = torch.stack(made, dim=1)  # [B, T, H]
+    if lengths is not None:  # one step from the last state may overflow, and zero gradients times infinity are NaN
+        time_of = torch.arange(output.shape[1], device=output.device)
+        output = output.masked_fill((time_of >= lengths[:, None])[..., None], 0.0)
+    return output, state
 
 
-def by_derivative(cell: DerivedCell, inputs: Tensor, state: CellState) -> CellState:
+def by_derivative(cell: DerivedCell, inputs: Tensor, state: CellState, context: Tensor | None = None) -> CellState:
     """All states of sequences of equal length, tensors [B, T, H], with the hand-written derivative of the cell."""
-    projected = cell.project(inputs.transpose(0, 1).contiguous())  # [T, B, gates · H]
+    projected = _project(cell, inputs.transpose(0, 1).contiguous(), context)  # [T, B, gates · H]
     if type(cell).project is not Cell.project:  # it is modified, and autograd may need it for another project()
         projected = projected.clone()
     weights = [getattr(cell, name) for name in cell.recurrent_parameters]
@@ -117,6 +141,30 @@ def by_derivative(cell: DerivedCell, inputs: Tensor, state: CellState) -> CellSt
         cell, type(state), projected, *state, *weights
     )
     return type(state)(*(part.transpose(0, 1) for part in states))
+
+
+def projects_linearly(cell: Cell) -> bool:
+    """Whether a cell projects its input by x U + b alone, so that the parts of x can be projected apart."""
+    return not cell.normalized and type(cell).project is Cell.project
+
+
+def stays_finite(cell: Cell) -> bool:
+    """Whether the state of a cell is known to stay finite for any amount of padding."""
+    kind: type[Cell] = type_before_parametrizations(cell)
+    if isinstance(cell, KernelCell):
+        return cell.bounded and kind.is_valid_for("fused")
+    return isinstance(cell, DerivedCell) and kind.is_valid_for("forward_step")
+
+
+def _project(cell: Cell, inputs: Tensor, context: Tensor | None) -> Tensor:
+    """Project the input of every step, and the context of every sequence: [T, B, I], [B, C] → [T, B, gates · H]."""
+    if context is None:
+        return cell.project(inputs)
+    if not projects_linearly(cell):
+        return cell.project(torch.cat([inputs, context.expand(len(inputs), -1, -1)], dim=-1))
+    size = inputs.shape[-1]
+    of_inputs = F.linear(inputs, cell.weight_input[:, :size], cell.bias)
+    return of_inputs + F.linear(context, cell.weight_input[:, size:])
 
 
 class _Unrolled(torch.autograd.Function):
