@@ -67,12 +67,12 @@ def test_padding_and_other_sources_do_not_change_the_numbers() -> None:
 def by_hand(made: CopyingOutput, features: Tensor, row: int, read: Tensor) -> list[float]:
     """Probability of each of the V + S symbols."""
     score = sum(w * x for w, x in zip(made.gate.weight[0].tolist(), features[row].tolist(), strict=True))
-    gate = 1 / (1 + math.exp(-(score + float(made.gate.bias))))
+    gate = 1 / (1 + math.exp(-(score + made.gate.bias.item())))
     logits = made.output.linear(features[row]).tolist()
     total = sum(math.exp(z) for z in logits)
     probabilities = [gate * math.exp(z) / total for z in logits] + [0.0] * 5
     for j in range(int(LENGTHS[row])):
-        probabilities[int(symbols()[row, j])] += (1 - gate) * float(read[row, j])
+        probabilities[int(symbols()[row, j])] += (1 - gate) * read[row, j].item()
     return probabilities
 
 
