@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unroll.cells import GRUCell, LSTMCell, VanillaCell
+from unroll.errors import BadInput
 from unroll.networks import labels as module
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.recurrent import CellFactory
@@ -308,6 +309,50 @@ def test_a_beam_of_one_takes_the_likeliest_label_step_by_step_and_a_wider_one_fi
     assert (better > 1e-6).any()
 
 
+def former_search(output: FeedbackOutput, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The search that output connections had before there was one for all networks, in double precision."""
+    batch, time, width, count = *features.shape[:2], output.beam, output.label_count
+    state = output.cell.initial_state(batch * width)
+    scores = torch.full((batch, width), -torch.inf, dtype=torch.float64)
+    scores[:, 0] = 0.0
+    labels = torch.full((batch, width, time), count)
+    stays = torch.full((count,), -torch.inf, dtype=torch.float64)
+    stays[0] = 0.0
+    for step in range(time):
+        before = labels[:, :, step - 1] if step else labels[:, :, 0]
+        read = torch.cat([features[:, step, None].expand(-1, width, -1), output.embedding(before)], dim=-1)
+        made, state = output.cell(read.flatten(0, 1), state)
+        likely = torch.log_softmax(output.linear(made), dim=-1).view(batch, width, count)
+        likely = torch.where((step < lengths)[:, None, None], likely, stays)
+        scores, chosen = (scores[..., None] + likely).flatten(1).topk(width)
+        origin = chosen // count
+        labels = labels.gather(1, origin[..., None].expand_as(labels))
+        labels[:, :, step] = chosen % count
+        rows = (origin + width * torch.arange(batch)[:, None]).flatten()
+        state = type(state)(*(part[rows] for part in state))
+    return labels, scores
+
+
+@each_cell
+@pytest.mark.parametrize(("beam", "count"), [(1, 5), (3, 5), (4, 2), (8, 1), (30, 3)])
+def test_the_search_finds_what_that_of_output_connections_alone_found(cell: CellFactory, beam: int, count: int) -> None:
+    output, features = randomized(feedback(cell, beam, count)), 2 * draw(30, 8, FEATURES)
+    assert isinstance(output, FeedbackOutput)
+    lengths = torch.arange(30) % 7 + 1
+    labels, scores = output.search(features, lengths)
+    former_labels, former_scores = former_search(output, features, lengths)
+    torch.testing.assert_close(scores, former_scores, **EXACT)
+    real = (torch.arange(8) < lengths[:, None])[:, None] & scores.isfinite()[..., None]
+    assert torch.equal(labels * real, former_labels * real)
+    assert labels.shape == former_labels.shape
+
+
+def test_an_empty_sequence_is_refused() -> None:
+    output = feedback(LSTMCell, 2)
+    with pytest.raises(BadInput, match="A maximum length of 0 leaves no answer"):
+        output.best(torch.zeros(2, 3, FEATURES), torch.tensor([3, 0]))
+
+
 def test_under_autocast_scores_are_probabilities_of_single_precision() -> None:
     output = randomized(feedback(LSTMCell, 3)).float()
     assert isinstance(output, FeedbackOutput)
@@ -316,5 +361,5 @@ def test_under_autocast_scores_are_probabilities_of_single_precision() -> None:
         labels, scores = output.search(features, lengths)
         _, of_one_step = output.search(features[:, :1], torch.ones(5, dtype=torch.int64))
     assert ((labels >= 0) & (labels < COUNT)).all()
-    assert scores.dtype == torch.float32
-    torch.testing.assert_close(of_one_step.exp().sum(dim=1), torch.ones(5), rtol=0.0, atol=1e-6)
+    assert scores.dtype == torch.float64
+    torch.testing.assert_close(of_one_step.exp().sum(dim=1), torch.ones(5).double(), rtol=0.0, atol=1e-6)

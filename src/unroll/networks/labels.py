@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unroll.cells.base import CellState
 from unroll.networks.crf import LinearChainCRF
 from unroll.networks.recurrent import CellFactory
+from unroll.networks.restrictions import Restrictions
 from unroll.networks.scan import outputs
 from unroll.networks.schemes import constraints
+from unroll.networks.search import search
 
 
 class LabelOutput(nn.Module, ABC):
@@ -123,30 +127,42 @@ class FeedbackOutput(LabelOutput):
 
         Shapes:
             labels: [B, W, T] of a beam of width W, scores: [B, W], their log-probabilities; −∞ if there are fewer
+
+        Raises:
+            BadInput: a sequence is empty.
         """
-        batch, time, width, count = *features.shape[:2], self.beam, self.label_count
-        state = self.cell.initial_state(batch * width)
-        wide = torch.promote_types(features.dtype, torch.float32)  # sums over a sequence would be inaccurate in bf16
-        scores = features.new_full((batch, width), -torch.inf, dtype=wide)
-        scores[:, 0] = 0.0  # all hypotheses start from one
-        labels = torch.full((batch, width, time), count, device=features.device)
-        stays = scores.new_full(
-            (count,), -torch.inf
-        )  # beyond the end of a sequence: a single continuation without cost
-        stays[0] = 0.0
-        for step in range(time):
-            before = labels[:, :, step - 1] if step else labels[:, :, 0]
-            read = torch.cat([features[:, step, None].expand(-1, width, -1), self.embedding(before)], dim=-1)
-            output, state = self.cell(read.flatten(0, 1), state)
-            likely = torch.log_softmax(self.linear(output).to(wide), dim=-1).view(batch, width, count)
-            likely = torch.where((step < lengths)[:, None, None], likely, stays)
-            scores, chosen = (scores[..., None] + likely).flatten(1).topk(width)  # [B, W], of W · K
-            origin = chosen // count  # [B, W]
-            labels = labels.gather(1, origin[..., None].expand_as(labels))
-            labels[:, :, step] = chosen % count
-            rows = (origin + width * torch.arange(batch, device=features.device)[:, None]).flatten()
-            state = type(state)(*(part[rows] for part in state))
-        return labels, scores
+        first = torch.full_like(lengths, self.label_count)
+        found = search([_Labelling(self, features)], first, None, Restrictions(lengths), self.beam, self.beam)
+        return F.pad(found.symbols, (0, features.shape[1] - found.symbols.shape[2])), found.scores
+
+
+class _Place(NamedTuple):
+    """Where the search of labels is.
+
+    Shapes:
+        rows: [N], row of the features that each hypothesis reads; steps: [N], the step that is read next;
+        cell: [N, H] each
+    """
+
+    rows: Tensor
+    steps: Tensor
+    cell: CellState
+
+
+class _Labelling:
+    """Output connections as the search reads them: a label before, the features of a step, and the state."""
+
+    def __init__(self, output: FeedbackOutput, features: Tensor) -> None:
+        self.output, self.features = output, features
+
+    def start(self) -> _Place:
+        rows = torch.arange(len(self.features), device=self.features.device)
+        return _Place(rows, torch.zeros_like(rows), self.output.cell.initial_state(len(rows)))
+
+    def step(self, previous: Tensor, state: _Place) -> tuple[Tensor, _Place]:
+        read = torch.cat([self.features[state.rows, state.steps], self.output.embedding(previous)], dim=-1)
+        output, cell = self.output.cell(read, state.cell)
+        return self.output.linear(output), _Place(state.rows, state.steps + 1, cell)
 
 
 def _independent(logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
