@@ -69,7 +69,7 @@ def _key(data: DataConfig) -> str:
     """Digest of everything that a prepared corpus depends on: settings, files, and the code that reads them."""
     total = hashlib.sha256(json.dumps(data.model_dump(mode="json"), sort_keys=True).encode())
     code = [Path(__file__), *sorted((Path(__file__).parent / "data").rglob("*.py"))]
-    for path in [Path(name) for name in (data.train, data.validation, data.test, data.vectors) if name] + code:
+    for path in [Path(name) for name in (*data.files, data.vectors) if name] + code:
         if path.is_file():
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
@@ -79,7 +79,7 @@ def _key(data: DataConfig) -> str:
 def obtain(data: DataConfig) -> None:
     """Generate a synthetic corpus if a file is missing; a public one is downloaded only on request."""
     folder = Path(data.train).parent
-    files = [Path(file) for file in (data.train, data.validation, data.test) if file]
+    files = [Path(file) for file in data.files]
     lacking = [file for file in files if not file.exists()]
     if data.generator is not None and folder == Path("data") / data.name and lacking:
         if data.generator not in GENERATORS:

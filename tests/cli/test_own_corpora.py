@@ -77,6 +77,19 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     "a number that single precision cannot hold": (
         ".series", dict.fromkeys(TSV, UNIT * 9 + "1\t1e39,0 0,0\n"), [], ["train.series, line 10", "3.4e+38"],
     ),
+    "a pair without a target": (
+        ".tsv", TSV | {"dev": "a\tb\nc\n"}, ["data.reader.name=pairs"],
+        ["dev.tsv, line 2", "column 1 (target_column, counted from 0) is missing", "data.reader.target_column="],
+    ),
+    "a pair with an empty target": (
+        ".tsv", TSV | {"test": "a\tb\nc\t \n"}, ["data.reader.name=pairs"], ["test.tsv, line 2", "target is empty"],
+    ),
+    "a word without a pronunciation": (
+        ".dict", dict.fromkeys(TSV, "A  AH\nB\n"), [], ["train.dict, line 2", "'B' has no pronunciation"],
+    ),
+    "a field by which nothing can be held out": (
+        ".tsv", TSV, ["data.reader.name=pairs", "data.held_out=targets"], ["data.held_out=targets", "source|target"],
+    ),
     "an empty split": (".tsv", TSV | {"dev": ""}, [], ["validation split is empty", "dev.tsv"]),
     "a packed file": (".txt", {"train": gzip.compress(b"a b\n"), "dev": "a b\n"}, [], ["train.txt", "gzip -dk"]),
     "a file of another encoding": (
@@ -102,7 +115,7 @@ DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     ),
     "pairs of words": (
         ".tsv", {split: "".join(f"{at}word{n}\t{at}Wort{n}\n" for n in range(99)) for at, split in enumerate(TSV)}, [],
-        ["99 different labels for 99 different words", "data.reader.label_column"],
+        ["99 different labels for 99 different words", "data.reader.name=pairs", "data.reader.label_column"],
     ),
     "numbers of words in the first column": (
         ".conll", dict.fromkeys(TSV, table(30, *X)), [],
@@ -436,3 +449,71 @@ def test_labels_that_are_missing_here_and_there_are_left_out_of_the_figures_of_t
         assert "give it" in message
         path.write_text(conllu(20), encoding="utf-8")
     assert main(["prepare", "experiment=grammar", "data=own", "~data.reader.probe", "~data.reader.contrast"]) == 0
+
+
+SIDES = {"train.en": "a b\nc\n" * 9, "train.de": "x\ny z\n" * 9, "dev.en": "b a\n", "dev.de": "z\n"}
+ALIGNED = ["data.reader.name=aligned", "data.reader.source=.en", "data.reader.target=.de"]
+
+
+def laid_out(files: dict[str, str]) -> str:
+    """A folder with files."""
+    for name, content in files.items():
+        path = Path("own", name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return "own"
+
+
+@pytest.mark.parametrize(("files", "named"), [
+    ({"train.de": "x\n"}, ["own/train.en has 18 lines and own/train.de has 1 lines", "not aligned"]),
+    ({"dev.de": "\n"}, ["own/dev.de, line 1 is empty", "own/dev.en is not"]),
+    ({"dev.en": "  \n"}, ["own/dev.en, line 1 is empty", "own/dev.de is not"]),
+    ({"train.en": "caf\u00e9\n", "train.de": "x\n" * 2}, ["own/train.en has 1 lines"]),
+], ids=["lines", "target", "source", "one line"])  # fmt: skip
+def test_files_that_are_not_aligned_are_refused_with_both_numbers_or_the_line(
+    files: dict[str, str], named: list[str], project: Path, refused: Refused
+) -> None:
+    message = refused("data", "add", laid_out(SIDES | files), *ALIGNED)
+    assert all(part in message for part in named), message
+    assert not Path("conf/data/own.yaml").exists()
+    assert not Path("data/own").exists()
+
+
+@pytest.mark.parametrize("between", [".", "-"])
+def test_a_folder_of_two_files_for_each_split_is_added_as_its_message_says(
+    between: str, project: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending = "" if between == "." else ".txt"
+    files = {f"{name.replace('.', between)}{ending}": content for name, content in SIDES.items()}
+    message = refused("data", "add", laid_out(files))
+    words = message.partition("end: ")[2].rstrip(".").split()
+    assert words == [ALIGNED[0], f"data.reader.source={between}de{ending}", f"data.reader.target={between}en{ending}"]
+    assert main(["data", "add", "own", *words]) == 0
+    out = capsys.readouterr().out
+    assert "left aside" not in out
+    assert "train       " in out
+    assert {file.name for file in Path("data/own").iterdir()} == set(files)
+    content = yaml.safe_load(Path("conf/data/own.yaml").read_text(encoding="utf-8"))
+    assert content["train"] == f"data/own/train{between}de{ending}"
+    assert content["sentence_end"] is True
+
+
+def test_the_prepared_data_depend_on_both_files_of_a_split(project: Path) -> None:
+    assert main(["data", "add", laid_out(SIDES), *ALIGNED]) == 0
+    data = config.corpora()["own"]
+    before = preparation.prepared(data)
+    assert preparation.prepared(data) == before
+    Path("data/own/train.de").write_text("y\n" * 18, encoding="utf-8")
+    assert preparation.prepared(data) != before
+
+
+def test_pairs_in_a_table_are_added_with_the_reader_that_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{at}word{n}\t{at}Wort{n}\n" for at in range(3) for n in range(99)]
+    laid_out({f"{split}.tsv": "".join(rows[99 * at : 99 * at + 99]) for at, split in enumerate(TSV)})
+    words = ["data.reader.name=pairs", "data.reader.source_unit=characters", "data.reader.target_unit=characters"]
+    assert main(["data", "add", "own", *words]) == 0
+    out = capsys.readouterr().out
+    assert "doubtful" not in out
+    assert '  references  ["0Wort0"]' in out

@@ -17,21 +17,25 @@ from unroll.data.fields import (
     DocumentStart,
     Field,
     Frames,
+    Groups,
     Labels,
     Number,
     Picture,
     Probe,
     Record,
+    References,
     Symbols,
 )
 from unroll.data.prepare import prepare
 from unroll.data.prepared import open_split, open_vocabularies
 from unroll.data.readers import Reader
+from unroll.data.scoring import ReferenceVocabulary
 from unroll.errors import BadInput
 
 FIELDS: dict[str, Field] = {
     "source": Symbols("words"), "target": Symbols("characters"), "sound": Frames(), "tags": Labels("source"),
     "marked": Probe("source"), "topic": Category(), "score": Number(), "image": Picture(), "opens": DocumentStart(),
+    "right": References("target", "characters"), "groups": Groups(2),
 }  # fmt: skip
 
 
@@ -42,6 +46,7 @@ def record(words: str, text: str, topic: str = "news") -> dict[str, Any]:
         "source": source, "target": text, "sound": [[len(text), 0.5]] * 3, "tags": [word[0] for word in source],
         "marked": [(0, "first", source[-1])], "topic": topic, "score": len(words) / 4,
         "image": np.full((1, 2, 2), len(text), np.uint8), "opens": len(source) > 1,
+        "right": [text], "groups": [topic, "" if len(source) > 1 else "short"],
     }  # fmt: skip
 
 
@@ -89,6 +94,13 @@ def test_every_field_comes_back_as_it_was(tmp_path: Path) -> None:
     assert np.array_equal(split["image"].values, [made["image"] for made in RECORDS])
     assert split["sound"].values.shape == (9, 2)
     assert split["tags"].offsets is split["source"].offsets  # aligned fields share them
+    right = known["right"]
+    assert isinstance(right, ReferenceVocabulary)
+    begins, ends = split["right"].begins, split["right"].begins + split["right"].lengths
+    texts = [right.decode(split["right"].values[b:e]) for b, e in zip(begins, ends, strict=True)]
+    assert texts == [[made["target"]] for made in RECORDS]
+    names = [*known["groups"].spec.names, ""]  # the last one for −1
+    assert [[names[number] for number in row] for row in split["groups"].values] == [made["groups"] for made in RECORDS]
 
 
 def test_a_batch_has_every_field_of_its_records(tmp_path: Path) -> None:
@@ -103,6 +115,11 @@ def test_a_batch_has_every_field_of_its_records(tmp_path: Path) -> None:
     assert batch.single("topic").tolist() == [0, 0, 1]
     assert batch.single("image").shape == (3, 1, 2, 2)
     assert batch.single("score").tolist() == [0.5, 2.0, 3.25]
+    assert batch.single("groups").shape == (3, 2)
+    right = batch.sequence("right")
+    assert [bytes(row[:n].tolist()).decode() for row, n in zip(right.values, right.lengths, strict=True)] == [
+        "y", "house", "old man",
+    ]  # fmt: skip
 
 
 def test_a_category_that_train_does_not_have_is_minus_one(tmp_path: Path) -> None:
@@ -122,6 +139,9 @@ def test_a_category_that_train_does_not_have_is_minus_one(tmp_path: Path) -> Non
     ("score", -1e300, "a number is not finite in single precision"),
     ("image", np.zeros((1, 2, 3), np.uint8), "after pictures of (1, 2, 2)"),
     ("source", ["a", ""], "a word has no characters"),
+    ("right", [], "right has no value of target"),
+    ("right", ["a\nb"], "a right answer has a line break"),
+    ("groups", ["x"], "1 values of groups, but 2 are declared"),
 ])  # fmt: skip
 def test_a_value_that_does_not_fit_is_refused_with_its_record(
     name: str, value: Any, reason: str, tmp_path: Path

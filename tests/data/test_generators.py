@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +14,22 @@ import pytest
 import unroll.data.generators
 from unroll.config import corpora
 from unroll.data.generators import GENERATORS, Generator
+from unroll.data.generators import phrases as phrases_generator
 
 pytestmark = pytest.mark.xdist_group("generators")  # one worker, so that each corpus is generated once
 CONF = Path(__file__).parent.parent.parent / "conf"
 SPLITS = ("train", "validation", "test")
 DIGESTS = {
+    "numbers": {
+        "test.tsv": "4344f5d8c200245473f07ef54f0747278c6624a3699f306a1f59ae874a2e9521",
+        "train.tsv": "94931707d4e1cd1f57de7c88388f1377bb351c8a1901854c4ff6987da93f3d56",
+        "validation.tsv": "05c8b85c3fe03255a064c5ba04029c5012695f93811c694ef1c4cab7152ab8e4",
+    },
+    "phrases": {
+        "test.tsv": "52dc40218b2cb8d60f795bdabc88cef617e35e01c979ea242003f0d0fbe388fa",
+        "train.tsv": "3bbee52bc0958eaa6a86256d81c64f7913b76e5dc6164e42237a082077d05d5c",
+        "validation.tsv": "0d4ecd02c98562e7c754ee68093544c6d7e6ec68e6f89cf1f47178efa1dfd116",
+    },
     "adding": {
         "test.series": "8725cd46a263c2e675ed401f021d0583aeebfe19c5513ed41d73a2b37be379de",
         "train.series": "ec025adad9f4e2f800c63f7834a3f2ebe41ece6b9e582029c6e33534b63e8670",
@@ -98,7 +109,10 @@ Sequence = tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]
 def sequences(name: str, path: Path) -> list[Sequence]:
     """What a network reads of each item, by the corpus's own reader: without its labels, its marks and its number."""
     read = corpora(CONF)[name].build_reader().read
-    return [(tuple(record.get("tokens", ())), tuple(map(tuple, record.get("frames", ())))) for record in read(path)]
+    return [
+        (tuple(record.get("tokens", record.get("source", ()))), tuple(map(tuple, record.get("frames", ()))))
+        for record in read(path)
+    ]
 
 
 @pytest.fixture(scope="module", params=GENERATORS)
@@ -272,3 +286,153 @@ def test_how_many_documents_of_recall_are_like_one_of_train_but_for_the_room(rec
     shares = {distance: sum(found) / len(found) for distance, found in alike.items()}
     # as the generator's docstring says
     assert shares == {"8": 1.0, "12": 1.0, "18": pytest.approx(0.30, abs=0.005), "26": 0.0025, "36": 0.0}
+
+
+class Pair(NamedTuple):
+    """A row of a table of pairs."""
+
+    source: list[str]
+    target: list[str]
+    groups: tuple[str, ...]
+
+
+def pairs(path: Path) -> list[Pair]:
+    """Rows by plain splitting, not by the project's own reader."""
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Pair(source.split(), target.split(), tuple(groups)) for source, target, *groups in rows]
+
+
+@pytest.fixture(scope="module")
+def numbers(written: dict[str, Path]) -> dict[str, list[Pair]]:
+    return {split: pairs(written["numbers"] / f"{split}.tsv") for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def phrases(written: dict[str, Path]) -> dict[str, list[Pair]]:
+    return {split: pairs(written["phrases"] / f"{split}.tsv") for split in SPLITS}
+
+
+UNITS = {
+    word: value for value, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+         "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])
+} | {
+    word: 10 * value for value, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+}  # fmt: skip
+
+
+def value(words: list[str]) -> int:
+    """The number that words name, read from left to right."""
+    total = part = 0
+    for word in words:
+        if word == "hundred":
+            part *= 100
+        elif word in ("thousand", "million"):
+            total, part = total + part * {"thousand": 1_000, "million": 1_000_000}[word], 0
+        else:
+            part += UNITS[word]
+    return total + part
+
+
+@each_split
+def test_words_name_the_number_in_digits_and_the_group_how_many_there_are(
+    split: str, numbers: dict[str, list[Pair]]
+) -> None:
+    for (digits,), words, groups in numbers[split]:
+        assert str(value(words)) == digits
+        assert groups == (str(len(digits)),)
+
+
+def test_train_has_numbers_of_up_to_six_digits_and_round_millions(numbers: dict[str, list[Pair]]) -> None:
+    longer = [row.source[0] for row in numbers["train"] if len(row.source[0]) > 6]
+    assert {f"{first}000000" for first in range(1, 10)} == set(longer)
+    assert len(longer) == 0.01 * len(numbers["train"])
+    assert {len(row.source[0]) for row in numbers["validation"]} == {3, 4, 5, 6}
+
+
+def test_test_has_enough_numbers_of_two_to_nine_digits_and_no_word_that_train_lacks(
+    numbers: dict[str, list[Pair]],
+) -> None:
+    counts = Counter(row.groups[0] for row in numbers["test"])
+    assert counts == {"2": 30, "3": 170, **{str(digits): 200 for digits in range(4, 10)}}
+    known = {word for row in numbers["train"] for word in row.target}
+    assert {word for row in numbers["test"] for word in row.target} <= known
+
+
+@pytest.mark.parametrize("name", ["numbers", "phrases"])
+def test_a_source_has_one_target(name: str, request: pytest.FixtureRequest) -> None:
+    targets: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for rows in request.getfixturevalue(name).values():
+        for row in rows:
+            targets[tuple(row.source)].add(tuple(row.target))
+    assert all(len(found) == 1 for found in targets.values())
+
+
+@each_split
+def test_phrases_of_every_length_and_place_of_the_date_are_equally_frequent(
+    split: str, phrases: dict[str, list[Pair]]
+) -> None:
+    for source, _, (length, _) in phrases[split]:
+        low, high = map(int, length.split("-"))
+        assert low <= len(source) <= high
+    counts = Counter(row.groups for row in phrases[split])
+    assert set(counts.values()) == {len(phrases[split]) // 15}
+    assert len(counts) == 15
+
+
+@each_split
+def test_a_date_is_where_its_group_says_and_last_in_spanish(split: str, phrases: dict[str, list[Pair]]) -> None:
+    for source, target, (_, place) in phrases[split]:
+        years = [at for at, word in enumerate(source) if word.isdecimal()]
+        assert [word for word in target if word.isdecimal()] == [source[at] for at in years]
+        assert bool(years) == bool(place)
+        if place:
+            assert target[-1].isdecimal()
+            assert years[0] in ((1, 2) if place == "first" else (len(source) - 1,))
+
+
+DETERMINERS = {  # gender and number of what follows
+    "el": "ms", "la": "fs", "los": "mp", "las": "fp", "un": "ms", "una": "fs", "unos": "mp", "unas": "fp",
+    "este": "ms", "esta": "fs", "estos": "mp", "estas": "fp", "ese": "ms", "esa": "fs", "esos": "mp", "esas": "fp",
+    "nuestro": "ms", "nuestra": "fs", "nuestros": "mp", "nuestras": "fp", "del": "ms", "al": "ms",
+}  # fmt: skip
+ENDINGS = {"o": "ms", "a": "fs", "os": "mp", "as": "fp"}
+
+
+@each_split
+def test_adjectives_follow_their_noun_and_agree_with_its_determiner(split: str, phrases: dict[str, list[Pair]]) -> None:
+    stems = ("roj", "blanc", "negr", "amarill", "viej", "nuev", "pequeñ", "barat", "car", "rot", "redond", "hermos")
+    agreeing = 0
+    for _, target, _ in phrases[split]:
+        form = ""
+        for before, word in zip(["", *target], target, strict=False):
+            form = DETERMINERS.get(word, form if word not in ("mi", "mis", "dos", "tres") else "")
+            stem = next((stem for stem in stems if word[: len(stem)] == stem and word[len(stem) :] in ENDINGS), "")
+            if stem and form:
+                assert ENDINGS[word.removeprefix(stem)] == form, target
+                assert before not in DETERMINERS  # a noun is between
+                agreeing += 1
+    assert agreeing > len(phrases[split]) / 2
+
+
+def test_phrases_have_no_article_apart_from_its_preposition_and_no_word_of_test_is_new(
+    phrases: dict[str, list[Pair]],
+) -> None:
+    for rows in phrases.values():
+        for row in rows:
+            text = f" {' '.join(row.target)} "
+            assert " de el " not in text
+            assert " a el " not in text
+    for side in ("source", "target"):
+        known = {word for row in phrases["train"] for word in getattr(row, side)}
+        assert {word for row in phrases["test"] for word in getattr(row, side)} <= known
+        assert 100 < len(known) < 400
+
+
+def test_phrases_has_the_sentence_of_the_lectures_in_its_language() -> None:
+    motion = {english: forms.split() for english, forms in phrases_generator.MOTION.items()}
+    assert motion["went to"][0] == "fui"
+    assert motion["went to"][-1] == "a"
+    assert "nepal" in phrases_generator.PLACE_NAMES
+    assert 2009 in phrases_generator.YEARS

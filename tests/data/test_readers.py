@@ -14,10 +14,13 @@ import conllu
 import pytest
 
 import unroll.data.readers
-from unroll.data.fields import Record
+from unroll.data.fields import Located, Record
 from unroll.data.readers import Reader, guess, readers
+from unroll.data.readers.aligned import Aligned
 from unroll.data.readers.columns import Columns
 from unroll.data.readers.conllu import Conllu
+from unroll.data.readers.dictionary import Dictionary
+from unroll.data.readers.pairs import Pairs
 from unroll.data.readers.text import Text
 from unroll.errors import BadInput
 
@@ -59,6 +62,12 @@ def tagged(tokens: list[str], labels: list[str], probe: list[tuple[int, str, str
     """A record of words with labels, with which no document begins."""
     record: dict[str, Any] = {"tokens": tokens, "labels": labels, "document": False}
     return record if probe is None else record | {"probe": probe}
+
+
+def pair(source: list[str] | str, *targets: list[str] | str, groups: list[str] | None = None) -> Record:
+    """A record of a source and its right targets."""
+    record: dict[str, Any] = {"source": source, "target": targets[0], "references": targets}
+    return record if groups is None else record | {"groups": groups}
 
 
 TAB = "\t"
@@ -155,6 +164,44 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
             ],
         )
     ],
+    "aligned": [  # the lines of both files, with a form feed between these
+        (
+            Aligned(source="t", target="u"),
+            "a  b \r\n\nc.\n\fx\r\n \ny z",
+            [pair(["a", "b"], ["x"]), pair(["c."], ["y", "z"])],
+        ),
+        (
+            Aligned(source="t", target="u", source_unit="tokens", target_unit="characters"),
+            "«Don't», 3.5-4!\n\f a b \n",
+            [pair(["«", "Don't", "»", ",", "3.5", "-", "4", "!"], "a b")],
+        ),
+        (Aligned(source="t", target="u"), "\f", []),
+    ],
+    "pairs": [
+        (Pairs(), "a b\tx\tmore\n\nc\ty z\n", [pair(["a", "b"], ["x"]), pair(["c"], ["y", "z"])]),
+        (
+            Pairs(2, 0, source_unit="characters", target_unit="tokens", header=True),
+            "t\t\ts\r\nx,y\t\t a b\r\n",
+            [pair("a b", ["x", ",", "y"])],
+        ),
+        (
+            Pairs(0, 1, 2, (2, 3), "characters", "characters"),
+            "V\tVs u\tV;PST\tx\nb\tc\t\t\n",
+            [pair([*"V", "<V>", "<PST>"], "Vs u", groups=["V;PST", "x"]), pair(["b"], "c", groups=["", ""])],
+        ),
+    ],
+    "dictionary": [
+        (
+            Dictionary(),
+            ";;; a comment\nA  AH\r\n\n#B  HH B # another\n#B(2)  B\n#B(3)  HH B\nTO BE\tT UW\nTO BE\tT AH\nA  EY\n",
+            [
+                pair("A", ["AH"]),
+                pair("#B", ["HH", "B"], ["B"]),
+                pair("TO BE", ["T", "UW"], ["T", "AH"]),
+                pair("A", ["EY"]),
+            ],
+        )
+    ],
     "brown": [
         (
             READERS["brown"](),
@@ -235,6 +282,24 @@ BAD: dict[str, tuple[Reader, bytes, list[str]]] = {
     "conllu that is packed": (conllu_reader, bz2.compress(b"# c\n"), ["bzip2", "bzip2 -dk"]),
     "text in a zip archive": (Text(), b"PK\x03\x04 and so on", ["zip archive", "python -m zipfile -e"]),
     "series that are not UTF-8": (READERS["series"](), b"1\t1,0\n1\t\xff\n", ["line 2", "byte 8 "]),
+    "pairs without a target": (Pairs(), b"a\tb\n\na b\n", ["line 3", "1 column,", "column 1 (target_column"]),
+    "pairs with an empty target": (Pairs(), "a\tb\na\t\u00a0\n".encode(), ["line 2", "the target is empty (column 1"]),
+    "pairs with an empty source": (Pairs(1, 0), b"a\tb\na\t\n", ["line 2", "the source is empty (column 1"]),
+    "pairs without features": (Pairs(feature_column=2), b"a\tb\n", ["line 1", "column 2 (feature_column"]),
+    "pairs without a group": (
+        Pairs(group_columns=(0, 3)), b"a\tb\n", ["line 1", "column 3 (group_columns", "data.reader.group_columns="],
+    ),
+    "pairs whose sides are one column": (Pairs(1, 1), b"a\tb\n", ["line 1", "are both 1"]),
+    "pairs that are not UTF-8": (Pairs(), b"a\tb\n\xe9\tb\n", ["line 2", "byte 4 "]),
+    "a dictionary with a word without phones": (
+        Dictionary(), b"A  AH\n\nB # C\n", ["line 3", "'B' has no pronunciation"],
+    ),
+    "a dictionary of words alone": (Dictionary(), b"A\t\n", ["line 1", "'A' has no pronunciation"]),
+    "a file of sources that is named otherwise": (
+        Aligned(source=".en", target=".de"), b"a\n", ["must end in .en", "in .de"],
+    ),
+    "a file that is source and target": (Aligned(source="e", target="e"), b"a\n", ["must end in e"]),
+    "a name that is the end of names": (Aligned(source="bad file", target="e"), b"a\n", ["must end in bad file"]),
     "brown that is no zip": (READERS["brown"](), b"not a zip", ["not the Brown corpus"]),
 }  # fmt: skip
 
@@ -246,6 +311,11 @@ def stored(reader: str, folder: Path, content: str) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("brown/README", "not/a sample")
             archive.writestr("brown/ca01", content)
+    elif reader == "aligned":
+        path = folder / "at"
+        sources, _, targets = content.partition("\f")
+        path.write_bytes(sources.encode())
+        path.with_name("au").write_bytes(targets.encode())
     else:
         path.write_bytes(content.encode())
     return path
@@ -253,7 +323,10 @@ def stored(reader: str, folder: Path, content: str) -> Path:
 
 def plain(record: Record) -> dict[str, Any]:
     """Content without the difference between tuples, lists and strings."""
-    return {name: value if isinstance(value, bool | float) else list(value) for name, value in record.items()}
+    found = {name: value if isinstance(value, bool | float) else list(value) for name, value in record.items()}
+    if "references" in record:
+        found["references"] = [list(answer) for answer in record["references"]]
+    return found
 
 
 def test_every_file_of_readers_is_one_and_is_covered_here() -> None:
@@ -360,7 +433,7 @@ def test_a_folder_for_a_file_is_one_sentence_that_names_it(reader: str, tmp_path
 
 
 def test_a_files_name_suggests_a_reader_that_exists_or_none() -> None:
-    suffixes = ("txt", "conllu", "conll", "bio", "tsv", "series")
+    suffixes = ("txt", "conllu", "conll", "bio", "tsv", "series", "dict")
     assert {guess(Path(f"corpus.{suffix}")) for suffix in suffixes} <= set(READERS)
     assert guess(Path("train.conllu")) == "conllu"
     assert guess(Path("train.docx")) is None
@@ -386,6 +459,55 @@ def test_a_file_is_filled_with_its_own_lines_and_line_ends(reader: str, end: str
     flat = map(str, values) if reader == "series" else (label for labels in values for label in labels)
     assert [record.lines[0] for record in records] == sorted({record.lines[0] for record in records})  # type: ignore[attr-defined]
     assert b"".join(read.fill(path, flat)).replace(b"-0.1", b"-1e-1") == content.encode()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_targets_are_filled_into_lines_that_are_kept_otherwise(end: str, tmp_path: Path) -> None:
+    files = {
+        "pairs": ("h\ti\n\na\tb\tc d \ne\tf\n", "h\ti\n\na\tX Y\tc d \ne\tZ\n"),
+        "dictionary": (";;; c\n\nA  B C # d\nA(2)  D\n e\tF G \n", ";;; c\n\nA  X Y # d\n e\tZ \n"),
+        "aligned": ("a\nb\n\f\ufeff c\n\nd", "\ufeffX Y\n\nZ"),
+    }
+    named = {"pairs": Pairs(header=True), "dictionary": Dictionary(), "aligned": Aligned(source="t", target="u")}
+    for name, (content, filled) in files.items():
+        path = stored(name, tmp_path, content.replace("\n", end))
+        assert b"".join(named[name].fill(path, iter(["X Y", "Z"]))).decode() == filled.replace("\n", end), name
+
+
+@pytest.mark.parametrize(("sources", "targets", "named"), [
+    ("a\nb\n", "x\n", ["t has 2 lines", "u has 1 lines", "not aligned"]),
+    ("a\n", "x\ny\nz\n", ["t has 1 lines", "u has 3 lines"]),
+    ("a\nb\n", "x\n\n", ["u, line 2 is empty", "that of", "t is not"]),
+    ("a\n\u00a0\n", "x\ny\n", ["t, line 2 is empty"]),
+    ("a\n", None, ["u does not exist"]),
+])  # fmt: skip
+def test_files_that_are_not_aligned_are_named_with_their_lines(
+    sources: str, targets: str | None, named: list[str], tmp_path: Path
+) -> None:
+    path = stored("aligned", tmp_path, f"{sources}\f{targets or ''}")
+    if targets is None:
+        path.with_name("au").unlink()
+    with pytest.raises(BadInput) as caught:
+        list(Aligned(source="t", target="u").read(path))
+    assert all(part in str(caught.value) for part in named), caught.value
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_both_files_of_a_split_are_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "train.en"
+    assert Aligned(source=".en", target=".de").files(path) == [path, tmp_path / "train.de"]
+    assert Pairs().files(path) == [path]
+
+
+def test_a_plain_line_is_read_as_the_source_of_a_file(tmp_path: Path) -> None:
+    inflection = Pairs(feature_column=2, source_unit="characters")
+    path = stored("pairs", tmp_path, "ab\tx\tV;PST\n")
+    (record,) = inflection.read(path)
+    assert isinstance(record, Located)
+    assert inflection.symbols("source", "ab\tV;PST") == record["source"] == ["a", "b", "<V>", "<PST>"]
+    assert Pairs(source_unit="tokens").symbols("source", "Go.") == ["Go", "."]
+    assert Dictionary().symbols("source", "ABC") == "ABC"
+    assert Text("characters").symbols("tokens", "ab") == "ab\n"
 
 
 @pytest.mark.parametrize("scheme", ["bio", "bioes", "bilou"])

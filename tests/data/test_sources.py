@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import lzma
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -211,3 +212,46 @@ def test_an_origin_that_does_not_answer_is_one_sentence(folder: Path, source: So
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
         url = f"http://127.0.0.1:{gone.server_port}/file.txt"  # nobody listens once the block ends
     assert url in refused(Source(source.file, url, source.sha256), folder, None)
+
+
+@each_compression
+def test_an_origin_may_pack_a_file(suffix: str, server: Server, tmp_path: Path) -> None:
+    server.files[f"/text.txt{suffix}"] = PACK[suffix](CONTENT)
+    source = Source("text.txt", f"{server.url}/text.txt{suffix}", hashlib.sha256(CONTENT).hexdigest())
+    assert fetch("corpus", source, tmp_path / "data", None).read_bytes() == CONTENT
+    packed = Source(f"all{suffix}", source.url, hashlib.sha256(PACK[suffix](CONTENT)).hexdigest())
+    assert fetch("corpus", packed, tmp_path / "data", None).read_bytes() == PACK[suffix](CONTENT)
+
+
+def archive(path: Path, member: str, content: bytes = CONTENT) -> bytes:
+    """A zip archive with a file and another one."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("about.txt", "about")
+        file.writestr(member, content)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["mirror", "unpacked on a mirror", "origin"])
+def test_a_member_of_an_archive_is_taken_out(place: str, server: Server, tmp_path: Path) -> None:
+    source = Source("text.txt", f"{server.url}/all.zip", hashlib.sha256(CONTENT).hexdigest(), "some/text.txt")
+    packed = archive(tmp_path / "packed", "some/text.txt")
+    mirror = tmp_path / "mirror" / "corpus"
+    mirror.mkdir(parents=True)
+    if place == "mirror":
+        (mirror / "all.zip").write_bytes(packed)
+    elif place == "origin":
+        server.files["/all.zip"] = packed
+    else:
+        (mirror / "text.txt").write_bytes(CONTENT)
+    assert fetch("corpus", source, tmp_path / "data", str(tmp_path / "mirror")).read_bytes() == CONTENT
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize("member", ["some/text.txt", "other.txt"], ids=["damaged", "absent"])
+def test_an_archive_without_a_whole_member_is_refused(member: str, server: Server, tmp_path: Path) -> None:
+    packed = archive(tmp_path / "packed", "some/text.txt")
+    server.files["/all.zip"] = packed[:200] + b"\xff" * 40 + packed[240:] if member == "some/text.txt" else packed
+    source = Source("text.txt", f"{server.url}/all.zip", hashlib.sha256(CONTENT).hexdigest(), member)
+    with pytest.raises(BadInput, match="is damaged"):
+        fetch("corpus", source, tmp_path / "data", None)
+    assert not (tmp_path / "data" / "text.txt").exists()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
 from unroll.data.vocabularies import KINDS, Vocabularies
 from unroll.data.vocabulary import (
     END,
@@ -48,7 +49,7 @@ def build_all(characters: str = "xyz", scheme: str | None = "bio", **more: Any) 
         "tokens": build(**more), "spelling": spelling(characters), "labels": LabelVocabulary(scheme, ("NOUN", "VERB")),
         "topic": CategoryVocabulary(None, ("a", "b", "c")), "probe": ProbeVocabulary(("0", "10")),
         "frames": FrameVocabulary(3), "image": PictureVocabulary((3, 4, 5)), "number": NumberVocabulary(),
-        "document": DocumentVocabulary(),
+        "document": DocumentVocabulary(), "right": ReferenceVocabulary(), "groups": GroupVocabulary(("2", "10")),
     })  # fmt: skip
 
 

@@ -32,17 +32,24 @@ def _zipped(sample: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
     return packed.getvalue()
 
 
+ENDS = {"source": "e", "target": "e2"}  # of file and file2
 SAMPLES = {
+    "aligned": [b"a b\nc\n\n\fx\ny, z.\n\n", b"\f", b"a\r\n\fb"],
     "brown": [_zipped(BROWN, zipfile.ZIP_DEFLATED), _zipped(BROWN, zipfile.ZIP_STORED)],
     "columns": [COLUMNS.encode(), b"1 the _ DET\n2 dog _ NOUN\n\n1 it _ PRON\n", b"a S-X\nb B-X\nc E-X\n"],
     "conllu": [TAGGED.encode(), b"# text = x\n1-2\tim\t_\t_\t_\t_\t_\t_\t_\t_\n" + TAGGED.encode()],
+    "dictionary": [b";;; c\nABC  A B\nABC(2)  A  # d\n\nx y\ta b\n"],
+    "pairs": [b"two\tzwei\tA;B\n\n3, 4.\tdrei\t_\tmore\n"],
     "series": [SERIES.encode(), b"1e-3\t1 2 3\n-4\t5 6\n"],
     "text": [TEXT.encode(), b"= title =\n\na b\n"],
 }  # fmt: skip
 OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "aligned": [ENDS, ENDS | {"source_unit": "characters", "target_unit": "tokens"}],
     "columns": [{}, {"scheme": "bio"}, {"scheme": "bioes"}, {"scheme": "bilou", "header": True},
                 {"token_column": 1, "label_column": 3}, {"label_column": -5}],
     "conllu": [{}, {"probe": "Context"}, {"probe": "Distance", "contrast": "Contrast"}],
+    "pairs": [{}, {"feature_column": 2, "source_unit": "characters", "target_unit": "tokens"},
+              {"source_column": 1, "target_column": 0, "group_columns": (2,), "header": True}],
     "text": [{}, {"unit": "characters"}],
 }  # fmt: skip
 
@@ -62,6 +69,9 @@ def test_a_file_is_read_or_refused(tier: str, name: str, tmp_path: Path) -> None
 
     def check(drawn: tuple[bytes, dict[str, Any]]) -> None:
         content, options = drawn
+        if name == "aligned":
+            content, _, other = content.partition(b"\f")
+            path.with_name("file2").write_bytes(other)
         path.write_bytes(content)
         reader = reader_named(name)(**options)
         _refused_by_name(path, lambda: _read(reader, path))

@@ -40,7 +40,7 @@ def _list(names: Sequence[str]) -> None:
     for name, corpus in config.corpora().items():
         origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
         state = "here" if Path(corpus.train).exists() else "not here"
-        print(f"{name:22} {origin:9} {state:9} {corpus.title}")
+        print(f"{name:26} {origin:9} {state:9} {corpus.title}")
 
 
 def _fetch(names: Sequence[str]) -> None:

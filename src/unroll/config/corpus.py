@@ -20,12 +20,21 @@ from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class SourceFile(Section):
     """One file of a public corpus."""
 
     file: FileBelow = Field(description="Path of the file relative to the folder of the corpus.")
-    url: str = Field(description="Download URL, pinned to a revision.")
+    url: str = Field(description="Download URL, pinned to a revision; may pack the file as .gz or .xz.")
     sha256: str = Field(description="SHA-256 of the uncompressed file.", pattern="^[0-9a-f]{64}$")
+    member: FileBelow | None = Field(
+        None,
+        exclude_if=_is_none,  # so that the settings of a corpus without it are as they were
+        description="Name of the file in the zip archive at url; null if url is the file itself.",
+    )
 
 
 class Cuts(Section):
@@ -33,6 +42,11 @@ class Cuts(Section):
 
     train: float = Field(gt=0, description="Training split: a fraction (at most 1) or a number of tokens.")
     validation: float = Field(gt=0, description="Validation split: likewise; the rest is the test split.")
+    by: str | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="Field whose values decide the split, so that equal ones are in one; null for file order.",
+    )
 
 
 class ReaderConfig(Named):
@@ -77,6 +91,11 @@ class DataConfig(Section):
     validation: FilePath | None = Field(description="Validation file.")
     test: FilePath | None = Field(description="Test file; null if there is none.")
     split: Cuts | None = Field(description="How to split the training file if it is the only file.")
+    held_out: str | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="Field whose values in validation and test are left out of train; null to keep all records.",
+    )
     sentence_end: bool = Field(description="Whether to append [EOS] to each sequence, for language models.")
     lowercase: bool = Field(description="Whether to convert words to lower case.")
     normalize: bool = Field(
@@ -102,7 +121,28 @@ class DataConfig(Section):
                              f"data.reader.name={self.reader.name} reads neither")  # fmt: skip
         if "words" not in self.units and (self.normalize or self.vectors):
             raise ValueError("data.normalize and data.vectors apply to words only")
+        self._check_fields()
         return self
+
+    def _check_fields(self) -> None:
+        """Check the names of fields by which records are parted."""
+        parted_by = self.split.by if self.split else None
+        symbols = [name for name, field in self.build_reader().fields.items() if isinstance(field, Symbols)]
+        for key, field in (("data.held_out", self.held_out), ("data.split.by", parted_by)):
+            if field is not None and field not in symbols:
+                raise ValueError(f"{key}={field} is not a field of symbols of data.reader.name={self.reader.name}; "
+                                 f"choose {'|'.join(symbols)}")  # fmt: skip
+        if parted_by and self.split and self.split.train > 1:
+            raise ValueError("data.split.by needs shares; set data.split.train and data.split.validation below 1")
+
+    @property
+    def files(self) -> list[str]:
+        """All files of the splits."""
+        named = [file for file in (self.train, self.validation, self.test) if file]
+        if isinstance(self.reader, VectorsConfig):
+            return named
+        reader = self.build_reader()
+        return [str(each) for file in named for each in reader.files(Path(file))]
 
     @property
     def has_test(self) -> bool:
@@ -137,6 +177,8 @@ class DataConfig(Section):
             normalize=self.normalize,
             min_count=1 if self.min_count is None else self.min_count,
             vectors=Path(self.vectors) if self.vectors else None,
+            parted_by=self.split.by if self.split else None,
+            held_out=self.held_out,
         )
 
     def role_fields(self, task: Description) -> dict[str, FieldKind]:

@@ -75,8 +75,9 @@ def load_data_here(path: Path, words: Sequence[str]) -> DataConfig:
 def _refuse_unresolved(path: Path) -> None:
     """Refuse a file of ``conf/``, which relies on defaults, and name the command that reads it."""
     content = read(path)
-    known = set(DataConfig.model_fields)
-    if known <= set(content) or (set(content) - known and "defaults" not in content):
+    known = DataConfig.model_fields
+    needed = {name for name, field in known.items() if field.is_required()}
+    if needed <= set(content) or (set(content) - set(known) and "defaults" not in content):
         return  # complete, or misspelt, which the schema reports
     name = "NAME" if "defaults" in content else path.stem
     raise BadInput(f"{path} relies on defaults, but --data needs a file with all settings (the data.yaml that "

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unroll.data.fields import DocumentStart, Field, Labels, Located, Probe, Record, Symbols, fault_of_record, line_of
+from unroll.data.fields import (
+    DocumentStart,
+    Field,
+    Labels,
+    Located,
+    Probe,
+    Record,
+    References,
+    Symbols,
+    fault_of_record,
+    line_of,
+)
 from unroll.data.readers.base import Reader
 from unroll.data.vocabulary import END
 from unroll.errors import BadInput
@@ -31,6 +43,9 @@ class Corpus:
         normalize: whether to replace numerals with ``[NUM]`` and addresses with ``[URL]``.
         min_count: minimum count in the training split for a symbol to enter the vocabulary.
         vectors: file of pretrained vectors, whose words are added to the vocabulary; None for none.
+        parted_by: field whose value decides the split of a record of a single file, by a hash, so that equal values are
+            in one split; None for file order.
+        held_out: field whose values in validation and test are left out of train; None to keep all records.
     """
 
     reader: Reader
@@ -41,6 +56,8 @@ class Corpus:
     normalize: bool
     min_count: int
     vectors: Path | None
+    parted_by: str | None = None
+    held_out: str | None = None
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -60,11 +77,13 @@ class Corpus:
         cuts = dict(zip(("split.train", "split.validation"), self.cuts or (), strict=False))
         plain = {"sentence_end": self.sentence_end, "lowercase": self.lowercase, "normalize": self.normalize,
                  "min_count": self.min_count}  # fmt: skip
+        chosen = {"split.by": self.parted_by, "held_out": self.held_out}
         return {
             "data.reader.name": self.reader.name,
             **{f"data.reader.{name}": str(value) for name, value in reader.items()},
             **{f"data.{name}": "/".join(path.parts[-2:]) for name, path in paths.items() if path},
             **{f"data.{name}": str(value) for name, value in (cuts | plain).items()},
+            **{f"data.{name}": value for name, value in chosen.items() if value},
         }
 
     def file(self, split: str) -> Path:
@@ -79,12 +98,47 @@ class Corpus:
         return found[0] if len(found) == 1 and aligned else None
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Yield each record with its split, in file order; a sequence across a cut is divided."""
+        """Yield each record with its split, in file order; a sequence across a cut is divided.
+
+        Of a record with several right answers, train has one record each.
+        """
+        left_out = self._left_out()
+        for split, record in self._assigned():
+            if split != "train":
+                yield split, record
+            elif self.held_out is None or tuple(record[self.held_out]) not in left_out:
+                yield from (("train", each) for each in self._one_each(record))
+
+    def _left_out(self) -> set[tuple[str, ...]]:
+        """Values of the field ``held_out`` in validation and test, which train must not have."""
+        if self.held_out is None or "train" not in self.files:
+            return set()
+        return {tuple(record[self.held_out]) for split, record in self._assigned() if split != "train"}
+
+    def _one_each(self, record: Record) -> Iterator[Record]:
+        """A record for each of its right answers."""
+        for name, field in self.fields.items():
+            if isinstance(field, References):
+                ends = [END] if self.sentence_end else []
+                yield from (like(record, {**record, field.to: [*answer, *ends]}) for answer in record[name])
+                return
+        yield record
+
+    def _assigned(self) -> Iterator[tuple[str, Record]]:
+        """Yield each record of the files with its split."""
         if self.cuts is None:
             for split in SPLITS:
                 if split in self.files:
                     yield from ((split, record) for record in self._read(split))
-            return
+        elif self.parted_by is not None:
+            for record in self._read("train"):
+                share = _share(record[self.parted_by])
+                yield SPLITS[(share >= self.cuts[0]) + (share >= sum(self.cuts))], record
+        else:
+            yield from self._divided()
+
+    def _divided(self) -> Iterator[tuple[str, Record]]:
+        """Yield the records of the single file between the cuts, and the parts of those across a cut."""
         borders = self._borders()
         position = 0
         for record in self._read("train"):
@@ -161,3 +215,9 @@ def _cut(field: Field, value: Any, low: int, high: int) -> Any:
     if isinstance(field, Probe):
         return [(at - low, group, contrast) for at, group, contrast in value if low <= at < high]
     return value and low == 0 if isinstance(field, DocumentStart) else value[low:high]
+
+
+def _share(value: Sequence[str]) -> float:
+    """A number in [0, 1) that depends on a value only, the same on every machine."""
+    digest = hashlib.sha256("\n".join(value).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

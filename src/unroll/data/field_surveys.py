@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,13 +12,10 @@ from typing import Any
 import numpy as np
 
 from unroll.data.corpus import SPLITS, Corpus, place_of
-from unroll.data.fields import (
-    GAPS,
-    NOT_GIVEN,
-    Labels,
-    Symbols,
-)
+from unroll.data.fields import GAPS, NOT_GIVEN, Labels, References, Symbols
+from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
 from unroll.data.spans import scheme_of
+from unroll.data.units import joined
 from unroll.data.vocabulary import (
     END,
     PADDING,
@@ -198,6 +197,43 @@ class ProbeSurvey(FieldSurvey):
 def _in_order(groups: set[str]) -> list[str]:
     """Sort numbers by value, then names alphabetically."""
     return sorted(groups, key=lambda group: (int(group) if group.isdigit() else 0, group))
+
+
+class ReferenceSurvey(FieldSurvey):
+    """Checks that right answers can be stored one per line.
+
+    Args:
+        field: the references.
+    """
+
+    def __init__(self, field: References) -> None:
+        self.written = field.written
+
+    def fault(self, value: Sequence[Sequence[str]]) -> str:
+        has_break = any("\n" in joined(answer, self.written) for answer in value)
+        return "a right answer has a line break" if has_break else ""
+
+    def vocabulary(self) -> ReferenceVocabulary:
+        return ReferenceVocabulary()
+
+
+class GroupSurvey(FieldSurvey):
+    """Collects the groups of records; those of all splits, since no network reads them."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def note(self, split: str, value: Sequence[str]) -> None:  # noqa: ARG002  # groups of all splits are alike
+        self.names.update(value)
+
+    def vocabulary(self) -> GroupVocabulary:
+        return GroupVocabulary(tuple(sorted(self.names - {""}, key=_first_number)))
+
+
+def _first_number(group: str) -> tuple[float, str]:
+    """Sort key: the first number in a name, such as 7 of 7-9; names without one come last."""
+    found = re.search(r"\d+", group)
+    return (int(found[0]) if found else math.inf, group)
 
 
 class FrameSurvey(FieldSurvey):

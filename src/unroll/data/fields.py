@@ -106,13 +106,42 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class References:
+    """All right values of another field, which only figures read. Value: a sequence of them, the first of them its own.
+
+    Of a record with several, training reads one record each. They are stored as text, so that a right answer counts
+    even if the vocabulary lacks its symbols.
+
+    Args:
+        to: the other field, of symbols.
+        written: the unit of its symbols, ``words``, ``tokens`` or ``characters``, by which they become text.
+    """
+
+    kind: ClassVar[str] = "references"
+    to: str
+    written: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups to which a record belongs, which only figures read. Value: a sequence of names, "" for no group.
+
+    Args:
+        count: number of names of each record.
+    """
+
+    kind: ClassVar[str] = "groups"
+    count: int
+
+
+@dataclass(frozen=True)
 class DocumentStart:
     """Whether the record starts a new document. Value: a bool."""
 
     kind: ClassVar[str] = "document_start"
 
 
-Field = Symbols | Frames | Labels | Probe | Category | Number | Picture | DocumentStart
+Field = Symbols | Frames | Labels | Probe | Category | Number | Picture | References | Groups | DocumentStart
 KINDS = (*(kind.kind for kind in get_args(Field)), "spelling")  # spelling: that of words, which no reader declares
 
 
@@ -127,6 +156,11 @@ def fault_of_fields(fields: Mapping[str, Field]) -> str:
             if field.of not in others:
                 return (f"the field {name!r} is aligned with {field.of!r}{nearest(field.of, others)}, which is not a "
                         "field that has steps")  # fmt: skip
+        if isinstance(field, References):
+            others = [other for other, kind in fields.items() if isinstance(kind, Symbols)]
+            if field.to not in others:
+                return (f"the field {name!r} has references to {field.to!r}{nearest(field.to, others)}, which is not a "
+                        "field of symbols")  # fmt: skip
     return ""
 
 
@@ -140,4 +174,8 @@ def fault_of_record(fields: Mapping[str, Field], record: Record) -> str:
             for at, _, _ in record[name]:
                 if not 0 <= at < steps:
                     return f"{name} has step {at}, but {field.of} has {steps} steps, counted from 0"
+        if isinstance(field, References) and not record[name]:
+            return f"{name} has no value of {field.to}"
+        if isinstance(field, Groups) and len(record[name]) != field.count:
+            return f"{len(record[name])} values of {name}, but {field.count} are declared"
     return ""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import lzma
 import shutil
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import urlparse
 
@@ -19,6 +21,7 @@ from unroll.terminal import Progress
 
 MEGABYTE = 1_000_000  # bytes
 UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {"": lambda path: path.open("rb"), ".gz": gzip.open, ".xz": lzma.open}  # type: ignore[dict-item]
+DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, KeyError)  # KeyError: no member
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class Source:
 
     Args:
         file: path relative to the folder of the corpus, locally and on a mirror.
-        url: download URL, pinned to a revision.
+        url: download URL, pinned to a revision; may pack the file as .gz or .xz.
         sha256: digest of the uncompressed file.
+        member: name of the file in the zip archive at ``url``; None if ``url`` is the file itself.
     """
 
     file: str
     url: str
     sha256: str
+    member: str | None = None
 
 
 def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path:
@@ -62,12 +67,12 @@ def fetch(corpus: str, source: Source, folder: Path, mirror: str | None) -> Path
         for origin, suffix, get in _candidates(corpus, source, mirror):
             try:
                 get(packed)
-                with UNPACK[suffix](packed) as stream, written.open("wb") as file:
+                with _unpacked(packed, suffix, source.member) as stream, written.open("wb") as file:
                     shutil.copyfileobj(stream, file, 1 << 20)
                 break
             except FileNotFoundError as error:
                 reason = without_secrets(str(error))
-            except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+            except DAMAGE as error:
                 raise BadInput(f"{origin} is damaged ({error}); nothing was kept. Fetch it again.") from None
         if not written.exists():
             raise BadInput(
@@ -88,10 +93,30 @@ def _candidates(corpus: str, source: Source, mirror: str | None) -> Iterator[tup
         is_url = urlparse(mirror).scheme in ("http", "https")
         if not is_url and not Path(mirror).is_dir():
             raise BadInput(f"UNROLL_MIRROR is {public(mirror)}, which is not a folder; correct it or unset it.")
-        for suffix in UNPACK:
-            place = f"{mirror.rstrip('/')}/{corpus}/{source.file}{suffix}"
+        packed = [(f"{source.file}{suffix}", suffix) for suffix in UNPACK]
+        archive = [(PurePosixPath(urlparse(source.url).path).name, ".zip")] if source.member else []
+        for name, suffix in (*packed, *archive):
+            place = f"{mirror.rstrip('/')}/{corpus}/{name}"
             yield without_secrets(place), suffix, _downloader(place) if is_url else _copier(Path(place))
-    yield source.url, "", _downloader(with_secrets(source.url))
+    yield source.url, ".zip" if source.member else _packing(source), _downloader(with_secrets(source.url))
+
+
+def _packing(source: Source) -> str:
+    """The suffix with which the origin packs a file; empty if it does not."""
+    suffix = PurePosixPath(urlparse(source.url).path).suffix
+    return suffix if suffix in UNPACK and not source.file.endswith(suffix) else ""
+
+
+@contextmanager
+def _unpacked(packed: Path, suffix: str, member: str | None) -> Iterator[IO[bytes]]:
+    """Open a downloaded file, or its member, for reading."""
+    if suffix != ".zip":
+        with UNPACK[suffix](packed) as stream:
+            yield stream
+        return
+    assert member is not None
+    with zipfile.ZipFile(packed) as archive, archive.open(member) as stream:
+        yield stream
 
 
 def _copier(place: Path) -> Callable[[Path], None]:

@@ -11,11 +11,13 @@ from unroll.data.field_surveys import (
     CategorySurvey,
     FieldSurvey,
     FrameSurvey,
+    GroupSurvey,
     LabelSurvey,
     NumberSurvey,
     PictureSurvey,
     PlainSurvey,
     ProbeSurvey,
+    ReferenceSurvey,
     SymbolSurvey,
 )
 from unroll.data.fields import (
@@ -23,10 +25,12 @@ from unroll.data.fields import (
     DocumentStart,
     Field,
     Frames,
+    Groups,
     Labels,
     Number,
     Picture,
     Probe,
+    References,
     Symbols,
 )
 from unroll.data.unknown import Unknown, UnknownByField
@@ -49,6 +53,10 @@ def survey_of(corpus: Corpus, name: str, field: Field) -> FieldSurvey:
             return LabelSurvey(field)
         case Category():
             return CategorySurvey()
+        case References():
+            return ReferenceSurvey(field)
+        case Groups():
+            return GroupSurvey()
         case Probe():
             return ProbeSurvey()
         case Frames():

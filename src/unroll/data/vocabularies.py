@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from unroll.data.batch import DataSpec
+from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
 from unroll.data.vocabulary import (
     CategoryVocabulary,
     CharacterVocabulary,
@@ -29,7 +30,8 @@ FORMAT = 1
 KINDS: dict[str, type[Vocabulary]] = {
     kind.kind: kind
     for kind in (SymbolVocabulary, CharacterVocabulary, LabelVocabulary, CategoryVocabulary, ProbeVocabulary,
-                 FrameVocabulary, PictureVocabulary, NumberVocabulary, DocumentVocabulary)
+                 FrameVocabulary, PictureVocabulary, NumberVocabulary, DocumentVocabulary, ReferenceVocabulary,
+                 GroupVocabulary)
 }  # fmt: skip
 
 

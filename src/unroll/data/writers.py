@@ -12,8 +12,22 @@ from typing import Any
 import numpy as np
 
 from unroll.data.arrays import ArrayFile, ArrayInMemory
-from unroll.data.fields import DocumentStart, Field, Frames, Labels, Number, Picture, Probe, Record, Symbols
+from unroll.data.fields import (
+    DocumentStart,
+    Field,
+    Frames,
+    Groups,
+    Labels,
+    Number,
+    Picture,
+    Probe,
+    Record,
+    References,
+    Symbols,
+)
 from unroll.data.prepared import Split, split_of
+from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
+from unroll.data.units import joined
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import (
     CategoryVocabulary,
@@ -201,6 +215,42 @@ class CategoryWriter(SingleWriter):
         self.values.append(self.vocabulary.encode([record[self.name]]))
 
 
+class ReferenceWriter(FieldWriter):
+    """Writes the text of the right answers of each record, and the start of each record.
+
+    Args:
+        folder: of the field; None to keep the arrays in memory.
+        name: of the field.
+        written: the unit of the answers, by which they become text.
+        vocabulary: of the field.
+    """
+
+    def __init__(self, folder: Path | None, name: str, written: str, vocabulary: ReferenceVocabulary) -> None:
+        super().__init__(folder, name)
+        self.written, self.vocabulary, self.end = written, vocabulary, 0
+        self.values = self.open("values", np.uint8)
+        self.offsets = self.open("offsets", np.int64)
+        self.offsets.append([0])
+
+    def append(self, record: Record) -> None:
+        content = self.vocabulary.encode([joined(value, self.written) for value in record[self.name]])
+        self.values.append(content)
+        self.end += len(content)
+        self.offsets.append([self.end])
+
+
+class GroupWriter(FieldWriter):
+    """Writes the numbers of the groups of each record; −1 for none, and for one that is unknown."""
+
+    def __init__(self, folder: Path | None, name: str, count: int, vocabulary: GroupVocabulary) -> None:
+        super().__init__(folder, name)
+        self.vocabulary = vocabulary
+        self.values = self.open("values", np.int32, (count,))
+
+    def append(self, record: Record) -> None:
+        self.values.append([[self.vocabulary.index.get(group, -1) for group in record[self.name]]])
+
+
 class SpellingWriter(FieldWriter):
     """Writes the spelling of each distinct form, in order of first occurrence, and the form of each word."""
 
@@ -231,6 +281,10 @@ def _writer(folder: Path | None, name: str, fields: Mapping[str, Field], vocabul
             found = LabelWriter(folder, name, field.of, vocabulary)
         case Probe(), ProbeVocabulary():
             found = ProbeWriter(folder, name, field.of, vocabulary, vocabularies.symbols(field.of))
+        case References(), ReferenceVocabulary():
+            found = ReferenceWriter(folder, name, field.written, vocabulary)
+        case Groups(), GroupVocabulary():
+            found = GroupWriter(folder, name, field.count, vocabulary)
         case _, CategoryVocabulary():
             found = CategoryWriter(folder, name, vocabulary)
         case Picture(), PictureVocabulary():

@@ -12,6 +12,9 @@ import yaml
 from unroll.config import CONF, DataConfig, check_root, complete_data, literal, read
 from unroll.config.section import Settings
 from unroll.data.corpus import SPLITS, Corpus
+from unroll.data.fields import References
+from unroll.data.readers.aligned import Aligned
+from unroll.data.readers.base import Reader
 from unroll.data.readers.columns import Columns
 from unroll.data.survey import survey
 from unroll.errors import BadInput
@@ -45,7 +48,9 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
     _check_name(name, path, conf)
     typed = typed_settings(words)
     given = {split: Path(typed.pop(split)) for split in SPLITS if split in typed}
-    chosen = choose(path, typed.get("reader", {}).get("name"), given)
+    options = typed.get("reader", {})
+    ending = str(options.get("source", "")) if options.get("name") == Aligned.name else ""
+    chosen = choose(path, options.get("name"), given, ending)
     content = _content(name, path, chosen, typed)
     settings = conf / "data" / f"{name}.yaml"
     origin = " ".join(words) or str(settings)
@@ -53,10 +58,11 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
         found = _understood(content, chosen, origin, conf)
     print(f"{path} as data={name}, read as {_reader(content['reader'])}:")
     print("\n".join(found.lines()))
-    if chosen.aside:
-        print(f"left aside: {_few([file.name for file in chosen.aside])}")
+    taken = {each for file in chosen.files.values() for each in found.corpus.reader.files(file)}
+    if aside := [file.name for file in chosen.aside if file not in taken]:
+        print(f"left aside: {_few(aside)}")
     _refuse_doubtful(doubts(found), path, force)
-    _write(content, chosen, settings)
+    _write(content, chosen, found.corpus.reader, settings)
     return settings
 
 
@@ -108,6 +114,8 @@ def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> U
     reader = complete_data(content, origin, conf).build_reader()
     if isinstance(reader, Columns):
         content["reader"] |= detected(reader, list(chosen.files.values()), list(content["reader"]))
+    if any(isinstance(field, References) for field in reader.fields.values()):
+        content.setdefault("sentence_end", True)  # without it, an answer of a translator would never end
     corpus = _corpus(complete_data(content, origin, conf), chosen)
     return Understanding(corpus, survey(corpus))
 
@@ -136,13 +144,15 @@ def _refuse_doubtful(found: Sequence[str], path: Path, force: bool) -> None:
         raise BadInput(f"{path} was not added: {found[0]}{more}; or add it as it is with --force.")
 
 
-def _write(content: Settings, chosen: Chosen, settings: Path) -> None:
+def _write(content: Settings, chosen: Chosen, reader: Reader, settings: Path) -> None:
     """Copy the files and write the settings, both or none."""
     target = Path("data") / content["name"]
     with whole(target) as folder:
         folder.mkdir()
         for split, name in _targets(chosen).items():
-            shutil.copyfile(chosen.files[split], folder / name)
+            copies = reader.files(folder / name)
+            for file, copy in zip(reader.files(chosen.files[split]), copies, strict=True):
+                shutil.copyfile(file, copy)
     try:
         write_text(settings, yaml.safe_dump(literal(content), sort_keys=False, allow_unicode=True))
     except BaseException:

@@ -79,8 +79,10 @@ def _words(found: Understanding) -> Iterator[str]:
     elif len(words) == 1 and words.total() > 1:
         yield f"every word of train is {shortened(next(iter(words)))}; choose another column or correct the file"
     elif len(words) == words.total() > MANY_WORDS:
-        yield ("every word of train occurs only once; if the words are sentences, names or numbers of lines, choose "
-               "another column or correct the file")  # fmt: skip
+        has_units = hasattr(found.corpus.reader, "source_unit")
+        remedy = ("read them as characters with data.reader.source_unit=characters, or " if has_units
+                  else "if the words are sentences, names or numbers of lines, ")  # fmt: skip
+        yield f"every word of train occurs only once; {remedy}choose another column or correct the file"
 
 
 def _labels(found: Understanding) -> Iterator[str]:
@@ -101,7 +103,8 @@ def _labels(found: Understanding) -> Iterator[str]:
                    "if they were withheld; replace them by _, or give the labels")  # fmt: skip
     if len(labels) > max(FEW, min(labels.total() / 2, len(found.train.symbols or labels) / 2)):
         yield (f"train has {len(labels):,} different labels for {len(found.train.symbols):,} different words; if they "
-               f"are translations, lemmas or texts, choose another column{where}, {REST}")  # fmt: skip
+               "are translations, lemmas or pronunciations, read pairs with data.reader.name=pairs; otherwise choose "
+               f"another column{where}, {REST}")  # fmt: skip
 
 
 def _strangers(found: Understanding) -> Iterator[str]:

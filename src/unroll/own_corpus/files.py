@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from unroll.data.corpus import SPLITS
@@ -38,13 +39,14 @@ class Chosen:
     aside: tuple[Path, ...] = ()
 
 
-def choose(path: Path, reader: str | None, given: Mapping[str, Path]) -> Chosen:
+def choose(path: Path, reader: str | None, given: Mapping[str, Path], ending: str = "") -> Chosen:
     """Choose the file of each split, and the reader.
 
     Args:
         path: a file, or a folder.
         reader: name of the reader if the user has given it; None to derive it from the names.
         given: files that the user has given.
+        ending: how the names of the files end that are considered, such as .en of sources beside their targets.
 
     Raises:
         BadInput: a split has no file or several, or the names do not indicate a format.
@@ -53,7 +55,7 @@ def choose(path: Path, reader: str | None, given: Mapping[str, Path]) -> Chosen:
         return Chosen({"train": path, **given}, reader or _reader_of([path, *given.values()]))
     if {"train", "validation"} <= given.keys():
         return Chosen(dict(given), reader or _reader_of(given.values()), _aside(path, given.values()))
-    groups = _groups(path)
+    groups = _groups(path, ending)
     kind = _format(path, groups, reader)
     files: dict[str, Path] = {}
     for split in SPLITS:
@@ -62,7 +64,7 @@ def choose(path: Path, reader: str | None, given: Mapping[str, Path]) -> Chosen:
             found = _unnamed(groups, split)
         if len(found) > 1:
             raise BadInput(f"{path} has {len(found)} files for {split} ({_names(found)}); keep one, or choose it with "
-                           f"data.{split}={found[0]}")  # fmt: skip
+                           f"data.{split}={found[0]}{_if_aligned(found)}")  # fmt: skip
         if found:
             files[split] = found[0]
     if "validation" not in files:
@@ -79,11 +81,11 @@ def split_of(file: Path) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _groups(folder: Path) -> dict[str, dict[str, list[Path]]]:
+def _groups(folder: Path, ending: str) -> dict[str, dict[str, list[Path]]]:
     """Files by format, or by suffix if that indicates none, and by split."""
     groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for file in _visible(folder):
-        if (split := split_of(file)) is not None:
+        if file.name.endswith(ending) and (split := split_of(file)) is not None:
             suffix = "" if split_of(Path(file.suffix)) else file.suffix  # as of eng.train
             groups[guess(file) or suffix][split].append(file)
     return groups
@@ -105,6 +107,8 @@ def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> st
                   else f"choose the files with data.train={files[0]} data.validation=FILE")  # fmt: skip
         raise BadInput(f"{folder} has training files of several formats ({_names(files)}); {remedy}")
     if others := [file for group in groups.values() for file in group.get("train", ())]:
+        if remedy := _if_aligned(others):
+            raise BadInput(f"{folder} has {_names(others)} for train, whose names indicate no format{remedy}")
         _reader_of(others)
     raise BadInput(f"{folder} has no file for train; name files with the words train, dev and, optionally, test, or "
                    "add a single file, which is split 80/10/10.")  # fmt: skip
@@ -142,6 +146,18 @@ def _visible(folder: Path) -> list[Path]:
 
 def _aside(folder: Path, taken: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(file for file in _visible(folder) if file not in set(taken))
+
+
+def _if_aligned(files: Sequence[Path]) -> str:
+    """The remedy for two files that may have aligned lines, such as train.de and train.en; empty for others."""
+    first, second = (file.name for file in files) if len(files) == 2 else ("", "")
+    same = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    stem = same[: max(same.rfind(mark) for mark in "._-")] if set(same[1:]) & set("._-") else ""
+    if not stem:
+        return ""
+    source, target = first.removeprefix(stem), second.removeprefix(stem)
+    return ("; if the lines of one translate those of the other, say how the names of sources and targets end: "
+            f"data.reader.name=aligned data.reader.source={source} data.reader.target={target}")  # fmt: skip
 
 
 def _names(files: Iterable[Path]) -> str:

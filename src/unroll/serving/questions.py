@@ -95,14 +95,13 @@ class Asking:
             shown, read = self._value(line)
             yield Question(self.corpus.ended({self.field: read}), {self.lead: shown}, len(shown))
 
-    def _value(self, line: str) -> tuple[list[str] | list[list[float]], str | list[str] | list[list[float]]]:
+    def _value(self, line: str) -> tuple[list[str] | list[list[float]], Sequence[str] | list[list[float]]]:
         """What a line shows, and what is read of it: of characters the line break too, as in training."""
         if isinstance(self.kind, Frames):
             steps = _series(line, self.vocabulary.spec[self.lead].size)
             return steps, steps
-        symbols = self.vocabulary.symbols(self.lead)
-        tokens = symbols.split(line)
-        return tokens, f"{line}\n" if symbols.unit == "characters" else tokens
+        read = self.corpus.reader.symbols(self.field, line)
+        return list(read.removesuffix("\n") if isinstance(read, str) else read), read
 
     def of_file(self, path: Path) -> Iterator[Question]:
         """Records of a file, by the reader of the run's corpus."""

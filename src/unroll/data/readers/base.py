@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 from unicodedata import category
 
-from unroll.data.fields import Field, Record
+from unroll.data.fields import Field, Record, Symbols
+from unroll.data.units import split
 from unroll.errors import BadInput
 
 PACKED = {  # what packed files begin with, the program that unpacks them, and the suffix that it expects
@@ -48,6 +49,16 @@ class Reader(ABC):
         Raises:
             BadInput: the file is missing or has an invalid line.
         """
+
+    def files(self, path: Path) -> Sequence[Path]:
+        """All files of a split whose file in the settings is ``path``, which is the first of them."""
+        return [path]
+
+    def symbols(self, field: str, line: str) -> Sequence[str]:
+        """What a record has in a field of symbols if ``line`` is all that is given of it."""
+        kind = self.fields[field]
+        assert isinstance(kind, Symbols)
+        return split(line, kind.unit)
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
         """The lines of a file with other values of the field ``fills``, and everything else byte for byte.

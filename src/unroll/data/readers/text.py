@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -25,6 +25,9 @@ class Text(Reader):
     @property
     def fields(self) -> Mapping[str, Field]:
         return {"tokens": Symbols(self.unit)}
+
+    def symbols(self, field: str, line: str) -> Sequence[str]:  # noqa: ARG002  # there is one field
+        return f"{line}\n" if self.unit == "characters" else line.split()
 
     def read(self, path: Path) -> Iterator[Record]:
         for number, line in numbered_lines(path):

@@ -1,0 +1,47 @@
+"""Units of text: how a line becomes symbols, and symbols a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from unroll.data.fields import Symbols
+
+Unit = Literal["words", "tokens", "characters"]
+
+# marks that stand apart: those of mteval-v13a, by which BLEU is counted, and quotation marks and dashes beyond ASCII
+APART = re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/¿¡«»„“”‘…–—])")
+AFTER = re.compile(r"([^0-9])([.,])")
+BEFORE = re.compile(r"([.,])([^0-9])")
+HYPHEN = re.compile(r"([0-9])(-)")
+
+
+def split(line: str, unit: str) -> Sequence[str]:
+    """The symbols of a line.
+
+    Args:
+        line: without its line break; blanks at its ends do not count.
+        unit: ``words`` between blanks; ``tokens``, which are words and marks of punctuation; or ``characters``.
+    """
+    if unit == "characters":
+        return line.strip()
+    return (_apart(line) if unit == "tokens" else line).split()
+
+
+def joined(symbols: Sequence[str], unit: str) -> str:
+    """The text of symbols; tokens are separated by blanks, as by the rules of BLEU."""
+    return ("" if unit == "characters" else " ").join(symbols)
+
+
+def _apart(line: str) -> str:
+    """A line with blanks around its marks: mteval-v13a, whose rules BLEU applies to any text."""
+    line = APART.sub(r" \1 ", f" {line} ")
+    line = AFTER.sub(r"\1 \2 ", line)
+    line = BEFORE.sub(r" \1 \2", line)
+    return HYPHEN.sub(r"\1 \2 ", line)
+
+
+def symbols_of(unit: str) -> Symbols:
+    """The field of symbols of a unit; tokens are words to every task."""
+    return Symbols("words" if unit == "tokens" else unit)
