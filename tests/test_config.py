@@ -335,6 +335,6 @@ def test_unknown_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["config", "--explain"]) == 0
     shown = capsys.readouterr().out
     assert "  task.unknown_rate (float): Probability in training" in shown
-    (line,) = [line for line in shown.splitlines() if line.startswith("  data.min_count (int | None): ")]
+    (line,) = [line for line in shown.splitlines() if line.startswith("  data.min_count (int | null): ")]
     assert "null for 2 if the task predicts words" in line
     assert line.endswith("Default: null.")

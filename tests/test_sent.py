@@ -14,6 +14,7 @@ from processes import some_slow
 
 from unroll.cli import main
 from unroll.config import Config, compose_study, load_here
+from unroll.terminal import say
 
 Small = Callable[..., Config]
 
@@ -142,3 +143,17 @@ def test_half_a_character_is_refused_with_its_line(
     line = refused(capsys, *command)
     assert f"{path}, line {len(text.splitlines())}: " in line
     assert "half a character" in line
+
+
+def test_control_characters_of_a_corpus_do_not_reach_the_terminal(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Path("conf/data/recall.yaml")
+    content = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    settings.write_text(yaml.safe_dump(content | {"title": "a\x1b[2Jb\rc"}), encoding="utf-8")
+    assert main(["data", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "a\\x1b[2Jb\\rc" in shown
+    assert "\x1b" not in shown
+    say("licence: a\x1b[2J\nb\u009b")
+    assert capsys.readouterr().err == "licence: a\\x1b[2J\nb\\x9b\n"

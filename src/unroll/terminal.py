@@ -28,7 +28,13 @@ def is_terminal(stream: TextIO | None) -> bool:
 def say(text: str) -> None:
     """Write lasting lines on standard error; a line of progress is drawn again below them."""
     if sys.stderr is not None:
-        _write(f"{ERASE * is_terminal(sys.stderr)}{text}\n", sys.stderr)
+        lines = "\n".join(map(printable, text.split("\n")))
+        _write(f"{ERASE * is_terminal(sys.stderr)}{lines}\n", sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text whose control characters are escaped, since a terminal would obey those of a file from someone else."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def announce(text: str) -> None:

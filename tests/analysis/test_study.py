@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 from browsing import browsed
+from fuzzing import FIGURES as EXAMPLES
+from fuzzing import SLOW, altered, damaged, fuzz, refusal
+from hypothesis import strategies as st
 from processes import some_slow
 
 from unroll.analysis import comparison
@@ -64,8 +67,8 @@ def write(folder: Path, rows: list[Row], probe: str | None = "Distance", **chang
     best: dict[str, Row] = {}
     for done in sorted((row for row in rows if row["state"] == "COMPLETE"), key=lambda row: row["value"]):
         values = {key: done[key] for key in SPACE if done.get(key) is not None}
-        best.setdefault(done["arch"], {"trial": done["trial"], "value": done["value"], "values": values,
-                                       "parameters": done["parameters"]})  # fmt: skip
+        best.setdefault(done["arch"], {"trial": int(done["trial"]), "value": float(done["value"]), "values": values,
+                                       "parameters": int(done["parameters"])})  # fmt: skip
     content = {
         "name": f"{folder.name}-0123456789ab", "question": "Which <one>?", "experiment": "recall", "metric": "loss",
         "mode": "min", "tokens": 100_000, "validations": 5, "match": "parameters", "space": SPACE, "sampler": "tpe",
@@ -574,3 +577,36 @@ def test_what_tune_imports_of_this_does_not_draw_yet() -> None:
         "sys.exit(any(name in sys.modules for name in ('matplotlib', 'jinja2', 'scipy', 'statsmodels', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("keys", [
+    ("space", "arch", "choices"), ("space", TRUNCATION), ("states", "COMPLETE"), ("best", "gru", "values"),
+    ("best", "gru", "trial"), ("importances",), ("sampler",), ("tokens",),
+], ids=".".join)  # fmt: skip
+def test_a_study_of_other_content_is_bad_input(keys: tuple[str, ...], folder: Path, tmp_path: Path) -> None:
+    path = folder / "study.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    section = content
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = ["x", None]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BadInput, match="lstm-vs-gru was not written by unroll tune, or is damaged"):
+        write_study_page(folder, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("tier", SLOW)
+@pytest.mark.parametrize("name", ["study.json", "trials.csv", "best-lstm.yaml"])
+def test_a_study_is_drawn_or_refused(tier: str, name: str, folder: Path, tmp_path: Path) -> None:
+    path = folder / name
+    content = path.read_bytes()
+    drawn: st.SearchStrategy[bytes] = damaged(content)
+    if name == "study.json":
+        drawn = st.one_of(drawn, altered(json.loads(content)).map(lambda made: json.dumps(made).encode()))
+
+    def check(made: bytes) -> None:
+        path.write_bytes(made)
+        refusal(lambda: write_study_page(folder, tmp_path / "page.html"))
+
+    fuzz(tier, EXAMPLES // 60, drawn, check)  # a page takes a second

@@ -28,8 +28,8 @@ TypeIn = Callable[[bytes], None]
         (["verdict", "a", "b", "x=1"], "unrecognized arguments: x=1; quote a pattern"),
         (["verdict", "a", "b", "--test", "bootstrap"], "--test: invalid choice: 'bootstrap'"),
         (["verdict", "a", "b", "--margin", "much"], "--margin: invalid float value: 'much'"),
-        (["train", "--nope"], "unrecognized arguments: --nope; see unroll --help."),
-        (["train", "experiment=adding", "--out", "a", "extra"], "unrecognized arguments: extra; see unroll --help."),
+        (["train", "--nope"], "unrecognized arguments: --nope; see unroll train --help."),
+        (["train", "experiment=adding", "--out", "a", "extra"], ": extra; see unroll train --help."),
         (["ui", "--uri", "http://me:secret@host", "more", "http://me:secret@host"], "arguments: more http://host;"),
     ],
 )

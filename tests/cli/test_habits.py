@@ -99,7 +99,7 @@ def test_an_option_of_another_program_gets_the_sentence_that_helps(
 @pytest.mark.parametrize("words", [["--nope", "3"], ["--nope=3"], ["-n"]])
 def test_any_other_option_is_not_called_a_setting(words: list[str], project: Path, refused: Refused) -> None:
     message = refused("train", "experiment=tagging", *words)
-    assert f"unrecognized arguments: {' '.join(words)}; see unroll --help." in message
+    assert f"unrecognized arguments: {' '.join(words)}; see unroll train --help." in message
 
 
 @pytest.mark.parametrize(

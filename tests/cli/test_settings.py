@@ -200,10 +200,10 @@ def test_a_key_of_an_older_version_in_the_defaults_of_a_project_names_its_presen
     ("words", "parts"),
     [
         (["experiment=tagging", "data=tinyshakespeare", "~data.reader.probe", "judged_by=null"],
-         ["task=tagger on data=tinyshakespeare: the task needs labels as labels, and the corpus has tokens (symbols)",
-          "choose task=cloze|language_model, or other data"]),
+         ["task=tagger on data=tinyshakespeare: the role labels needs a field of kind labels, and the corpus has",
+          "choose task=cloze or task=language_model, or other data"]),
         (["experiment=tagging", "data=adding", "~data.reader.probe", "judged_by=null"],
-         ["task=tagger on data=adding: the task needs symbols as inputs", "choose task=regressor, or other data"]),
+         ["task=tagger on data=adding: the role inputs needs a field of kind symbols", "choose task=regressor, or"]),
         (["experiment=tagging", "data.roles.labels=lables"],
          ["There is no field of task=tagger on data=grammar, for data.roles.labels, 'lables' (did you mean labels?)",
           "choose one of tokens, labels, document, probe"]),

@@ -144,10 +144,11 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
         ),
         (Columns(scheme="bilou"), "a U-X\nb B-X\nc L-X\n", [tagged(list("abc"), ["B-X", "B-X", "I-X"])]),
         (
-            Columns(header=True),
+            Columns(header=("word", "tag")),
             "# x = y\nword\ttag\n\na\tX\n\nword\ttag\n",
             [tagged(["a"], ["X"]), tagged(["word"], ["tag"])],
         ),
+        (Columns(header=("word", "tag")), "a\tX\nword\ttag\n", [tagged(["a", "word"], ["X", "tag"])]),
         (
             Columns(token_column=1, label_column=0, scheme=None),
             "X\tNew York\n\nY\ta\n",
@@ -510,9 +511,11 @@ def test_a_plain_line_is_read_as_the_source_of_a_file(tmp_path: Path) -> None:
     assert Text("characters").symbols("tokens", "ab") == "ab\n"
 
 
-@pytest.mark.parametrize("scheme", ["bio", "bioes", "bilou"])
+@pytest.mark.parametrize("scheme", ["bio", "bioes", "bilou", "bmes"])
 def test_spans_are_written_in_the_scheme_of_the_file(scheme: str, tmp_path: Path) -> None:
-    spans = {"bio": "B B I B I I O B", "bioes": "S B E B I E O S", "bilou": "U B L B I L O U"}[scheme].split()
+    spans = {
+        "bio": "B B I B I I O B", "bioes": "S B E B I E O S", "bilou": "U B L B I L O U", "bmes": "S B E B M E O S",
+    }[scheme].split()  # fmt: skip
     lines = "".join(f"w  {label if label == 'O' else f'{label}-X'} \n" for label in spans) + "\n"
     path = tmp_path / "a.conll"
     path.write_text(2 * lines, encoding="utf-8")

@@ -43,10 +43,10 @@ def test_a_role_that_is_not_needed_may_stay_empty() -> None:
 
 
 @pytest.mark.parametrize(("kinds", "given", "parts"), [
-    ({"tokens": "symbols"}, {}, ["labels as labels", "tokens (symbols)", "choose task=cloze|language_model, or other"]),
-    ({"marks": "probe"}, {}, ["needs symbols as inputs", "marks (probe); choose other data."]),
+    ({"tokens": "symbols"}, {}, ["field of kind labels", "tokens (symbols)", "task=cloze or task=language_model, or"]),
+    ({"marks": "probe"}, {}, ["inputs needs a field of kind symbols", "marks (probe); choose other data."]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": ""}, ["no field", "''", "choose one of tokens, labels"]),
-    ({"a": "symbols", "b": "symbols", "labels": "labels"}, {}, ["needs symbols as inputs", "data.roles.inputs=a|b"]),
+    ({"a": "symbols", "b": "symbols", "labels": "labels"}, {}, ["role inputs needs", "=a or data.roles.inputs=b"]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": "label"}, ["'label'", "did you mean labels?"]),
     ({"tokens": "symbols", "labels": "labels"}, {"label": "labels"}, ["role", "'label'", "did you mean labels?"]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": "tokens"}, ["kind symbols", "data.roles.labels=labels"]),

@@ -45,7 +45,7 @@ SAMPLES = {
 }  # fmt: skip
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "aligned": [ENDS, ENDS | {"source_unit": "characters", "target_unit": "tokens"}],
-    "columns": [{}, {"scheme": "bio"}, {"scheme": "bioes"}, {"scheme": "bilou", "header": True},
+    "columns": [{}, {"scheme": "bio"}, {"scheme": "bioes"}, {"scheme": "bilou", "header": ("a", "b")},
                 {"token_column": 1, "label_column": 3}, {"label_column": -5}],
     "conllu": [{}, {"probe": "Context"}, {"probe": "Distance", "contrast": "Contrast"}],
     "pairs": [{}, {"feature_column": 2, "source_unit": "characters", "target_unit": "tokens"},

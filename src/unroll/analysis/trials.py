@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from unroll.analysis.rows import Row
+from unroll.analysis.study_file import checked
 from unroll.errors import BadInput
 from unroll.metrics import Metric
 from unroll.outputs import MISREAD
@@ -130,19 +131,32 @@ def load_study(folder: Path) -> StudyResults:
         BadInput: a file is missing or invalid.
     """
     try:
-        summary = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        summary = checked(json.loads((folder / "study.json").read_text(encoding="utf-8")))
         archs = list(summary["best"])
         best = yaml.safe_load((folder / f"best-{archs[0]}.yaml").read_text(encoding="utf-8"))
         with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
             trials = [_trial(row, summary["space"], archs) for row in csv.DictReader(file)]
         scale = metric_of(best["task"]["name"], summary["metric"])
         trials.sort(key=lambda trial: trial.number)
+        _check_best(summary, trials)
         return StudyResults(summary, trials, best["data"]["reader"].get("probe"), scale)
     except FileNotFoundError as error:
         raise BadInput(f"{error.filename} does not exist; run unroll tune again to write it.") from None
     except (OSError, yaml.YAMLError, csv.Error, *MISREAD) as error:
         raise BadInput(f"{folder} was not written by unroll tune, or is damaged ({type(error).__name__}: {error}); "
                        "remove it, and run unroll tune again.") from None  # fmt: skip
+
+
+def _check_best(summary: Row, trials: Sequence[FinishedTrial]) -> None:
+    """Check that the best trials are among the trials.
+
+    Raises:
+        ValueError: one is not.
+    """
+    numbers = {trial.number for trial in trials}
+    for arch, best in summary["best"].items():
+        if best["trial"] not in numbers:
+            raise ValueError(f"the best trial of {arch} is not in trials.csv")
 
 
 def _trial(row: dict[str, str], space: dict[str, Row], archs: list[str]) -> FinishedTrial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
         "tokens": sample.split["inputs"].steps, "certified": all(check.get("passed", True) for check in checks),
         "checks": checks, "meanings": MEANINGS,
     }  # fmt: skip
-    write_text(out or place_of(run.config.name), to_json(certificate))
+    write_text(out or place_of(certificate), to_json(certificate))
     tracker = tracking_here(run.config, folder / "config.yaml", tracking)
     if tracker.uri:
         from unroll.tracking.mlflow import log_certificate
@@ -68,9 +68,9 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     return certificate
 
 
-def place_of(name: str) -> Path:
-    """The file of the certificate of a run, by the name of the run."""
-    return FOLDER / f"{name.replace('/', '-')}.json"
+def place_of(certificate: Mapping[str, Any]) -> Path:
+    """The file of a certificate, which is named like the folder of a run outside the pipeline."""
+    return FOLDER / f"{certificate['run'].replace('/', '-')}-{certificate['fingerprint'][:12]}.json"
 
 
 def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
         hint = f"; {options.hint}" if "hint" in options else ""
         if "settings" in options:
             hint = _habit(rest, words) or hint
-        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest:
         options.settings += rest
     _check_bytes(words)
@@ -79,7 +79,7 @@ def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:
         if name in words:
             module = import_module(f"unroll.cli.{name}")
             module.add_arguments(choice)
-            choice.set_defaults(verb=module.run)
+            choice.set_defaults(verb=module.run, parser=choice)
     return parser
 
 

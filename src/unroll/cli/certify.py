@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="certificate to write (default: outputs/adhoc/certificates/<experiment>-<arch>-<seed>.json)",
+        help="certificate to write (default: outputs/adhoc/certificates/<experiment>-<arch>-<seed>-<fingerprint>.json)",
     )
     add_tracking(parser)
 
@@ -33,7 +33,7 @@ def run(options: Namespace) -> None:
         certificate = certify(options.run, prepared, options.out, tracking_words(options.settings))
     for found in certificate["checks"]:
         print(_line(found))
-    print(f"{options.out or place_of(certificate['run'])} written")
+    print(f"{options.out or place_of(certificate)} written")
     failed = dict.fromkeys(found["check"] for found in certificate["checks"] if not found.get("passed", True))
     if failed:
         raise NotCertified(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unroll.cli.parser import Parser
 from unroll.errors import BadInput, no_such
-from unroll.terminal import doing
+from unroll.terminal import doing, printable
 
 
 def add_arguments(parser: Parser) -> None:
@@ -40,7 +40,7 @@ def _list(names: Sequence[str]) -> None:
     for name, corpus in config.corpora().items():
         origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
         state = "here" if Path(corpus.train).exists() else "not here"
-        print(f"{name:26} {origin:9} {state:9} {corpus.title}")
+        print(f"{name:26} {origin:9} {state:9} {printable(corpus.title)}")
 
 
 def _fetch(names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from unroll.errors import (
 )
 from unroll.launching import place
 from unroll.plugins import place_of
-from unroll.terminal import say
+from unroll.terminal import printable, say
 
 NOTHING_LOST = "interrupted; nothing was left half-written."
 
@@ -55,13 +55,8 @@ def report(error: BaseException) -> int | None:
 def _end(status: int, sentence: str, once: bool = False) -> int:
     """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
-        say(f"unroll: {_escaped(without_secrets(sentence))}")
+        say(f"unroll: {printable(without_secrets(sentence))}")
     return status
-
-
-def _escaped(text: str) -> str:
-    """Text whose control characters are escaped, since a terminal would obey those of a file from someone else."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

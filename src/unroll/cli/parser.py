@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 EPILOG = """\
-SETTING is key=value, such as experiment=tagging arch=bilstm seed=0 training.tokens=200000, or
-data=NAME task=tagger without an experiment; unroll config --explain lists them. RUN is the folder of a trained run."""
+SETTING is key=value, such as experiment=tagging arch=bilstm seed=0, or
+data=NAME task=tagger without an experiment; unroll config --explain lists them.
+RUN is the folder of a trained run."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -46,7 +46,7 @@ def run(options: Namespace) -> None:
             study = config.load_study_here(options.config, options.settings, reads_data=options.prepared is None)
         else:
             study = config.compose_study_from(options.settings)
-    announce(f"Tuning {study.study.name}: {study.study.trials} trials")
+    announce(f"Tuning {study.study.name}: {study.study.trials} {'trial' if study.study.trials == 1 else 'trials'}")
 
     def draw(folder: Path) -> None:
         draw_study(folder)

@@ -28,7 +28,7 @@ def check_pairs(config: Config) -> None:
 
 def _tasks(fits: Callable[[Description], bool]) -> str:
     """The tasks that fit, for messages."""
-    return f"task={'|'.join(name for name, task in descriptions().items() if fits(task))}"
+    return " or ".join(f"task={name}" for name, task in descriptions().items() if fits(task))
 
 
 def _uses(block: str, task: Description) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -127,14 +127,16 @@ def _below(defaults: Settings, name: str) -> Settings:
 
 
 def _shape(annotation: Any) -> str:
-    """A type as text, without the constraints that pydantic stores in it."""
+    """A type as text, with values as in YAML, without the constraints that pydantic stores in it."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if hasattr(annotation, "__metadata__"):
         return _shape(annotation.__origin__)
+    if origin is Literal:
+        return " | ".join(map(str, inner))
     if origin in (Union, UnionType):
         return " | ".join(map(_shape, inner))
     if isinstance(origin, type):
         return f"{origin.__name__}[{', '.join('...' if part is ... else _shape(part) for part in inner)}]"
     if annotation is NoneType:
-        return "None"
+        return "null"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")

@@ -60,7 +60,7 @@ def fill(
 def _unfit(name: str, field: str | None, role: Role, kinds: Mapping[str, str], place: str, remedy: str) -> BadInput:
     """The error for a role that no field, or a field that does not fit, would fill."""
     if field is None:
-        needed = f"the task needs {' or '.join(role.kinds)} as {name}"
+        needed = f"the role {name} needs a field of kind {' or '.join(role.kinds)}"
         there = ", ".join(f"{other} ({kind})" for other, kind in kinds.items())
         return BadInput(f"{place}: {needed}, and the corpus has {there}; {remedy}.")
     if field not in kinds:
@@ -79,9 +79,13 @@ def _field(name: str, fitting: Sequence[str]) -> str | None:
 
 def _remedy(name: str, fitting: Sequence[str], kinds: Mapping[str, str], tasks: Tasks) -> str:
     if fitting:
-        return f"choose one with data.roles.{name}={'|'.join(fitting)}"
+        return f"choose one with {_choices(f'data.roles.{name}', fitting)}"
     others = [task for task, roles in tasks.items() if _fit(roles, kinds)]
-    return f"choose task={'|'.join(others)}, or other data" if others else "choose other data"
+    return f"choose {_choices('task', others)}, or other data" if others else "choose other data"
+
+
+def _choices(key: str, values: Sequence[str]) -> str:
+    return " or ".join(f"{key}={value}" for value in values)
 
 
 def _fit(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> bool:

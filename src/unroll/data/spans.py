@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 
 from unroll.data.fields import GAPS
 
-PREFIXES = {"bio": "BI", "bioes": "BIES", "bilou": "BILU"}
-LAST = {"bioes": "E", "bilou": "L"}  # of a span of several tokens
-ONLY = {"bioes": "S", "bilou": "U"}  # of a span of one token
+PREFIXES = {"bio": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES"}
+LAST = {"bioes": "E", "bilou": "L", "bmes": "E"}  # of a span of several tokens
+ONLY = {"bioes": "S", "bilou": "U", "bmes": "S"}  # of a span of one token
+INSIDE = {"bmes": "M"}  # otherwise I
 
 
 def scheme_of(labels: Collection[str]) -> str | None:
@@ -29,11 +30,11 @@ def as_bio(labels: Sequence[str]) -> list[str]:
     """The labels of a sentence in BIO; a label that continues no span begins one, as in the scorers of shared tasks."""
     found, before = [], "O"
     for label in labels:
-        is_open = before[:1] in ("B", "I") and before[2:] == label[2:]  # S, E, L and U have ended their span
+        is_open = before[:1] in ("B", "I", "M") and before[2:] == label[2:]  # S, E, L and U have ended their span
         if label in ("O", *GAPS):
             found.append(label)
         else:
-            found.append(f"{'I' if is_open and label[0] in 'IEL' else 'B'}-{label[2:]}")
+            found.append(f"{'I' if is_open and label[0] in 'IMEL' else 'B'}-{label[2:]}")
         before = label
     return found
 
@@ -46,6 +47,8 @@ def from_bio(labels: Sequence[str], scheme: str | None) -> list[str]:
     for label, after in zip(labels, [*labels, "O"][1:], strict=True):
         if label[:2] in ("B-", "I-") and after != f"I-{label[2:]}":
             found.append(f"{ONLY[scheme] if label[0] == 'B' else LAST[scheme]}-{label[2:]}")
+        elif label.startswith("I-"):
+            found.append(f"{INSIDE.get(scheme, 'I')}-{label[2:]}")
         else:
             found.append(label)
     return found

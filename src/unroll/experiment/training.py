@@ -52,7 +52,7 @@ from unroll.training.threads import use_threads
 from unroll.training.trainer import build_trainer
 
 POINTS = 10  # points of the training curve between two validations
-STOPPING = "unroll: stopping with a checkpoint; press Ctrl-C again to stop at once."  # a study says it for its workers
+STOPPING = "unroll: stopping; press Ctrl-C again to stop at once."  # a study says it for its workers
 
 
 def train(

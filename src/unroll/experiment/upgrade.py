@@ -60,7 +60,7 @@ def upgrade(folder: Path, out: Path) -> Config:
         if "format" in content:
             refuse_format(content["format"], known, folder / name)
     if "format" in settings or "format" in facts:
-        raise BadInput(f"{folder} has a format of its own already; there is nothing to upgrade.")
+        raise BadInput(f"{folder} does not have format 0, the only one to be converted; there is nothing to upgrade.")
     data = settings.get("data")
     if isinstance(data, dict) and isinstance(data.get("reader"), dict):
         raise BadInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ HEADS = {  # names of columns, for a single file, where no other file confirms t
     "id", "index", "token", "tokens", "word", "words", "form", "text", "sentence", "tag", "tags", "pos", "upos", "xpos",
     "lemma", "label", "labels", "ner", "ner_tag", "ner_tags", "iob", "entity", "chunk", "category", "class",
 }  # fmt: skip
+SPAN = re.compile("[BI][-_:|/.].")
 FEW = 5  # labels, as many as a small sample has in any case
 SAMPLE = 20_000  # lines from which columns are suggested
 
@@ -25,27 +27,27 @@ SAMPLE = 20_000  # lines from which columns are suggested
 def detected(reader: Columns, files: Sequence[Path], typed: Sequence[str]) -> dict[str, Any]:
     """Options that the content of files suggests, beside those that were typed."""
     found: dict[str, Any] = {}
-    if "header" not in typed and _has_header(reader, files):
-        found["header"] = True
+    if "header" not in typed and (header := _header(reader, files)):
+        found["header"] = header
     if "scheme" not in typed and (scheme := _scheme(replace(reader, **found), files)):
         found["scheme"] = scheme
     return found
 
 
-def _has_header(reader: Columns, files: Sequence[Path]) -> bool:
-    """Whether each file begins with the same line, whose cells beside the word occur nowhere else in their columns."""
+def _header(reader: Columns, files: Sequence[Path]) -> list[str]:
+    """The line with which each file begins, if its cells beside the word occur nowhere else in their columns."""
     firsts = [next(reader.rows(file), (0, []))[1] for file in files]
     head = firsts[0]
     label = _cell(head, reader.label_column)
     if label is None or any(first != head for first in firsts) or any(is_of(label, scheme) for scheme in PREFIXES):
-        return False
+        return []
     if len(files) == 1 and not _names_columns(head):
-        return False
+        return []
     word = reader.token_column % len(head)
     others = [(column, cell) for column, cell in enumerate(head) if column != word]
     again = Counter(column for file in files for _, row in reader.rows(file)
                     for column, cell in others if _cell(row, column) == cell.strip())  # fmt: skip
-    return all(again[column] == len(files) for column, _ in others)
+    return [cell.strip() for cell in head] if all(again[column] == len(files) for column, _ in others) else []
 
 
 def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:
@@ -57,6 +59,20 @@ def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:
         if counts["O"] and spans and others <= 0.01 * sum(spans.values()):
             return scheme
     return None
+
+
+def _like_spans(reader: Columns, files: Sequence[Path]) -> Iterator[str]:
+    """The doubt about labels that look like those of spans, but follow no scheme."""
+    counts = _labels(reader, files)
+    spans = {label: count for label, count in counts.items() if label not in ("O", *GAPS)}
+    alike = sum(count for label, count in spans.items() if SPAN.match(label))
+    if reader.scheme or not counts["O"] or alike <= 0.9 * sum(spans.values()):
+        return
+    others = min(([label for label in spans if not is_of(label, scheme)] for scheme in PREFIXES), key=len)
+    if others:
+        odd = max(others, key=spans.__getitem__)
+        yield (f"most labels look like those of spans, but {odd} is not a label of {', '.join(PREFIXES).upper()}, so "
+               "spans would not be scored; write O and labels such as B-PER and I-PER")  # fmt: skip
 
 
 def _labels(reader: Columns, files: Sequence[Path]) -> Counter[str]:
@@ -100,6 +116,7 @@ def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
         reader: with the options that were detected.
         files: file of each split.
     """
+    yield from _like_spans(reader, list(files.values()))
     widths = {file: len(next(reader.rows(file), (0, []))[1]) for file in files.values()}
     for file, width in widths.items():
         if width != widths[files["train"]]:

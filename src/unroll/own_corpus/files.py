@@ -103,8 +103,9 @@ def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> st
         return labelled[0]
     if labelled:
         files = [file for kind in labelled for file in groups[kind]["train"]]
-        remedy = (f"choose one with data.reader.name={'|'.join(labelled)}" if set(labelled) <= set(readers())
-                  else f"choose the files with data.train={files[0]} data.validation=FILE")  # fmt: skip
+        remedy = f"choose the files with data.train={files[0]} data.validation=FILE"
+        if set(labelled) <= set(readers()):
+            remedy = f"choose one with {' or '.join(f'data.reader.name={kind}' for kind in labelled)}"
         raise BadInput(f"{folder} has training files of several formats ({_names(files)}); {remedy}")
     if others := [file for group in groups.values() for file in group.get("train", ())]:
         if remedy := _if_aligned(others):
@@ -137,7 +138,7 @@ def _reader_of(files: Iterable[Path]) -> str:
             next(numbered_lines(file), None)  # raises an error with the command that unpacks it
     known = ", ".join(suffix for kind in readers().values() for suffix in kind.suffixes)
     raise BadInput(f"The suffixes of {_names(files)} do not indicate a single format; use one of {known}, or name the "
-                   f"format with data.reader.name={'|'.join(readers())}.")  # fmt: skip
+                   f"format with data.reader.name=NAME, one of {', '.join(readers())}.")  # fmt: skip
 
 
 def _visible(folder: Path) -> list[Path]:

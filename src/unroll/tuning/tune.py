@@ -33,7 +33,7 @@ from unroll.tuning.study import Study
 
 POLL = 0.5  # seconds between checks of the workers
 CLOSED = "closed"  # note of a study whose run in MLflow is complete
-STOPPING = "unroll: stopping with a checkpoint of each trial; press Ctrl-C again to stop at once."
+STOPPING = "unroll: stopping; press Ctrl-C again to stop at once."
 
 
 def tune(

@@ -34,10 +34,12 @@ class Columns(Reader):
     token_column: Annotated[int, Option(description="Column of the token, from 0; negative from the last.")] = 0
     label_column: Annotated[int, Option(description="Column of the label, likewise.")] = -1
     scheme: Annotated[
-        Literal["bio", "bioes", "bilou"] | None,
+        Literal["bio", "bioes", "bilou", "bmes"] | None,
         Option(description="Label scheme of spans: bio requires O, B-… or I-…; adds span metrics."),
     ] = None
-    header: Annotated[bool, Option(description="Whether the first line of each file names its columns.")] = False
+    header: Annotated[
+        tuple[str, ...], Option(description="Names of the columns; a first line of a file with them is skipped.")
+    ] = ()
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -87,11 +89,13 @@ class Columns(Reader):
 
     def _lines(self, path: Path) -> Iterator[tuple[bool, int, str, str, str]]:
         """Whether each line has a token, its number, byte-order mark, content and end."""
-        is_inside, is_header = False, self.header
+        is_inside = False
+        is_first = bool(self.header)
         for number, mark, line, end in whole_lines(path):
             is_inside = not _is_between(line) and (is_inside or not COMMENT.fullmatch(line))
-            if is_inside and is_header:
-                is_inside = is_header = False
+            if is_inside and is_first:
+                is_first = False
+                is_inside = [cell.strip() for cell in cells_of(line)] != [*self.header]
             yield is_inside, number, mark, line, end
 
     def _record(self, tokens: list[str], labels: list[str], lines: list[int], is_first: bool) -> Record:
