@@ -27,6 +27,7 @@ PHASES: tuple[tuple[str, bool], ...] = (
     ("retrain", True),
     ("certify", True),
 )
+CUTS = ("resolve|code", "prepare")  # groups after which others may be up to date; asking DVC takes seconds
 COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a separate pipeline
 UP_TO_DATE = "Data and pipelines are up to date."
 NOT_IN_CACHE = "the output is here, but not in DVC's cache (.dvc/cache)"
@@ -57,7 +58,8 @@ def _phases(stages: Stages, stale: dvc.Status, jobs: int, files: list[str]) -> N
         stages.progress.expect(stale)
         if names := [name for name in stale if re.fullmatch(pattern, kind(name))]:
             stages.each(names, jobs if side_by_side else 1)
-            stale = dvc.status(*files)
+            left = {name: changes for name, changes in stale.items() if name not in names}
+            stale = dvc.status(*files) if pattern in CUTS else left
     stages.progress.expect(stale)
     stages.run([Command([])])
 
