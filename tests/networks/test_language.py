@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
-from unroll.networks.language import ClozeNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import ClozeNetwork, RecurrentLanguageNetwork
+from unroll.networks.output import TokenOutput
 from unroll.networks.recurrent import Recurrent
 
 VOCABULARY, WIDTH, HIDDEN = 11, 6, 8

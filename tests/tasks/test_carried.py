@@ -21,7 +21,8 @@ from unroll.data.streams import Reset, Streams
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import SoftmaxOutput
-from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork
+from unroll.networks.output import TokenOutput
 from unroll.networks.recurrent import Recurrent
 from unroll.tasks.base import Task
 from unroll.tasks.carried import CarriedState

@@ -19,7 +19,8 @@ from unroll.data.vocabulary import END, PADDING, UNKNOWN, SymbolVocabulary
 from unroll.errors import BadInput
 from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
-from unroll.networks.language import ClozeNetwork, TokenOutput
+from unroll.networks.language import ClozeNetwork
+from unroll.networks.output import TokenOutput
 from unroll.networks.recurrent import Recurrent
 from unroll.tasks.answer import Labelled
 from unroll.tasks.cloze.answers import ClozeTaskNetwork

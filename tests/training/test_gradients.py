@@ -21,7 +21,8 @@ from unroll.errors import BadInput
 from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.labels import CRFOutput, LabelOutput, SoftmaxOutput
-from unroll.networks.language import RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import RecurrentLanguageNetwork
+from unroll.networks.output import TokenOutput
 from unroll.networks.recurrent import Recurrent, recurrent_matrices
 from unroll.tasks.base import Task
 from unroll.tasks.description import Options

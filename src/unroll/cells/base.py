@@ -28,6 +28,8 @@ from torch.nn import functional as F
 
 from unroll.cells import initializers
 
+HALVES = (torch.bfloat16, torch.float16)
+
 CellState = Any  # a NamedTuple of tensors [B, …], of the type that the cell defines
 
 # attributes that a subclass may override without changing the sequence kernels of its parent
@@ -183,7 +185,7 @@ class DerivedCell(Cell):
         """Values shared by all steps, made from ``recurrent_parameters``: W and Wᵀ in the given dtype."""
         weight = parameters["weight_recurrent"].to(dtype)
         # in half precision, torch's product with a transposed view takes a third longer than with a contiguous matrix
-        return weight, weight.T.contiguous() if dtype in (torch.bfloat16, torch.float16) else weight.T
+        return weight, weight.T.contiguous() if dtype in HALVES else weight.T
 
     def saved(self, projected: Tensor) -> tuple[Tensor, ...]:
         """Additional tensors [T, B, …] that :meth:`forward_step` writes for the backward pass; none by default."""
@@ -251,6 +253,14 @@ class DerivedCell(Cell):
 # (factor, activation) → factor · σ′ and factor · tanh′, computed from the activation in one kernel
 sigmoid_backward: Callable[..., Tensor] = torch.ops.aten.sigmoid_backward
 tanh_backward: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.tanh_backward
+
+
+def product_type(inputs: Tensor) -> torch.dtype:
+    """The type of products of inputs: that of autocast, which leaves fp64 as it is, or their own."""
+    device = inputs.device.type
+    if inputs.dtype != torch.float64 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return inputs.dtype
 
 
 def over_time(left: Tensor, right: Tensor) -> Tensor:

@@ -22,8 +22,9 @@ from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_fr
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
-from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork
 from unroll.networks.ngram import KneserNey
+from unroll.networks.output import TokenOutput
 from unroll.networks.probe import KNOWN, failures
 from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
 from unroll.tasks.activation import ActivationPenalty

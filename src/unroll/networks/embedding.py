@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.networks.characters import CharacterEncoder
+from unroll.networks.pages import LARGE, zeros_like
 
 CHUNK = 128  # forms per batch, sorted by length to reduce padding
+
+
+class TokenEmbedding(nn.Embedding):
+    """An embedding whose gradient, if it is large, is made in huge pages of memory.
+
+    Shapes:
+        tokens: […], result: […, I]
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Vector of each token."""
+        weight = self.weight
+        if weight.requires_grad and torch.is_grad_enabled() and weight.nbytes >= LARGE:
+            vectors: Tensor = _Lookup.apply(weight, tokens, self.padding_idx)  # type: ignore[no-untyped-call]
+            return vectors
+        return super().forward(tokens)
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a matrix, with a gradient in huge pages."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, tokens: Tensor, padding_index: int | None) -> Tensor:
+        ctx.save_for_backward(weight, tokens)
+        ctx.padding_index = padding_index
+        return F.embedding(tokens, weight)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None, None]:
+        weight, tokens = ctx.saved_tensors
+        gradient = zeros_like(weight, weight.dtype)
+        gradient.index_add_(0, tokens.flatten(), given.flatten(0, -2).to(weight.dtype))
+        if ctx.padding_index is not None:
+            gradient[ctx.padding_index] = 0
+        return gradient, None, None
 
 
 def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: float) -> nn.Embedding:
@@ -19,7 +55,7 @@ def embed(vocabulary_size: int, embedding_size: int, padding_index: int, scale: 
     A scale near 1 makes tokens easy to distinguish from the start. A tied output matrix over a large vocabulary needs a
     small scale; otherwise the initial softmax assigns nearly all probability to a wrong word.
     """
-    embedding = nn.Embedding(vocabulary_size, embedding_size, padding_index)
+    embedding = TokenEmbedding(vocabulary_size, embedding_size, padding_index)
     with torch.no_grad():
         embedding.weight.mul_(scale)
     return embedding

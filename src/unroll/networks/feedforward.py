@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unroll.errors import BadInput
-from unroll.networks.language import TokenOutput
+from unroll.networks.output import TokenOutput
 
 
 class RecentTokens(NamedTuple):
@@ -87,7 +86,7 @@ class FeedforwardLanguageNetwork(nn.Module):
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """Negative log-probability of each target: features [N, …], targets [N] → [N]."""
-        return F.cross_entropy(self.logits(features), targets, reduction="none")
+        return self.output.losses(features, targets)
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log-probabilities y of the next token: [N, …] → [N, V]."""

@@ -1,4 +1,4 @@
-"""Recurrent language models (Mikolov et al. 2010) and their output layer."""
+"""Recurrent language models (Mikolov et al. 2010), in one direction and in two."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.output import TokenOutput
 from unroll.networks.readout import excluding
 from unroll.networks.recurrent import State
 
@@ -33,56 +33,6 @@ class CountingNetwork(nn.Module, ABC):
     @abstractmethod
     def fit(self, tokens: np.ndarray) -> None:
         """Count ``tokens`` [N] and estimate the probabilities."""
-
-
-class TokenOutput(nn.Module):
-    """Output layer over the vocabulary, with optional tied weights: Press and Wolf, EACL 2017.
-
-    .. math:: P(w) = \\mathrm{softmax}(P h E^\\top + b)
-
-    Args:
-        feature_size: size F of the features.
-        vocabulary_size: size V of the vocabulary.
-        embedding: embedding of size I whose matrix the output shares; h is projected to that size if it differs. None
-            for a separate matrix.
-
-    Shapes:
-        features: […, F], logits: […, V]
-    """
-
-    def __init__(self, feature_size: int, vocabulary_size: int, embedding: nn.Embedding | None) -> None:
-        super().__init__()
-        width = feature_size if embedding is None else embedding.embedding_dim
-        needs_projection = feature_size != width
-        self.projection = nn.Linear(feature_size, width, bias=False) if needs_projection else nn.Identity()
-        self.decoder = nn.Linear(width, vocabulary_size)
-        nn.init.zeros_(self.decoder.bias)
-        if embedding is not None:
-            self.decoder.weight = embedding.weight
-
-    @torch.no_grad()
-    def start_from(self, counts: Tensor) -> None:
-        """Initialise the bias to the unigram distribution.
-
-        Meister et al., "A Natural Bias for Language Generation Models", ACL 2023.
-
-        .. math:: b_w = \\ln \\frac{n_w + 1}{\\sum_v (n_v + 1)}
-
-        Args:
-            counts: n, number of occurrences of each token in the training split: [V]
-
-        Adam changes a bias by at most the learning rate per step, so that it takes thousands of steps from 0 to b.
-        Until then, the network must produce the frequencies with a constant feature. With a tied matrix, that feature
-        is fed back as input, and the memory of an LSTM, which is unbounded, grows until its gates and its tanh
-        saturate.
-        """
-        smoothed = counts.double() + 1
-        self.decoder.bias.copy_((smoothed / smoothed.sum()).log())
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Unnormalised log-probabilities."""
-        logits: Tensor = self.decoder(self.projection(features))
-        return logits
 
 
 class RecurrentLanguageNetwork(nn.Module):
@@ -112,7 +62,7 @@ class RecurrentLanguageNetwork(nn.Module):
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """Negative log-probability of each target: features [N, H], targets [N] → [N]."""
-        return F.cross_entropy(self.logits(features), targets, reduction="none")
+        return self.output.losses(features, targets)
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log-probabilities of the next token: [N, H] → [N, V]."""
@@ -132,15 +82,15 @@ class ClozeNetwork(nn.Module):
         output: output layer over its features.
 
     Shapes:
-        inputs: [B, T], lengths: [B], logits: [B, T, V]
+        inputs: [B, T], lengths: [B], features: [B, T, D · H], logits: [B, T, V]
     """
 
     def __init__(self, encoder: SequenceEncoder, output: TokenOutput) -> None:
         super().__init__()
         self.encoder, self.output = encoder, output
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of every token, predicted from the others."""
+    def features(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Features of the context of every token, without the token: [B, T, D · H]."""
         recurrent = self.encoder.recurrent
         read = recurrent.outputs(self.encoder.dropout(self.encoder.inputs(inputs)), lengths)  # [B, T, D · H]
         if recurrent.directions == 2:
@@ -149,5 +99,18 @@ class ClozeNetwork(nn.Module):
         else:
             before = recurrent.initial_state(len(read))[-1][0].to(read)
             around = torch.cat([before[:, None], read[:, :-1]], dim=1)  # [h→(t−1)]
-        logits: Tensor = self.output(self.encoder.output_dropout(around))
+        features: Tensor = self.encoder.output_dropout(around)
+        return features
+
+    def losses(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Negative log-probability of each target: features [N, D · H], targets [N] → [N]."""
+        return self.output.losses(features, targets)
+
+    def likeliest(self, features: Tensor) -> Tensor:
+        """The most likely token at each place: […, D · H] → […]."""
+        return self.output.likeliest(features)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Unnormalised log-probabilities of every token, predicted from the others."""
+        logits: Tensor = self.output(self.features(inputs, lengths))
         return logits

@@ -9,7 +9,8 @@ from unroll.data.batch import Batch, DataSpec
 from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
 from unroll.networks.encoder import SequenceEncoder
-from unroll.networks.language import ClozeNetwork, TokenOutput
+from unroll.networks.language import ClozeNetwork
+from unroll.networks.output import TokenOutput
 from unroll.tasks.answer import Labelled
 from unroll.tasks.cloze.description import ClozeOptions
 from unroll.tasks.network import Blocks, TaskNetwork

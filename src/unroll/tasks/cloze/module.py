@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch.nn import functional as F
-
 from unroll.data.batch import Batch
 from unroll.metrics import exp
 from unroll.tasks.base import Scores, Task
@@ -36,10 +34,12 @@ class Cloze(Task):
 
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
         inputs, lengths = batch.sequence("inputs")
-        logits = self.network.network(inputs, lengths)  # [B, T, V]
-        losses = F.cross_entropy(logits.transpose(1, 2), inputs, reduction="none")
+        network = self.network.network
+        features = network.features(inputs, lengths)  # [B, T, F]
+        counted = network.losses(features[batch.mask], inputs[batch.mask])  # [N], of the N real tokens
+        losses = counted.new_zeros(inputs.shape).masked_scatter(batch.mask, counted)
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
-        predicted = logits.argmax(dim=-1)
+        predicted = network.likeliest(features)
         correct = predicted == inputs
         return Scores(losses, batch.mask, {"accuracy": (correct, batch.mask)}, correct, predicted)
