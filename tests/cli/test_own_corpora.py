@@ -87,6 +87,9 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     "a word without a pronunciation": (
         ".dict", dict.fromkeys(TSV, "A  AH\nB\n"), [], ["train.dict, line 2", "'B' has no pronunciation"],
     ),
+    "vectors for two fields": (
+        ".tsv", TSV, ["data.reader.name=pairs", "data.vectors=v.txt"], ["single field of words", "source and target"],
+    ),
     "a field by which nothing can be held out": (
         ".tsv", TSV, ["data.reader.name=pairs", "data.held_out=targets"], ["data.held_out=targets", "source|target"],
     ),

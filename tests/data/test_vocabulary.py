@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
+from unroll.data.scoring import GroupVocabulary, ProbeVocabulary, ReferenceVocabulary
 from unroll.data.vocabularies import KINDS, Vocabularies
 from unroll.data.vocabulary import (
     END,
@@ -22,7 +22,6 @@ from unroll.data.vocabulary import (
     LabelVocabulary,
     NumberVocabulary,
     PictureVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     ranked,
     shortened,

@@ -132,6 +132,9 @@ class DataConfig(Section):
             if field is not None and field not in symbols:
                 raise ValueError(f"{key}={field} is not a field of symbols of data.reader.name={self.reader.name}; "
                                  f"choose {'|'.join(symbols)}")  # fmt: skip
+        if self.vectors and len(symbols) > 1:
+            raise ValueError("data.vectors applies to a single field of words, and "
+                             f"data.reader.name={self.reader.name} has {' and '.join(symbols)}")  # fmt: skip
         if parted_by and self.split and self.split.train > 1:
             raise ValueError("data.split.by needs shares; set data.split.train and data.split.validation below 1")
 

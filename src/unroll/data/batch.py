@@ -142,7 +142,7 @@ class FieldSpec:
         size: number V of symbols or characters, including special ones; K of labels, categories or groups; width of
             frames.
         names: names of labels, categories or groups by number; empty for other kinds.
-        unit: ``words`` or ``characters``, for symbols.
+        unit: ``words``, ``characters`` or ``subwords``, for symbols.
         vector_size: size E of pretrained vectors, for symbols; 0 without vectors.
         scheme: ``bio`` for labels that mark spans; otherwise None.
         shape: C × H × W, for pictures.

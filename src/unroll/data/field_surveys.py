@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from unroll.data.corpus import SPLITS, Corpus, place_of
-from unroll.data.fields import GAPS, NOT_GIVEN, Labels, References, Symbols
-from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
+from unroll.data.fields import GAPS, NOT_GIVEN, Labels, Symbols
 from unroll.data.spans import scheme_of
-from unroll.data.units import joined
+from unroll.data.subwords import Subwords, learn
 from unroll.data.vocabulary import (
     END,
     PADDING,
+    SPECIAL,
     UNKNOWN,
     CategoryVocabulary,
     CharacterVocabulary,
@@ -26,7 +24,6 @@ from unroll.data.vocabulary import (
     LabelVocabulary,
     NumberVocabulary,
     PictureVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     Vocabulary,
     fold,
@@ -72,7 +69,7 @@ class SymbolSurvey(FieldSurvey):
     """
 
     def __init__(self, corpus: Corpus, name: str, field: Symbols) -> None:
-        self.corpus, self.name, self.unit = corpus, name, field.unit
+        self.corpus, self.name, self.unit, self.size = corpus, name, field.unit, field.size
         self.written: Counter[str] = Counter()  # raw forms in train
         self.judged: dict[str, Counter[str]] = defaultdict(Counter)  # raw forms in each other split
 
@@ -107,6 +104,11 @@ class SymbolSurvey(FieldSurvey):
         return counts
 
     def vocabulary(self) -> SymbolVocabulary:
+        if self.unit == "subwords":
+            words = Counter({word: count for word, count in self.counts.items() if word != END})
+            model = learn(words, self.size - SPECIAL)
+            symbols = (PADDING, UNKNOWN, END, *Subwords(model).pieces)
+            return SymbolVocabulary(self.unit, self.corpus.lowercase, False, 0, symbols, model)
         kept = ranked(self.counts, self.corpus.min_count)
         return SymbolVocabulary(self.unit, self.corpus.lowercase, self.corpus.normalize, 0, tuple(kept))
 
@@ -160,80 +162,6 @@ class CategorySurvey(FieldSurvey):
 
     def vocabulary(self) -> CategoryVocabulary:
         return CategoryVocabulary(None, tuple(sorted(self.names)))
-
-
-class ProbeSurvey(FieldSurvey):
-    """Collects groups of probed steps in each split; those of train and validation are known."""
-
-    def __init__(self) -> None:
-        self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
-
-    def note(self, split: str, value: Sequence[tuple[int, str, str]]) -> None:
-        self.groups[split].update(group for _, group, _ in value)
-
-    @property
-    def known(self) -> set[str]:
-        """The groups that are measured."""
-        return self.groups["train"] | self.groups["validation"]
-
-    def vocabulary(self) -> ProbeVocabulary:
-        return ProbeVocabulary(tuple(_in_order(self.known)))
-
-    def conclude(self, corpus: Corpus, splits: Sequence[str]) -> None:
-        if not self.known:
-            raise BadInput(
-                f"{corpus.file('train')}: neither train nor validation has probed steps, and groups that occur only in "
-                "the test split are unknown; mark steps there, too, or remove the probe with ~data.reader.probe."
-            )
-        for split in splits:
-            if split != "train" and not self.groups[split]:
-                say(f"unroll: the {split} split ({corpus.file(split)}) has no probed steps, so there are no figures "
-                    "of groups.")  # fmt: skip
-        if lost := self.groups["test"] - self.known:
-            say(f"unroll: the groups {', '.join(_in_order(lost))} occur only in the test split "
-                f"({corpus.file('test')}); they are not measured.")  # fmt: skip
-
-
-def _in_order(groups: set[str]) -> list[str]:
-    """Sort numbers by value, then names alphabetically."""
-    return sorted(groups, key=lambda group: (int(group) if group.isdigit() else 0, group))
-
-
-class ReferenceSurvey(FieldSurvey):
-    """Checks that right answers can be stored one per line.
-
-    Args:
-        field: the references.
-    """
-
-    def __init__(self, field: References) -> None:
-        self.written = field.written
-
-    def fault(self, value: Sequence[Sequence[str]]) -> str:
-        has_break = any("\n" in joined(answer, self.written) for answer in value)
-        return "a right answer has a line break" if has_break else ""
-
-    def vocabulary(self) -> ReferenceVocabulary:
-        return ReferenceVocabulary()
-
-
-class GroupSurvey(FieldSurvey):
-    """Collects the groups of records; those of all splits, since no network reads them."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def note(self, split: str, value: Sequence[str]) -> None:  # noqa: ARG002  # groups of all splits are alike
-        self.names.update(value)
-
-    def vocabulary(self) -> GroupVocabulary:
-        return GroupVocabulary(tuple(sorted(self.names - {""}, key=_first_number)))
-
-
-def _first_number(group: str) -> tuple[float, str]:
-    """Sort key: the first number in a name, such as 7 of 7-9; names without one come last."""
-    found = re.search(r"\d+", group)
-    return (int(found[0]) if found else math.inf, group)
 
 
 class FrameSurvey(FieldSurvey):

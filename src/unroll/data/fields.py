@@ -39,11 +39,13 @@ class Symbols:
     """Symbols of a vocabulary, one per step. Value: a sequence of strings.
 
     Args:
-        unit: ``words`` or ``characters``.
+        unit: ``words``, ``characters``, or ``subwords``, of which the value has the words that are divided.
+        size: greatest number of symbols of a vocabulary of subwords.
     """
 
     kind: ClassVar[str] = "symbols"
     unit: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class References:
 
     Args:
         to: the other field, of symbols.
-        written: the unit of its symbols, ``words``, ``tokens`` or ``characters``, by which they become text.
+        written: the unit by which its symbols become text: ``words``, ``tokens``, ``characters`` or ``subwords``.
     """
 
     kind: ClassVar[str] = "references"
@@ -152,7 +154,8 @@ def fault_of_fields(fields: Mapping[str, Field]) -> str:
             return f"the field {name!r} is {field!r}, which is not a kind of field, such as Symbols('words')"
         if isinstance(field, Labels | Probe):
             kinds = Symbols if isinstance(field, Probe) else Symbols | Frames
-            others = [other for other, kind in fields.items() if isinstance(kind, kinds)]
+            others = [other for other, kind in fields.items()
+                      if isinstance(kind, kinds) and getattr(kind, "unit", "") != "subwords"]  # fmt: skip
             if field.of not in others:
                 return (f"the field {name!r} is aligned with {field.of!r}{nearest(field.of, others)}, which is not a "
                         "field that has steps")  # fmt: skip

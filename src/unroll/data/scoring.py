@@ -1,4 +1,4 @@
-"""Vocabularies of the fields that only figures read: right answers, and the groups of records."""
+"""Vocabularies of the fields that only figures read: probed steps, right answers, and the groups of records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ import numpy as np
 
 from unroll.data.batch import FieldSpec
 from unroll.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ProbeVocabulary(Vocabulary):
+    """The groups of probed steps.
+
+    Args:
+        names: all groups by number.
+    """
+
+    kind: ClassVar[str] = "probe"
+    names: tuple[str, ...]
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Number of each group."""
+        return {name: number for number, name in enumerate(self.names)}
+
+    @property
+    def spec(self) -> FieldSpec:
+        return FieldSpec(len(self.names), self.names)
 
 
 @dataclass(frozen=True)

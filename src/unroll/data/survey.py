@@ -11,13 +11,10 @@ from unroll.data.field_surveys import (
     CategorySurvey,
     FieldSurvey,
     FrameSurvey,
-    GroupSurvey,
     LabelSurvey,
     NumberSurvey,
     PictureSurvey,
     PlainSurvey,
-    ProbeSurvey,
-    ReferenceSurvey,
     SymbolSurvey,
 )
 from unroll.data.fields import (
@@ -33,6 +30,7 @@ from unroll.data.fields import (
     References,
     Symbols,
 )
+from unroll.data.scoring_surveys import GroupSurvey, ProbeSurvey, ReferenceSurvey
 from unroll.data.unknown import Unknown, UnknownByField
 from unroll.data.vocabulary import (
     END,
@@ -116,6 +114,8 @@ def unknown_symbols(surveys: Mapping[str, FieldSurvey], vocabularies: Mapping[st
 
 def _unknown(counts: Counter[str], vocabulary: SymbolVocabulary) -> Unknown:
     forms = [form for form in counts if form != END]
+    if vocabulary.model:
+        return Unknown(vocabulary.unit, sum(len(vocabulary.encode([form])) * counts[form] for form in forms), 0)
     missing = vocabulary.encode(forms) == vocabulary.spec.unknown_index  # [F]
     total, lost = (sum(counts[form] for form in part) for part in (forms, compress(forms, missing)))
     return Unknown(vocabulary.unit, total, lost)

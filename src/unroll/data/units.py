@@ -8,13 +8,15 @@ from typing import Literal
 
 from unroll.data.fields import Symbols
 
-Unit = Literal["words", "tokens", "characters"]
+Unit = Literal["words", "tokens", "characters", "subwords"]
 
 # marks that stand apart: those of mteval-v13a, by which BLEU is counted, and quotation marks and dashes beyond ASCII
 APART = re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/¿¡«»„“”‘…–—])")
 AFTER = re.compile(r"([^0-9])([.,])")
 BEFORE = re.compile(r"([.,])([^0-9])")
 HYPHEN = re.compile(r"([0-9])(-)")
+# a word or marks with the blank before them, or further blanks: what subwords are parts of
+WHOLE = re.compile(r" ?\w+| ?[^\w\s]+|\s+(?!\S)|\s+")
 
 
 def split(line: str, unit: str) -> Sequence[str]:
@@ -22,8 +24,11 @@ def split(line: str, unit: str) -> Sequence[str]:
 
     Args:
         line: without its line break; blanks at its ends do not count.
-        unit: ``words`` between blanks; ``tokens``, which are words and marks of punctuation; or ``characters``.
+        unit: ``words`` between blanks; ``tokens``, which are words and marks of punctuation; ``characters``; or
+            ``subwords``, for which these are what is divided further, and together the whole line.
     """
+    if unit == "subwords":
+        return WHOLE.findall(line.strip())
     if unit == "characters":
         return line.strip()
     return (_apart(line) if unit == "tokens" else line).split()
@@ -31,7 +36,7 @@ def split(line: str, unit: str) -> Sequence[str]:
 
 def joined(symbols: Sequence[str], unit: str) -> str:
     """The text of symbols; tokens are separated by blanks, as by the rules of BLEU."""
-    return ("" if unit == "characters" else " ").join(symbols)
+    return (" " if unit in ("words", "tokens") else "").join(symbols)
 
 
 def _apart(line: str) -> str:
@@ -42,6 +47,11 @@ def _apart(line: str) -> str:
     return HYPHEN.sub(r"\1 \2 ", line)
 
 
-def symbols_of(unit: str) -> Symbols:
-    """The field of symbols of a unit; tokens are words to every task."""
-    return Symbols("words" if unit == "tokens" else unit)
+def symbols_of(unit: str, size: int) -> Symbols:
+    """The field of symbols of a unit; tokens are words to every task.
+
+    Args:
+        unit: the unit.
+        size: greatest number of subwords, if these are the unit.
+    """
+    return Symbols(unit, size) if unit == "subwords" else Symbols("words" if unit == "tokens" else unit)

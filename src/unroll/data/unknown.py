@@ -10,7 +10,7 @@ class Unknown(NamedTuple):
     """Symbols, and how many of them are outside the vocabulary.
 
     Args:
-        unit: ``words`` or ``characters``.
+        unit: ``words``, ``characters`` or ``subwords``.
         symbols: number of symbols, without the ends of sentences that a corpus adds.
         unknown: number of those outside the vocabulary.
     """

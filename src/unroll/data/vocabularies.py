@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from unroll.data.batch import DataSpec
-from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
+from unroll.data.scoring import GroupVocabulary, ProbeVocabulary, ReferenceVocabulary
 from unroll.data.vocabulary import (
     CategoryVocabulary,
     CharacterVocabulary,
@@ -19,7 +19,6 @@ from unroll.data.vocabulary import (
     LabelVocabulary,
     NumberVocabulary,
     PictureVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     Vocabulary,
 )
@@ -80,7 +79,7 @@ class Vocabularies(Mapping[str, Vocabulary]):
 
     def dumps(self) -> str:
         """Serialise to deterministic JSON."""
-        content = {field: {"kind": vocabulary.kind, **asdict(vocabulary)} for field, vocabulary in self.items()}  # type: ignore[call-overload]  # all are dataclasses
+        content = {field: {"kind": vocabulary.kind, **_content(vocabulary)} for field, vocabulary in self.items()}
         return json.dumps({"format": FORMAT, "fields": content}, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
@@ -104,6 +103,13 @@ class Vocabularies(Mapping[str, Vocabulary]):
             raise BadInput(f"{path} is not a vocabulary ({error}); train the run again.") from None
 
 
+def _content(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The entries of a vocabulary, without those that a later version has added if they have their default."""
+    entries: dict[str, Any] = asdict(vocabulary)  # type: ignore[call-overload]  # all are dataclasses
+    return {field.name: entries[field.name] for field in fields(vocabulary)  # type: ignore[arg-type]
+            if entries[field.name] != field.default}  # fmt: skip
+
+
 def _restored(content: dict[str, Any]) -> Vocabulary:
     """Restore the vocabulary of one field.
 
@@ -115,6 +121,8 @@ def _restored(content: dict[str, Any]) -> Vocabulary:
     given = {name: value for name, value in content.items() if name != "kind"}
     hints = get_type_hints(kind)
     for field in fields(kind):  # type: ignore[arg-type]  # all are dataclasses
+        if field.name not in given and field.default is not MISSING:
+            continue
         given[field.name] = _checked(field.name, given[field.name], hints[field.name])
     vocabulary = kind(**given)
     if fault := vocabulary.fault():

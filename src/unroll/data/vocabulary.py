@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import ClassVar
 
 import numpy as np
@@ -15,9 +15,13 @@ import numpy as np
 from unroll.data.batch import FieldSpec
 from unroll.data.fields import GAPS
 from unroll.data.normalization import normalized
+from unroll.data.subwords import Subwords
+from unroll.data.units import split
+from unroll.errors import BadInput
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
 PADDING_INDEX, UNKNOWN_INDEX = 0, 1
+SPECIAL = 3  # number of special symbols, which come first
 GAP_INDEX = -2  # of a label that is not given, which no figure counts; one that is unknown is -1
 LONGEST = 32  # maximum length of a form; in UD English EWT, 1 form in 150 is longer, nearly all of them addresses
 
@@ -44,11 +48,12 @@ class SymbolVocabulary(Vocabulary):
     With pretrained vectors, they are followed by further words of the file of vectors, in its order.
 
     Args:
-        unit: ``words`` or ``characters``.
+        unit: ``words``, ``characters`` or ``subwords``.
         lowercase: whether words are converted to lower case before lookup.
         normalize: whether numerals and addresses are looked up as ``[NUM]`` and ``[URL]``.
         vector_size: size E of pretrained vectors; 0 without vectors.
         symbols: all symbols by number, including special ones.
+        model: JSON of the model of subwords, whose pieces follow the special symbols; empty for other units.
     """
 
     kind: ClassVar[str] = "symbols"
@@ -57,6 +62,19 @@ class SymbolVocabulary(Vocabulary):
     normalize: bool
     vector_size: int
     symbols: tuple[str, ...]
+    model: str = ""
+
+    @cached_property
+    def subwords(self) -> Subwords:
+        """The model of subwords.
+
+        Raises:
+            BadInput: it cannot be used, or does not belong to these symbols.
+        """
+        found = Subwords(self.model)
+        if (PADDING, UNKNOWN, END, *found.pieces) != self.symbols:
+            raise BadInput("A model of subwords does not belong to its vocabulary; train the run again.")
+        return found
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -69,8 +87,8 @@ class SymbolVocabulary(Vocabulary):
                          padding_index=PADDING_INDEX, unknown_index=UNKNOWN_INDEX)  # fmt: skip
 
     def fault(self) -> str:
-        if self.unit not in ("words", "characters"):
-            return f"its unit is {self.unit!r}"
+        if self.unit not in ("words", "characters", "subwords") or (self.unit == "subwords") != bool(self.model):
+            return f"its unit is {self.unit!r}{', and it has a model of subwords' if self.model else ''}"
         if self.symbols[:3] != (PADDING, UNKNOWN, END):
             return "its symbols do not begin with the special ones"
         return "its vector_size is negative" if self.vector_size < 0 else ""
@@ -84,20 +102,34 @@ class SymbolVocabulary(Vocabulary):
         words, index = symbols, self.index
         if self.lowercase or self.normalize:
             words = [fold(symbol, self.lowercase, self.normalize) for symbol in symbols]
+        if self.model:
+            has_end = len(words) > 0 and words[-1] == END
+            pieces = self.subwords.encode(words[:-1] if has_end else words)
+            return np.array([*(SPECIAL + piece for piece in pieces), *([index[END]] if has_end else [])], np.int32)
         if self.vector_size:
             words = [word if word in index else word.lower() for word in words]
         return np.fromiter(map(index.get, words, repeat(unknown)), np.int32, len(words))
 
     def split(self, line: str) -> list[str]:
-        """Split a line of raw text into characters, or into words at spaces."""
+        """Split a line of raw text into characters, into words at spaces, or into what subwords are parts of."""
+        if self.model:
+            return list(split(line, self.unit))
         return list(line) if self.unit == "characters" else line.split()
 
     def join(self, numbers: Sequence[int]) -> str:
         """Convert numbers to text; the end of a sentence becomes a line break."""
+        if self.model:
+            ends = [at for at, number in enumerate(numbers) if number == self.index[END]]
+            parts = [numbers[begin:end] for begin, end in pairwise([0, *(at + 1 for at in ends), len(numbers) + 1])]
+            return "\n".join(self._text(part) for part in parts)
         words = ["\n" if self.symbols[n] == END else self.symbols[n] for n in numbers]
         if self.unit == "characters":
             return "".join(words)
         return " ".join(words).replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
+
+    def _text(self, numbers: Sequence[int]) -> str:
+        """The text of subwords, without special symbols."""
+        return self.subwords.decode([number - SPECIAL for number in numbers if number >= SPECIAL])
 
     @property
     def start(self) -> int:
@@ -170,27 +202,6 @@ class CategoryVocabulary(LabelVocabulary):
     """The categories of the records of the training split."""
 
     kind: ClassVar[str] = "category"
-
-
-@dataclass(frozen=True)
-class ProbeVocabulary(Vocabulary):
-    """The groups of probed steps.
-
-    Args:
-        names: all groups by number.
-    """
-
-    kind: ClassVar[str] = "probe"
-    names: tuple[str, ...]
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Number of each group."""
-        return {name: number for number, name in enumerate(self.names)}
-
-    @property
-    def spec(self) -> FieldSpec:
-        return FieldSpec(len(self.names), self.names)
 
 
 @dataclass(frozen=True)

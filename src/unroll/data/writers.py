@@ -26,7 +26,7 @@ from unroll.data.fields import (
     Symbols,
 )
 from unroll.data.prepared import Split, split_of
-from unroll.data.scoring import GroupVocabulary, ReferenceVocabulary
+from unroll.data.scoring import GroupVocabulary, ProbeVocabulary, ReferenceVocabulary
 from unroll.data.units import joined
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import (
@@ -35,7 +35,6 @@ from unroll.data.vocabulary import (
     FrameVocabulary,
     LabelVocabulary,
     PictureVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     shortened,
 )
@@ -154,8 +153,9 @@ class SequenceWriter(FieldWriter):
 
     def append(self, record: Record) -> None:
         value = record[self.name]
-        self.values.append(value if isinstance(self.vocabulary, FrameVocabulary) else self.vocabulary.encode(value))
-        self.end += len(value)
+        numbers = value if isinstance(self.vocabulary, FrameVocabulary) else self.vocabulary.encode(value)
+        self.values.append(numbers)
+        self.end += len(numbers)
         self.offsets.append([self.end])
 
 

@@ -17,6 +17,7 @@ from unroll.config.format import current
 from unroll.config.origin import Origin
 from unroll.data.fields import Field
 from unroll.data.readers import reader_named
+from unroll.data.scoring import ProbeVocabulary
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import (
     CharacterVocabulary,
@@ -24,7 +25,6 @@ from unroll.data.vocabulary import (
     FrameVocabulary,
     LabelVocabulary,
     NumberVocabulary,
-    ProbeVocabulary,
     SymbolVocabulary,
     Vocabulary,
 )

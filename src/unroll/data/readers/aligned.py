@@ -12,6 +12,7 @@ from pydantic import Field as Option
 
 from unroll.data.fields import Field, Located, Record, References
 from unroll.data.readers.base import Reader, is_blank, numbered_lines, whole_lines
+from unroll.data.subwords import LEAST
 from unroll.data.units import Unit, split, symbols_of
 from unroll.errors import BadInput
 
@@ -31,12 +32,15 @@ class Aligned(Reader):
     target: Annotated[Ending, Option(description="How the name of its file of targets ends instead, such as .de.")]
     source_unit: Annotated[Unit, Option(description="Unit of the source; tokens are words and marks.")] = "words"
     target_unit: Annotated[Unit, Option(description="Unit of the target, likewise.")] = "words"
+    subword_size: Annotated[
+        int, Option(ge=LEAST, description="Greatest number of symbols of each side whose unit is subwords.")
+    ] = 8_000
 
     @property
     def fields(self) -> Mapping[str, Field]:
         return {
-            "source": symbols_of(self.source_unit),
-            "target": symbols_of(self.target_unit),
+            "source": symbols_of(self.source_unit, self.subword_size),
+            "target": symbols_of(self.target_unit, self.subword_size),
             "references": References("target", self.target_unit),
         }
 

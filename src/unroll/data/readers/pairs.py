@@ -11,6 +11,7 @@ from pydantic import Field as Option
 
 from unroll.data.fields import Field, Groups, Located, Record, References
 from unroll.data.readers.base import Reader, is_blank, whole_lines
+from unroll.data.subwords import LEAST
 from unroll.data.units import Unit, split, symbols_of
 from unroll.errors import BadInput
 
@@ -38,14 +39,17 @@ class Pairs(Reader):
     ] = ()
     source_unit: Annotated[Unit, Option(description="Unit of the source; tokens are words and marks.")] = "words"
     target_unit: Annotated[Unit, Option(description="Unit of the target, likewise.")] = "words"
+    subword_size: Annotated[
+        int, Option(ge=LEAST, description="Greatest number of symbols of each side whose unit is subwords.")
+    ] = 8_000
     header: Annotated[bool, Option(description="Whether the first line of each file names its columns.")] = False
 
     @property
     def fields(self) -> Mapping[str, Field]:
         groups: dict[str, Field] = {"groups": Groups(len(self.group_columns))} if self.group_columns else {}
         return {
-            "source": symbols_of(self.source_unit),
-            "target": symbols_of(self.target_unit),
+            "source": symbols_of(self.source_unit, self.subword_size),
+            "target": symbols_of(self.target_unit, self.subword_size),
             "references": References("target", self.target_unit),
             **groups,
         }
