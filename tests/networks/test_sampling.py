@@ -97,6 +97,9 @@ def test_draws_end_where_the_end_is_drawn() -> None:
     assert len(set(found.lengths[:, 0].tolist())) > 3
     assert found.capped.tolist() == [length == 5 for length in found.lengths[:, 0].tolist()]
     assert all(END not in symbols for row in range(200) for symbols, _, _ in answers(found, row))
+    for row in range(0, 200, 20):
+        alone = find([Toy(sentences=[0])], Restrictions(5), sampling=Sampling(), seeds=[row])
+        assert answers(alone, 0)[0][0] == answers(found, row)[0][0]
 
 
 def test_a_draw_for_each_sentence_needs_a_seed_for_each() -> None:

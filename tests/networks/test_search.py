@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from unroll.cells import LSTMCell
 from unroll.errors import BadInput
-from unroll.networks import search as module
+from unroll.networks import beam as module
+from unroll.networks.beam import Hypotheses, Stepper
 from unroll.networks.restrictions import Restrictions
 from unroll.networks.sampling import Sampling
-from unroll.networks.search import Hypotheses, Stepper, search
+from unroll.networks.search import search
 from unroll.networks.state import Shared, select_rows
 
 SYMBOLS, HIDDEN, END, FIRST = 4, 5, 2, 1
@@ -262,6 +263,27 @@ def test_leaving_early_changes_no_answer_and_saves_steps(
     assert of_early < steps or (of_early == steps and best > 1)
 
 
+class Following:
+    """Logits that depend on the last symbol alone."""
+
+    def __init__(self, probabilities: list[list[float]]) -> None:
+        self.logits = torch.tensor(probabilities, dtype=torch.float64).log()
+
+    def start(self) -> Tensor:
+        return torch.zeros(1)
+
+    def step(self, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self.logits[previous], state
+
+
+@pytest.mark.parametrize(("alpha", "length"), [(0.0, 0), (0.5, 3), (1.5, 3)])
+def test_a_search_goes_on_while_a_longer_answer_may_win_by_its_length(alpha: float, length: int) -> None:
+    chain = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+    stepper = Following([*chain, [0.51, 0.49, 0.0, 0.0]])
+    found = search([stepper], torch.tensor([4]), 0, Restrictions(8), width=2, alpha=alpha)
+    assert found.lengths.item() == length
+
+
 @each_alpha
 def test_the_first_of_several_answers_is_the_only_one_of_a_search_for_one(alpha: float) -> None:
     for seed in range(8):
@@ -332,14 +354,10 @@ def test_answers_under_constraints_are_those_of_all_that_keep_them(case: int, en
 
 
 def test_required_symbols_are_sought_from_the_first_step_on() -> None:
-    better = 0.0
-    for seed in range(10):
-        toy, constraints = Toy(seed, [0]), Restrictions(8, required=[[0, 3]])
-        found = answers(find([toy], constraints, width=6), 0)[0]
-        assert {0, 3} <= set(found[0])
-        worst = answers(find([toy], constraints, width=1), 0)[0]
-        better += found[2] - worst[2]
-    assert better > 1.0
+    # the required symbol 1 is improbable at first, and nearly impossible after the symbols that are probable at first
+    stepper = Following([[1.0, 0, 0, 0], [1.0, 0, 0, 0], [0, 1e-6, 0.5, 0.5], [0, 1e-6, 0.5, 0.5], [0, 0.1, 0.5, 0.4]])
+    found = search([stepper], torch.tensor([4]), 0, Restrictions(4, required=[[1]]), width=2)
+    assert answers(found, 0) == [((1,), pytest.approx(math.log(0.1)), pytest.approx(math.log(0.1)))]
 
 
 # ---- ensembles

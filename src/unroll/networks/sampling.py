@@ -50,7 +50,7 @@ class Sampling:
 
 
 def uniforms(seed: int, count: int) -> Tensor:
-    """Numbers from [0, 1) for the draws of one sentence, each from a place of its own: [count] fp64.
+    """Numbers from [0, 1) for the draws of one sentence: [count] fp64.
 
     They are drawn on the CPU, so that they are equal on all devices, and the first ones do not depend on ``count``.
     """
@@ -74,15 +74,14 @@ def drawn(scores: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
     symbols = None
     if 0 < sampling.top_k < wide.shape[1]:
         wide, symbols = greatest(wide, sampling.top_k)  # [N, k]
-    likely = torch.softmax(wide, dim=1).nan_to_num(0.0)
+    likely = torch.softmax(wide, dim=1)
     if sampling.top_p < 1:
         likely, places = _nucleus(likely, sampling.top_p)
         symbols = places if symbols is None else symbols.gather(1, places)
     cumulative = likely.cumsum(dim=1, dtype=torch.float64)
-    total = cumulative[:, -1:].contiguous()
-    place = torch.searchsorted(cumulative, uniform[:, None].to(total.device) * total, right=True)
-    last = torch.searchsorted(cumulative, total)  # the last with a probability; the product above may be rounded up
-    place = place.minimum(last)
+    # for numbers of at most 1 − 2⁻⁵³, the product with a total is never rounded up to the total
+    place = torch.searchsorted(cumulative, uniform[:, None].to(cumulative.device) * cumulative[:, -1:], right=True)
+    place = place.clamp(max=cumulative.shape[1] - 1)  # where there is no distribution
     return (place if symbols is None else symbols.gather(1, place))[:, 0]
 
 
