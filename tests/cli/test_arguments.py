@@ -68,6 +68,9 @@ def test_text_that_is_not_utf_8_is_refused_with_its_place(tagger: Path, refused:
         (["generate", "run", "--temperature", "-1"], "--temperature: -1 is not a number from 0.001 to 1000, nor 0"),
         (["generate", "run", "--temperature", "0.0001"], "--temperature: 0.0001 is not a number from 0.001 to 1000"),
         (["generate", "run", "--temperature", "hot"], "--temperature: hot is not a number from 0.001 to 1000, nor 0"),
+        (["generate", "run", "--top-k", "0"], "--top-k: 0 is not a whole number of at least 1; see"),
+        (["generate", "run", "--top-p", "0"], "--top-p: 0 is not a number from 0.001 to 1; see"),
+        (["generate", "run", "--top-p", "1.5"], "--top-p: 1.5 is not a number from 0.001 to 1; see"),
         (["ui", "--port", "65536"], "--port: 65536 is not a whole number from 1 to 65535; see unroll ui --help."),
     ],
 )

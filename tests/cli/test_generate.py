@@ -32,3 +32,31 @@ def test_generate_continues_a_text_and_repeats_itself_by_seed(
 
 def test_each_verb_refuses_the_other_kind_of_model(tagger: Path, refused: Refused) -> None:
     assert "use unroll predict" in refused("generate", str(tagger), "--prompt", "the")
+
+
+def test_prompts_together_are_continued_as_one_by_one(
+    language_model: Path, capsys: pytest.CaptureFixture[str], type_in: TypeIn
+) -> None:
+    def printed(*words: str) -> list[str]:
+        assert main(["generate", str(language_model), *words, "--length", "12", "--json"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    prompts = ["the cat", "", "the old dog sees", "it"]
+    for options in ([], ["--temperature", "0.5", "--top-k", "3"], ["--top-p", "0.6"]):
+        type_in("".join(f"{prompt}\n" for prompt in prompts).encode())
+        together = printed("--seed", "4", *options)
+        alone = [printed("--seed", str(4 + n), "--prompt", text, *options)[0] for n, text in enumerate(prompts)]
+        for line, other in zip(together, alone, strict=True):
+            one, two = json.loads(line), json.loads(other)
+            assert one["mean_log_probability"] == pytest.approx(two.pop("mean_log_probability"), abs=1e-5)
+            assert {key: one[key] for key in two} == two
+
+
+def test_the_likeliest_token_alone_is_drawn_if_no_other_is_left(
+    language_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = set()
+    for option in (["--temperature", "0"], ["--top-k", "1"], ["--top-p", "0.001"]):
+        assert main(["generate", str(language_model), "--prompt", "the", "--length", "20", *option]) == 0
+        texts.add(capsys.readouterr().out)
+    assert len(texts) == 1

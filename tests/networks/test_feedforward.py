@@ -116,6 +116,18 @@ def test_windows_of_any_length_equal_one_pass(order: int, direct: bool, tied: bo
 
 
 @each_variant
+def test_steps_of_one_token_equal_one_pass(order: int, direct: bool, tied: bool) -> None:
+    network, tokens = build(order, direct, tied), draw_tokens(3, 9)
+    whole, final = network(tokens, torch.full((3,), 9), network.initial_state(3))
+    state, made = network.initial_state(3), []
+    for step in tokens.unbind(1):
+        features, state = network.step(step, state)
+        made.append(features)
+    torch.testing.assert_close(torch.stack(made, dim=1), whole, **EXACT)
+    assert torch.equal(state[0].tokens, final[0].tokens)
+
+
+@each_variant
 def test_padding_is_invisible_in_features_gradients_and_the_state_carried_on(
     order: int, direct: bool, tied: bool
 ) -> None:

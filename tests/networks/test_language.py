@@ -108,6 +108,20 @@ def test_windows_of_tokens_with_carried_state_equal_one_pass(variant: str) -> No
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, **EXACT)
 
 
+@each_variant
+def test_steps_of_one_token_equal_one_pass(variant: str) -> None:
+    network = build(variant)
+    tokens = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]])
+    whole, final = network(tokens, torch.tensor([5, 5]), network.initial_state(2))
+    state, made = network.initial_state(2), []
+    for step in tokens.unbind(1):
+        features, state = network.step(step, state)
+        made.append(features)
+    torch.testing.assert_close(torch.stack(made, dim=1), whole, **EXACT)
+    for part, wanted in zip(state[0], final[0], strict=True):
+        torch.testing.assert_close(part, wanted, **EXACT)
+
+
 # ---- each token told from the others
 
 

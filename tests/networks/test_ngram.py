@@ -103,6 +103,18 @@ def test_windows_with_carried_state_equal_one_pass(order: int) -> None:
 
 
 @each_order
+def test_steps_of_one_token_equal_one_pass(order: int) -> None:
+    model, tokens = fitted(order, draw(80, 5, 6), 5), torch.tensor([draw(11, 5, 7), draw(11, 5, 8)])
+    whole, end = model(tokens, torch.tensor([11, 11]), model.initial_state(2))
+    state, made = model.initial_state(2), []
+    for step in tokens.unbind(1):
+        features, state = model.step(step, state)
+        made.append(features)
+    assert torch.equal(torch.stack(made, dim=1), whole)
+    assert torch.equal(state[0].contexts, end[0].contexts)
+
+
+@each_order
 def test_the_final_state_of_a_padded_batch_is_that_of_each_sequence_alone(order: int) -> None:
     model, tokens = fitted(order, draw(80, 5, 6), 5), torch.tensor([draw(9, 5, 7), draw(9, 5, 8)])
     _, final = model(tokens, torch.tensor([4, 9]), model.initial_state(2))

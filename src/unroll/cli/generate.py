@@ -25,6 +25,14 @@ def add_arguments(parser: Parser) -> None:
         help="sampling temperature; 0 selects the most probable token (default: 1.0)",
     )  # fmt: skip
     parser.add_argument(
+        "--top-k", type=number(int, 1), default=0, metavar="N",
+        help="draw from the N most probable tokens (default: from all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top-p", type=number(float, 0.001, 1), default=1.0, metavar="X",
+        help="draw from the most probable tokens that together have a probability of X (default: 1.0)",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=number(int, 0, 2**63 - 1), default=0, metavar="N", help="random seed (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
@@ -44,5 +52,6 @@ def run(options: Namespace) -> None:
 
         run = Trained.load(options.run)
     prompts = lines(options.prompt, options.file)
-    for answer in generate(run, prompts, options.length, options.temperature, options.seed):
+    given = (options.length, options.seed, options.temperature, options.top_k, options.top_p)
+    for answer in generate(run, prompts, *given):
         print(to_json_line(answer.content(), streams.shows_unicode()) if options.json else answer)

@@ -61,3 +61,8 @@ class SequenceEncoder(nn.Module):
         """Features of every step and the final state, starting from a given state."""
         features, final = self.recurrent(self.dropout(self.inputs(inputs)), lengths, state)
         return self.output_dropout(features), final
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Features of one step, and the new state: inputs [N] or [N, I] → features [N, H]."""
+        features, after = self.recurrent.step(self.dropout(self.inputs(inputs)), state)
+        return self.output_dropout(features), after

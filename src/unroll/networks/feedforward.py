@@ -84,6 +84,11 @@ class FeedforwardLanguageNetwork(nn.Module):
         recent = lengths[:, None] + torch.arange(earlier, device=lengths.device)  # the last n − 2 before padding
         return features, (RecentTokens(tokens.gather(1, recent)),)
 
+    def step(self, tokens: Tensor, state: tuple[RecentTokens]) -> tuple[Tensor, tuple[RecentTokens]]:
+        """Features after one more token of each text, and the tokens that the next step reads: tokens [N]."""
+        features, after = self(tokens[:, None], torch.ones_like(tokens), state)
+        return features[:, 0], after
+
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """Negative log-probability of each target: features [N, …], targets [N] → [N]."""
         return self.output.losses(features, targets)

@@ -16,11 +16,13 @@ from unroll.networks.recurrent import State
 
 
 class LanguageNetwork(Protocol):
-    """Interface of networks of the language model task: features of a window, the carried state, losses, logits."""
+    """Interface of networks of the language model task: features of a window or of one step, losses, logits."""
 
     def initial_state(self, batch_size: int) -> State: ...
 
     def __call__(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor: ...
 
@@ -59,6 +61,10 @@ class RecurrentLanguageNetwork(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """Features of every step of a window, and the state that is carried to the next one."""
         return self.encoder(inputs, lengths, state)  # type: ignore[no-any-return]
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Features after one more token of each text, and the new state: tokens [N] → features [N, H]."""
+        return self.encoder.step(tokens, state)
 
     def losses(self, features: Tensor, targets: Tensor) -> Tensor:
         """Negative log-probability of each target: features [N, H], targets [N] → [N]."""

@@ -106,6 +106,11 @@ class KneserNey(CountingNetwork):
         features = torch.stack(steps, dim=1)  # [B, T, n − 1]
         return features, (ContextState(features[torch.arange(len(inputs)), lengths - 1]),)
 
+    def step(self, tokens: Tensor, state: tuple[ContextState]) -> tuple[Tensor, tuple[ContextState]]:
+        """Ids of the contexts that end in one more token of each text: tokens [N] → features [N, n − 1]."""
+        contexts = self._advance(state[0].contexts, tokens)
+        return contexts, (ContextState(contexts),)
+
     def _advance(self, contexts: Tensor, token: Tensor) -> Tensor:
         """Append ``token`` [B] to every length of context: [B, n − 1] → [B, n − 1]."""
         ends = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from unroll.serving.generation import generate
 from unroll.serving.prediction import Predictor
 from unroll.tasks.answer import Answer
 
-SETTINGS: dict[str, Any] = {"length": 50, "temperature": 1.0, "seed": 0}  # of a continuation, with their defaults
+# of a continuation, with their defaults
+SETTINGS: dict[str, Any] = {"length": 50, "seed": 0, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 class RunModel:
@@ -24,11 +25,11 @@ class RunModel:
     def predict(self, model_input: Sequence[str], params: dict[str, float] | None = None) -> list[str]:
         """A JSON line for each line of text."""
         given = {name: type(value)((params or {}).get(name, value)) for name, value in SETTINGS.items()}
-        answers: Sequence[Answer]
+        answers: Iterable[Answer]
         if self.run.config.task.description.continues:
             answers = generate(self.run, model_input, **given)
         else:
-            answers = list(Predictor(self.run).lines(model_input))
+            answers = Predictor(self.run).lines(model_input)
         return [to_json_line(answer.content()) for answer in answers]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -88,15 +89,23 @@ class TaskNetwork(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} answers no records")
 
-    def generate(self, prompt: str, vocabulary: Vocabularies, length: int, temperature: float, seed: int) -> Answer:
-        """Continue a text.
+    def generate(
+        self, prompts: Sequence[str], vocabulary: Vocabularies, length: int, seed: int, temperature: float, top_k: int,
+        top_p: float,
+    ) -> list[Answer]:  # fmt: skip
+        """Continue texts.
 
         Args:
-            prompt: start of the text; empty to start at the beginning of a sentence.
+            prompts: start of each text; empty to start at the beginning of a sentence.
             vocabulary: vocabularies of the run, by role.
             length: number of tokens to add.
+            seed: random seed of the first text; each further one has the next seed.
             temperature: divisor of the logits; 0 to choose the most likely token.
-            seed: random seed.
+            top_k: number of most probable tokens from which the next one is drawn; 0 for all.
+            top_p: probability of the most probable tokens from which the next one is drawn; 1 for all.
+
+        Raises:
+            BadInput: a number is not in its range, or the network predicts no token.
         """
         raise NotImplementedError(f"{type(self).__name__} continues no texts")
 

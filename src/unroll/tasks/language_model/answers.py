@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from unroll.data.batch import DataSpec
 from unroll.data.vocabularies import Vocabularies
+from unroll.errors import BadInput
 from unroll.networks.language import LanguageNetwork
+from unroll.networks.recurrent import State
+from unroll.networks.restrictions import Restrictions
+from unroll.networks.sampling import Sampling
+from unroll.networks.search import search
+from unroll.networks.state import where_rows
 from unroll.tasks.answer import Answer
 from unroll.tasks.language_model.description import LanguageModelOptions
 from unroll.tasks.network import Blocks, TaskNetwork
@@ -54,27 +62,48 @@ class LanguageModelNetwork(TaskNetwork):
 
     @torch.inference_mode()
     def generate(
-        self, prompt: str, vocabulary: Vocabularies, length: int, temperature: float, seed: int
-    ) -> Continuation:
-        draw = torch.Generator().manual_seed(seed)
-        symbols = vocabulary.symbols("inputs")
-        numbers = symbols.encode(symbols.split(prompt)).tolist() or [symbols.start]
-        state = self.network.initial_state(1)
-        inputs = torch.tensor([numbers])
-        added = []
-        total = 0.0
-        for _ in range(length):
-            features, state = self.network(inputs, torch.tensor([inputs.shape[1]]), state)
-            logits = self.network.logits(features[:, -1])[0].double()  # [V]
-            logits[[self.spec["inputs"].padding_index, self.spec["inputs"].unknown_index]] = -math.inf
-            if temperature > 0:
-                token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=draw))
-            else:
-                token = int(logits.argmax())
-            total += float(torch.log_softmax(logits, 0)[token])
-            added.append(token)
-            inputs = torch.tensor([[token]])
-        return Continuation(prompt, symbols.join(added), total / max(length, 1), symbols.unit)
+        self, prompts: Sequence[str], vocabulary: Vocabularies, length: int, seed: int, temperature: float, top_k: int,
+        top_p: float,
+    ) -> list[Answer]:  # fmt: skip
+        sampling = Sampling(temperature, top_k, top_p)
+        symbols, spec = vocabulary.symbols("inputs"), self.spec["inputs"]
+        texts = [symbols.encode(symbols.split(prompt)).tolist() or [symbols.start] for prompt in prompts]
+        first, state = self._read(texts)
+        banned = torch.tensor([spec.padding_index, spec.unknown_index])
+        seeds = range(seed, seed + len(texts))
+        found = search([_Continuing(self.network, state, banned)], first, None, Restrictions(length), sampling=sampling,
+                       seeds=seeds)  # fmt: skip
+        if found.scores.isneginf().any():
+            raise BadInput("The network predicts no token, since its weights are not finite; train the run again with "
+                           "a lower training.optimizer.learning_rate.")  # fmt: skip
+        means = (found.log_probabilities[:, 0] / length).tolist()
+        answers = zip(prompts, found.symbols[:, 0].tolist(), means, strict=True)
+        return [Continuation(prompt, symbols.join(added), mean, symbols.unit) for prompt, added, mean in answers]
+
+    def _read(self, texts: list[list[int]]) -> tuple[Tensor, State]:
+        """Read all but the last token of each text: the last tokens [B], and the states before them."""
+        first = torch.tensor([text[-1] for text in texts])
+        state = self.network.initial_state(len(texts))
+        lengths = torch.tensor([len(text) - 1 for text in texts])
+        if not lengths.any():
+            return first, state
+        tokens = pad_sequence([torch.tensor(text[:-1], dtype=torch.int64) for text in texts], batch_first=True)
+        after = self.network(tokens, lengths.clamp(min=1), state)[1]
+        return first, where_rows(lengths > 0, after, state)
+
+
+class _Continuing:
+    """A language model as the search reads it, from given states; padding and the unknown token do not occur."""
+
+    def __init__(self, network: LanguageNetwork, state: State, banned: Tensor) -> None:
+        self.network, self.state, self.banned = network, state, banned
+
+    def start(self) -> State:
+        return self.state
+
+    def step(self, previous: Tensor, state: State) -> tuple[Tensor, State]:
+        features, after = self.network.step(previous, state)
+        return self.network.logits(features).index_fill(1, self.banned, -torch.inf), after
 
 
 def build(blocks: Blocks, options: LanguageModelOptions) -> LanguageModelNetwork:
