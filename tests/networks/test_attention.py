@@ -16,6 +16,7 @@ from torch import Tensor
 import unroll.networks.attention
 from unroll.errors import BadInput
 from unroll.networks.attention import ATTENTIONS, Attention, DotAttention, LocalAttention, coverage_losses
+from unroll.networks.attention.hidden_layer import ROOM, hidden_layer_scores
 from unroll.networks.memory import Memory
 
 each_score = pytest.mark.parametrize("score", SCORES)
@@ -288,3 +289,26 @@ def test_sizes_that_cannot_be_multiplied_are_refused(kind: type[Attention]) -> N
 def test_a_window_that_may_be_empty_is_refused() -> None:
     with pytest.raises(BadInput, match="window of 0 steps on each side may have no step to read; choose at least 1"):
         LocalAttention(4, 5, 3, 0)
+
+
+@pytest.mark.parametrize("room", [1, 2 * 3 * 5, 2 * 2 * 3 * 5, 10**6])  # of one query, two of three, all
+def test_scores_of_a_hidden_layer_equal_those_of_a_tensor_of_all_pairs(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROOM, "cpu", room)
+    asked, keys, vector = (
+        draw(2, 3, 5).requires_grad_(),
+        draw(2, 3, 5, seed=2).requires_grad_(),
+        draw(5).requires_grad_(),
+    )
+    expected = torch.tanh(asked[:, :, None] + keys[:, None]) @ vector
+    found = hidden_layer_scores(asked, keys, vector)
+    torch.testing.assert_close(found, expected, **EXACT)
+    weights = draw(2, 3, 3, seed=4)
+    for one, two in zip(
+        torch.autograd.grad((found * weights).sum(), [asked, keys, vector]),
+        torch.autograd.grad((expected * weights).sum(), [asked, keys, vector]), strict=True,
+    ):  # fmt: skip
+        torch.testing.assert_close(one, two, **EXACT)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(hidden_layer_scores(asked, keys, vector).sum(), asked, create_graph=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unroll.networks.attention.base import Attention, Prepared
+from unroll.networks.attention.hidden_layer import hidden_layer_scores
 
 
 class AdditiveAttention(Attention):
@@ -25,7 +25,7 @@ class AdditiveAttention(Attention):
     Shapes:
         see :class:`Attention`; keys U m + b and projected queries W s have size A
 
-    Scores of T queries at once need B · T · S · A numbers of memory.
+    See :func:`~unroll.networks.attention.hidden_layer.hidden_layer_scores` for how the scores are computed.
     """
 
     def __init__(self, query_size: int, feature_size: int, size: int) -> None:
@@ -37,15 +37,14 @@ class AdditiveAttention(Attention):
 
     def keys(self, values: Tensor) -> Tensor:
         projected: Tensor = self.of_feature(values)
-        return projected
+        return projected.to(torch.promote_types(projected.dtype, torch.float32))  # once, not at every step
 
     def project(self, queries: Tensor) -> Tensor:
         projected: Tensor = self.of_query(queries)
         return projected
 
     def scores(self, projected: Tensor, prepared: Prepared, carried: Tensor | None) -> Tensor:
-        summed = projected[:, :, None] + prepared.keys[:, None]  # [B, T, S, A]
-        return F.linear(torch.tanh(summed), self.vector[None])[..., 0]
+        return hidden_layer_scores(projected, prepared.keys, self.vector)
 
 
 class CoverageAttention(AdditiveAttention):
@@ -74,8 +73,9 @@ class CoverageAttention(AdditiveAttention):
 
     def scores(self, projected: Tensor, prepared: Prepared, carried: Tensor | None) -> Tensor:
         assert carried is not None
-        summed = projected[:, :, None] + prepared.keys[:, None] + carried[..., None] * self.of_coverage  # [B, T, S, A]
-        return F.linear(torch.tanh(summed), self.vector[None])[..., 0]
+        keys = prepared.keys[:, None] + carried[..., None] * self.of_coverage  # [B, T, S, A], others for each query
+        scores = hidden_layer_scores(projected.flatten(0, 1)[:, None], keys.flatten(0, 1), self.vector)
+        return scores.view_as(carried)
 
     def first(self, prepared: Prepared) -> Tensor:
         wide = torch.promote_types(prepared.values.dtype, torch.float32)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from unroll.errors import BadInput
 from unroll.networks.attention.base import Prepared, masked_softmax
 from unroll.networks.attention.content import AdditiveAttention, GeneralAttention
+from unroll.networks.attention.hidden_layer import hidden_layer_scores
 
 NEVER = -1e4  # a logarithm whose exponential is 0 in every precision, and which can be summed over a source
 
@@ -100,13 +101,11 @@ class MonotonicAttention(AdditiveAttention):
 
     def scores(self, projected: Tensor, prepared: Prepared, carried: Tensor | None) -> Tensor:
         direction = self.gain * self.vector / self.vector.norm()
-        summed = projected[:, :, None] + prepared.keys[:, None]  # [B, T, S, A]
-        return F.linear(torch.tanh(summed), direction[None])[..., 0] + self.offset
+        return hidden_layer_scores(projected, prepared.keys, direction) + self.offset
 
     def weigh(self, projected: Tensor, prepared: Prepared, carried: Tensor | None) -> Tensor:
         assert carried is not None
         scores = self.scores(projected, prepared, carried)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         if self.training:
             scores = scores + self.noise * torch.randn_like(scores) if self.noise else scores
             chosen, passed = torch.sigmoid(scores), F.logsigmoid(-scores)
