@@ -10,7 +10,7 @@ from cells.test_cells import VARIANTS, draw, randomized
 from networks.test_scan import OwnCell
 from torch import Tensor, nn
 
-from unroll.cells import Cell
+from unroll.cells import Cell, VanillaCell
 from unroll.networks.attention import (
     AdditiveAttention,
     Attention,
@@ -59,6 +59,14 @@ def feature_size(score: str) -> int:
     return HIDDEN if score in ("dot", "scaled") else 5
 
 
+def awake(network: Any) -> Any:
+    """A network of which no rectified unit is off, so that each hands on state and gradient."""
+    for module in network.modules():
+        if isinstance(module, VanillaCell) and module.nonlinearity == "relu":
+            module.bias.data += 2.0
+    return network
+
+
 def attention(score: str, query: int = HIDDEN) -> Attention:
     torch.manual_seed(5)
     made: Attention = randomized(SCORES[score](query, feature_size(score)).double())
@@ -81,10 +89,7 @@ def make(
     decoder: Decoder = randomized(
         Decoder(nn.Embedding(SYMBOLS, EMBEDDING), recurrent, wired, first, attending, features, features, kind).double()
     )
-    if cell in ("vanilla-relu", "irnn"):  # awake: a rectified unit that is off hands on neither state nor gradient
-        for layer in recurrent.layers:
-            layer.cell.bias.data += 2.0
-    return decoder
+    return awake(decoder)
 
 
 def memory(score: str = "additive", total: int = 6, garbage: float = 1e3, which: list[int] | None = None) -> Memory:
