@@ -226,19 +226,19 @@ def test_the_context_start_is_a_network_that_begins_with_the_summary() -> None:
 
 
 @each_attending
-def test_attention_equals_a_loop_by_hand_over_contexts(wiring: str) -> None:
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attention_equals_a_loop_by_hand_over_contexts(wiring: str, layers: int) -> None:
     """The equations of the class, with the context read as such and joined to what it is joined to."""
-    decoder, read, wired = make(wiring, "general"), memory("general"), WIRINGS[wiring]
+    decoder, read, wired = make(wiring, "general", layers=layers), memory("general"), WIRINGS[wiring]
     assert decoder.attention is not None
-    cell, prepared = decoder.recurrent.layers[0].cell, decoder.attention.prepare(read)
-    state = decoder.bridge(read.summary, decoder.recurrent.initial_state(3))[0]
+    prepared, state = decoder.attention.prepare(read), decoder.bridge(read.summary, decoder.recurrent.initial_state(3))
     fed, made = draw(3, HIDDEN) * 0, []
     for step in previous().unbind(1):
         parts = [decoder.embedding(step)]
         if wired.read == "before":
-            context, _ = decoder.attention.read(state.hidden[:, None], prepared, None)
+            context, _ = decoder.attention.read(state[-1].hidden[:, None], prepared, None)
             parts.append(context[:, 0])
-        output, state = cell(torch.cat([*parts, fed] if wired.feeding else parts, dim=-1), state)
+        output, state = decoder.recurrent.step(torch.cat([*parts, fed] if wired.feeding else parts, dim=-1), state)
         if wired.read == "after":
             context, _ = decoder.attention.read(output[:, None], prepared, None)
         fed = torch.tanh(decoder.of_context(context[:, 0]) + decoder.of_output(output))
