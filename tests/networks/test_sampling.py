@@ -32,20 +32,20 @@ class Chain(Toy):
         super().__init__(seed=3, sentences=[0] * DRAWS, symbols=SYMBOLS)
 
 
-def distribution(logits: list[float], sampling: Sampling) -> list[float]:
+def distribution(logs: list[float], sampling: Sampling) -> list[float]:
     """The distribution of a symbol by a plain loop over the symbols in the order of their probability."""
-    places = sorted(range(len(logits)), key=lambda n: -logits[n])
+    places = sorted(range(len(logs)), key=lambda n: -logs[n])
     if sampling.temperature == 0:
-        return [float(n == places[0]) for n in range(len(logits))]
+        return [float(n == places[0]) for n in range(len(logs))]
     places = places[: sampling.top_k or len(places)]
-    powers = {n: math.exp(logits[n] / sampling.temperature) for n in places}
+    powers = {n: math.exp(logs[n] / sampling.temperature) for n in places}
     total, mass = sum(powers.values()), 0.0
     kept: dict[int, float] = {}
     for n in places:
         if mass < sampling.top_p * total:
             kept[n] = powers[n]
         mass += powers[n]
-    return [kept.get(n, 0.0) / sum(kept.values()) for n in range(len(logits))]
+    return [kept.get(n, 0.0) / sum(kept.values()) for n in range(len(logs))]
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
@@ -53,8 +53,8 @@ def test_draws_have_the_frequencies_of_the_exact_distribution_of_sequences(sampl
     toy, expected = Chain(), {}
     found = find([toy], Restrictions(2), None, sampling=sampling, seeds=range(DRAWS))
     alone = Toy(3, [0], SYMBOLS)
-    logits, state = alone.step(torch.tensor([FIRST]), alone.start())
-    firsts = distribution(logits[0].tolist(), sampling)
+    logs, state = alone.step(torch.tensor([FIRST]), alone.start())
+    firsts = distribution(logs[0].tolist(), sampling)
     for one in range(SYMBOLS):
         seconds = distribution(alone.step(torch.tensor([one]), state)[0][0].tolist(), sampling)
         expected |= {(one, two): firsts[one] * seconds[two] for two in range(SYMBOLS)}
@@ -67,17 +67,18 @@ def test_draws_have_the_frequencies_of_the_exact_distribution_of_sequences(sampl
         assert chisquare([seen[pair] for pair in possible], shares).pvalue > 1e-3
     one, two = found.symbols[:, 0].T
     _, after = toy.step(torch.full((DRAWS,), FIRST), toy.start())
-    following = torch.log_softmax(toy.step(one, after)[0], 1).gather(1, two[:, None])[:, 0]
-    logs = torch.log_softmax(logits[0], 0)[one] + following
-    torch.testing.assert_close(found.log_probabilities[:, 0], logs, rtol=0.0, atol=1e-10)  # those of the network
+    following = toy.step(one, after)[0].gather(1, two[:, None])[:, 0]
+    torch.testing.assert_close(
+        found.log_probabilities[:, 0], logs[0, one] + following, rtol=0.0, atol=1e-10
+    )  # those of the network
 
 
 def test_a_wrong_distribution_has_other_frequencies() -> None:
     found = find([Chain()], Restrictions(1), None, sampling=Sampling(), seeds=range(DRAWS))
     alone = Toy(3, [0], SYMBOLS)
-    logits = alone.step(torch.tensor([FIRST]), alone.start())[0][0].tolist()
+    logs = alone.step(torch.tensor([FIRST]), alone.start())[0][0].tolist()
     seen = Counter(found.symbols[:, 0, 0].tolist())
-    shares = [DRAWS * share for share in distribution(logits, Sampling(1.15))]
+    shares = [DRAWS * share for share in distribution(logs, Sampling(1.15))]
     assert chisquare([seen[n] for n in range(SYMBOLS)], shares).pvalue < 1e-4
 
 
@@ -175,8 +176,8 @@ def test_the_greatest_are_the_first_of_a_stable_sort(size: int, count: int, kind
 def test_ties_do_not_depend_on_the_other_rows() -> None:
     class Coarse(Toy):
         def step(self, previous: Tensor, state: tuple) -> tuple[Tensor, tuple]:  # type: ignore[override]
-            logits, after = super().step(previous, state)  # type: ignore[arg-type]
-            return logits.round(), after
+            logs, after = super().step(previous, state)  # type: ignore[arg-type]
+            return logs.round(), after
 
     first = torch.full((3,), FIRST)
     together = search([Coarse(symbols=40)], first, None, Restrictions(5), width=6, best=6)

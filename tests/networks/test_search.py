@@ -59,7 +59,7 @@ class Toy(nn.Module):
     def step(self, previous: Tensor, state: Place) -> tuple[Tensor, Place]:
         source = state.source.values[state.source.owners]
         output, cell = self.cell(torch.cat([self.embedding(previous), source], dim=1), state.cell)
-        return self.linear(output), Place(cell, state.source)
+        return self.linear(output).log_softmax(dim=1), Place(cell, state.source)
 
 
 def find(toys: Sequence[Stepper], constraints: Restrictions, ends: int | None = END, **settings: Any) -> Hypotheses:
@@ -84,7 +84,7 @@ def exhaustive(
             return
         previous = torch.tensor([symbols[-1] if symbols else FIRST])
         steps = [toy.step(previous, state) for toy, state in zip(toys, states, strict=True)]
-        logs = sum(torch.log_softmax(logits[0], 0) for logits, _ in steps) / len(steps)
+        logs = sum(logs[0] for logs, _ in steps) / len(steps)
         for symbol, log in enumerate(logs.tolist()):
             if symbol == ends:
                 finish(symbols, total + log)
@@ -152,9 +152,9 @@ def test_a_beam_of_width_1_takes_the_most_probable_symbol_until_the_end(alpha: f
             toy, symbols = Toy(seed, [row]), [FIRST]
             state, total = toy.start(), 0.0
             while True:
-                logits, state = toy.step(torch.tensor(symbols[-1:]), state)
-                best = END if len(symbols) == 7 else int(logits.argmax())
-                total += float(torch.log_softmax(logits[0], 0)[best])
+                logs, state = toy.step(torch.tensor(symbols[-1:]), state)
+                best = END if len(symbols) == 7 else int(logs.argmax())
+                total += float(logs[0, best])
                 if best == END:
                     break
                 symbols.append(best)
@@ -181,8 +181,8 @@ def plain_beam(toy: Toy, width: int, longest: int, alpha: float) -> list[Answer]
     while alive:
         candidates = []
         for total, symbols, state in alive:
-            logits, after = toy.step(torch.tensor([symbols[-1] if symbols else FIRST]), state)
-            for symbol, log in enumerate(torch.log_softmax(logits[0], 0).tolist()):
+            logs, after = toy.step(torch.tensor([symbols[-1] if symbols else FIRST]), state)
+            for symbol, log in enumerate(logs[0].tolist()):
                 if symbol == END or len(symbols) < longest:
                     candidates.append((total + log, (*symbols, symbol), after))
         candidates = sorted(candidates, key=lambda candidate: -candidate[0])[: width - len(finished)]
@@ -264,16 +264,16 @@ def test_leaving_early_changes_no_answer_and_saves_steps(
 
 
 class Following:
-    """Logits that depend on the last symbol alone."""
+    """Probabilities that depend on the last symbol alone."""
 
     def __init__(self, probabilities: list[list[float]]) -> None:
-        self.logits = torch.tensor(probabilities, dtype=torch.float64).log()
+        self.logs = torch.tensor(probabilities, dtype=torch.float64).log()
 
     def start(self) -> Tensor:
         return torch.zeros(1)
 
     def step(self, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.logits[previous], state
+        return self.logs[previous], state
 
 
 @pytest.mark.parametrize(("alpha", "length"), [(0.0, 0), (0.5, 3), (1.5, 3)])
@@ -381,28 +381,34 @@ def test_an_ensemble_of_two_finds_what_is_best_by_the_mean_of_their_log_probabil
 
 
 class Fixed:
-    """The same logits after every symbol."""
+    """The same probabilities after every symbol."""
 
     def __init__(self, logits: Tensor, sentences: int = 1) -> None:
-        self.logits, self.sentences = logits, sentences
+        self.logs, self.sentences = logits.log_softmax(dim=1), sentences
 
     def start(self) -> Tensor:
         return torch.zeros(self.sentences)
 
     def step(self, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.logits.expand(len(previous), -1), state
+        return self.logs.expand(len(previous), -1), state
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_scores_are_log_probabilities_of_the_logits_whatever_their_precision(kind: torch.dtype) -> None:
-    logits = draw(1, 50).to(kind)
-    found = search([Fixed(logits)], torch.tensor([0]), None, Restrictions(3), width=50, best=50)
-    exact = torch.log_softmax(logits[0].double(), 0)
-    expected = exact[found.symbols[0]].sum(dim=1)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_scores_are_sums_in_double_precision_of_what_the_network_gives(kind: torch.dtype) -> None:
+    stepper = Fixed(draw(1, 50).to(kind))
+    found = search([stepper], torch.tensor([0]), None, Restrictions(30), width=50, best=50)
     assert found.scores.dtype == torch.float64
-    error = 1e-12 if kind == torch.float64 else 1e-5
-    torch.testing.assert_close(found.scores[0], expected, rtol=0.0, atol=error)
-    assert found.scores[0, 0].item() == pytest.approx(3 * exact.max().item(), abs=error)
+    expected = stepper.logs[0].double()[found.symbols[0]].sum(dim=1)
+    torch.testing.assert_close(found.scores[0], expected, rtol=0.0, atol=1e-12)
+    assert found.scores[0, 0].item() == pytest.approx(30 * stepper.logs.max().item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(0.0)])
+def test_probabilities_that_sum_to_less_than_1_stay_as_they_are(sampling: Sampling | None) -> None:
+    stepper = Following([[0.1, 0.2, 0.4], [0.1, 0.4, 0.2], [0.3, 0.2, 0.1]])
+    found = search([stepper], torch.tensor([0]), 0, Restrictions(5), sampling=sampling, seeds=[3])
+    assert found.symbols[0, 0].tolist() == [2, 0, 0, 0, 0]
+    assert found.log_probabilities.item() == pytest.approx(math.log(0.4 * 0.3), abs=1e-12)
 
 
 @pytest.mark.parametrize("sentences", [1, 5])

@@ -23,14 +23,14 @@ class Stepper(Protocol):
     may hide in an attribute: rows of the state are selected, repeated and left out between steps.
 
     Shapes:
-        previous: [N], logits: [N, V], which may also be log-probabilities
+        previous: [N], log_probabilities: [N, V]
     """
 
     def start(self) -> Any:  # of the type of the network
         """The state of one hypothesis per sentence."""
 
     def step(self, previous: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read a symbol: the unnormalised log-probabilities of the next one, and the state after it."""
+        """Read a symbol: log-probabilities of the next one, in fp32 or higher, and the state after it."""
 
 
 class Hypotheses(NamedTuple):
@@ -131,10 +131,7 @@ class Beam:
         """
         steps = [stepper.step(self.previous, state) for stepper, state in zip(self.steppers, self.states, strict=True)]
         self.states = [state for _, state in steps]
-        # one kernel: torch.logsumexp, which would be enough for the greatest logits, takes twice the time on a CPU
-        likely = [
-            logits.log_softmax(dim=1, dtype=torch.promote_types(logits.dtype, torch.float32)) for logits, _ in steps
-        ]
+        likely = [log_probabilities for log_probabilities, _ in steps]
         if len(likely) == 1:
             return likely[0]
         sizes = sorted({part.shape[1] for part in likely})

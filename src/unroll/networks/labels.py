@@ -162,7 +162,9 @@ class _Labelling:
     def step(self, previous: Tensor, state: _Place) -> tuple[Tensor, _Place]:
         read = torch.cat([self.features[state.rows, state.steps], self.output.embedding(previous)], dim=-1)
         output, cell = self.output.cell(read, state.cell)
-        return self.output.linear(output), _Place(state.rows, state.steps + 1, cell)
+        logits = self.output.linear(output)
+        likely = logits.log_softmax(dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return likely, _Place(state.rows, state.steps + 1, cell)
 
 
 def _independent(logits: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

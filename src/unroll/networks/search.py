@@ -61,7 +61,7 @@ def search(
     rises as a hypothesis grows, so that ln P ÷ lp(longest) is a bound for all its continuations. What is found for a
     sentence does not depend on the others, but for the rounding of the products in the networks: candidates with equal
     scores are taken in the order of their hypotheses and then of their symbols, and draws come from a generator of
-    their own. Scores are summed in fp64; under autocast, logits are normalised in fp32.
+    their own. Scores are summed in fp64.
     """
     _refuse(ends, restrictions, width, best, alpha, sampling)
     beam = Beam(steppers, first, ends, restrictions, width, best, alpha, sampling, seeds)

@@ -103,7 +103,8 @@ class _Continuing:
 
     def step(self, previous: Tensor, state: State) -> tuple[Tensor, State]:
         features, after = self.network.step(previous, state)
-        return self.network.logits(features).index_fill(1, self.banned, -torch.inf), after
+        logits = self.network.logits(features).index_fill(1, self.banned, -torch.inf)
+        return logits.log_softmax(dim=1, dtype=torch.promote_types(logits.dtype, torch.float32)), after
 
 
 def build(blocks: Blocks, options: LanguageModelOptions) -> LanguageModelNetwork:
