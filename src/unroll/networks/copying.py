@@ -62,7 +62,9 @@ class CopyingOutput(nn.Module):
         generated = self._vocabulary.log_probabilities(features)  # [N, V]
         count, steps = weights.shape
         copied = weights.new_zeros(count, self.vocabulary_size + steps)
-        copied = copied.scatter_add(1, symbols.clamp(min=0), weights * (symbols >= 0))
+        rows = torch.arange(count, device=weights.device)[:, None]
+        # not scatter_add, which CUDA does not compute deterministically
+        copied = copied.index_put((rows, symbols.clamp(min=0)), weights * (symbols >= 0), accumulate=True)
         to_generate, to_copy = (gate[:, None] for gate in self._gates(features))
         nothing = generated.new_full((count, steps), -torch.inf)
         return _log_sum(torch.cat([to_generate + generated, nothing], dim=1), to_copy + _logarithm(copied))
