@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +103,16 @@ class Corpus:
 
         Of a record with several right answers, train has one record each.
         """
-        left_out = self._left_out()
         for split, record in self._assigned():
             if split != "train":
                 yield split, record
-            elif self.held_out is None or tuple(record[self.held_out]) not in left_out:
+            elif self.held_out is None or tuple(record[self.held_out]) not in self._left_out:
                 yield from (("train", each) for each in self._one_each(record))
 
+    @cached_property
     def _left_out(self) -> set[tuple[str, ...]]:
         """Values of the field ``held_out`` in validation and test, which train must not have."""
-        if self.held_out is None or "train" not in self.files:
-            return set()
+        assert self.held_out is not None
         return {tuple(record[self.held_out]) for split, record in self._assigned() if split != "train"}
 
     def _one_each(self, record: Record) -> Iterator[Record]:
@@ -174,7 +174,8 @@ class Corpus:
         """Append ``[EOS]`` to the sequences of symbols of a record, if configured."""
         if not self.sentence_end:
             return record
-        ends = {name: [*value, END] for name, value in record.items() if isinstance(self.fields[name], Symbols)}
+        fields = self.fields
+        ends = {name: [*value, END] for name, value in record.items() if isinstance(fields[name], Symbols)}
         return like(record, {**record, **ends})
 
     def _size(self, record: Record) -> int:
