@@ -528,4 +528,4 @@ def test_pairs_in_a_table_are_added_with_the_reader_that_is_named(
     assert main(["data", "add", "own", *words]) == 0
     out = capsys.readouterr().out
     assert "doubtful" not in out
-    assert '  references  ["0Wort0"]' in out
+    assert '  target      "0Wort0"' in out

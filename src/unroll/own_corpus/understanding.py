@@ -13,6 +13,7 @@ from unroll.data.corpus import Corpus, place
 from unroll.data.field_surveys import FieldSurvey, SymbolSurvey
 from unroll.data.fields import GAPS, Category, DocumentStart, Field, Frames, Labels, Record, Symbols
 from unroll.data.survey import unknown_symbols
+from unroll.data.units import joined
 from unroll.data.vocabulary import END, LabelVocabulary
 
 SHOWN = 20  # labels
@@ -137,7 +138,15 @@ class Understanding:
         for where, record in self.examples:
             yield f"the record at {where}:"
             shown = [name for name, kind in self.corpus.fields.items() if not isinstance(kind, DocumentStart)]
-            yield from (f"  {name:11} {shortened(record[name])}" for name in shown)
+            yield from (f"  {name:11} {shortened(self._shown(name, record[name]))}" for name in shown)
+
+    def _shown(self, name: str, value: Any) -> Any:
+        """A value as a file has it: without the end that is appended, and characters as their text."""
+        kind = self.corpus.fields[name]
+        if not isinstance(kind, Symbols):
+            return value
+        symbols = value[:-1] if self.corpus.sentence_end else value
+        return symbols if kind.unit == "words" else joined(symbols, kind.unit)
 
     def _of_split(self, split: str, facts: SplitFacts) -> str:
         parts = [self.corpus.file(split).name, _number(facts.records, "record"),
