@@ -529,3 +529,14 @@ def test_pairs_in_a_table_are_added_with_the_reader_that_is_named(
     out = capsys.readouterr().out
     assert "doubtful" not in out
     assert '  target      "0Wort0"' in out
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_line_with_which_all_tables_of_pairs_begin_is_their_header(files: int, project: Path) -> None:
+    head = "source\ttarget\n"
+    laid_out({f"{split}.tsv": head + f"a{split}\tb\n" * 20 for split in [*TSV][:files]})
+    path = "own" if files > 1 else "own/train.tsv"
+    assert main(["data", "add", path, "--name", "own", "--force", "data.reader.name=pairs"]) == 0
+    data = config.corpora()["own"]
+    read = list(data.build_reader().read(Path(data.train)))
+    assert len(read) == (20 if files > 1 else 21)  # a single file has no other to confirm it

@@ -181,10 +181,11 @@ GOOD: dict[str, list[tuple[Reader, str, list[Record]]]] = {
     "pairs": [
         (Pairs(), "a b\tx\tmore\n\nc\ty z\n", [pair(["a", "b"], ["x"]), pair(["c"], ["y", "z"])]),
         (
-            Pairs(2, 0, source_unit="characters", target_unit="tokens", header=True),
+            Pairs(2, 0, source_unit="characters", target_unit="tokens", header=("t", "", "s")),
             "t\t\ts\r\nx,y\t\t a b\r\n",
             [pair("a b", ["x", ",", "y"])],
         ),
+        (Pairs(header=("s", "t")), "a\tb\ns\tt\n", [pair(["a"], ["b"]), pair(["s"], ["t"])]),
         (
             Pairs(0, 1, 2, (2, 3), "characters", "characters"),
             "V\tVs u\tV;PST\tx\nb\tc\t\t\n",
@@ -469,7 +470,7 @@ def test_targets_are_filled_into_lines_that_are_kept_otherwise(end: str, tmp_pat
         "dictionary": (";;; c\n\nA  B C # d\nA(2)  D\n e\tF G \n", ";;; c\n\nA  X Y # d\n e\tZ \n"),
         "aligned": ("a\nb\n\f\ufeff c\n\nd", "\ufeffX Y\n\nZ"),
     }
-    named = {"pairs": Pairs(header=True), "dictionary": Dictionary(), "aligned": Aligned(source="t", target="u")}
+    named = {"pairs": Pairs(header=("h", "i")), "dictionary": Dictionary(), "aligned": Aligned(source="t", target="u")}
     for name, (content, filled) in files.items():
         path = stored(name, tmp_path, content.replace("\n", end))
         assert b"".join(named[name].fill(path, iter(["X Y", "Z"]))).decode() == filled.replace("\n", end), name

@@ -49,7 +49,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
                 {"token_column": 1, "label_column": 3}, {"label_column": -5}],
     "conllu": [{}, {"probe": "Context"}, {"probe": "Distance", "contrast": "Contrast"}],
     "pairs": [{}, {"feature_column": 2, "source_unit": "characters", "target_unit": "tokens"},
-              {"source_column": 1, "target_column": 0, "group_columns": (2,), "header": True}],
+              {"source_column": 1, "target_column": 0, "group_columns": (2,), "header": ("two", "zwei", "A;B")}],
     "text": [{}, {"unit": "characters"}],
 }  # fmt: skip
 

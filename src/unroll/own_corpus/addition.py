@@ -16,6 +16,7 @@ from unroll.data.fields import References
 from unroll.data.readers.aligned import Aligned
 from unroll.data.readers.base import Reader
 from unroll.data.readers.columns import Columns
+from unroll.data.readers.pairs import Pairs
 from unroll.data.survey import survey
 from unroll.errors import BadInput
 from unroll.names import fault
@@ -23,6 +24,7 @@ from unroll.outputs import whole, write_text
 from unroll.own_corpus.columns import detected
 from unroll.own_corpus.doubts import doubts
 from unroll.own_corpus.files import Chosen, choose
+from unroll.own_corpus.pairs import header
 from unroll.own_corpus.settings import typed_settings
 from unroll.own_corpus.understanding import Understanding, shortened
 from unroll.terminal import doing
@@ -114,6 +116,8 @@ def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> U
     reader = complete_data(content, origin, conf).build_reader()
     if isinstance(reader, Columns):
         content["reader"] |= detected(reader, list(chosen.files.values()), list(content["reader"]))
+    if isinstance(reader, Pairs):
+        content["reader"] |= header(list(chosen.files.values()), list(content["reader"]))
     if any(isinstance(field, References) for field in reader.fields.values()):
         content.setdefault("sentence_end", True)  # without it, an answer of a translator would never end
     corpus = _corpus(complete_data(content, origin, conf), chosen)

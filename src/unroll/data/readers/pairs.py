@@ -42,7 +42,9 @@ class Pairs(Reader):
     subword_size: Annotated[
         int, Option(ge=LEAST, description="Greatest number of symbols of each side whose unit is subwords.")
     ] = 8_000
-    header: Annotated[bool, Option(description="Whether the first line of each file names its columns.")] = False
+    header: Annotated[
+        tuple[str, ...], Option(description="Names of the columns; a first line of a file with them is skipped.")
+    ] = ()
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -82,13 +84,13 @@ class Pairs(Reader):
 
     def _lines(self, path: Path) -> Iterator[tuple[int, str, str, str]]:
         """Number, byte-order mark, content and end of each line with a pair."""
-        is_header = self.header
+        is_first = bool(self.header)
         for number, mark, line, end in whole_lines(path):
             if is_blank(line):
                 continue
-            if not is_header:
+            if not (is_first and [cell.strip() for cell in line.split("\t")] == [*self.header]):
                 yield number, mark, line, end
-            is_header = False
+            is_first = False
 
     def _cells(self, line: str, place: str) -> list[str]:
         """The columns of a line, all of which that are needed are there."""
