@@ -100,13 +100,14 @@ def build(wiring: Wiring, cell: str, score: str) -> Decoder:
     )
 
 
-def batch_of(size: int) -> Batch:
-    """Sentences of 8 to 16 symbols, as in Multi30k, with a memory of as many steps."""
+def batch_of(size: int, precision: str) -> Batch:
+    """Sentences of 8 to 16 symbols, as in Multi30k, with a memory of as many steps in the precision of an encoder."""
     random_numbers = torch.Generator().manual_seed(0)
     lengths = torch.randint(8, 17, (2, size), generator=random_numbers)
     lengths[:, 0] = 16
-    features = torch.randn(size, 16, 2 * SIZE, generator=random_numbers).requires_grad_()
-    summary = torch.randn(size, 2 * SIZE, generator=random_numbers).requires_grad_()
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    features = torch.randn(size, 16, 2 * SIZE, generator=random_numbers).to(kind).requires_grad_()
+    summary = torch.randn(size, 2 * SIZE, generator=random_numbers).to(kind).requires_grad_()
     symbols = torch.randint(SYMBOLS, (size, 16), generator=random_numbers)
     return Batch(Memory(features, lengths[0], summary), symbols, lengths[1])
 
@@ -173,14 +174,20 @@ def main() -> None:
     promised = options.score == "general"
     bars = {64: (1.5 if options.precision == "fp32" else 2.0, None), 16: (None, 3.0)} if promised else {}
     for size in (64, 16):
-        decoder, batch = build(Wiring("attention", "after"), options.cell, options.score), batch_of(size)
+        decoder, batch = (
+            build(Wiring("attention", "after"), options.cell, options.score),
+            batch_of(size, options.precision),
+        )
         times = clock.measure(
             {"hoisted": hoisted, "deferred": deferred, "plain": plain, "fused": fused}, decoder, batch
         )
         for over, bar in zip(("hoisted", "plain"), bars.get(size, (None, None)), strict=True):
             clock.report(f"after, B = {size}", times, over, "fused", bar)
     for read, feeding in (("after", True), ("before", False), ("before", True)):
-        decoder, batch = build(Wiring("attention", read, feeding), options.cell, options.score), batch_of(64)
+        decoder, batch = (
+            build(Wiring("attention", read, feeding), options.cell, options.score),
+            batch_of(64, options.precision),
+        )
         times = clock.measure({"plain": plain, "hoisted": fused}, decoder, batch)
         clock.report(f"{read}{', feeding' if feeding else ''}, B = 64", times, "plain", "hoisted", None)
 

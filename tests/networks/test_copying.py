@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unroll.networks.copying import CopyingOutput, extended
+from unroll.networks.output import FUSED_SIZE, TokenOutput
 
 SIZE, KNOWN, UNKNOWN = 4, 6, 1
 LENGTHS = torch.tensor([5, 3, 1])
@@ -153,3 +154,25 @@ def test_losses_have_full_precision_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = made.losses(features, torch.tensor([4, KNOWN, 2]), weights().float(), symbols())
     assert found.dtype == torch.float32
+
+
+def test_losses_over_a_large_vocabulary_are_those_of_its_log_probabilities() -> None:
+    """Where the output layer forms its gradients without logits, which it does for a gradient of its own per row."""
+    torch.manual_seed(1)
+    size = FUSED_SIZE + 1
+    made = CopyingOutput(TokenOutput(SIZE, size, None), SIZE, size, UNKNOWN).double()
+    features, read = draw(3, SIZE, seed=3).requires_grad_(), weights().requires_grad_()
+    places = extended(SYMBOLS, LENGTHS, TABLE, size)
+    targets = torch.tensor([4, size, 7])
+    likely = made.log_probabilities(features, read, places)
+    expected = -likely.gather(1, targets[:, None])[:, 0]
+    found = made.losses(features, targets, read, places)
+    torch.testing.assert_close(found, expected, **EXACT)
+    parts = [features, read, *made.parameters()]
+    each = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    for one, two in zip(
+        torch.autograd.grad((found * each).sum(), parts),
+        torch.autograd.grad((expected * each).sum(), parts),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two, **EXACT)
