@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from itertools import product
 from typing import Any
 
@@ -37,7 +39,7 @@ from unroll.networks.decoder import Decoder, Running
 from unroll.networks.memory import Memory
 from unroll.networks.recurrent import Recurrent
 from unroll.networks.state import select_rows
-from unroll.networks.wiring import CONTEXTS, READS, Wiring
+from unroll.networks.wiring import CONTEXTS, READS, SEQUENTIAL, Wiring
 
 each_wiring = pytest.mark.parametrize("wiring", WIRINGS)
 each_attending = pytest.mark.parametrize("wiring", ATTENDING)
@@ -310,19 +312,20 @@ def test_a_fused_wiring_makes_no_steps_and_another_one_does(wiring: str, monkeyp
     monkeypatch.setattr(Decoder, "_advance", lambda *given: steps.append(1) or advance(*given))
     whole(decoder, previous(), decoder.start(memory()))
     assert len(steps) == (0 if WIRINGS[wiring].fused else previous().shape[1])
-    told = WIRINGS[wiring].explanation(layer_norm=False, sequential=False)
+    told = WIRINGS[wiring].explanation(layer_norm=False, attention=None)
     assert told.startswith("All steps are computed in one scan" if WIRINGS[wiring].fused else "Steps are computed one")
 
 
 def test_explanations_say_how_a_setting_runs() -> None:
+    assert {name for name, kind in ATTENTIONS.items() if kind.sequential} == set(SEQUENTIAL)
     explain = {name: wiring.explanation for name, wiring in WIRINGS.items()}
-    assert explain["start"](False, False) == "All steps are computed in one scan."
-    assert "projected once per sequence" in explain["every_step"](False, False)
-    assert "joined to each input" in explain["both"](True, False)
-    assert "batched products" in explain["after"](False, False)
-    assert "step by step, since a score reads earlier weights" in explain["after"](False, True)
-    assert "reads before the cell; embeddings" in explain["before"](False, False)
-    assert "fed-back vector; the keys are projected once, and layer" in explain["after-feeding"](True, False)
+    assert explain["start"](False, None) == "All steps are computed in one scan."
+    assert "projected once per sequence" in explain["every_step"](False, None)
+    assert "joined to each input" in explain["both"](True, None)
+    assert "batched products" in explain["after"](False, "general")
+    assert "step by step, since a score reads earlier weights" in explain["after"](False, "coverage")
+    assert "reads before the cell; embeddings" in explain["before"](False, "additive")
+    assert "fed-back vector; the keys are projected once, and layer" in explain["after-feeding"](True, "monotonic")
 
 
 def refusal(**changes: Any) -> Any:
@@ -390,3 +393,11 @@ def test_a_state_dict_goes_round(wiring: str) -> None:
     assert torch.equal(whole(other, previous(), other.start(memory()))[0], expected)
     assert len(set(decoder.state_dict())) == len(list(decoder.parameters()))
     assert feature_size("additive") != HIDDEN  # so that no size stands for another
+
+
+def test_asking_how_a_setting_runs_does_not_import_torch() -> None:
+    code = (
+        "import sys; from unroll.networks.wiring import Wiring\n"
+        "Wiring('attention', 'before').explanation(True, 'additive'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -112,7 +112,7 @@ class Decoder(nn.Module):
         """State before the first step; in training it has the dropout masks of a sequence."""
         count = len(memory.summary)
         state = self.bridge(memory.summary, self.recurrent.initial_state(count))
-        masks = self._draw(memory.summary)
+        masks = self._draw(count)
         if self.wiring.context == "start":
             return Running(state, None, None, None, None, masks)
         owners = torch.arange(count, device=memory.summary.device)
@@ -124,7 +124,8 @@ class Decoder(nn.Module):
         entering = entry.part(1, prepared.values) if self.wiring.read == "before" else None
         source = Projected(None, None, prepared, entering, self.of_context(prepared.values))
         fed = memory.summary.new_zeros(count, self.output_size) if self.wiring.feeding else None
-        weights = torch.zeros_like(prepared.mask, dtype=memory.summary.dtype)
+        wide = torch.promote_types(memory.summary.dtype, torch.float32)
+        weights = torch.zeros_like(prepared.mask, dtype=wide)
         return Running(state, Shared(source, owners), fed, self.attention.first(prepared), weights, masks)
 
     def step(self, previous: Tensor, running: Running) -> tuple[Tensor, Running]:
@@ -245,15 +246,15 @@ class Decoder(nn.Module):
         """Dropout at a place: 0 for embeddings, the number of a layer for its inputs, −1 for features."""
         mask = masks[place]
         if mask is not None:
-            return values * (mask if values.dim() == 2 else mask[:, None])
+            return values * (mask if values.dim() == 2 else mask[:, None]).to(values.dtype)
         made: Tensor = self._places()[place](values)
         return made
 
-    def _draw(self, like: Tensor) -> tuple[Tensor | None, ...]:
+    def _draw(self, count: int) -> tuple[Tensor | None, ...]:
         """Masks of the places whose dropout is the same at every step."""
         sizes = [self.embedding.embedding_dim, *[self.output_size] * len(self.recurrent.layers)]
         return tuple(
-            module.draw(like.new_empty(len(like), size)) if isinstance(module, LockedDropout) else None
+            module.draw(self.embedding.weight.new_empty(count, size)) if isinstance(module, LockedDropout) else None
             for module, size in zip(self._places(), sizes, strict=True)
         )
 

@@ -8,6 +8,7 @@ from unroll.errors import BadInput, no_such
 
 CONTEXTS = ("start", "every_step", "both", "attention")
 READS = ("before", "after")
+SEQUENTIAL = ("coverage", "monotonic")  # attention of which a step reads the weights of earlier steps
 
 
 @dataclass(frozen=True)
@@ -68,26 +69,26 @@ class Wiring:
         sizes = [(embedding, True), (summary, self.repeats), (features, self.read == "before"), (hidden, self.feeding)]
         return [size for size, is_read in sizes if is_read]
 
-    def explanation(self, layer_norm: bool, sequential: bool) -> str:
+    def explanation(self, layer_norm: bool, attention: str | None) -> str:
         """A sentence on how the steps are computed when all target symbols are known.
 
         Args:
             layer_norm: whether the cells have layer normalisation.
-            sequential: whether the attention of a step reads the weights of earlier steps.
+            attention: name of the attention in ``unroll.networks.attention.ATTENTIONS``; None without attention.
         """
         if self.fused:
-            return "All steps are computed in one scan" + self._beside_scan(layer_norm, sequential)
+            return "All steps are computed in one scan" + self._beside_scan(layer_norm, attention)
         reason = "attention reads before the cell" if self.read == "before" else "each step reads the fed-back vector"
         if layer_norm:
             return (f"Steps are computed one by one, since {reason}; the keys are projected once, and layer "
                     "normalisation needs the input of each step as a whole.")  # fmt: skip
         return f"Steps are computed one by one, since {reason}; embeddings, keys and memory are projected once."
 
-    def _beside_scan(self, layer_norm: bool, sequential: bool) -> str:
-        if self.attends and sequential:
+    def _beside_scan(self, layer_norm: bool, attention: str | None) -> str:
+        if attention in SEQUENTIAL:
             return ", followed by attention step by step, since a score reads earlier weights."
         if self.attends:
             return ", followed by attention of all steps in batched products."
         if self.repeats and layer_norm:
             return "; the context is joined to each input, since layer normalisation needs the whole product."
-        return "; the context is projected once per sequence." if self.repeats else "."
+        return "; the context is projected once per sequence, except by torch's kernels." if self.repeats else "."
