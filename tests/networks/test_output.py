@@ -342,6 +342,26 @@ def test_a_layer_that_is_fused_equals_one_that_is_not(
     close(results[1], results[0], 1e-12)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_losses_of_a_mask_are_those_of_its_places_alone(
+    fused: bool, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "FUSED_SIZE", 1 if fused else 100)
+    layer, features = TokenOutput(4, 9, None).double(), draw(2, 5, 4)
+    targets, mask = torch.arange(10).view(2, 5) % 9, torch.ones(2, 5, dtype=torch.bool)
+    if masked:
+        mask[1, 2:] = False
+        features[~mask] = math.nan
+    features.requires_grad_()
+    found = layer.masked_losses(features, targets, mask)
+    (gradient,) = torch.autograd.grad((found * mask).sum(), features)
+    torch.testing.assert_close(found[mask], layer.losses(features[mask], targets[mask]), rtol=0, atol=1e-12)
+    assert not found[~mask].any()
+    assert not gradient[~mask].any()
+    assert gradient[mask].all()
+
+
 @pytest.mark.parametrize("size", [8, output.FUSED_SIZE])
 def test_losses_and_log_probabilities_are_in_single_precision_under_autocast(size: int) -> None:
     torch.manual_seed(0)

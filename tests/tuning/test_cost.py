@@ -27,7 +27,7 @@ from unroll.config.origin import Origin
 from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
 from unroll.experiment import build_task, building
-from unroll.networks import scan
+from unroll.networks import output, scan
 from unroll.plugins import parts
 from unroll.tuning import cost
 from unroll.tuning.cost import CHARACTERS, flops, memory, parameters
@@ -219,11 +219,12 @@ def prepared(config: Config, spec: DataSpec, rows: int, steps: int) -> tuple[Any
 def products_of(config: Config, steps: int) -> tuple[int, int]:
     """Operations of the matrix products of one step that torch counts of real numbers, forwards and in all."""
     task, batch = prepared(config, spec_of(config), ROWS, steps)
-    with FlopCounterMode(display=False) as counter:
-        loss = task.training_step(batch, 0)
-        forward = counter.get_total_flops()
-        loss.backward()
-    return forward, counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        task.training_step(batch, 0)
+    task, batch = prepared(config, spec_of(config), ROWS, steps)  # the first one carries the state of its window
+    with FlopCounterMode(display=False) as every:
+        task.training_step(batch, 0).backward()
+    return counter.get_total_flops(), every.get_total_flops()
 
 
 def products_of_a_token(config: Config) -> tuple[float, float]:
@@ -260,6 +261,18 @@ def test_flops_are_those_of_the_products_that_torch_counts(
                 assert every == operations, run.dump()
             compared += 1
     assert compared >= 4
+
+
+@pytest.mark.parametrize("arch", ["lstm", "feedforward"])
+def test_a_fused_loss_is_counted_as_its_three_products(
+    arch: str, runs: dict[tuple[str, str], Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = next(run for (task, name), run in runs.items() if name == arch and task == "language_model")
+    plain = flops(run, spec_of(run))
+    monkeypatch.setattr(output, "FUSED_SIZE", 1)
+    cost._operations.cache_clear()
+    assert flops(run, spec_of(run)) == plain
+    assert memory(run, spec_of(run)) > 0
 
 
 class LowRankCell(OwnCell):

@@ -258,9 +258,9 @@ tanh_backward: Callable[[Tensor, Tensor], Tensor] = torch.ops.aten.tanh_backward
 def product_type(inputs: Tensor) -> torch.dtype:
     """The type of products of inputs: that of autocast, which leaves fp64 as it is, or their own."""
     device = inputs.device.type
-    if inputs.dtype != torch.float64 and torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device)
-    return inputs.dtype
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return inputs.dtype
+    return inputs.dtype if inputs.dtype == torch.float64 else torch.get_autocast_dtype(device)
 
 
 def over_time(left: Tensor, right: Tensor) -> Tensor:

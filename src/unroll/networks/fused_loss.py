@@ -97,19 +97,18 @@ class _Layer:
         by_features = torch.empty_like(self.features) if wanted[0] else None
         by_weight = (empty_like if len(losses) else zeros_like)(self.weight, self.wide) if wanted[1] else None
         by_bias = self.weight.new_zeros(len(self.weight), dtype=self.wide) if wanted[2] else None
-        with torch.autocast(self.features.device.type, enabled=False):
-            for rows, logits in self._chunks():
-                losses[rows] = self._losses(logits, rows, differentiates=wanted != NOTHING)
-                if by_features is not None:
-                    torch.mm(logits, self.weight, out=by_features[rows])
-                if by_weight is not None:
-                    part = self.features[rows]
-                    part = part if upstream is None else (part * weights[rows, None]).to(part.dtype)
-                    _add_product(by_weight, logits, part, is_first=rows.start == 0)
-                if by_bias is not None:
-                    by_bias += (logits.t() @ weights[rows, None].to(logits.dtype))[:, 0]
-            if self.smoothing:
-                self._smooth(by_features, by_weight, by_bias, weights)
+        for rows, logits in self._chunks():
+            losses[rows] = self._losses(logits, rows, differentiates=wanted != NOTHING)
+            if by_features is not None:
+                torch.mm(logits, self.weight, out=by_features[rows])
+            if by_weight is not None:
+                part = self.features[rows]
+                part = part if upstream is None else (part * weights[rows, None]).to(part.dtype)
+                _add_product(by_weight, logits, part, is_first=rows.start == 0)
+            if by_bias is not None:
+                by_bias += (logits.t() @ weights[rows, None].to(logits.dtype))[:, 0]
+        if self.smoothing:
+            self._smooth(by_features, by_weight, by_bias, weights)
         return losses, by_features, by_weight, by_bias
 
     def _chunks(self) -> Iterator[tuple[slice, Tensor]]:
@@ -141,7 +140,7 @@ class _Layer:
 
     def _smoothing_loss(self, rows: slice) -> Tensor:
         """ε / V · Σ_v z_v: [C]."""
-        total = self.features[rows].to(self.wide) @ self.weight_sum
+        total = (self.features[rows] * self.weight_sum).sum(1)
         total = total if self.bias is None else total + self.bias.sum()
         return self.smoothing / len(self.weight) * total
 
@@ -153,7 +152,7 @@ class _Layer:
         if by_features is not None:
             by_features -= share * self.weight_sum
         if by_weight is not None:
-            by_weight -= share * (weights @ self.features.to(self.wide))
+            by_weight -= share * (weights[:, None] * self.features).sum(0)
         if by_bias is not None:
             by_bias -= share * weights.sum()
 
@@ -186,7 +185,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         features, weight, bias, targets = ctx.saved_tensors
         by_features, *shared = ctx.formed
         wanted = (False, *ctx.wanted[1:])
-        if shared and bool((given == given[:1]).all()):
+        # tensors of shapes without data, by which the cost of a network is measured, cannot be compared
+        if shared and (given.is_meta or bool((given == given[:1]).all())):
             ctx.formed = [by_features]  # the others change; a second backward pass computes them again
             for part in shared:
                 if part is not None:

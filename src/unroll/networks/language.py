@@ -108,9 +108,9 @@ class ClozeNetwork(nn.Module):
         features: Tensor = self.encoder.output_dropout(around)
         return features
 
-    def losses(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-probability of each target: features [N, D · H], targets [N] → [N]."""
-        return self.output.losses(features, targets)
+    def losses(self, features: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """Negative log-probability of each target of a mask, 0 elsewhere: [B, T, D · H], [B, T], [B, T] → [B, T]."""
+        return self.output.masked_losses(features, targets, mask)
 
     def likeliest(self, features: Tensor) -> Tensor:
         """The most likely token at each place: […, D · H] → […]."""

@@ -63,7 +63,7 @@ class TokenOutput(nn.Module):
         """Negative log-probability of each target, with label smoothing: Szegedy et al., CVPR 2016, section 7.
 
         Args:
-            features: features of N places. Leave out places that are not trained on: see ``linear_cross_entropy``.
+            features: features of N places.
             targets: token at each place.
             smoothing: weight of the uniform distribution in the target distribution, in [0, 1).
 
@@ -75,6 +75,22 @@ class TokenOutput(nn.Module):
         return linear_cross_entropy(
             self.projection(features), self.decoder.weight, self.decoder.bias, targets, smoothing
         )
+
+    def masked_losses(self, features: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """Losses of some places of sequences, 0 elsewhere, with nothing computed there: see ``linear_cross_entropy``.
+
+        Args:
+            features: features of every place.
+            targets: token at each place.
+            mask: the places that count.
+
+        Shapes:
+            features: [B, T, F], targets: [B, T], mask: [B, T], result: [B, T], in fp32 or higher
+        """
+        if bool(mask.all()):
+            return self.losses(features.flatten(0, 1), targets.flatten()).view_as(targets)
+        counted = self.losses(features[mask], targets[mask])
+        return counted.new_zeros(targets.shape).masked_scatter(mask, counted)
 
     def log_probabilities(self, features: Tensor) -> Tensor:
         """Log-probabilities of every token, in fp32 or higher: […, F] → […, V]."""

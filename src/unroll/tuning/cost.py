@@ -169,7 +169,8 @@ def _step(network: _Network, task: Any, rows: int, steps: int, backward: bool) -
     batch = network.batch(rows, steps)
     counting = _Counting([*task.parameters(), *task.buffers()])
     try:
-        with torch.device("meta"), _Answers(), counting:
+        # without a backward pass, gradients that are formed in the forward pass would be counted twice
+        with torch.device("meta"), torch.set_grad_enabled(backward), _Answers(), counting:
             loss = task.training_step(batch, 0)
             if backward:
                 loss.backward()

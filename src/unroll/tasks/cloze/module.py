@@ -36,8 +36,7 @@ class Cloze(Task):
         inputs, lengths = batch.sequence("inputs")
         network = self.network.network
         features = network.features(inputs, lengths)  # [B, T, F]
-        counted = network.losses(features[batch.mask], inputs[batch.mask])  # [N], of the N real tokens
-        losses = counted.new_zeros(inputs.shape).masked_scatter(batch.mask, counted)
+        losses = network.losses(features, inputs, batch.mask)  # [B, T]
         if not evaluating:
             return Scores(losses, batch.mask, {}, None)
         predicted = network.likeliest(features)
