@@ -25,6 +25,7 @@ from unroll.cells import (
     LSTMState,
     VanillaCell,
 )
+from unroll.cells.lstm import WIDE
 from unroll.errors import BadInput
 from unroll.networks.recurrent import Recurrent
 from unroll.networks.scan import by_derivative, by_steps, outputs, scan
@@ -488,3 +489,28 @@ def test_the_output_of_a_loop_is_zero_beyond_the_end_of_a_sequence() -> None:
     output, _ = by_steps(cell, draw(2, 4, INPUT), some_state(cell, 2), lengths)
     assert not output[:, 1:].any()
     assert output[:, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("half", "hidden", "grows", "expected"),
+    [
+        (True, WIDE, True, "derivative"),
+        (True, WIDE - 1, True, "kernel"),
+        (True, WIDE, False, "kernel"),
+        (False, WIDE, True, "kernel"),
+    ],
+)
+def test_a_wide_lstm_is_trained_in_half_precision_by_its_derivative(
+    half: bool, hidden: int, grows: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, used = LSTMCell(2, hidden), []
+    for name, implementation in (("kernel", LSTMCell.fused), ("derivative", LSTMCell.weights)):
+
+        def spy(*args: Any, name: str = name, implementation: Any = implementation) -> Any:
+            used.append(name)
+            return implementation(*args)
+
+        monkeypatch.setattr(LSTMCell, implementation.__name__, spy)
+    with torch.set_grad_enabled(grows), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        scan(cell, torch.zeros(1, 2, 2), torch.tensor([2]), cell.initial_state(1))
+    assert used == [expected]

@@ -150,6 +150,10 @@ class KernelCell(Cell):
         """Whether the kernel supports the settings of this cell."""
         return not self.normalized
 
+    def kernel_is_faster(self, kind: torch.dtype) -> bool:
+        """Whether the kernel is faster on a CPU than the hand-written derivative, for products of a given type."""
+        return False
+
     @abstractmethod
     def fused(self, inputs: Tensor, state: CellState) -> tuple[Tensor, CellState]:
         """All steps of sequences of equal length with torch's kernel: [B, T, I] → [B, T, H] and the last state."""

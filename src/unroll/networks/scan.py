@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from unroll.cells.base import Cell, CellState, DerivedCell, KernelCell, last_step
+from unroll.cells.base import HALVES, Cell, CellState, DerivedCell, KernelCell, last_step, product_type
 from unroll.errors import BadInput
 from unroll.networks.state import where_rows
 
@@ -19,7 +19,7 @@ def scan(cell: Cell, inputs: Tensor, lengths: Tensor, state: CellState) -> tuple
     """Run a cell over padded sequences.
 
     There are three implementations with equal results: torch's kernel where it has one for the cell, the hand-written
-    derivative of the cell if it has one (preferred on a CPU, where it is faster than the kernel), and otherwise a loop
+    derivative of the cell if it has one (preferred on a CPU where it is faster than the kernel), and otherwise a loop
     with autograd. The last two compute the projection of the input, x U + b, as one product for all steps.
 
     Args:
@@ -87,11 +87,11 @@ def _implementation(cell: Cell, inputs: Tensor) -> str:
     # weight dropout changes the class, but not the equations
     kind: type[Cell] = type_before_parametrizations(cell)
     derived = isinstance(cell, DerivedCell) and cell.has_derivative and kind.is_valid_for("forward_step")
-    if derived and inputs.device.type == "cpu":
-        return "derivative"
-    if isinstance(cell, KernelCell) and cell.has_kernel and kind.is_valid_for("fused"):
-        return "kernel"
-    return "derivative" if derived else "steps"
+    fused = isinstance(cell, KernelCell) and cell.has_kernel and kind.is_valid_for("fused")
+    if fused and derived and inputs.device.type == "cpu":
+        assert isinstance(cell, KernelCell)
+        return "kernel" if cell.kernel_is_faster(product_type(inputs)) else "derivative"
+    return "kernel" if fused else "derivative" if derived else "steps"
 
 
 def _is_ragged(inputs: Tensor, lengths: Tensor, state: CellState) -> bool:
@@ -177,8 +177,8 @@ class _Unrolled(torch.autograd.Function):
         given = dict(zip(cell.recurrent_parameters, tensors[parts:], strict=True))
         weights = cell.weights(given, projected.dtype)
         # the output has the dtype of the product, half precision under autocast; a memory always has full precision
-        is_half = projected.dtype in (torch.bfloat16, torch.float16)
-        types = [projected.dtype] + [torch.float32 if is_half else projected.dtype] * (parts - 1)
+        memory_type = torch.float32 if projected.dtype in HALVES else projected.dtype
+        types = [projected.dtype] + [memory_type] * (parts - 1)
         shape = (len(projected) + 1, projected.shape[1], cell.hidden_size)
         states = [projected.new_empty(shape, dtype=dtype) for dtype in types]
         for part, first in zip(states, start, strict=True):
