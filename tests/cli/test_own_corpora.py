@@ -87,6 +87,13 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     "a word without a pronunciation": (
         ".dict", dict.fromkeys(TSV, "A  AH\nB\n"), [], ["train.dict, line 2", "'B' has no pronunciation"],
     ),
+    "one vocabulary for two units": (
+        ".tsv", TSV, ["data.reader.name=pairs", "data.reader.source_unit=characters", "data.shared_vocabulary=true"],
+        ["data.shared_vocabulary needs several fields of one unit", "source and target (characters, words)"],
+    ),
+    "one vocabulary for one field": (
+        ".tsv", TSV, ["data.shared_vocabulary=true"], ["needs several fields", "has tokens (words)"],
+    ),
     "vectors for two fields": (
         ".tsv", TSV, ["data.reader.name=pairs", "data.vectors=v.txt"], ["single field of words", "source and target"],
     ),

@@ -17,7 +17,7 @@ from unroll.data.readers import Reader
 from unroll.data.readers.dictionary import Dictionary
 from unroll.data.readers.pairs import Pairs
 from unroll.data.scoring import ReferenceVocabulary
-from unroll.data.seal import origin_of
+from unroll.data.seal import origin_of, unknown_of
 from unroll.data.vocabulary import END
 
 SPOKEN = "AB  X\nC  Y\nC(2)  Z Y\n"
@@ -72,6 +72,20 @@ def test_each_side_has_a_vocabulary_of_its_own(tmp_path: Path) -> None:
     prepare(corpus(tmp_path, Pairs(), "a b\tb c\n", "a\tb\n", "a\tb\n"), tmp_path / "out")
     known = open_vocabularies(tmp_path / "out")
     assert (known.symbols("source").symbols[3:], known.symbols("target").symbols[3:]) == (("a", "b"), ("b", "c"))
+
+
+@pytest.mark.parametrize("unit", ["words", "characters", "subwords"])
+def test_both_sides_have_one_vocabulary_where_that_is_asked(unit: Any, tmp_path: Path) -> None:
+    reader = Pairs(source_unit=unit, target_unit=unit, subword_size=300)
+    prepare(corpus(tmp_path, reader, "ab b\tb cd\n" * 2, "a\tcd\n", "x\tb\n", shares=True), tmp_path / "out")
+    known = open_vocabularies(tmp_path / "out")
+    assert known["source"] == known["target"]
+    symbols = known.symbols("source").symbols
+    if unit == "words":
+        assert symbols[3:] == ("b", "ab", "cd")  # by their counts on both sides
+        assert unknown_of(tmp_path / "out")["source"]["test"].unknown == 1
+        assert unknown_of(tmp_path / "out")["target"]["test"].unknown == 0
+    assert origin_of(tmp_path / "out" / "fit")["data.shared_vocabulary"] == "True"
 
 
 def test_a_right_answer_is_kept_even_if_its_symbols_are_unknown(tmp_path: Path) -> None:

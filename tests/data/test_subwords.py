@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from unroll.data.prepare import prepare
 from unroll.data.prepared import open_split, open_vocabularies
 from unroll.data.readers.pairs import Pairs
 from unroll.data.seal import unknown_of
-from unroll.data.subwords import Subwords, learn
+from unroll.data.subwords import BYTES, Subwords, learn, text_of
 from unroll.data.units import joined, split
 from unroll.data.vocabularies import Vocabularies
 from unroll.data.vocabulary import END, PADDING, UNKNOWN, SymbolVocabulary
@@ -54,7 +55,9 @@ def test_a_line_is_divided_into_parts_that_are_the_line_again(text: str) -> None
 def test_every_text_comes_back_as_it_was(model: Subwords, text: str) -> None:
     parts = words(text)
     assert "".join(parts) == text.strip()
-    assert model.decode(model.encode(parts)) == text.strip()
+    numbers = model.encode(parts)
+    assert text_of(model.pieces[number] for number in numbers) == text.strip()
+    assert model.model.decode(numbers, skip_special_tokens=False) == text.strip()
 
 
 @pytest.mark.parametrize("text", [TEXT, *ODD])
@@ -65,6 +68,18 @@ def test_a_vocabulary_encodes_and_joins_text_exactly(text: str, vocabulary: Symb
     assert numbers.count(vocabulary.index[END]) == 1  # nor what looks like an end
     assert vocabulary.join(numbers) == f"{text.strip()}\n"
     assert vocabulary.join(numbers[:-1] + numbers) == f"{text.strip()}{text.strip()}\n"
+
+
+def test_the_letters_of_bytes_are_those_of_the_library() -> None:
+    assert {*BYTES} == {*tokenizers.pre_tokenizers.ByteLevel.alphabet()}
+    assert sorted(BYTES.values()) == list(range(256))
+
+
+def test_bytes_that_are_no_characters_are_replaced(model: Subwords) -> None:
+    pieces = [model.pieces[number] for number in model.encode(["ß"])]
+    assert len(pieces) == 2
+    assert text_of(pieces[:1]) == "\ufffd"
+    assert text_of(["a", "\u4e2d", "b"]) == "a\ufffdb"  # no piece
 
 
 def test_frequent_pairs_are_merged_and_rare_ones_are_not(model: Subwords) -> None:

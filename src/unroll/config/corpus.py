@@ -20,8 +20,8 @@ from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions
 
 
-def _is_none(value: object) -> bool:
-    return value is None
+def _is_unset(value: object) -> bool:
+    return not value
 
 
 class SourceFile(Section):
@@ -32,7 +32,7 @@ class SourceFile(Section):
     sha256: str = Field(description="SHA-256 of the uncompressed file.", pattern="^[0-9a-f]{64}$")
     member: FileBelow | None = Field(
         None,
-        exclude_if=_is_none,  # so that the settings of a corpus without it are as they were
+        exclude_if=_is_unset,  # so that the settings of a corpus without it are as they were
         description="Name of the file in the zip archive at url; null if url is the file itself.",
     )
 
@@ -44,7 +44,7 @@ class Cuts(Section):
     validation: float = Field(gt=0, description="Validation split: likewise; the rest is the test split.")
     by: str | None = Field(
         None,
-        exclude_if=_is_none,
+        exclude_if=_is_unset,
         description="Field whose values decide the split, so that equal ones are in one; null for file order.",
     )
 
@@ -93,7 +93,7 @@ class DataConfig(Section):
     split: Cuts | None = Field(description="How to split the training file if it is the only file.")
     held_out: str | None = Field(
         None,
-        exclude_if=_is_none,
+        exclude_if=_is_unset,
         description="Field whose values in validation and test are left out of train; null to keep all records.",
     )
     sentence_end: bool = Field(description="Whether to append [EOS] to each sequence, for language models.")
@@ -106,6 +106,12 @@ class DataConfig(Section):
         ge=1,
         description="Minimum count in the training split for a token to enter the vocabulary; null for 2 if the task "
         "predicts words, such as a language model, and 1 otherwise.",
+    )
+
+    shared_vocabulary: bool = Field(
+        False,
+        exclude_if=_is_unset,
+        description="Whether source and target have one vocabulary, so that they can share an embedding.",
     )
 
     @model_validator(mode="after")
@@ -132,6 +138,10 @@ class DataConfig(Section):
             if field is not None and field not in symbols:
                 raise ValueError(f"{key}={field} is not a field of symbols of data.reader.name={self.reader.name}; "
                                  f"choose {'|'.join(symbols)}")  # fmt: skip
+        if self.shared_vocabulary and (len(symbols) < 2 or len(self.units) > 1):
+            there = f"{' and '.join(symbols)} ({', '.join(sorted(self.units))})"
+            raise ValueError("data.shared_vocabulary needs several fields of one unit, and "
+                             f"data.reader.name={self.reader.name} has {there}")  # fmt: skip
         if self.vectors and len(symbols) > 1:
             raise ValueError("data.vectors applies to a single field of words, and "
                              f"data.reader.name={self.reader.name} has {' and '.join(symbols)}")  # fmt: skip
@@ -182,6 +192,7 @@ class DataConfig(Section):
             vectors=Path(self.vectors) if self.vectors else None,
             parted_by=self.split.by if self.split else None,
             held_out=self.held_out,
+            shares=self.shared_vocabulary,
         )
 
     def role_fields(self, task: Description) -> dict[str, FieldKind]:

@@ -47,6 +47,7 @@ class Corpus:
         parted_by: field whose value decides the split of a record of a single file, by a hash, so that equal values are
             in one split; None for file order.
         held_out: field whose values in validation and test are left out of train; None to keep all records.
+        shares: whether all fields of symbols have one vocabulary.
     """
 
     reader: Reader
@@ -59,6 +60,7 @@ class Corpus:
     vectors: Path | None
     parted_by: str | None = None
     held_out: str | None = None
+    shares: bool = False
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -78,13 +80,13 @@ class Corpus:
         cuts = dict(zip(("split.train", "split.validation"), self.cuts or (), strict=False))
         plain = {"sentence_end": self.sentence_end, "lowercase": self.lowercase, "normalize": self.normalize,
                  "min_count": self.min_count}  # fmt: skip
-        chosen = {"split.by": self.parted_by, "held_out": self.held_out}
+        chosen = {"split.by": self.parted_by, "held_out": self.held_out, "shared_vocabulary": self.shares}
         return {
             "data.reader.name": self.reader.name,
             **{f"data.reader.{name}": str(value) for name, value in reader.items()},
             **{f"data.{name}": "/".join(path.parts[-2:]) for name, path in paths.items() if path},
             **{f"data.{name}": str(value) for name, value in (cuts | plain).items()},
-            **{f"data.{name}": value for name, value in chosen.items() if value},
+            **{f"data.{name}": str(value) for name, value in chosen.items() if value},
         }
 
     def file(self, split: str) -> Path:

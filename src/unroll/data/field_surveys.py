@@ -72,6 +72,7 @@ class SymbolSurvey(FieldSurvey):
         self.corpus, self.name, self.unit, self.size = corpus, name, field.unit, field.size
         self.written: Counter[str] = Counter()  # raw forms in train
         self.judged: dict[str, Counter[str]] = defaultdict(Counter)  # raw forms in each other split
+        self.sharing: list[SymbolSurvey] = [self]  # surveys whose fields have this vocabulary, too
 
     def learn(self, value: Sequence[str]) -> None:
         self.written.update(value)
@@ -97,9 +98,9 @@ class SymbolSurvey(FieldSurvey):
 
     @property
     def counts(self) -> Counter[str]:
-        """Counts of normalised symbols in train."""
+        """Counts of normalised symbols in train, in all fields that share the vocabulary."""
         counts: Counter[str] = Counter()
-        for symbol, count in self.written.items():
+        for symbol, count in (item for part in self.sharing for item in part.written.items()):
             counts[fold(symbol, self.corpus.lowercase, self.corpus.normalize)] += count
         return counts
 

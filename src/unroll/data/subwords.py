@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any  # Any: what JSON holds
 
@@ -19,6 +19,9 @@ from unroll.errors import BadInput
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that pieces have as they are
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]  # written as the letters from 256 on
+BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + place): byte for place, byte in enumerate(OTHERS)}
 LEAST = 300  # symbols: 256 bytes, 3 special ones, and some merges
 
 
@@ -49,10 +52,10 @@ class Subwords:
                 self.known[word] = self.model.encode(word).ids
         return [number for word in words for number in self.known[word]]
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        """The text of pieces; bytes that are no characters become U+FFFD."""
-        text: str = self.model.decode(numbers, skip_special_tokens=False)
-        return text
+
+def text_of(pieces: Iterable[str]) -> str:
+    """The text of pieces, without the library; bytes that are no characters, and other symbols, become U+FFFD."""
+    return bytes(BYTES.get(letter, 0xFF) for piece in pieces for letter in piece).decode("utf-8", "replace")
 
 
 def learn(counts: Counter[str], size: int) -> str:

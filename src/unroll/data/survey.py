@@ -75,6 +75,10 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
     """
     corpus.reader.check(list(corpus.files.values()))
     found = {name: survey_of(corpus, name, field) for name, field in corpus.fields.items()}
+    if corpus.shares:
+        symbols = [part for part in found.values() if isinstance(part, SymbolSurvey)]
+        for each in symbols:
+            each.sharing = symbols
     records = dict.fromkeys(SPLITS, 0)
     line = Line()
     for split, record in corpus.records():

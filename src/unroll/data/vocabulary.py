@@ -15,7 +15,7 @@ import numpy as np
 from unroll.data.batch import FieldSpec
 from unroll.data.fields import GAPS
 from unroll.data.normalization import normalized
-from unroll.data.subwords import Subwords
+from unroll.data.subwords import Subwords, text_of
 from unroll.data.units import split
 from unroll.errors import BadInput
 
@@ -129,7 +129,7 @@ class SymbolVocabulary(Vocabulary):
 
     def _text(self, numbers: Sequence[int]) -> str:
         """The text of subwords, without special symbols."""
-        return self.subwords.decode([number - SPECIAL for number in numbers if number >= SPECIAL])
+        return text_of(self.symbols[number] for number in numbers if number >= SPECIAL)
 
     @property
     def start(self) -> int:
