@@ -25,7 +25,7 @@ BAD = [
     "a\0b", "a\nb", "a\x1bb", "a\u202eb", "a\u200bb", "CON", "nul.txt", "Lpt1", "x" * (LONGEST + 1), "é" * LONGEST,
     "e\u0301", "\u1100\u1161",
     "2003", "1e5", "0x1F", "1_000", "true", "No", "null", "nan", "inf", "2003-01-01", "~", "2003-99-99", "0b_", "0x_",
-    "a*", "a$b", "a=b", "a,b", "{a}", "\ud800",
+    "a*", "a$b", "a=b", "a,b", "{a}", "\ud800", "a.yaml", "a.YML", "_self_",
 ]  # fmt: skip
 GOOD = ["a", "2003-a", "c2003", "gru-reset-before", "en_ewt", "v1.2", "_x", "été", "日本", "x" * LONGEST, "console"]
 
@@ -47,6 +47,12 @@ def files() -> set[tuple[str, int]]:
 def test_what_cannot_be_a_name_has_a_reason(name: str) -> None:
     assert fault(name)
     assert fault_of_file(f"folder/{name}") or name == "a/b"
+
+
+@pytest.mark.parametrize("name", ["2003", "true", "on", "1e5"])
+def test_names_that_are_suggested_can_be_names(name: str) -> None:
+    suggested = fault(name).partition("such as ")[2].split(" or ")
+    assert [each for each in suggested if fault(each)] == []
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -30,8 +30,11 @@ def fault(name: str) -> str:
         return f"a name may have at most {LONGEST} bytes, but this one has {len(name.encode())}; choose a shorter one"
     if name.partition(".")[0].lower() in RESERVED:
         return "Windows reserves this name, so the project could not be copied there; choose another"
+    if name.lower().endswith((".yaml", ".yml")) or name == "_self_":
+        return "in lists of settings this stands for a file or for a place; choose another, without .yaml"
     if _is_value(name):
-        return f"YAML does not read this as text; add a letter, such as {name}-a or c{name}"
+        examples = [each for each in (f"{name}-a", f"c{name}") if each.lower() not in RESERVED]
+        return f"YAML does not read this as text; add a letter, such as {' or '.join(examples)}"
     return ""
 
 

@@ -529,8 +529,11 @@ def test_spans_are_written_in_the_scheme_of_the_file(scheme: str, tmp_path: Path
 @pytest.mark.parametrize(("content", "suffix"), [
     ("caf\u00e9 au lait\n".encode("latin-1"), ""), (b"one \xc3 two\n", ""), ("a b\n".encode("utf-16"), ""),
     (gzip.compress(b"a b\n"), ""), (gzip.compress(b"a b\n"), ".gz"), (lzma.compress(b"a b\n"), ".xz"),
-    (bz2.compress(b"a b\n"), ".bz2"),
-], ids=["latin-1", "cut UTF-8", "UTF-16", "gzip without suffix", "gzip", "xz", "bzip2"])  # fmt: skip
+    (bz2.compress(b"a b\n"), ".bz2"), ("a b\n".encode("utf-32"), ""), ("a b\n".encode("utf-16-be"), ""),
+    ("a b\n".encode("utf-16-le"), ""), ("a b\n".encode("utf-32-be"), ""), (b"a b\r\r\n", ""),
+    (lzma.compress(b"a b\n", lzma.FORMAT_ALONE), ".lzma"),
+], ids=["latin-1", "cut UTF-8", "UTF-16", "gzip without suffix", "gzip", "xz", "bzip2", "UTF-32", "UTF-16BE",
+        "UTF-16LE", "UTF-32BE", "CR CR LF", "lzma"])  # fmt: skip
 def test_the_remedy_for_damaged_and_packed_files_helps_when_it_is_typed(
     content: bytes, suffix: str, tmp_path: Path
 ) -> None:

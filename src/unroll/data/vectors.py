@@ -91,6 +91,8 @@ def _has_number_at_end(word: str) -> bool:
 def _numbers(path: Path, number: int, cells: Sequence[str]) -> np.ndarray:
     """Parse the numbers of a line, which must be finite in single precision."""
     try:
+        if "_" in "".join(cells):  # Python would read 1_0 as 10
+            raise ValueError("a number has no _")
         with np.errstate(over="ignore"):
             vector = np.array([float(cell) for cell in cells]).astype(np.float32)
     except ValueError as error:

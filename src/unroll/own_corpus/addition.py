@@ -46,7 +46,7 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
     Raises:
         BadInput: a file is missing or invalid, the corpus is implausible, or the name is taken; nothing was written.
     """
-    name = name or path.stem
+    name = path.stem if name is None else name
     _check_name(name, path, conf)
     typed = typed_settings(words)
     given = {split: Path(typed.pop(split)) for split in SPLITS if split in typed}
@@ -144,7 +144,7 @@ def _refuse_doubtful(found: Sequence[str], path: Path, force: bool) -> None:
     for sentence in found:
         print(f"doubtful: {sentence}.")
     if found and not force:
-        more = f" (and {len(found) - 1} more reasons, see above)" if len(found) > 1 else ""
+        more = f" (and {len(found) - 1} more reason{'s' * (len(found) > 2)}, see above)" if len(found) > 1 else ""
         raise BadInput(f"{path} was not added: {found[0]}{more}; or add it as it is with --force.")
 
 

@@ -19,7 +19,9 @@ HEADS = {  # names of columns, for a single file, where no other file confirms t
     "id", "index", "token", "tokens", "word", "words", "form", "text", "sentence", "tag", "tags", "pos", "upos", "xpos",
     "lemma", "label", "labels", "ner", "ner_tag", "ner_tags", "iob", "entity", "chunk", "category", "class",
 }  # fmt: skip
-SPAN = re.compile("[BI][-_:|/.].")
+SPAN = re.compile("([BIESLUM])(?:[-_:|/.].*)?|.+[-_:|/.]([BIESLUM])", re.IGNORECASE)  # a position, and mostly a type
+OUTSIDE = {"O", "o", "0", *GAPS}  # as words outside of spans are labelled
+MANY = 50  # words, of which a label that only the first has is hardly one
 FEW = 5  # labels, as many as a small sample has in any case
 SAMPLE = 20_000  # lines from which columns are suggested
 
@@ -64,15 +66,23 @@ def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:
 def _like_spans(reader: Columns, files: Sequence[Path]) -> Iterator[str]:
     """The doubt about labels that look like those of spans, but follow no scheme."""
     counts = _labels(reader, files)
-    spans = {label: count for label, count in counts.items() if label not in ("O", *GAPS)}
-    alike = sum(count for label, count in spans.items() if SPAN.match(label))
-    if reader.scheme or not counts["O"] or alike <= 0.9 * sum(spans.values()):
+    spans = {label: count for label, count in counts.items() if label not in OUTSIDE}
+    alike = {label: found for label in spans if (found := SPAN.fullmatch(label))}
+    positions = {(found[1] or found[2]).upper() for found in alike.values()}
+    has_types = all(len(label) > 1 for label in alike)  # otherwise, single letters of one kind may mean anything
+    if reader.scheme or not positions & {"B", "I"} or not (has_types or {"B"} < positions):
         return
-    others = min(([label for label in spans if not is_of(label, scheme)] for scheme in PREFIXES), key=len)
-    if others:
-        odd = max(others, key=spans.__getitem__)
+    if sum(spans[label] for label in alike) <= 0.9 * sum(spans.values()):
+        return
+    strange = {scheme: [label for label in counts if not is_of(label, scheme)] for scheme in PREFIXES}
+    scheme = min(PREFIXES, key=lambda scheme: len(strange[scheme]))
+    if others := strange[scheme]:
+        odd = max(others, key=counts.__getitem__)
         yield (f"most labels look like those of spans, but {odd} is not a label of {', '.join(PREFIXES).upper()}, so "
                "spans would not be scored; write O and labels such as B-PER and I-PER")  # fmt: skip
+    elif not counts["O"]:
+        yield (f"all labels look like those of spans, but no word has the label O; if they are, add "
+               f"data.reader.scheme={scheme}, so that spans are scored")  # fmt: skip
 
 
 def _labels(reader: Columns, files: Sequence[Path]) -> Counter[str]:
@@ -117,7 +127,10 @@ def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
         files: file of each split.
     """
     yield from _like_spans(reader, list(files.values()))
-    widths = {file: len(next(reader.rows(file), (0, []))[1]) for file in files.values()}
+    firsts = {file: next(reader.rows(file), (0, []))[1] for file in files.values()}
+    widths = {file: len(row) for file, row in firsts.items()}
+    begins = Counter(_cell(row, reader.label_column) or "" for row in firsts.values())
+    later = _labels(reader, list(files.values())) - begins
     for file, width in widths.items():
         if width != widths[files["train"]]:
             yield (f"{file} has {width} columns and {files['train']} has {widths[files['train']]}; give all files the "
@@ -125,15 +138,32 @@ def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
         labels = _labels(reader, [file])
         for position, (number, row) in enumerate(reader.rows(file)):
             label = _cell(row, reader.label_column)
-            if label is None or labels[label] > 1:
+            if label is None:
                 continue
-            if position == 0 and _names_columns(row):
+            is_first = position == 0 and labels[label] == 1
+            if (is_first and _names_columns(row)) or _are_names(label, _cell(row, reader.token_column)):
                 yield (f"{file}, line {number}: the line names the columns, but not every file begins with it; remove "
                        "it, or begin all files with it")  # fmt: skip
-            elif row[0].strip() == "#":
+                break
+            if labels[label] > 1:
+                continue
+            if row[0].strip() == "#":
                 yield (f"{file}, line {number}: '#' is read as a word, with a label that occurs only there; if the "
                        "line is a comment, remove it, or write '# name = value' before the sentence")  # fmt: skip
                 break
+            if is_first and label not in later and later.total() > MANY and _may_be_a_name(label):
+                yield (f"{file}, line {number}: no other word has the label {label!r}; if the line names the columns, "
+                       "remove it, or begin all files with it")  # fmt: skip
+
+
+def _may_be_a_name(label: str) -> bool:
+    """Whether a label is not written like most labels: in capitals, or with the position in a span."""
+    return not label.isupper() and SPAN.fullmatch(label) is None
+
+
+def _are_names(*cells: str | None) -> bool:
+    """Whether each cell is the name of a column."""
+    return all(cell is not None and _names_columns([cell]) for cell in cells)
 
 
 def _names_columns(row: Sequence[str]) -> bool:

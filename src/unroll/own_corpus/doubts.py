@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,6 +17,15 @@ FEW = 20  # words or labels, of which a share says nothing
 MANY_WORDS = 30  # in a split of one sentence
 VERY_LONG = 2000  # words of a sentence
 SAMPLE = 2000  # lines of a text
+PLAIN = "write the sentences themselves, one per line"
+NO_TEXT = {  # forms of lines, what they look like, and the remedy
+    re.compile(r"\s*[{\[].*[}\]],?\s*"): ("look like JSON", PLAIN),
+    re.compile(r"\s*<.*>\s*"): ("look like XML or HTML", PLAIN),
+    re.compile(r"__label__\S.*"): (
+        "begin with a label", "unroll reads no sentences with one label, so remove the labels, and use it as a text"
+    ),
+}  # fmt: skip
+TAGGED = re.compile(r"[^/_|]+[/_|][^/_|]+|(.)[/_|]\1")  # the/DT, ./.
 REST = "or read text without labels from a .txt file"
 
 
@@ -46,6 +56,15 @@ def _text(found: Understanding) -> Iterator[str]:
         yield (f"most lines of {file} have tabs, which a text has not; if it has columns, one word per line, use "
                "data.reader.name=columns, and otherwise write one sentence per line")  # fmt: skip
         return
+    for form, (looks, remedy) in NO_TEXT.items():
+        if sum(form.fullmatch(line) is not None for line in written) > 0.5 * len(written):
+            yield f"most lines of {file} {looks}; {remedy}"
+            return
+    if found.words and _share(words := found.train.symbols, [word for word in words if TAGGED.fullmatch(word)]) > 0.9:
+        yield (f"most words of {file} have a part behind a sign, such as {shortened(next(iter(words)))}; if it is "
+               "their tag, write one word per line, a tab and its tag, with an empty line after each sentence, to a "
+               "file .tsv")  # fmt: skip
+        return
     (width, count), *_ = Counter(len(line.split()) for line in written).most_common(1)
     if 2 <= width <= 6 and count > 0.95 * len(written) and count > FEW and len(written) < len(lines) < 2 * len(written):
         yield (f"nearly all lines of {file} have {width} words, with empty lines between groups of them; if they are "
@@ -58,6 +77,9 @@ def _lengths(found: Understanding) -> Iterator[str]:
         return
     long = [f"{facts.longest:,} words in {split} ({found.corpus.file(split)})" for split, facts in found.splits.items()
             if facts.longest > VERY_LONG or (facts.records == 1 and facts.longest > MANY_WORDS)]  # fmt: skip
+    if found.train.longest == 1 and found.train.records > FEW:
+        yield (f"every sentence of {found.corpus.file('train')} has one word; if empty lines stand between the words "
+               "of a sentence, remove them")  # fmt: skip
     if long:
         yield f"there are sentences of {' and '.join(long)}; insert an empty line after each sentence"
 
@@ -76,6 +98,9 @@ def _words(found: Understanding) -> Iterator[str]:
         yield (f"nearly all words of train are numbers, such as {numbers[0]}; choose another column "
                "(data.reader.token_column=…), write sequences of numbers as .series, and name a file of pretrained "
                "vectors with data.vectors")  # fmt: skip
+    elif _share(words, [word for word in words if len(word) > 2 and word[0] == word[-1] == '"']) > 0.5:
+        yield (f"most words of train stand in quotation marks, such as {shortened(next(iter(words)))}, which unroll "
+               "reads as parts of the words; write the file without them")  # fmt: skip
     elif len(words) == 1 and words.total() > 1:
         yield f"every word of train is {shortened(next(iter(words)))}; choose another column or correct the file"
     elif len(words) == words.total() > MANY_WORDS:
@@ -94,6 +119,9 @@ def _labels(found: Understanding) -> Iterator[str]:
     if gap := found.gaps.get("train") or found.gaps.get("validation"):
         yield (f"{gap}: a label is not given (_ or empty), so tasks that predict labels will refuse the corpus; give "
                f"it, choose another column{where}, or use the corpus for language models only")  # fmt: skip
+    elif found.train.numbered > 0.9 * found.train.records and len(labels) > 1:
+        yield (f"the labels of train are 1, 2, 3 and so on, the numbers of the words; choose another column{where}, "
+               f"{REST}")  # fmt: skip
     elif len(labels) == 1:
         yield (f"every label of train is {shortened(next(iter(labels)))}, so there is nothing to learn; choose another "
                f"column{where}, {REST}")  # fmt: skip

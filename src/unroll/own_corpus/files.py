@@ -20,7 +20,7 @@ WORDS = {
     "test": {"test", "testing", "tst", "testb"},  # testa and testb as in the shared task of CoNLL-2003
 }
 OTHER = {".csv", ".html", ".json", ".log", ".md", ".pdf", ".py", ".sh", ".xml", ".yaml", ".yml"}  # beside corpora
-PACKED = {".gz", ".xz", ".bz2", ".zip", ".zst", ".tar", ".tgz"}
+PACKED = {".gz", ".xz", ".bz2", ".zip", ".zst", ".tar", ".tgz", ".lz4", ".lzma", ".Z", ".7z"}
 Group = Mapping[str, Sequence[Path]]  # the files for each split
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ SHOWN = 20  # labels
 EXAMPLES = 2  # records
 LONGEST, LONGEST_NAME = 100, 30  # characters of a value, and of a label
 MANY_STEPS = 8  # records this long are hardly ever equal by chance
+COUNTED = re.compile(r"([\W\d_]*?)(\d+)([\W_]*)")
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 
 
@@ -34,6 +35,7 @@ class SplitFacts:
         labels: labels or categories with their counts.
         symbols: words with their counts.
         counted: records whose words are 1, 2, 3, and so on.
+        numbered: records whose labels are.
         long: records of at least ``MANY_STEPS`` steps.
         shared: of these, those that stand in train, too.
         unknown: share of words that are unknown; None if the corpus has none.
@@ -46,6 +48,7 @@ class SplitFacts:
     labels: Counter[str] = field(default_factory=Counter)
     symbols: Counter[str] = field(default_factory=Counter)
     counted: int = 0
+    numbered: int = 0
     long: int = 0
     shared: int = 0
     unknown: float | None = None
@@ -89,13 +92,12 @@ class Understanding:
         if self.labels:
             labels = [record[self.labels]] if isinstance(record[self.labels], str) else record[self.labels]
             facts.labels.update(labels)
+            facts.numbered += _is_count(labels)
             gap = next((at for at, label in enumerate(labels) if label in self.withheld), None)
             if gap is not None and split not in self.gaps:
                 self.gaps[split] = place(corpus.file(split), record, number, gap)
         if self.words:
-            words = [word for word in record[self.words] if word != END]
-            first = 0 if words[:1] == ["0"] else 1
-            facts.counted += all(word == str(number) for number, word in enumerate(words, start=first))
+            facts.counted += _is_count([word for word in record[self.words] if word != END])
         if steps >= MANY_STEPS:
             content = hash(
                 repr([value for name, value in record.items() if not isinstance(corpus.fields[name], DocumentStart)])
@@ -165,6 +167,14 @@ def shortened(value: Any, most: int = LONGEST) -> str:
     whole = json.dumps(value, ensure_ascii=False, default=repr)
     printable = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in whole)
     return printable if len(printable) <= most else f"{printable[:most]}…"
+
+
+def _is_count(words: Sequence[str]) -> bool:
+    """Whether words are numbers from 0 or 1, all between the same signs, as in 7-1, 7-2, 7-3 and so on."""
+    found = COUNTED.fullmatch(words[0]) if words else None
+    if found is None or found[2] not in ("0", "1"):
+        return False
+    return all(word == f"{found[1]}{number}{found[3]}" for number, word in enumerate(words, start=int(found[2])))
 
 
 def _only(corpus: Corpus, fits: Callable[[Field], bool]) -> str | None:

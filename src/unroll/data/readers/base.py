@@ -19,10 +19,20 @@ PACKED = {  # what packed files begin with, the program that unpacks them, and t
     b"\xfd7zXZ\0": ("xz", ".xz"),
     b"BZh": ("bzip2", ".bz2"),
     b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
+    b"\x04\x22\x4d\x18": ("lz4", ".lz4"),
+    b"\x5d\0\0": ("xz", ".lzma"),
+    b"\x1f\x9d": ("gzip", ".Z"),
 }
-ZIP = b"PK\x03\x04"
+FOREIGN = {  # what other files begin with, what they are, and the command that gets at their content
+    b"PK\x03\x04": ("a zip archive; unpack it", "python -m zipfile -e {file} {file}.unpacked"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive; unpack it", "7z x -o{file}.unpacked {file}"),
+    b"%PDF-": ("a PDF; get its text", "pdftotext {file}"),
+}
+TAR = slice(257, 262)  # bytes of a tar archive that are TAR_MARK
+TAR_MARK = b"ustar"
 MARK = "\ufeff"  # the byte-order mark of UTF-8
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks
+UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
 class Reader(ABC):
@@ -87,15 +97,15 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, str, str, str]]:
-    """Numbered lines as :func:`numbered_lines` has them, each between its byte-order mark, mostly none, and its end.
+    """Numbered lines as :func:`numbered_lines` has them, each between its byte-order marks, mostly none, and its end.
 
     Raises:
         BadInput: as of :func:`numbered_lines`.
     """
     for number, text in _numbered(path):
-        mark = MARK if number == 1 and text.startswith(MARK) else ""
-        line = text[len(mark) :].rstrip("\r\n")
-        yield number, mark, line, text[len(mark) + len(line) :]
+        content = text.lstrip(MARK)
+        line = content.rstrip("\r\n")
+        yield number, text[: len(text) - len(content)], line, content[len(line) :]
 
 
 def decoded(lines: Iterable[bytes], origin: str) -> Iterator[tuple[int, str]]:
@@ -119,9 +129,9 @@ def is_blank(line: str) -> bool:
 
 
 def _plain(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Numbered lines without a byte-order mark, which some editors write, and without line ends."""
+    """Numbered lines without line ends and byte-order marks, which some editors write, and joined files have inside."""
     for number, text in lines:
-        yield number, (text.removeprefix(MARK) if number == 1 else text).rstrip("\r\n")
+        yield number, text.lstrip(MARK).rstrip("\r\n")
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
@@ -140,9 +150,15 @@ def _decoded(lines: Iterable[bytes], origin: str, file: str) -> Iterator[tuple[i
     offset, is_utf_8 = 0, False  # whether there was a character of several bytes
     # lines of bytes end with a line feed only
     ended = chain.from_iterable(raw.splitlines(keepends=True) if b"\r" in raw else (raw,) for raw in lines)
+    before = b""
     for number, raw in enumerate(ended, start=1):
         if number == 1:
             _refuse_packed(raw, origin, file)
+        if raw == b"\r\n" and before.endswith(b"\r"):
+            command = _changed(file, "tr -d '\\r' <")
+            raise BadInput(f"{origin}, line {number - 1}: the line ends with CR CR LF, as if line ends were converted "
+                           f"twice; remove all CR: {command}")  # fmt: skip
+        before = raw
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -152,19 +168,32 @@ def _decoded(lines: Iterable[bytes], origin: str, file: str) -> Iterator[tuple[i
                 f"if it is damaged, remove all damaged bytes: {_converted(file, '-c -f UTF-8')}"
             ) from None
         if b"\0" in raw:
-            raise BadInput(f"{origin}, line {number}: a zero byte, which no text has; if the file is UTF-16, convert "
-                           f"it: {_converted(file, '-f UTF-16LE')}; otherwise get it again.")  # fmt: skip
+            raise BadInput(f"{origin}, line {number}: a zero byte, which no text has; {_without_zeros(raw, file)}")
         yield number, text
         offset += len(raw)
         is_utf_8 = is_utf_8 or not raw.isascii()
 
 
+def _without_zeros(line: bytes, file: str) -> str:
+    """The remedy for a line with zero bytes, which are half of the bytes of Latin letters in UTF-16."""
+    share = line.count(0) / len(line)
+    if share < 0.4:
+        return "remove it, or, if the file is no text, get at its text first."
+    encoding = f"UTF-{32 if share > 0.7 else 16}{'LE' if line[0] else 'BE'}"
+    return f"if the file is {encoding}, convert it: {_converted(file, f'-f {encoding}')}"
+
+
 def _refuse_packed(start: bytes, origin: str, file: str) -> None:
     """Refuse a file that begins like a packed one or like UTF-16, with the command that helps."""
-    if start.startswith(UTF_16):
-        raise BadInput(f"{origin} is UTF-16; convert it to UTF-8: {_converted(file, '-f UTF-16')}")
-    if start.startswith(ZIP):
-        raise BadInput(f"{origin} is a zip archive; unpack it: python -m zipfile -e {file} {file}.unpacked")
+    for encoding, marks in (("UTF-32", UTF_32), ("UTF-16", UTF_16)):
+        if start.startswith(marks):
+            raise BadInput(f"{origin} is {encoding}; convert it to UTF-8: {_converted(file, f'-f {encoding}')}")
+    for signature, (what, command) in FOREIGN.items():
+        if start.startswith(signature):
+            raise BadInput(f"{origin} is {what}: {command.format(file=file)}")
+    if start[TAR] == TAR_MARK:
+        unpacked = f"{file}.unpacked"
+        raise BadInput(f"{origin} is a tar archive; unpack it: mkdir {unpacked} && tar -xf {file} -C {unpacked}")
     for signature, (program, suffix) in PACKED.items():
         if start.startswith(signature):
             named = file if suffix in file[-len(suffix) - 1 :] else f"{file}{suffix}"  # a quotation mark may follow
@@ -174,4 +203,9 @@ def _refuse_packed(start: bytes, origin: str, file: str) -> None:
 
 def _converted(file: str, options: str) -> str:
     """The command that converts a file to UTF-8 under the same name, and keeps the original beside it."""
-    return f"mv {file} {file}.original && iconv {options} -t UTF-8 {file}.original > {file}"
+    return _changed(file, f"iconv {options} -t UTF-8")
+
+
+def _changed(file: str, program: str) -> str:
+    """The command that runs a program over a file, and keeps the original beside it."""
+    return f"mv {file} {file}.original && {program} {file}.original > {file}"

@@ -133,8 +133,9 @@ def _cells(line: str, path: Path, number: int) -> list[str] | None:
     """The columns of a word; None for a multiword range such as 3-4 or an empty node such as 8.1."""
     cells = line.split("\t")
     if len(cells) != WIDTH:
-        raise BadInput(f"{path}, line {number}: {len(cells)} columns, but CoNLL-U has ten, separated by tabs; correct "
-                       "the line, or read other columns with data.reader.name=columns.")  # fmt: skip
+        raise BadInput(f"{path}, line {number}: {len(cells)} column{'s' * (len(cells) != 1)}, but CoNLL-U has ten, "
+                       "separated by tabs; correct the line, or read other columns with "
+                       "data.reader.name=columns.")  # fmt: skip
     if cells[0].isdecimal() and cells[0].isascii():
         return cells
     if SKIPPED.fullmatch(cells[0]):
@@ -146,6 +147,8 @@ def _word(cells: list[str], line: int, expected: int, path: Path) -> _Word:
     """The word of a line, which must have the next number of its sentence."""
     if cells[0] != str(expected):
         remedy = ("insert an empty line before this sentence" if cells[0] == "1"
+                  else "if its sentence goes on, remove the empty line before it; otherwise correct the first column"
+                  if expected == 1 and line > 1
                   else "correct the first column, or restore the missing words")  # fmt: skip
         raise BadInput(f"{path}, line {line}: the word has number {cells[0]}, but number {expected} of its sentence is "
                        f"next; {remedy}.")  # fmt: skip

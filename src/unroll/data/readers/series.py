@@ -34,7 +34,7 @@ class Series(Reader):
                 target, tab, steps = line.partition("\t")
                 try:
                     frames = parse_steps(steps)
-                    value = float(target)
+                    value = _number(target)
                 except ValueError:
                     tab, value = "", 0.0
                 if not tab or not abs(value) <= LARGEST:  # nor nan
@@ -58,9 +58,16 @@ def parse_steps(steps: str) -> list[list[float]]:
     Raises:
         ValueError: a number is invalid or too large for single precision, there are no steps, or steps differ in width.
     """
-    vectors = [[float(value) for value in step.split(",")] for step in steps.split()]
+    vectors = [[_number(value) for value in step.split(",")] for step in steps.split()]
     if len({len(vector) for vector in vectors}) != 1:
         raise ValueError("steps differ in width")
     if not all(abs(value) <= LARGEST for vector in vectors for value in vector):
         raise ValueError("a number is not finite in single precision")
     return vectors
+
+
+def _number(text: str) -> float:
+    """A number; Python would also read 2003_01 as one, 200301."""
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
