@@ -154,6 +154,19 @@ def restored(figures: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
 
 
+def from_json(text: bytes) -> Any:
+    """The content of a file of JSON, whose texts can all be written again.
+
+    Raises:
+        ValueError: it is not JSON, or a text in it has half a character, such as ``"\\ud800"``.
+        RecursionError: it is too deep.
+    """
+    content = json.loads(text)
+    if b"\\ud" in text.lower():
+        json.dumps(content, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    return content
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a JSON object written by this program.
 
@@ -165,7 +178,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         BadInput: the file is missing or damaged.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = from_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise BadInput(f"{path} is missing; {remedy}.") from None
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from unroll.analysis.page import gap, number
 from unroll.analysis.report import write_report
 from unroll.analysis.styles import assign_styles
 from unroll.analysis.written import load_certificate
+from unroll.cli import main
 from unroll.config import course
 from unroll.errors import BadInput
 
@@ -407,3 +408,21 @@ def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pyt
 )  # fmt: skip
 def test_a_factor_is_written_in_words_and_never_as_a_small_number(value: float, scale: str, text: str) -> None:
     assert gap(value, scale, 0.5) == text
+
+
+@pytest.mark.parametrize("name", ["comparison/comparison.json", "metrics/tags.json"])
+def test_half_a_character_in_a_file_that_was_sent_is_refused(
+    name: str, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    course_file = outputs / "course.yaml"
+    course_file.write_text("tagging: {experiments: [tagging], archs: [lstm, gru], seeds: [0]}\n", encoding="utf-8")
+    for file in outputs.rglob("*.json"):
+        file.write_text(file.read_text(encoding="utf-8").replace('"tags', '"tagging'), encoding="utf-8")
+    (outputs / "metrics" / "tags.json").rename(outputs / "metrics" / "tagging.json")
+    path = outputs / name.replace("tags", "tagging")
+    path.write_text(path.read_text(encoding="utf-8").replace('"test"', '"te\\ud800st"', 1), encoding="utf-8")
+    command = ["report", "--course", str(course_file), "--outputs", str(outputs), "--out", str(outputs / "page.html")]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert not (outputs / "page.html").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from unroll.analysis.targets import check_targets
 from unroll.analysis.verdict import Interval, Judgement, Sample, figure, interval, judge_against, reported, sentence
 from unroll.errors import BadInput
 from unroll.metrics import Metric, digits, shown
-from unroll.outputs import MISREAD, restored, to_json, whole, write_text
+from unroll.outputs import MISREAD, from_json, restored, to_json, whole, write_text
 
 KEYS = {"arch", "seed", "split", "parameters", "tokens", "order", "test", "validation", "headline", "mode"}
 Results = dict[str, Row]  # run → its entry in the file that evaluate wrote
@@ -34,7 +33,7 @@ def load_results(path: Path) -> Results:
         BadInput: the file is missing, or was not written by ``evaluate``.
     """
     try:
-        results: Results = json.loads(path.read_text(encoding="utf-8"))
+        results: Results = from_json(path.read_bytes())
         if not results or any(not set(run) >= KEYS for run in results.values()):
             raise KeyError
         for run in results.values():

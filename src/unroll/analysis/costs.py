@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from unroll.analysis.rows import Entry, Row
 from unroll.analysis.verdict import SPEED, Sample, interval, judge_against, sentence
 from unroll.errors import BadInput
 from unroll.metrics import TOKENS_PER_SECOND
-from unroll.outputs import MISREAD
+from unroll.outputs import MISREAD, from_json
 
 SPEEDS = ("tokens_per_second", "low", "high")
 Speeds = dict[str, list[float]]  # architecture → tokens per second, measurement by measurement
@@ -54,7 +53,7 @@ def load_costs(path: Path, runs: Collection[Entry]) -> Costs:
     if not path.exists():
         return Costs({}, [], path)
     try:
-        costs = json.loads(path.read_text(encoding="utf-8"))
+        costs = from_json(path.read_bytes())
         speeds = {arch: [float(value) for value in cost["tokens_per_second"]] for arch, cost in costs.items()}
         if not all(values and all(0 < value < math.inf for value in values) for values in speeds.values()):
             raise ValueError

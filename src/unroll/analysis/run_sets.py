@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
@@ -19,7 +18,7 @@ from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput, no_such
 from unroll.formats import RUN, SETTINGS, refuse_format
 from unroll.metrics import Metric, Solved
-from unroll.outputs import MISREAD, restored
+from unroll.outputs import MISREAD, from_json, restored
 from unroll.tasks.registry import description_of, metric_of, task_of
 
 Decisive = Callable[[Row], Row]  # settings of a run → those that affect its result
@@ -190,7 +189,7 @@ def _read(folder: Path) -> tuple[Row, Row]:
     """
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        facts = from_json((folder / "run.json").read_bytes())
         refuse_format(config.get("format", 0), SETTINGS, folder / "config.yaml")
         refuse_format(facts.get("format", 0), RUN, folder / "run.json")
         facts["best"] = restored(facts["best"])

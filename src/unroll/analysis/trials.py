@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from unroll.analysis.rows import Row
 from unroll.analysis.study_file import checked
 from unroll.errors import BadInput
 from unroll.metrics import Metric
-from unroll.outputs import MISREAD
+from unroll.outputs import MISREAD, from_json
 from unroll.tasks.registry import metric_of
 
 TRUNCATION = "training.truncation_length"
@@ -131,7 +130,7 @@ def load_study(folder: Path) -> StudyResults:
         BadInput: a file is missing or invalid.
     """
     try:
-        summary = checked(json.loads((folder / "study.json").read_text(encoding="utf-8")))
+        summary = checked(from_json((folder / "study.json").read_bytes()))
         archs = list(summary["best"])
         best = yaml.safe_load((folder / f"best-{archs[0]}.yaml").read_text(encoding="utf-8"))
         with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:

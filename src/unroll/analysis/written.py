@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from unroll.analysis.rows import Row, are_counts, are_finite
 from unroll.errors import BadInput
-from unroll.outputs import MISREAD
+from unroll.outputs import MISREAD, from_json
 
 TEXTS = ("experiment", "arch", "split", "metric", "scale")
 COUNTS = ("seeds", "parameters", "tokens")
@@ -65,7 +64,7 @@ def load_certificate(path: Path) -> Row:
         BadInput: the file does not exist or is damaged.
     """
     try:
-        content: Row = json.loads(path.read_bytes())
+        content: Row = from_json(path.read_bytes())
         fits = isinstance(content["run"], str) and isinstance(content["certified"], bool)
         fits = fits and type(content["tokens"]) is int and bool(content["checks"])
         fits = fits and all(isinstance(meaning, str) for meaning in content["meanings"].values())
@@ -84,7 +83,7 @@ def load_certificate(path: Path) -> Row:
 
 def _list(path: Path, verb: str) -> list[Row]:
     try:
-        rows: list[Row] = json.loads(path.read_bytes())
+        rows: list[Row] = from_json(path.read_bytes())
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist; run {verb}, or make repro.") from None
     except MISREAD:
