@@ -76,5 +76,7 @@ def nearest(word: object, choices: Iterable[object]) -> str:
     """A hint with the choice closest to a word; empty if none is close."""
     import difflib
 
-    near = difflib.get_close_matches(str(word), [*map(str, choices)], n=1, cutoff=0.5)
+    known = [*map(str, choices)]
+    alike = [choice for choice in known if choice.lower() == str(word).lower()]
+    near = alike or difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -172,3 +172,7 @@ def test_every_verb_has_its_help(verb: str, project: Path, capsys: pytest.Captur
             main([verb, *words])
         assert caught.value.code == 0
         assert f"usage: unroll {verb}" in capsys.readouterr().out
+
+
+def test_a_name_in_capitals_is_recognised(project: Path, refused: Refused) -> None:
+    assert "did you mean lstm?" in refused("config", "experiment=tagging", "arch=LSTM")

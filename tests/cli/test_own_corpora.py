@@ -349,6 +349,14 @@ def test_what_is_understood_is_shown_and_prepared(what: str, project: Path, caps
     assert (preparation.prepared(own, Path("prepared")) / "fit" / "train").is_dir()
 
 
+def test_a_message_about_a_word_of_any_length_can_be_read(project: Path, refused: Refused) -> None:
+    content = CONLLU["train"].replace("2\t", f"{5000 * '9'}\t", 1)
+    message = refused("data", "add", written(".conllu", train=content, dev=content))
+    assert len(message) < 1000
+    assert "train.conllu, line 2" in message
+    assert "first column" in message
+
+
 def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

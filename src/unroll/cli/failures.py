@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from unroll.launching import place
 from unroll.plugins import place_of
 from unroll.terminal import printable, say
 
+LONGEST = 1000  # characters of a word in a message
 NOTHING_LOST = "interrupted; nothing was left half-written."
 
 
@@ -55,8 +57,13 @@ def report(error: BaseException) -> int | None:
 def _end(status: int, sentence: str, once: bool = False) -> int:
     """Print a sentence without passwords; with ``once``, from one process per machine only."""
     if not once or place().local_rank == 0:
-        say(f"unroll: {printable(without_secrets(sentence))}")
+        say(f"unroll: {_shortened(printable(without_secrets(sentence)))}")
     return status
+
+
+def _shortened(sentence: str) -> str:
+    """A sentence without the middles of words that no terminal shows as a whole; they are longer than most paths."""
+    return re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}…{word[0][-100:]}", sentence)
 
 
 def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

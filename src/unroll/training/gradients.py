@@ -108,7 +108,8 @@ class Gradients(Callback):
         if self.dropped_in_a_row > self.patience:
             raise BadInput(
                 f"The loss or its gradient was not finite in {self.dropped_in_a_row} consecutive steps, after "
-                f"{module.tokens_seen:,} tokens; lower training.optimizer.learning_rate, or clip more."
+                f"{module.tokens_seen:,} tokens; lower training.optimizer.learning_rate, clip more, or "
+                "rescale the corpus if its numbers are very large."
             )
 
     def take_measured(self) -> dict[str, float]:
