@@ -390,7 +390,7 @@ class Fixed:
         return torch.zeros(self.sentences)
 
     def step(self, previous: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.logs.expand(len(previous), -1), state
+        return self.logs.repeat(len(previous), 1), state
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])

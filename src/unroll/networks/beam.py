@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unroll.errors import BadInput
-from unroll.networks.restrictions import Restrictions, restricted
+from unroll.networks.restrictions import Restrictions, restrict
 from unroll.networks.sampling import Sampling, drawn, greatest, uniforms
 from unroll.networks.state import select_rows
 
@@ -30,7 +30,10 @@ class Stepper(Protocol):
         """The state of one hypothesis per sentence."""
 
     def step(self, previous: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read a symbol: log-probabilities of the next one, in fp32 or higher, and the state after it."""
+        """Read a symbol: log-probabilities of the next one, in fp32 or higher, and the state after it.
+
+        The search may overwrite the log-probabilities.
+        """
 
 
 class Hypotheses(NamedTuple):
@@ -111,7 +114,8 @@ class Beam:
     def _candidates(self) -> tuple[Tensor, Tensor]:
         """Log-probabilities and symbols of the C continuations of each hypothesis that may be kept, [B, W, C]."""
         history = self.history[:, :, : self.time]
-        likely = restricted(self._predicted(), history, self.restrictions, self.limits, self.ends)  # [B · W, V]
+        likely = self._predicted()  # [B · W, V]
+        restrict(likely, history, self.restrictions, self.limits, self.ends)
         if self.sampling is not None:
             symbols = drawn(likely, self.uniforms[self.sentences, self.time], self.sampling)[:, None]  # [B, 1]
             values = likely.gather(1, symbols)

@@ -88,8 +88,8 @@ class Limits(NamedTuple):
         return ~there & (self.required >= 0)[:, None]
 
 
-def restricted(scores: Tensor, history: Tensor, restrictions: Restrictions, limits: Limits, ends: int | None) -> Tensor:
-    """Scores of the next symbols, −∞ where a symbol is not allowed.
+def restrict(scores: Tensor, history: Tensor, restrictions: Restrictions, limits: Limits, ends: int | None) -> None:
+    """Overwrite the scores of the next symbols with −∞ where a symbol is not allowed.
 
     Args:
         scores: of every symbol after each hypothesis.
@@ -102,39 +102,34 @@ def restricted(scores: Tensor, history: Tensor, restrictions: Restrictions, limi
         scores: [B · W, V], history: [B, W, t]
     """
     width, time = history.shape[1:]
-    if not _restricts(restrictions, limits, time, ends):
-        return scores
-    banned = torch.zeros_like(scores, dtype=torch.bool)
-    banned[:, list(restrictions.forbidden)] = True
+    if restrictions.forbidden:
+        scores[:, list(restrictions.forbidden)] = -torch.inf
     if restrictions.block:
         rows, symbols = _repeated(history.flatten(0, 1), restrictions.block)
-        banned[rows, symbols] = True
-    if limits.required.shape[1]:
-        _require(banned, limits.missing(history), limits, time, ends)
+        scores[rows, symbols] = -torch.inf
     if ends is not None:
-        is_full = (limits.longest <= time).repeat_interleave(width)  # [B · W]
-        banned[is_full] = True
-        banned[:, ends] = banned[:, ends] & ~is_full | (limits.shortest > time).repeat_interleave(width)
-    return scores.masked_fill(banned, -torch.inf)
+        full = (limits.longest <= time).repeat_interleave(width).nonzero()[:, 0]
+        _allow_only(scores, full, full, torch.full_like(full, ends))
+        scores[(limits.shortest > time).repeat_interleave(width), ends] = -torch.inf
+    if limits.required.shape[1]:
+        _require(scores, limits.missing(history), limits, time, ends)
 
 
-def _restricts(restrictions: Restrictions, limits: Limits, time: int, ends: int | None) -> bool:
-    """Whether any symbol may be disallowed at this step."""
-    if restrictions.forbidden or restrictions.block or limits.required.shape[1]:
-        return True
-    return ends is not None and bool(((limits.shortest > time) | (limits.longest <= time)).any())
-
-
-def _require(banned: Tensor, missing: Tensor, limits: Limits, time: int, ends: int | None) -> None:
+def _require(scores: Tensor, missing: Tensor, limits: Limits, time: int, ends: int | None) -> None:
     """Disallow what would leave out a required symbol: the end, or another symbol when there is no more room."""
     count = missing.sum(dim=2)  # [B, W]
     if ends is not None:
-        banned[:, ends] |= (count > 0).flatten()
-    pressed = (count == limits.longest[:, None] - time) & (count > 0)  # [B, W]
-    wanted = torch.zeros_like(banned)
-    rows, places = missing.flatten(0, 1).nonzero().unbind(1)
-    wanted[rows, limits.required[rows // missing.shape[1], places]] = True
-    banned |= ~wanted & pressed.flatten()[:, None]
+        scores[(count > 0).flatten(), ends] = -torch.inf
+    pressed = (count == limits.longest[:, None] - time)[..., None] & missing  # [B, W, R]
+    rows, places = pressed.flatten(0, 1).nonzero().unbind(1)
+    _allow_only(scores, rows, rows, limits.required[rows // missing.shape[1], places])
+
+
+def _allow_only(scores: Tensor, whole: Tensor, rows: Tensor, symbols: Tensor) -> None:
+    """Disallow all symbols in the rows ``whole``, but for some symbols in some of them."""
+    kept = scores[rows, symbols]
+    scores[whole] = -torch.inf
+    scores[rows, symbols] = kept
 
 
 def _repeated(history: Tensor, size: int) -> tuple[Tensor, Tensor]:

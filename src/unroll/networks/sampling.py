@@ -74,29 +74,35 @@ def drawn(scores: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
     symbols = None
     if 0 < sampling.top_k < wide.shape[1]:
         wide, symbols = greatest(wide, sampling.top_k)  # [N, k]
-    likely = torch.softmax(wide, dim=1)
-    if sampling.top_p < 1:
-        likely, places = _nucleus(likely, sampling.top_p)
-        symbols = places if symbols is None else symbols.gather(1, places)
+    likely, uniform = torch.softmax(wide, dim=1), uniform.to(wide.device)
+    places = (
+        _inverted(likely, uniform) if sampling.top_p == 1 else _in_nucleus(likely, uniform, sampling.top_p, NUCLEUS)
+    )
+    return places if symbols is None else symbols.gather(1, places[:, None])[:, 0]
+
+
+def _inverted(likely: Tensor, uniform: Tensor) -> Tensor:
+    """Where cumulative probabilities pass a share of their total: [N, C] and [N] → [N]."""
     cumulative = likely.cumsum(dim=1, dtype=torch.float64)
-    # for numbers of at most 1 − 2⁻⁵³, the product with a total is never rounded up to the total
-    place = torch.searchsorted(cumulative, uniform[:, None].to(cumulative.device) * cumulative[:, -1:], right=True)
-    place = place.clamp(max=cumulative.shape[1] - 1)  # where there is no distribution
-    return (place if symbols is None else symbols.gather(1, place))[:, 0]
+    # for shares of at most 1 − 2⁻⁵³, the product with a total is never rounded up to the total
+    places = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    return places.clamp(max=likely.shape[1] - 1)  # where there is no distribution
 
 
-def _nucleus(likely: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """The most probable symbols with a total of at least ``share``, and zeros; and their places: [N, V] → [N, C] twice.
+def _in_nucleus(likely: Tensor, uniform: Tensor, share: float, count: int) -> Tensor:
+    """Draws from the most probable symbols with a total of at least ``share``: [N, V] and [N] → [N].
 
-    They are sought among few first, since a nucleus is small as a rule, and a sort of all symbols takes long.
+    The nucleus is sought among the ``count`` most probable symbols and, for the rows in which it is greater, among more
+    of them, since a sort of all symbols takes long.
     """
-    count = NUCLEUS
-    while True:
-        values, places = greatest(likely, min(count, likely.shape[1]))
-        before = F.pad(values.cumsum(dim=1, dtype=torch.float64), (1, 0))  # [N, C + 1], of all more probable symbols
-        if values.shape[1] == likely.shape[1] or (before[:, -1] >= share).all():
-            return values.masked_fill(before[:, :-1] >= share, 0.0), places
-        count = count * 8 if count * 32 < likely.shape[1] else likely.shape[1]
+    values, places = greatest(likely, min(count, likely.shape[1]))
+    before = F.pad(values.cumsum(dim=1, dtype=torch.float64), (1, 0))  # [N, C + 1], of all more probable symbols
+    chosen = _inverted(values.masked_fill(before[:, :-1] >= share, 0.0), uniform)
+    drawn = places.gather(1, chosen[:, None])[:, 0]
+    rest = (before[:, -1] < share).nonzero()[:, 0]
+    if len(rest) and count < likely.shape[1]:
+        drawn[rest] = _in_nucleus(likely[rest], uniform[rest], share, 16 * count)
+    return drawn
 
 
 def greatest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -118,11 +124,28 @@ def greatest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     # of values equal to the last one, topk takes any
     ambiguous = (values[:, -2] == values[:, -1]) & values[:, -1].isfinite()
     if ambiguous.any():
-        exact = scores[ambiguous].sort(dim=1, descending=True, stable=True)
-        values[ambiguous], places[ambiguous] = exact[0][:, : count + 1], exact[1][:, : count + 1]
+        places[ambiguous] = _first_places(scores[ambiguous], values[ambiguous], places[ambiguous])
     places, order = places[:, :count].sort(dim=1)
     values, order = values[:, :count].gather(1, order).sort(dim=1, descending=True, stable=True)
     return values, places.gather(1, order)
+
+
+def _first_places(scores: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    """Places of the greatest values where those that equal the last one are the first such values of the row.
+
+    Ties are frequent in half precision, and a stable sort of whole rows would take long.
+
+    Shapes:
+        scores: [N, V], values, places, result: [N, C]
+    """
+    last = values[:, -1:]
+    greater = (values > last).sum(dim=1)  # [N]
+    rows, found = (scores == last).nonzero().unbind(1)
+    counts = rows.bincount(minlength=len(scores))
+    slots = greater[rows] + torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    fits = slots < places.shape[1]
+    places[rows[fits], slots[fits]] = found[fits]
+    return places
 
 
 def _some_greatest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
