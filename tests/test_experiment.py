@@ -559,7 +559,7 @@ def test_a_language_model_read_in_windows_equals_one_pass(arch: str, small: Smal
 
 
 def test_a_tagger_without_labels_is_refused(small: Small, project: Path) -> None:
-    with pytest.raises(BadInput, match=r"task needs labels as labels, and the corpus has tokens \(symbols\)"):
+    with pytest.raises(BadInput, match=r"role labels needs a field of kind labels, and the corpus has tokens"):
         small("tagging", "lstm", "data.reader={name: text}")
 
 
