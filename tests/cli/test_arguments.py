@@ -22,7 +22,7 @@ TypeIn = Callable[[bytes], None]
         ([], "the following arguments are required: VERB; see unroll --help."),
         (["certify"], "the following arguments are required: RUN; see unroll certify --help."),
         (["data"], "the following arguments are required: action; see unroll data --help."),
-        (["trian"], "invalid choice: 'trian' (choose from 'config', "),
+        (["trian"], "There is no verb 'trian' (did you mean train?); choose one of config, "),
         (["verdict", "one"], "the following arguments are required: RUNS_B; see unroll verdict --help."),
         (["verdict", "a-1", "a-2", "b-1"], "unrecognized arguments: b-1; quote a pattern to keep the shell from"),
         (["verdict", "a", "b", "x=1"], "unrecognized arguments: x=1; quote a pattern"),

@@ -71,3 +71,13 @@ def test_a_folder_of_speeds_that_is_named_must_exist(project: Path, refused: Ref
     message = refused("compare", "adding.json", "--out", "out", "--costs", "cost")
     assert "--costs cost is not a folder" in message
     assert not Path("out").exists()
+
+
+def test_without_a_folder_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_figures("mine")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert main(["compare", "adding.json"]) == 0
+    assert "adding: test loss" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+    assert main(["compare", "adding.json", "--out", "out"]) == 0
+    assert capsys.readouterr().out.endswith("out written\n")

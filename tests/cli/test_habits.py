@@ -108,6 +108,7 @@ def test_any_other_option_is_not_called_a_setting(words: list[str], project: Pat
         (["n_trials=3"], "unroll tune study=NAME trials=20"),
         (["timeout=3"], "no time limit"),
         (["n_jobs=3"], "--workers N"),
+        (["workers=3"], "--workers N"),
         (["training.lr=3"], RATE),
         (["training.epochs=3"], "budgets are in tokens"),
         (["seed=0,1,2"], "retrain.seeds"),

@@ -35,6 +35,8 @@ def test_predict_prints_tags_from_argument_input_and_file(
 ) -> None:
     assert main(["predict", str(tagger), "the dog barks"]) == 0
     assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n"
+    assert main(["predict", str(tagger), "--json", "the dog barks"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == ["DET", "NOUN", "VERB"]
     type_in(b"the dog barks\n\nthe old cat sees it\n")
     assert main(["predict", str(tagger)]) == 0
     assert capsys.readouterr().out == "the/DET dog/NOUN barks/VERB\n\nthe/DET old/ADJ cat/NOUN sees/VERB it/PRON\n"

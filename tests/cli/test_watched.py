@@ -254,7 +254,7 @@ def test_tune_has_one_line_of_progress_and_goes_on_after_ctrl_c(columns: int, sm
     assert finished
     status, text = run(words, columns)
     assert status == 0
-    assert "4 trials complete" in text
+    assert "trials: 4 complete" in text
     assert "[I 2" not in text  # Optuna's own lines
     assert {slot.state for slot in job_of(study).open().slots()} == {"COMPLETE"}
 

@@ -144,7 +144,7 @@ def test_trials_that_cost_too_much_are_told_apart_from_pruned_and_failed_ones(tm
              slot(3, "gru", None, "TOO_COSTLY", excess="9 parameters, 8 allowed"),
              slot(4, "gru", None, "FAIL", error="no memory")]  # fmt: skip
     result = result_of(job, slots)
-    assert result.summary().startswith("lstm-vs-gru-0123: 2 trials complete, 1 pruned, 1 too costly, 1 failed\n")
+    assert result.summary().startswith("lstm-vs-gru-0123, trials: 2 complete, 1 pruned, 1 too costly, 1 failed\n")
     counts = {"trials/complete": 2.0, "trials/pruned": 1.0, "trials/too_costly": 1.0, "trials/fail": 1.0}
     assert {name: count for name, count in result.figures().items() if name.startswith("trials/")} == counts
     write_results(job, result, tmp_path / "out", lambda folder: None)
@@ -163,7 +163,10 @@ def test_what_each_arch_was_given_is_reported(tmp_path: Path) -> None:
     result = result_of(job, slots)
     given = [" ".join(line.split()) for line in result.summary().splitlines()[1:3]]
     # the failed trial noted nothing, and was at its validation of 30,000 tokens
-    assert given == ["lstm 2 trials, 1 complete, 210,000 tokens read", "gru 2 trials, 1 complete, 180,000 tokens read"]
+    assert given == [
+        "lstm trials: 2, complete: 1, 210,000 tokens read",
+        "gru trials: 2, complete: 1, 180,000 tokens read",
+    ]
     write_results(job, result, tmp_path / "out", lambda folder: None)
     with (tmp_path / "out" / "trials.csv").open(encoding="utf-8") as file:
         assert [row["tokens"] for row in csv.DictReader(file)] == ["150000", "60000", "150000", "30000"]

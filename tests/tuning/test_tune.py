@@ -86,7 +86,7 @@ def test_a_study_is_run_reported_and_not_touched_again(
     assert re.search(r"tiny-\w+ · 3 of 3 trials · best loss .* · 1 pruned · 1 failed\n", capfd.readouterr().err)
     assert main(WORDS) == 0
     told = capfd.readouterr()
-    assert "1 trials complete, 1 pruned, 1 failed" in told.out
+    assert "trials: 1 complete, 1 pruned, 1 failed" in told.out
     assert [row["state"] for row in rows()] == ["COMPLETE", "PRUNED", "FAIL"]
     assert rows()[2]["error"].startswith("The loss or its gradient was not finite")
 
@@ -105,7 +105,9 @@ def test_a_study_is_run_reported_and_not_touched_again(
     databases = [Path("studies/optuna.db"), Path("mlruns/mlflow.db")]
     before = [dump(path) for path in databases], files(Path("outputs"))
     assert main([*WORDS, "--workers", "2"]) == 0
-    assert capfd.readouterr().out == told.out
+    again = capfd.readouterr()
+    assert again.out == told.out
+    assert re.search(r"tiny-\w+ is finished, and nothing was trained\.\n", again.err)
     assert ([dump(path) for path in databases], files(Path("outputs"))) == before
 
 
@@ -296,7 +298,7 @@ def test_when_all_are_killed_the_same_command_goes_on_from_checkpoints(
     worker.work(job)  # as the command's workers do
     assert [checkpoint is not None for checkpoint in found].count(True) == 2
     last = begin()
-    assert "3 trials complete" in last.communicate()[0]
+    assert "trials: 3 complete" in last.communicate()[0]
     slots = job.open().slots()
     assert [slot.values for slot in slots if slot.number < 2] == [slot.values for slot in before if slot.number < 2]
     for slot in slots:
@@ -349,5 +351,5 @@ def test_ctrl_c_leaves_a_study_that_goes_on_at_once(small: Small) -> None:
     assert command.returncode == 130
     assert [slot.state for slot in job.open().slots()] == ["WAITING", "WAITING"]
     assert len(list(WORKSPACES.glob("*/last.ckpt"))) == 2
-    assert "2 trials complete" in begin().communicate(timeout=300)[0]
+    assert "trials: 2 complete" in begin().communicate(timeout=300)[0]
     assert json.loads((OUT / "study.json").read_text(encoding="utf-8"))["states"]["COMPLETE"] == 2

@@ -163,16 +163,16 @@ def _end(mine: Sample, metric: Metric) -> str | None:
 
 
 def compare_all(
-    metrics: Sequence[Path], costs: Path, out: Path, targets: Path | None, summary: Path | None = None
+    metrics: Sequence[Path], costs: Path, out: Path | None, targets: Path | None, summary: Path | None = None
 ) -> str:
-    """Compare every experiment and write ``comparison.csv`` and ``comparison.json``.
+    """Compare every experiment, and write ``comparison.csv`` and ``comparison.json`` if asked to.
 
-    Compared speeds go to ``comparison.csv`` in ``costs``.
+    Compared speeds then go to ``comparison.csv`` in ``costs``.
 
     Args:
         metrics: files written by ``evaluate``, named after their experiments.
         costs: folder of measured speeds. They vary between measurements, so ``out`` does not contain them.
-        out: folder to write.
+        out: folder to write; None to write nothing.
         targets: see :func:`~unroll.analysis.targets.check_targets`; None for no targets.
         summary: folder to write with what ``dvc metrics show`` lists, including speeds; None to write none.
 
@@ -192,19 +192,25 @@ def compare_all(
     checks = check_targets(targets, {name: by_arch(runs) for name, runs in results.items()}) if targets else []
     measured_costs = {name: load_costs(costs / f"{name}.json", [*runs.values()]) for name, runs in results.items()}
     cost_rows = [row for name, found in measured_costs.items() for row in compare_speeds(name, found.speeds)]
+    if out:
+        _write(out, rows, checks)
+        if cost_rows:
+            write_text(costs / "comparison.csv", _csv(cost_rows))
+    if summary:
+        with whole(summary, replaces=("*/*.json",)) as folder:
+            write_summary(rows, cost_rows, folder)
+    notes = {name: found.note for name, found in measured_costs.items()}
+    return _table(rows, cost_rows, notes, checks)
+
+
+def _write(out: Path, rows: list[Row], checks: list[Row]) -> None:
+    """Write the comparison and the checked targets, if there are any, to a folder."""
     with whole(out, replaces=("comparison.json", "comparison.csv", "targets.json")) as folder:
         folder.mkdir()
         (folder / "comparison.csv").write_text(_csv(rows), encoding="utf-8")
         (folder / "comparison.json").write_text(to_json(rows), encoding="utf-8")
         if checks:
             (folder / "targets.json").write_text(to_json(checks), encoding="utf-8")
-    if summary:
-        with whole(summary, replaces=("*/*.json",)) as folder:
-            write_summary(rows, cost_rows, folder)
-    if cost_rows:
-        write_text(costs / "comparison.csv", _csv(cost_rows))
-    notes = {name: found.note for name, found in measured_costs.items()}
-    return _table(rows, cost_rows, notes, checks)
 
 
 def _csv(rows: list[Row]) -> str:

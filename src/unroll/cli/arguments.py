@@ -10,7 +10,7 @@ from pathlib import Path
 from unroll import __version__
 from unroll.cli.parser import Parser
 from unroll.credentials import public
-from unroll.errors import BadInput
+from unroll.errors import BadInput, no_such
 
 
 def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
@@ -31,6 +31,8 @@ def parse(verbs: Mapping[str, str], words: Sequence[str]) -> argparse.Namespace:
     if "names" in options and not any(word.startswith("-") for word in rest):
         options.names += rest
         rest = []
+    if getattr(options, "text", "") is None and len(rest) == 1 and not rest[0].startswith("-") and not options.file:
+        options.text = rest.pop()
     if any(word.startswith("-") or not ("=" in word or word.startswith("~")) for word in rest) or (
         rest and "settings" not in options
     ):
@@ -63,6 +65,8 @@ def _refuse_no_verb(verbs: Mapping[str, str], words: Sequence[str]) -> None:
         raise BadInput(f"unroll {' '.join([*words[1:2], '--help'])} shows the help.")
     if "=" in first and not first.startswith("-") and not set(words) & verbs.keys():
         raise BadInput(f"{first!r} is not a verb; a verb comes first, as in unroll train {first}; see unroll --help.")
+    if first and not first.startswith("-") and first not in verbs:
+        raise no_such("verb", first, verbs)
 
 
 def _parser(verbs: Mapping[str, str], words: Sequence[str]) -> Parser:

@@ -18,7 +18,9 @@ def add_arguments(parser: Parser) -> None:
         "metrics", nargs="+", type=Path, metavar="FILE|FOLDER", help="files written by evaluate, or a folder of them"
     )
     parser.add_argument("--course", type=Path, metavar="FILE", help="compare the experiments of this course in FOLDER")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", default=Path("outputs/comparison"))
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write comparison.csv and comparison.json (default: only print)"
+    )
     parser.add_argument("--summary", type=Path, metavar="FOLDER", help="also write one file per experiment and arch")
     parser.add_argument("--costs", type=Path, metavar="FOLDER", help=f"speeds of these runs (default: {COSTS})")
     parser.add_argument("--targets", type=Path, metavar="FILE", help="bounds on figures, as YAML")
@@ -38,6 +40,8 @@ def run(options: Namespace) -> None:
 
         text = compare_all(files, options.costs or COSTS, options.out, options.targets, options.summary)
     print(text)
+    if options.out:
+        print(f"{options.out} written")
 
 
 def _files(path: Path) -> list[Path]:

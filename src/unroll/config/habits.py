@@ -47,7 +47,7 @@ HABITS: Mapping[str, str] = {  # the last part of a key → the setting, or the 
     **dict.fromkeys(("num_workers", "pin_memory"), NEEDLESS),
     "n_trials": "the number of trials of a study is trials, as in unroll tune study=NAME trials=20",
     "timeout": "a study has no time limit; it ends after its trials, and can be stopped and resumed at any time",
-    "n_jobs": "trials train in parallel with unroll tune study=NAME --workers N",
+    **dict.fromkeys(("n_jobs", "workers"), "trials train in parallel with unroll tune study=NAME --workers N"),
     "study_name": "choose a study with unroll tune study=NAME",
     "direction": "whether lower is better follows from the metric of the task",
     "n_startup_trials": "pruner.startup_trials",

@@ -19,7 +19,7 @@ from unroll.tuning.study import Study
 RETRAIN = "retrain"  # folder of the settings of the runs to retrain, <arch>/<seed>.yaml
 FILES = ("study.json", "trials.csv", "*.yaml", "*.svg", "index.html", RETRAIN)  # in the folder of a study
 Row = dict[str, Any]  # of a table of trials, by column
-ENDS = {"COMPLETE": "trials complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}
+ENDS = {"COMPLETE": "complete", "PRUNED": "pruned", "TOO_COSTLY": "too costly", "FAIL": "failed"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Result:
     def summary(self) -> str:
         """A summary with one line for the best trial of each arch."""
         ends = [f"{count} {ENDS[state]}" for state, count in states(self.slots).items() if count]
-        lines = [f"{self.name}: {', '.join(ends)}", *self.spent()]
+        lines = [f"{self.name}, trials: {', '.join(ends)}", *self.spent()]
         for arch, slot in self.best.items():
             values = "  ".join(f"{key}={_plain(value)}" for key, value in slot.values.items() if key != "arch")
             figure = f"{self.metric} {shown(slot.value or 0.0)}"
@@ -66,7 +66,7 @@ class Result:
         if len(groups) < 2:
             return []
         return [
-            f"  {arch:10} {len(slots)} trials, {len(complete(slots))} complete, "
+            f"  {arch:10} trials: {len(slots)}, complete: {len(complete(slots))}, "
             f"{sum(slot.tokens for slot in slots):,} tokens read"
             for arch, slots in groups.items()
         ]

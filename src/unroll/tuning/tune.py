@@ -75,6 +75,8 @@ def tune(
         study.refill()
         job = replace(job, parent=_parent(job, study))
         _work(job, study, workers)
+    else:
+        say(f"{job.name} is finished, and nothing was trained.")
     result = results_of(job, study)
     if not result.best:
         _close(job, study, result, None)
