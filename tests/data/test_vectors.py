@@ -52,13 +52,13 @@ def test_the_header_of_word2vec_and_blanks_at_the_end_of_its_lines_are_passed_ov
         (b"a 1 2\nb c 3 1 2\nd 1 2\n", "line 2: 5 columns"),
         (b"a 1 2 3\nb 1 2\nc 1 2\n", "line 1: 4 columns"),
         (b"\x1f\x8b\x08\x00", "packed with gzip; unpack it: mv .*gzip -dk"),
-        (b"a 1 2\n\nb 1 2\n", "line 2: 1 columns"),
-        (b"a 1 2\nb\t1\t2\n", "line 2: 1 columns"),
+        (b"a 1 2\n\nb 1 2\n", "line 2: 1 column"),
+        (b"a 1 2\nb\t1\t2\n", "line 2: 1 column"),
         (b"a 1 2\nb  1 2\n", "line 2: 4 columns"),
         (b"a 1 2\n 1 2\n", "line 2: 3 columns, but expected a word"),
-        (b"a\n", "line 1: 1 columns"),
+        (b"a\n", "line 1: 1 column"),
         (b"2 3\na 1 2\nb 1 2\n", "line 2: 3 columns"),
-        (b"2 0\na\nb\n", "line 2: 1 columns"),
+        (b"2 0\na\nb\n", "line 2: 1 column"),
         (b"a 1 2\nb 1 x\n", "line 2: .*'x'"),
         (b"a 1 2\nb 1 nan\n", "line 2: 'nan' is not a finite number"),
         (b"a 1 2\nb -inf 1\n", "line 2: '-inf' is not a finite number"),
@@ -181,3 +181,18 @@ def test_a_real_cut_of_glove_is_read_whole(tmp_path: Path) -> None:
         return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
 
     assert cosine("monday", "tuesday") > 0.9 > cosine("monday", "of")
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ("the\t0.5\t0.25\n", ["line 1", "tabs or commas"]), ("the,0.5,0.25\n", ["line 1", "tabs or commas"]),
+    ("1 3\nthe 0.5 0.25\n", ["line 2: 3 columns", "a word and 3 numbers", "as line 1 says"]),
+    ("the 0.5 0.25\nof 1_0 0.5\n", ["line 2", "_"]),
+], ids=["tabs", "commas", "another size in the header", "an underscore"])  # fmt: skip
+def test_the_separator_the_header_or_the_number_that_is_wrong_is_named(
+    content: str, said: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        list(read_vectors(path))
+    assert all(part in str(caught.value) for part in said), caught.value

@@ -59,14 +59,19 @@ def read_vectors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         cells = line.rstrip(" ").split(" ")
         word = " ".join(cells[:-width])
         if not width or len(cells) <= width or word != word.strip(" ") or not word or _has_number_at_end(word):
-            raise BadInput(
-                f"{path}, line {number}: {len(cells)} columns, but expected a word and {width or 'some'} numbers, "
-                "separated by single spaces, as in most lines; correct or remove the line."
-            )
+            source = "as line 1 says" if announced else "as in most lines"
+            raise _odd_line(f"{path}, line {number}", len(cells), width, source)
         yield word, _numbers(path, number, cells[-width:])
         words += 1
     if not words or words != (announced or words):
         raise BadInput(f"{path} has {words} vectors, but expected {announced or 'at least one'}; fetch the file again.")
+
+
+def _odd_line(place: str, columns: int, width: int, source: str) -> BadInput:
+    """The error about a line that has other columns than a word and E numbers."""
+    remedy = "correct or remove the line" if width else "convert the file if it has tabs or commas between them"
+    return BadInput(f"{place}: {columns} column{'s' * (columns != 1)}, but expected a word and {width or 'some'} "
+                    f"numbers, separated by single spaces, {source}; {remedy}.")  # fmt: skip
 
 
 def _header(lines: Sequence[tuple[int, str]]) -> tuple[int, int]:
