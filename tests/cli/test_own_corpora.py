@@ -128,7 +128,7 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
 DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
     "sentences with one label each": (
         ".tsv", dict.fromkeys(TSV, "".join(f"a film of {n} minutes\t{n % 2}\n" for n in range(200))), [],
-        ["200 words in train", "empty line after each sentence", "contain blanks", "a film of"],
+        ["contain blanks", "a film of", "one word per line"],
     ),
     "sentences with labels, and empty lines": (
         ".tsv", dict.fromkeys(TSV, "".join(f"a film of {n} minutes\t{n % 2}\n\n" for n in range(50))), [],
@@ -329,7 +329,9 @@ def test_what_is_implausible_is_added_only_with_force(
     printed = capsys.readouterr()
     doubts = [line for line in printed.out.splitlines() if line.startswith("doubtful: ")]
     assert all(any(part in doubt for doubt in doubts) for part in said), printed.out
-    assert printed.err.splitlines()[-1].endswith("or add it as it is with --force.")
+    last = printed.err.splitlines()[-1]
+    assert last.endswith("or add it as it is with --force.")
+    assert "contain blanks" in last or not any("contain blanks" in doubt for doubt in doubts)
     assert not Path("data/own").exists()
     assert not Path("conf/data/own.yaml").exists()
     assert main(["data", "add", "--force", folder, *settings]) == 0
@@ -451,6 +453,23 @@ def test_settings_are_stored_and_read_as_for_training(project: Path, capsys: pyt
         "name": "mine", "title": "Added from own.txt.", "reader": {"name": "text"}, "train": "data/mine/own.txt",
         "split": {"train": 0.5, "validation": 0.5}, "min_count": 2, "lowercase": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("a.conllu", conllu(1), ["a.conllu has 1 record", "divided into 3 splits"]),
+    ("a.tsv", table(2, *PLAIN), ["a.tsv has 2 records", "divided into 3 splits", "data.validation="]),
+    ("a.series", 2 * UNIT, ["a.series has 2 records", "divided into 3 splits"]),
+    ("a.txt", "a b\n", ["a.txt has 2 tokens", "divided into 3 splits"]),
+    ("a.tsv", table(30, *PLAIN, between=""), ["120 words in train (a.tsv)", "empty line after each sentence"]),
+    ("a.tsv", "".join(f"a film of {n} minutes\t{n % 2}\n" for n in range(99)), ["contain blanks", "a film of"]),
+], ids=["CoNLL-U", "columns", "series", "text", "no empty line", "sentences with labels"])  # fmt: skip
+def test_a_single_file_that_cannot_be_divided_is_refused_with_the_strongest_reason(
+    name: str, content: str, said: list[str], project: Path, refused: Refused
+) -> None:
+    Path(name).write_text(content, encoding="utf-8")
+    message = refused("data", "add", name)
+    assert all(part in message for part in said), message
+    assert not Path("conf/data/a.yaml").exists()
 
 
 def test_files_of_one_name_in_several_folders_are_kept_apart(project: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from unroll.data import prepared
 from unroll.data.corpus import SPLITS, Corpus
-from unroll.data.fields import Record
+from unroll.data.fields import Field, Labels, Record, Symbols
 from unroll.data.prepare import prepare
 from unroll.data.prepared import Split, open_split
 from unroll.data.readers import Reader
@@ -172,6 +172,8 @@ def test_cuts_by_tokens_are_exact_and_cut_through_sequences(
 ) -> None:
     # Lines of 3, 4, 5 and 3 words; every second word is probed.
     class Made(Conllu):
+        runs_on = True
+
         def read(self, path: Path) -> Iterator[Record]:
             begin = 0
             for length in (3, 4, 5, 3):
@@ -206,6 +208,54 @@ def test_cuts_by_shares_are_exact(
     prepare(corpus(tmp_path, words, line * 25, cuts=cuts, sentence_end=sentence_end), out)
     assert [opened(out, split)["tokens"].steps for split in SPLITS[: len(sizes)]] == sizes
     assert (out / "test" / "test").exists() == (len(sizes) == 3)
+
+
+def sentences(count: int) -> str:
+    """Sentences of one to seven words with labels in columns."""
+    return "".join("".join(f"w{n}\tL\n" for n in range(1 + s % 7)) + "\n" for s in range(count))
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (600, [480, 60, 60]),
+        (17, [14, 1, 2]),
+        (15, [12, 1, 2]),
+        (10, [8, 1, 1]),
+        (5, [3, 1, 1]),
+        (4, [2, 1, 1]),
+        (3, [1, 1, 1]),
+    ],
+)
+def test_labelled_sentences_are_cut_between_them_and_no_split_is_empty(
+    count: int, sizes: list[int], tmp_path: Path
+) -> None:
+    one = corpus(tmp_path, columns, sentences(count), cuts=(0.8, 0.1))
+    found = list(one.records())
+    assert [record for _, record in found] == list(columns.read(one.files["train"]))
+    assert [[split for split, _ in found].count(split) for split in SPLITS] == sizes
+
+
+def test_labels_of_spans_of_any_reader_are_read_as_valid_bio_and_not_divided(tmp_path: Path) -> None:
+    class Made(Text):
+        runs_on = True
+
+        @property
+        def fields(self) -> dict[str, Field]:
+            return {"tokens": Symbols("words"), "labels": Labels("tokens", scheme="bio")}
+
+        def read(self, path: Path) -> Iterator[Record]:
+            yield from ({"tokens": ["a", "b", "c"], "labels": ["I-X", "I-X", "I-Y"]} for _ in range(9))
+
+    found = list(corpus(tmp_path, Made("words"), "", cuts=(0.5, 0.3)).records())
+    assert [record["labels"] for _, record in found] == 9 * [["B-X", "I-X", "B-Y"]]
+
+
+@pytest.mark.parametrize(("reader", "content"), [(columns, sentences(2)), (Series(), 2 * "1\t1\n"), (words, "a b\n")])
+def test_too_few_records_to_divide_are_refused_with_both_numbers(reader: Reader, content: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"train.txt has 2 (records|tokens), which cannot be divided into 3 splits"):
+        prepare(corpus(tmp_path, reader, content, cuts=(0.8, 0.1)), tmp_path / "out")
+    prepare(corpus(tmp_path, reader, content, cuts=(0.9, 0.1)), tmp_path / "out")  # without a test split
 
 
 def test_every_share_in_hundredths_cuts_exactly(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ class SourceFile(Section):
 class Cuts(Section):
     """Sizes of the splits of a single file."""
 
-    train: float = Field(gt=0, description="Training split: a fraction (at most 1) or a number of tokens.")
+    train: float = Field(
+        gt=0, description="Training split: a fraction (at most 1), or a number of records (of tokens in running text)."
+    )
     validation: float = Field(gt=0, description="Validation split: likewise; the rest is the test split.")
     by: str | None = Field(
         None,

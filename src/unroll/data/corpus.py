@@ -23,10 +23,15 @@ from unroll.data.fields import (
     line_of,
 )
 from unroll.data.readers.base import Reader
+from unroll.data.spans import as_bio
 from unroll.data.vocabulary import END
 from unroll.errors import BadInput
 
 SPLITS = ("train", "validation", "test")
+
+
+class TooFewRecords(BadInput):
+    """A file has fewer records than it is to be divided into splits."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class Corpus:
     Args:
         reader: reader of the files.
         files: file of each split; with ``cuts``, the single file under ``train``.
-        cuts: sizes of train and validation in a single file, in file order, as fractions (at most 1) or numbers of
-            symbols, or of records unless there is exactly one sequence of symbols; the rest is test. None if each split
-            has a file.
+        cuts: sizes of train and validation in a single file, in file order, as fractions (at most 1) or numbers; the
+            rest is test. Their unit is a symbol of running text, which may be cut anywhere, and a record otherwise.
+            None if each split has a file.
         sentence_end: whether to append ``[EOS]`` to each sequence.
         lowercase: whether to convert words to lower case.
         normalize: whether to replace numerals with ``[NUM]`` and addresses with ``[URL]``.
@@ -95,13 +100,15 @@ class Corpus:
 
     @property
     def _text(self) -> str | None:
-        """The field of symbols, if there is exactly one and records can be cut between any two symbols."""
+        """The field of symbols of running text, whose records can be cut between any two symbols."""
+        if not self.reader.runs_on:
+            return None
         found = [name for name, field in self.fields.items() if isinstance(field, Symbols)]
         aligned = all(isinstance(field, Symbols | Labels | Probe | DocumentStart) for field in self.fields.values())
-        return found[0] if len(found) == 1 and aligned else None
+        return found[0] if len(found) == 1 and aligned and not self._marked else None
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Yield each record with its split, in file order; a sequence across a cut is divided.
+        """Yield each record with its split, in file order; running text is divided at a cut.
 
         Of a record with several right answers, train has one record each.
         """
@@ -155,11 +162,24 @@ class Corpus:
     def _borders(self) -> list[int]:
         assert self.cuts is not None
         first, second = self.cuts
-        if first <= 1:
-            total = sum(self._size(record) for record in self._read("train"))
-            # 0.29 · 100 is slightly less than 29 in floating point, but must count as 29
-            return [math.floor(round(share * total, 6)) for share in (first, first + second)]
-        return [int(first), int(first + second)]
+        if first > 1:
+            return [int(first), int(first + second)]
+        total = sum(self._size(record) for record in self._read("train"))
+        splits = 3 if self.has_rest else 2
+        if 0 < total < splits:
+            number = f"{total} {'record' if self._text is None else 'token'}{'s' * (total != 1)}"
+            raise TooFewRecords(f"{self.files['train']} has {number}, which cannot be divided into {splits} splits; "
+                                "add more, or name a file for validation with data.validation=FILE.")  # fmt: skip
+        # 0.29 · 100 is slightly less than 29 in floating point, but must count as 29
+        exact = [round(share * total, 6) for share in (first, first + second)]
+        cuts = [math.floor(cut) if self._text else math.ceil(cut - 0.5) for cut in exact]
+        start = max(min(cuts[0], total - splits + 1), 1)  # no split is empty
+        return [start, max(min(cuts[1], total - splits + 2), start + 1)] if total else [0, 0]
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the cuts leave something for the test split."""
+        return self.cuts is not None and sum(self.cuts) != 1
 
     def _read(self, split: str) -> Iterator[Record]:
         fields = self.fields
@@ -170,7 +190,17 @@ class Corpus:
                                "declares; correct the reader.")  # fmt: skip
             if reason := fault_of_record(fields, record):
                 raise BadInput(f"{where}: {reason}; correct the record.")
-            yield self.ended(record)
+            yield self.ended(self._in_bio(record))
+
+    def _in_bio(self, record: Record) -> Record:
+        """A record whose labels of spans are valid BIO, as networks need them, from a reader of any kind."""
+        marked = self._marked
+        return like(record, {**record, **{name: as_bio(record[name]) for name in marked}}) if marked else record
+
+    @cached_property
+    def _marked(self) -> list[str]:
+        """The fields of labels of spans."""
+        return [name for name, field in self.fields.items() if isinstance(field, Labels) and field.scheme]
 
     def ended(self, record: Record) -> Record:
         """Append ``[EOS]`` to the sequences of symbols of a record, if configured."""

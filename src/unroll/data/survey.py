@@ -92,7 +92,7 @@ def survey(corpus: Corpus) -> dict[str, FieldSurvey]:
                 part.learn(record[name])
             part.note(split, record[name])
     for split in SPLITS:
-        named = split in corpus.files or (corpus.cuts is not None and (split != "test" or sum(corpus.cuts) != 1))
+        named = split in corpus.files or (corpus.cuts is not None and (split != "test" or corpus.has_rest))
         if named and not records[split]:
             raise BadInput(f"The {split} split is empty: {corpus.file(split)} has no records for it; correct the file "
                            "or data.split.")  # fmt: skip

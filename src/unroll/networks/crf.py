@@ -142,7 +142,8 @@ class LinearChainCRF(nn.Module):
             fault = self._fault(targets[b, : int(lengths[b])].tolist())
             if fault:
                 raise BadInput(f"Sequence {b} of the batch {fault}: the constraints forbid that, so that its loss is "
-                               "infinite; correct its labels or remove the constraints.")  # fmt: skip
+                               "infinite; prepare the corpus again, which reads labels of spans as valid BIO, or build "
+                               "the CRF without constraints (allowed=None).")  # fmt: skip
 
     def _fault(self, labels: list[int]) -> str | None:
         start, transitions, end = split_moves(self.forbidden, len(self.start))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from unroll.config import CONF, DataConfig, check_root, complete_data, literal, read
+from unroll.config import CONF, check_root, complete_data, literal, read
 from unroll.config.section import Settings
-from unroll.data.corpus import SPLITS, Corpus
+from unroll.data.corpus import SPLITS, Corpus, TooFewRecords
 from unroll.data.fields import References
 from unroll.data.readers.aligned import Aligned
 from unroll.data.readers.base import Reader
@@ -120,12 +120,18 @@ def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> U
         content["reader"] |= header(list(chosen.files.values()), list(content["reader"]))
     if any(isinstance(field, References) for field in reader.fields.values()):
         content.setdefault("sentence_end", True)  # without it, an answer of a translator would never end
-    corpus = _corpus(complete_data(content, origin, conf), chosen)
-    return Understanding(corpus, survey(corpus))
+    corpus = replace(complete_data(content, origin, conf).build_corpus(), files=chosen.files)
+    try:
+        return Understanding(corpus, survey(corpus))
+    except TooFewRecords:
+        _refuse_whole(replace(corpus, cuts=None))
+        raise
 
 
-def _corpus(data: DataConfig, chosen: Chosen) -> Corpus:
-    return replace(data.build_corpus(), files=chosen.files)
+def _refuse_whole(corpus: Corpus) -> None:
+    """Refuse a file of too few records for the strongest reason why it may have been misunderstood."""
+    for reason in doubts(Understanding(corpus, survey(corpus))):
+        raise BadInput(f"{corpus.files['train']} was not added: {reason}.")
 
 
 def _reader(options: Settings) -> str:

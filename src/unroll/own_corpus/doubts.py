@@ -35,7 +35,9 @@ def doubts(found: Understanding) -> list[str]:
     if isinstance(reader, Columns) and _is_counted(found.train):
         return [numbered(reader, found.corpus.file("train"))]
     own = oddities(reader, found.corpus.files) if isinstance(reader, Columns) else _text(found)
-    return [*own, *_lengths(found), *_words(found), *_labels(found), *_strangers(found), *_likeness(found)]
+    phrases = list(_phrases(found))  # which have no empty lines, and occur only once, for this reason
+    return [*phrases, *own, *([] if phrases else [*_lengths(found), *_words(found)]), *_labels(found),
+            *_strangers(found), *_likeness(found)]  # fmt: skip
 
 
 def _is_counted(facts: SplitFacts) -> bool:
@@ -84,17 +86,22 @@ def _lengths(found: Understanding) -> Iterator[str]:
         yield f"there are sentences of {' and '.join(long)}; insert an empty line after each sentence"
 
 
+def _phrases(found: Understanding) -> Iterator[str]:
+    """Words that are sentences."""
+    words = found.train.symbols
+    if found.words is not None and _share(words, [word for word in words if " " in word.strip()]) > 0.5:
+        longest = shortened(max(words, key=len))
+        yield (f"most words of train contain blanks, such as {longest}, so they are probably sentences or phrases; "
+               "unroll reads one word per line, with its label, and no sentences with one label")  # fmt: skip
+
+
 def _words(found: Understanding) -> Iterator[str]:
-    """Words that are sentences, numbers, or always the same."""
+    """Words that are numbers, or always the same."""
     words = found.train.symbols
     if found.words is None:
         return
     numbers = [word for word in words if NUMBER.fullmatch(word)]
-    if _share(words, [word for word in words if " " in word.strip()]) > 0.5:
-        longest = shortened(max(words, key=len))
-        yield (f"most words of train contain blanks, such as {longest}, so they are probably sentences or phrases; "
-               "unroll reads one word per line, with its label, and no sentences with one label")  # fmt: skip
-    elif _share(words, numbers) > 0.9:
+    if _share(words, numbers) > 0.9:
         yield (f"nearly all words of train are numbers, such as {numbers[0]}; choose another column "
                "(data.reader.token_column=…), write sequences of numbers as .series, and name a file of pretrained "
                "vectors with data.vectors")  # fmt: skip

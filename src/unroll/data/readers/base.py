@@ -39,12 +39,14 @@ class Reader(ABC):
     """A file format: a frozen dataclass, whose fields are the options.
 
     ``name`` is its name in settings, ``suffixes`` are the usual suffixes of its files. ``is_plain``
-    marks a format whose lines are what a person would type; ``fills`` names the field that :meth:`fill` can replace.
+    marks a format whose lines are what a person would type; ``runs_on`` marks a format of running text, in which a cut
+    between splits may divide a sequence; ``fills`` names the field that :meth:`fill` can replace.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     is_plain: ClassVar[bool] = False
+    runs_on: ClassVar[bool] = False
     fills: ClassVar[str] = ""
 
     @property

@@ -26,6 +26,7 @@ class Brown(Reader):
     """Sentences in the order of the samples, ca01 to cr09, as words with tags; each sample is a document."""
 
     name: ClassVar[str] = "brown"
+    runs_on: ClassVar[bool] = True  # its published splits are of 800,000 and 200,000 words
 
     @property
     def fields(self) -> Mapping[str, Field]:

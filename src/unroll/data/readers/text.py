@@ -20,6 +20,7 @@ class Text(Reader):
     name: ClassVar[str] = "text"
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
     is_plain: ClassVar[bool] = True
+    runs_on: ClassVar[bool] = True
     unit: Annotated[Literal["words", "characters"], Option(description="Unit of the symbols.")] = "words"
 
     @property
