@@ -194,7 +194,7 @@ def test_every_command_gives_the_interval_over_items_beside_that_over_seeds(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(lead=0.1)
-    told = printed(capsys, "compare", path)
+    told = printed(capsys, "compare", path, "--out", "outputs/comparison")
     assert told.count("over items: ") == 3  # of each, and of their difference
     assert told.count("600 scored items, bootstrap over 200 sequences") == 2
     assert "paired bootstrap over 200 sequences" in told
@@ -228,7 +228,7 @@ def test_where_other_items_might_show_no_difference_every_command_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(lead=0.02, spread=2.0)
-    told = printed(capsys, "compare", path)
+    told = printed(capsys, "compare", path, "--out", "outputs/comparison")
     assert " is better than " in told  # seeds hardly differ
     assert "the test set is small: with other items the difference might be nothing" in told
     assert "the test set is small" in printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru")
@@ -241,7 +241,7 @@ def test_a_large_test_set_needs_no_interval_over_items(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(lead=0.1, items=FEW_ITEMS + 1)
-    assert "over items" not in printed(capsys, "compare", path)
+    assert "over items" not in printed(capsys, "compare", path, "--out", "outputs/comparison")
     assert "over items" not in printed(capsys, "verdict", f"{path}:lstm", f"{path}:gru")
     _report(monkeypatch)
     page = Path("outputs/report/index.html").read_text(encoding="utf-8")

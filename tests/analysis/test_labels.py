@@ -49,7 +49,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
                 (folder / "history.csv").write_text("tokens,metric,value\n" + rows, encoding="utf-8")
         Path("outputs/metrics").mkdir(parents=True, exist_ok=True)
         Path("outputs/metrics/words.json").write_text(json.dumps(runs), encoding="utf-8")
-        assert main(["compare", "outputs/metrics/words.json"]) == 0
+        assert main(["compare", "outputs/metrics/words.json", "--out", "outputs/comparison"]) == 0
         assert main(["report"]) == 0
         assert capsys.readouterr().err == ""
         return Path("outputs/report/index.html").read_text(encoding="utf-8")

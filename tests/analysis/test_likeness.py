@@ -106,7 +106,7 @@ def test_what_changes_what_a_figure_measures_is_refused_by_every_command(
     changes: dict[str, Any], told: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(figures())
-    assert command("compare", "outputs/metrics/recall.json")[0] == 0
+    assert command("compare", "outputs/metrics/recall.json", "--out", "outputs/comparison")[0] == 0
     write(figures(**changes))
     other = write(figures(**changes), "other/recall.json")
     for words in (["compare", other, "--out", "new"], ["verdict", f"{other}:lstm", f"{other}:gru"]):
@@ -141,7 +141,7 @@ def test_seeds_of_one_architecture_on_two_corpora_are_not_averaged(command: Comm
     runs = figures()
     runs["gru-3"]["data"] = {**DATA, "train": "t2"}
     path = write(runs)
-    for words in (["compare", path], ["verdict", f"{path}:lstm", f"{path}:gru"]):
+    for words in (["compare", path, "--out", "outputs/comparison"], ["verdict", f"{path}:lstm", f"{path}:gru"]):
         code, _, error = command(*words)
         assert code == 2
         assert "training data differ" in error
@@ -162,7 +162,7 @@ def test_what_changes_the_fairness_is_stated_by_every_command(
     changes: dict[str, Any], one: str, other: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(figures(**changes))
-    for words in (["compare", path], ["verdict", f"{path}:lstm", f"{path}:gru"]):
+    for words in (["compare", path, "--out", "outputs/comparison"], ["verdict", f"{path}:lstm", f"{path}:gru"]):
         code, out, _ = command(*words)
         assert code == 0
         line = next(line for line in out.splitlines() if "differ:" in line)
@@ -178,7 +178,7 @@ def test_what_changes_the_fairness_is_stated_by_every_command(
 
 def test_like_figures_carry_no_caveat(command: Command) -> None:
     path = write(figures(tokens=5001, parameters=1010))  # the last step of a budget, a matched hidden size
-    for words in (["compare", path], ["verdict", f"{path}:lstm", f"{path}:gru"]):
+    for words in (["compare", path, "--out", "outputs/comparison"], ["verdict", f"{path}:lstm", f"{path}:gru"]):
         out = command(*words)[1]
         assert "differ:" not in out
         assert "not checked" not in out
@@ -189,7 +189,7 @@ def test_what_an_older_version_did_not_record_is_said_in_one_sentence(
     keys: tuple[str, ...], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(without(*keys))
-    for words in (["compare", path], ["verdict", f"{path}:lstm", f"{path}:gru"]):
+    for words in (["compare", path, "--out", "outputs/comparison"], ["verdict", f"{path}:lstm", f"{path}:gru"]):
         code, out, _ = command(*words)
         assert code == 0
         assert out.count("not checked:") == 1
@@ -326,7 +326,7 @@ def test_figures_of_taggers_are_comparable_however_they_read_words(
     figures = "outputs/metrics/tagging.json"
     assert command("evaluate", "runs/tagging", "--out", figures, "--costs", "outputs/costs")[0] == 0
     assert command("verdict", f"{figures}:rnn", f"{figures}:gru")[0] == 0
-    code, out, error = command("compare", figures)
+    code, out, error = command("compare", figures, "--out", "outputs/comparison")
     assert (code, error) == (0, "")
     assert "data differ" not in out
     declare(monkeypatch, "tagging", list(READINGS))

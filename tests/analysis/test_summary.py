@@ -52,7 +52,7 @@ def test_dvc_shows_a_row_per_experiment_and_architecture_with_few_columns() -> N
     costs = {"rnn": {"run": "mine", "tokens_per_second": [1000.0, 1010.0, 1020.0]}}
     Path("outputs/costs").mkdir()
     Path("outputs/costs/two.json").write_text(json.dumps(costs), encoding="utf-8")
-    assert main(["compare", *map(str, paths), "--summary", "outputs/summary"]) == 0
+    assert main(["compare", *map(str, paths), "--out", "outputs/comparison", "--summary", "outputs/summary"]) == 0
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     for words in (["init", "-q", "--no-scm"], ["metrics", "show", "--md"]):
         done = subprocess.run(["dvc", *words], env=environment, capture_output=True, text=True, check=True)
@@ -83,7 +83,7 @@ def test_no_name_of_a_file_of_others_leads_elsewhere(arch: str, tmp_path: Path) 
     path = written("one", {arch: [1.0, 2.0], "gru": [3.0, 4.0]})
     before = {found for found in tmp_path.rglob("*") if found.is_file()}
     path = path.replace(path.with_name("...json"))
-    assert main(["compare", str(path), "--summary", "outputs/summary"]) == 0
+    assert main(["compare", str(path), "--out", "outputs/comparison", "--summary", "outputs/summary"]) == 0
     new = {found.relative_to(tmp_path) for found in tmp_path.rglob("*") if found.is_file() and found not in before}
     summary = Path("outputs/summary")
     tables = {Path("outputs/comparison/comparison.csv"), Path("outputs/comparison/comparison.json")}

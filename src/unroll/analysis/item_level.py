@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -111,10 +111,17 @@ def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None,
         "items": metric.items, "items_low": mean and mean.low, "items_high": mean and mean.high,
         "difference_items_low": difference and difference.low, "difference_items_high": difference and difference.high,
         "over_items": mean and f"over items: {limits(mean, places)} ({mean.basis})",
-        "difference_over_items": difference and (
-            f"difference to the first over items: {gap(difference, metric, places)} ({difference.method})"),
+        "difference_over_items": difference and _to_the_first(difference, metric, places),
         "doubt": judged and doubt(difference, judged, places),
     }  # fmt: skip
+
+
+def _to_the_first(found: ItemInterval, metric: Metric, places: int) -> str:
+    """The difference to the best, as text in the direction of the verdict, whose factors are above 1."""
+    if metric.scale != "log-odds" or found.low <= 0:
+        return f"difference to the first over items: {gap(found, metric, places)} ({found.method})"
+    inverse = replace(found, low=1 / found.high, high=1 / found.low)
+    return f"over items, the odds of the first are {limits(inverse, 2)} times as high ({found.method})"
 
 
 def limits(found: ItemInterval, places: int) -> str:
