@@ -1,6 +1,6 @@
 """Tokens per second of `unroll generate`.
 
-    python benchmarks/generate.py RUN PROMPTS [--length N] [--other FOLDER] [--runs N] [-- OPTION …]
+    python benchmarks/generate.py RUN PROMPTS [--length N] [--other FOLDER] [--runs N] [OPTION …]
 
 PROMPTS has a prompt per line. FOLDER is the `src` of another version of unroll, measured in turn with the same run.
 OPTIONs, such as `--top-p 0.9`, are passed on to this version alone. Each measurement is a process of its own: it adds a
@@ -49,16 +49,15 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=100)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("options", nargs="*")
-    options = parser.parse_args()
-    versions = {"this version": (Path(__file__).parent.parent / "src", options.options)}
+    options, words = parser.parse_known_args()
+    versions = {"this version": (Path(__file__).parent.parent / "src", words)}
     if options.other:
         versions["the other one"] = (options.other, [])
     tokens = options.length * len(options.prompts.read_text(encoding="utf-8").splitlines())
     speeds: dict[str, list[float]] = {name: [] for name in versions}
     for _ in range(options.runs):
-        for name, (sources, words) in versions.items():
-            speeds[name].append(tokens / seconds(sources, options, words))
+        for name, (sources, passed) in versions.items():
+            speeds[name].append(tokens / seconds(sources, options, passed))
     for name, found in speeds.items():
         print(f"{name}: {_shown(found, 0)} tokens/s")
     if options.other:

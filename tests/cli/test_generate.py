@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from unroll.cli import main
+from unroll.serving.model import RunModel
 
 Refused = Callable[..., str]
 TypeIn = Callable[[bytes], None]
@@ -60,3 +61,11 @@ def test_the_likeliest_token_alone_is_drawn_if_no_other_is_left(
         assert main(["generate", str(language_model), "--prompt", "the", "--length", "20", *option]) == 0
         texts.add(capsys.readouterr().out)
     assert len(texts) == 1
+
+
+def test_a_served_model_takes_the_same_settings(language_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = RunModel(language_model)
+    for settings in ({"top_k": 2}, {"top_p": 0.4, "seed": 3}, {"temperature": 0.5, "top_k": 4}):
+        words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        assert main(["generate", str(language_model), "--prompt", "the", "--length", "9", "--json", *words]) == 0
+        assert model.predict(["the"], {"length": 9, **settings}) == [capsys.readouterr().out.removesuffix("\n")]
