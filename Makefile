@@ -38,7 +38,7 @@ test: setup  ## run the default tests
 check: setup  ## lint, format, types
 	@ruff check . && ruff format --check . && mypy
 
-soak: setup  ## kill runs 25 times at random, and compare what they come to with runs that were left alone
+soak: setup  ## kill runs 25 times at random, and compare their results with those of uninterrupted runs
 	@python benchmarks/soak.py
 
 dag: setup  ## print the stages of the course by chapter
@@ -51,7 +51,7 @@ report: setup  ## write the report again from finished runs
 	@unroll repro --force report
 	@echo outputs/report/index.html
 
-clean: setup  ## delete caches and ad-hoc runs, after a question (unroll clean: what else takes disk space)
+clean: setup  ## delete caches and ad-hoc runs after confirmation (unroll clean lists what else takes disk space)
 	@unroll clean caches adhoc
 
 help:  ## show this list

@@ -321,12 +321,12 @@ def test_sides_of_two_questions_are_not_compared() -> None:
     judged_file("validated", split="validation").rename("other/recall.json")
     good = "recall.json:lstm"
     assert "is on both sides" in refused(good, good)
-    assert "their experiment is recall and adding" in refused(good, "adding.json:lstm")
+    assert "runs of the experiments recall and adding" in refused(good, "adding.json:lstm")
     assert "their split is test and validation" in refused(good, "other/recall.json:lstm")
     run("a", 0, 1.0)
     assert "their split is test and validation" in refused(good, "a")
     run("b", 0, 1.0, experiment="adding")
-    assert "their experiment is recall and adding" in refused("a", "b")
+    assert "runs of the experiments recall and adding" in refused("a", "b")
     facts = {
         "format": 1,
         "vocabulary": "other",

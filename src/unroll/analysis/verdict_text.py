@@ -117,8 +117,8 @@ def _refuse_unlike(a: RunSet, b: RunSet, test: Test) -> None:
     if a.name == b.name:
         raise BadInput(f"{a.name} is on both sides; name two different ones.")
     if a.experiment != b.experiment:
-        raise BadInput(f"{a.name} and {b.name} cannot be compared: their experiment is {a.experiment} and "
-                       f"{b.experiment}; name runs of the same experiment.")  # fmt: skip
+        raise BadInput(f"{a.name} and {b.name} cannot be compared: they are runs of the experiments "
+                       f"{a.experiment} and {b.experiment}; name runs of the same experiment.")  # fmt: skip
     refuse_unlike((a.name, b.name), a.basis, b.basis)
     if common := [seed for seed in a.figures if a.arch == b.arch and a.figures[seed] == b.figures.get(seed)]:
         raise BadInput(f"{a.name} and {b.name} share the run of seed {common[0]}; name it on one side only.")

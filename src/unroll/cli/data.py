@@ -37,10 +37,12 @@ def _list(names: Sequence[str]) -> None:
 
     if names:
         raise BadInput("unroll data list takes no names.")
-    for name, corpus in config.corpora().items():
+    known = config.corpora()
+    width = max(map(len, known), default=0)
+    for name, corpus in known.items():
         origin = "embedded" if corpus.generator else "public" if corpus.sources else "own"
         state = "here" if Path(corpus.train).exists() else "not here"
-        print(f"{name:26} {origin:9} {state:9} {printable(corpus.title)}")
+        print(f"{name:{width}} {origin:9} {state:9} {printable(corpus.title)}")
 
 
 def _fetch(names: Sequence[str]) -> None:
