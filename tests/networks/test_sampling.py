@@ -147,6 +147,14 @@ def test_a_nucleus_is_drawn_from_in_large_vocabularies_as_in_small_ones(share: f
         assert drawn(scores[row : row + 1], numbers[:1], Sampling(top_p=share))[0] == order[row, place]
 
 
+def test_a_draw_from_a_nucleus_does_not_depend_on_how_flat_the_others_are() -> None:
+    scores = draw(12, 3000) * torch.tensor([0.1, 8.0, 1.0] * 4, dtype=torch.float64)[:, None]
+    numbers = torch.linspace(0.05, 0.95, 12, dtype=torch.float64)
+    together = drawn(scores, numbers, Sampling(top_p=0.8))
+    for row in range(12):
+        assert drawn(scores[row : row + 1], numbers[row : row + 1], Sampling(top_p=0.8))[0] == together[row]
+
+
 # ---- the greatest of many
 
 

@@ -211,6 +211,7 @@ SETTINGS: list[dict[str, Any]] = [
 LIMITS: list[dict[str, Any]] = [
     {}, {"shortest": torch.tensor([1, 2, 0])}, {"forbidden": [3]}, {"required": [[0], [], [0, 3]]}, {"block": 2},
     {"block": 1, "shortest": 2, "required": [[3], [3], []]},
+    {"required": [[3, 0, 1], [0, 3], [1, 3]]},
 ]  # fmt: skip
 
 
