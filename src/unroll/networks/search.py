@@ -54,8 +54,8 @@ def search(
 
     A finished hypothesis keeps its place among the W, as in Bahdanau et al. 2015, so that a beam of width 1 is greedy
     search for any α, and a beam of W ends with at most W answers. At the maximum length, only the end may follow. With
-    required symbols, the places are shared evenly between hypotheses that have equally many of them (Post and Vilar,
-    NAACL 2018).
+    required symbols, the places are divided evenly among the groups of hypotheses that have equally many of them (Post
+    and Vilar, NAACL 2018).
 
     A sentence leaves the batch when no hypothesis can change its N answers. This is exact: ln P only falls and lp only
     rises as a hypothesis grows, so that ln P ÷ lp(longest) is a bound for all its continuations. What is found for a
