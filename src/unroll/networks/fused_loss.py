@@ -14,7 +14,7 @@ from unroll.networks.pages import empty_like, zeros_like
 
 CHUNK_BYTES = 24 * 2**20  # logits of a chunk
 CHUNK_ROWS = 350  # at least, however large the vocabulary: products of fewer rows are slower
-BLOCK_BYTES = 8 * 2**20  # of which the softmax is computed at a time, in fp32, while they are in the cache
+BLOCK_BYTES = 4 * 2**20  # of which the softmax is computed at a time, in fp32, while they are in the cache
 NOTHING = (False, False, False)
 TILE = 2048  # rows of the weight whose gradient is summed at a time, while they are in the cache
 
