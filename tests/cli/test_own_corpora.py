@@ -121,6 +121,10 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
         ".tsv", dict.fromkeys(TSV, table(60, *BIO, between="end\tO\n\n") + "a\tB_DET\n"), [],
         ["train.tsv, line 361", "'B_DET'", "B-TYPE"],
     ),
+    "one label of a span without its type": (
+        ".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc I-X\n\n" * 90 + "a B\n"), [],
+        ["train.tsv", "label of line 2 has a type, and that of line 361 has none", "in one way"],
+    ),
     "a setting that does not exist": (".tsv", TSV, ["data.reader.colum=1"], ["data.reader", "'colum'"]),
     "a setting of another section": (".tsv", TSV, ["data.name=x"], ["--name"]),
 }  # fmt: skip
@@ -152,8 +156,9 @@ DOUBTED: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] = {
             [], ["look like those of spans", said],
         )
         for labels, said in {
-            "o b-x i-x": "o is", "0 B-X I-X": "0 is", "O B I O": "B is", "O PER-B PER-I": "PER-B", "O B- I-": "B- is",
-            "O B-X E-X X-Y " + 9 * "S-X ": "X-Y is", "_ B-X I-X": "data.reader.scheme=bio", "B M E S": "B is",
+            "o b-x i-x": "o is", "0 B-X I-X": "0 is", "o b i": "such as B and I", "O PER-B PER-I": "PER-B",
+            "O B- I-": "B- is", "O B-X E-X X-Y " + 9 * "S-X ": "X-Y is", "_ B-X I-X": "data.reader.scheme=bio",
+            "b m e s": "such as B and I",
         }.items()
     },
     "numbers of words as labels": (
@@ -271,10 +276,27 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, str | bytes], list[str], list[str]]] 
     "BIO labels": (
         ".tsv", dict.fromkeys(TSV, table(30, *BIO, between="end\tO\n\n")), [], ['scheme="bio"', "B-DET 30"],
     ),
-    "IOB1 labels": (".tsv", dict.fromkeys(TSV, "a O\nb I-X\nc I-X\n\n" * 9), [], ['scheme="bio"', "B-X 9", "I-X 9"]),
-    "BIOES labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc E-X\nd S-X\n\n" * 9), [], ['scheme="bioes"', "B-X 18"]),
-    "BILOU labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc L-X\nd U-X\n\n" * 9), [], ['scheme="bilou"', "B-X 18"]),
-    "BMES labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc M-X\nd E-X\n\n" * 9), [], ['scheme="bmes"', "B-X 9"]),
+    "IOB1 labels": (
+        ".tsv", dict.fromkeys(TSV, "a O\nb I-X\nc I-X\n\n" * 9), [],
+        ['scheme="bio"', "B-X 9", "I-X 9", "read as BIO: 27 labels", "I-X as B-X at own/train.tsv, line 2"],
+    ),
+    "damaged BIOES labels": (
+        ".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc I-X\n\n" + "a O\nb B-X\nc E-X\n\n" * 9), [],
+        ['scheme="bioes"', "E-X 10", "read as BIOES: 3 labels", "I-X as E-X at own/train.tsv, line 3"],
+    ),
+    "BIOES labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc E-X\nd S-X\n\n" * 9), [], ['scheme="bioes"', "S-X 9"]),
+    "BILOU labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc L-X\nd U-X\n\n" * 9), [], ['scheme="bilou"', "U-X 9"]),
+    "BMES labels": (".tsv", dict.fromkeys(TSV, "a O\nb B-X\nc M-X\nd E-X\n\n" * 9), [], ['scheme="bmes"', "M-X 9"]),
+    "labels of word segmentation": (
+        ".tsv", dict.fromkeys(TSV, "a B\nb M\nc E\nd S\n\n" * 9), [],
+        ['scheme="bmes"', "B 9, M 9, E 9, S 9", '["B", "M", "E", "S"]'],
+    ),
+    "labels of segmentation, without an end": (
+        ".tsv", dict.fromkeys(TSV, "a B\nb I\nc B\n\n" * 9), [], ['scheme="bio"', "B 18, I 9"],
+    ),
+    "labels of spans without types": (
+        ".tsv", dict.fromkeys(TSV, "a O\nb B\nc I\n\n" * 9), [], ['scheme="bio"', "O 9, B 9, I 9"],
+    ),
     "BIO labels, of which none are asked for": (
         ".tsv", dict.fromkeys(TSV, "a O\nb I-X\nc I-X\n\n" * 9), ["data.reader.scheme=null"], ["I-X 18"],
     ),

@@ -15,6 +15,7 @@ from unroll.networks.schemes import constraints
 
 # Words of valid labels; a letter is a prefix, small for the type Y.
 GRAMMARS = {"bio": r"(O|BI*|bi*)*", "bioes": r"(O|S|s|BI*E|bi*e)*"}
+UNTYPED = [("bio", ["B", "I"], r"(BI*)*"), ("bio", ["B", "I", "O"], r"(O|BI*)*"), ("bioes", list("BIES"), r"(S|BI*E)*")]
 LABELS = {
     "bio": ["O", "I-X", "B-X", "B-Y", "I-Y"],
     "bioes": ["O", "S-X", "I-X", "B-X", "E-X", "B-Y", "I-Y", "S-Y", "E-Y"],
@@ -41,6 +42,15 @@ def test_constraints_let_through_what_the_scheme_is_made_of_and_nothing_else(sch
             assert bool(passes) == valid
             counts[valid] += 1
     assert all(counts.values())
+
+
+@pytest.mark.parametrize(("scheme", "labels", "grammar"), UNTYPED)
+def test_spans_without_types_follow_the_same_rules(scheme: str, labels: list[str], grammar: str) -> None:
+    allowed = constraints(labels, scheme)
+    for path in product(range(len(labels)), repeat=4):
+        moves = all(allowed.transitions[left, right] for left, right in pairwise(path))
+        passes = bool(allowed.start[path[0]] and allowed.end[path[-1]] and moves)
+        assert passes == (re.fullmatch(grammar, "".join(labels[at] for at in path)) is not None)
 
 
 @pytest.mark.parametrize("scheme", GRAMMARS)

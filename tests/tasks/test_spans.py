@@ -159,12 +159,22 @@ def test_a_hundred_thousand_tokens_are_counted_within_a_second() -> None:
     assert int(metric.gold) > 10_000
 
 
-@pytest.mark.parametrize("label", ["PER", "S-PER", "B-", "I", "o", ""])
+@pytest.mark.parametrize("label", ["PER", "S-PER", "B-", "S", "o", ""])
 def test_a_label_of_another_scheme_is_an_error_that_names_it(label: str) -> None:
     with pytest.raises(BadInput, match=f"'{label}' is not a BIO label"):
         SpanF1([*LABELS, label])
 
 
-def test_labels_without_an_outside_are_an_error() -> None:
-    with pytest.raises(BadInput, match="label O"):
-        SpanF1(["B-PER", "I-PER"])
+@pytest.mark.parametrize(
+    ("labels", "told", "true", "counts"),
+    [
+        (["B", "I"], "B I B B", "B I B I", (1, 3, 2)),  # word segmentation, where nothing is outside
+        (["B"], "B B B", "B ? B", (1, 3, 2)),
+        (["B-X", "I-X"], "B-X I-X", "B-X I-X", (1, 1, 1)),
+        (["B", "I", "O"], "O B I O B", "B I I O B", (1, 2, 2)),
+    ],
+)
+def test_spans_may_have_no_type_and_no_outside(
+    labels: list[str], told: str, true: str, counts: tuple[int, int, int]
+) -> None:
+    assert figures_of(labels, told, true)[1] == counts

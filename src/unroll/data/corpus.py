@@ -23,7 +23,7 @@ from unroll.data.fields import (
     line_of,
 )
 from unroll.data.readers.base import Reader
-from unroll.data.spans import as_bio
+from unroll.data.spans import as_bio, is_of
 from unroll.data.vocabulary import END
 from unroll.errors import BadInput
 
@@ -53,6 +53,7 @@ class Corpus:
             in one split; None for file order.
         held_out: field whose values in validation and test are left out of train; None to keep all records.
         shares: whether all fields of symbols have one vocabulary.
+        asks: whether the files are questions, which may lack the answers.
     """
 
     reader: Reader
@@ -66,6 +67,7 @@ class Corpus:
     parted_by: str | None = None
     held_out: str | None = None
     shares: bool = False
+    asks: bool = False
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -183,19 +185,23 @@ class Corpus:
 
     def _read(self, split: str) -> Iterator[Record]:
         fields = self.fields
-        for number, record in enumerate(self.reader.read(self.files[split]), start=1):
+        read = self.reader.questions if self.asks else self.reader.read
+        for number, record in enumerate(read(self.files[split]), start=1):
             where = place(self.files[split], record, f"{split} record {number}")
             if missing := fields.keys() - record.keys():
                 raise BadInput(f"{where}: it has no {min(missing)}, a field that data.reader.name={self.reader.name} "
                                "declares; correct the reader.")  # fmt: skip
             if reason := fault_of_record(fields, record):
                 raise BadInput(f"{where}: {reason}; correct the record.")
-            yield self.ended(self._in_bio(record))
+            yield self.ended(self._in_bio(record, where) if self._marked else record)
 
-    def _in_bio(self, record: Record) -> Record:
+    def _in_bio(self, record: Record, where: str) -> Record:
         """A record whose labels of spans are valid BIO, as networks need them, from a reader of any kind."""
-        marked = self._marked
-        return like(record, {**record, **{name: as_bio(record[name]) for name in marked}}) if marked else record
+        for name in self._marked:
+            if strange := next((label for label in record[name] if not is_of(label, "bio")), ""):
+                raise BadInput(f"{where}: {strange!r} of {name} is not a BIO label; correct the record, or declare the "
+                               "field without a scheme.")  # fmt: skip
+        return like(record, {**record, **{name: as_bio(record[name]) for name in self._marked}})
 
     @cached_property
     def _marked(self) -> list[str]:

@@ -33,7 +33,7 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
     In ``bioes`` (Ratinov and Roth 2009) it also ends with ``E-X``; a span of one token is ``S-X``.
 
     Args:
-        labels: ``O`` and ``PREFIX-TYPE``, in the order of their indices.
+        labels: ``O`` and ``PREFIX-TYPE``, or ``PREFIX`` of spans without types, in the order of their indices.
         scheme: one of ``SCHEMES``.
 
     Raises:
@@ -42,7 +42,7 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
     if scheme not in SCHEMES:
         raise BadInput(f"There is no labelling scheme {scheme!r}; choose one of {', '.join(SCHEMES)}.")
     for label in labels:
-        if label != "O" and not re.fullmatch(rf"[{SCHEMES[scheme]}]-.+", label):
+        if label != "O" and not re.fullmatch(rf"[{SCHEMES[scheme]}](-.+)?", label):
             forms = ", ".join(f"{prefix}-TYPE" for prefix in SCHEMES[scheme])
             raise BadInput(f"{label!r} is not a label of the scheme {scheme}; give O, {forms}.")
     # the start and the end of a sequence act like O
@@ -59,5 +59,5 @@ def constraints(labels: Sequence[str], scheme: str) -> Constraints:
 def _may_follow(left: str, right: str, scheme: str) -> bool:
     within = left[0] in "BI"  # a span that may continue, and in bioes must
     if right[0] in "IE":
-        return within and left[2:] == right[2:]
+        return within and left[1:] == right[1:]
     return scheme == "bio" or not within

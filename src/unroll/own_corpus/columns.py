@@ -10,10 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from unroll.data.corpus import place
 from unroll.data.fields import GAPS
 from unroll.data.readers.columns import Columns
 from unroll.data.readers.conllu import WIDTH as CONLLU
-from unroll.data.spans import PREFIXES, is_of
+from unroll.data.spans import PREFIXES, is_of, mark_spans
+from unroll.terminal import printable
 
 HEADS = {  # names of columns, for a single file, where no other file confirms that the first line is a header
     "id", "index", "token", "tokens", "word", "words", "form", "text", "sentence", "tag", "tags", "pos", "upos", "xpos",
@@ -57,8 +59,9 @@ def _scheme(reader: Columns, files: Sequence[Path]) -> str | None:
     counts = _labels(reader, files)
     spans = {label: count for label, count in counts.items() if label not in ("O", *GAPS)}
     for scheme in PREFIXES:
-        others = sum(count for label, count in spans.items() if not is_of(label, scheme))
-        if counts["O"] and spans and others <= 0.01 * sum(spans.values()):
+        some = [label for label in counts if is_of(label, scheme)]
+        others = sum(count for label, count in spans.items() if label not in some)
+        if mark_spans(some) and others <= 0.01 * sum(spans.values()):
             return scheme
     return None
 
@@ -78,11 +81,29 @@ def _like_spans(reader: Columns, files: Sequence[Path]) -> Iterator[str]:
     scheme = min(PREFIXES, key=lambda scheme: len(strange[scheme]))
     if others := strange[scheme]:
         odd = max(others, key=counts.__getitem__)
+        right = "B-PER and I-PER" if has_types else "B and I"
         yield (f"most labels look like those of spans, but {odd} is not a label of {', '.join(PREFIXES).upper()}, so "
-               "spans would not be scored; write O and labels such as B-PER and I-PER")  # fmt: skip
+               f"spans would not be scored; write O and labels such as {right}")  # fmt: skip
     elif not counts["O"]:
         yield (f"all labels look like those of spans, but no word has the label O; if they are, add "
                f"data.reader.scheme={scheme}, so that spans are scored")  # fmt: skip
+
+
+def rewritten(reader: Columns, files: Sequence[Path]) -> Iterator[str]:
+    """What is said about labels that do not follow their scheme, and are read as if they did; nothing if all do."""
+    first, count = "", 0
+    for file in files if reader.scheme else ():
+        pairs = zip(replace(reader, scheme=None).read(file), reader.read(file), strict=True)
+        for number, (one, other) in enumerate(pairs, start=1):
+            labels = reader.written("labels", other["labels"])
+            changed = [step for step, label in enumerate(one["labels"]) if label != labels[step]]
+            if changed and not first:
+                former, label = one["labels"][changed[0]], labels[changed[0]]
+                where = place(file, one, f"record {number}", changed[0])
+                first = printable(f"{former} as {label} at {where}")
+            count += len(changed)
+    if count:
+        yield f"read as {str(reader.scheme).upper()}: {count:,} labels that do not follow it, such as {first}"
 
 
 def _labels(reader: Columns, files: Sequence[Path]) -> Counter[str]:

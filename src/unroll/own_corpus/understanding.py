@@ -12,9 +12,11 @@ from typing import Any
 from unroll.data.corpus import Corpus, place
 from unroll.data.field_surveys import FieldSurvey, SymbolSurvey
 from unroll.data.fields import GAPS, Category, DocumentStart, Field, Frames, Labels, Record, Symbols
+from unroll.data.readers.columns import Columns
 from unroll.data.survey import unknown_symbols
 from unroll.data.units import joined
 from unroll.data.vocabulary import END, LabelVocabulary
+from unroll.own_corpus.columns import rewritten
 
 SHOWN = 20  # labels
 EXAMPLES = 2  # records
@@ -32,12 +34,13 @@ class SplitFacts:
         records: number of records.
         steps: of their longest field.
         longest: steps of the longest record.
-        labels: labels or categories with their counts.
+        labels: labels or categories, as they are written, with their counts.
         symbols: words with their counts.
         counted: records whose words are 1, 2, 3, and so on.
         numbered: records whose labels are.
         long: records of at least ``MANY_STEPS`` steps.
         shared: of these, those that stand in train, too.
+        strange: labels that are given and not in train.
         unknown: share of words that are unknown; None if the corpus has none.
         unlabelled: share of labels that are not in train; None if the corpus has none.
     """
@@ -51,6 +54,7 @@ class SplitFacts:
     numbered: int = 0
     long: int = 0
     shared: int = 0
+    strange: int = 0
     unknown: float | None = None
     unlabelled: float | None = None
 
@@ -91,7 +95,8 @@ class Understanding:
             self.examples.append((place(corpus.file(split), record, number), record))
         if self.labels:
             labels = [record[self.labels]] if isinstance(record[self.labels], str) else record[self.labels]
-            facts.labels.update(labels)
+            facts.labels.update(corpus.reader.written(self.labels, labels))
+            facts.strange += sum(label not in self.known and label not in self.withheld for label in labels)
             facts.numbered += _is_count(labels)
             gap = next((at for at, label in enumerate(labels) if label in self.withheld), None)
             if gap is not None and split not in self.gaps:
@@ -122,7 +127,7 @@ class Understanding:
                 found = unknown[self.words][split]
                 facts.unknown = found.unknown / max(found.symbols, 1)
             if self.known and given:
-                facts.unlabelled = 1 - sum(facts.labels[label] for label in self.known) / given
+                facts.unlabelled = facts.strange / given
 
     @property
     def train(self) -> SplitFacts:
@@ -137,14 +142,18 @@ class Understanding:
             yield "  test        there is none: runs are evaluated on validation"
         if self.labels:
             yield f"{self.labels} of train: {_listed(self.train.labels)}"
+        if isinstance(self.corpus.reader, Columns):
+            yield from rewritten(self.corpus.reader, list(self.corpus.files.values()))
         for where, record in self.examples:
             yield f"the record at {where}:"
             shown = [name for name, kind in self.corpus.fields.items() if not isinstance(kind, DocumentStart)]
             yield from (f"  {name:11} {shortened(self._shown(name, record[name]))}" for name in shown)
 
     def _shown(self, name: str, value: Any) -> Any:
-        """A value as a file has it: without the end that is appended, and characters as their text."""
+        """A value as a file has it: without the end that is appended, characters as their text, labels as written."""
         kind = self.corpus.fields[name]
+        if isinstance(kind, Labels):
+            return self.corpus.reader.written(name, value)
         if not isinstance(kind, Symbols):
             return value
         symbols = value[:-1] if self.corpus.sentence_end else value

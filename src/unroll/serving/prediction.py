@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from unroll.experiment.evaluation import counts
 from unroll.experiment.loading import prediction_loader
 from unroll.serving.questions import Asking, Question
 from unroll.serving.workers import side_by_side
-from unroll.tasks.answer import Answer, Empty
+from unroll.tasks.answer import Answer, Empty, Labelled
 
 CHUNK_STEPS = 1 << 20  # that are in memory at a time, unless one record has more
 
@@ -60,6 +61,7 @@ class Predictor:
         self.run, self.evaluates, self.progress = run, evaluates, progress
         self.asking = Asking(run)
         self.seen = Seen()
+        self._judged = False  # whether any record was added to the figures
 
     def lines(self, lines: Iterable[str]) -> Iterator[Answer]:
         """Answers to plain lines.
@@ -71,7 +73,7 @@ class Predictor:
         if self.evaluates and not description.predicts_inputs:
             raise BadInput(f"Plain lines have no {description.predicts or 'answers'} to compare with; evaluate a file "
                            f"in the format {self.asking.corpus.reader.name}.")  # fmt: skip
-        return self._answers(self.asking.of_lines(lines), self.asking.line_fields)
+        return map(self._written, self._answers(self.asking.of_lines(lines), self.asking.line_fields))
 
     def file(self, path: Path) -> Iterator[Answer]:
         """Answers to the records of a file in the format that the run was trained on.
@@ -79,7 +81,18 @@ class Predictor:
         Raises:
             BadInput: the file cannot be read, or has no answers that could be evaluated.
         """
+        return map(self._written, self._read(path))
+
+    def _read(self, path: Path) -> Iterator[Answer]:
+        """Answers to the records of a file, with labels in the spelling of records."""
         return self._answers(self.asking.of_file(path), self.asking.fields)
+
+    def _written(self, answer: Answer) -> Answer:
+        """An answer with labels as files of the run's format have them."""
+        field = self.asking.roles.get(self.run.config.task.description.predicts)
+        if field is None or not isinstance(answer, Labelled):
+            return answer
+        return replace(answer, labels=list(self.asking.corpus.reader.written(field, answer.labels)))
 
     @property
     def fills(self) -> bool:
@@ -96,7 +109,8 @@ class Predictor:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise BadInput(f"{path} is not a regular file, and is read twice to give its format back; save it to a "
                            "file, or use --json.")  # fmt: skip
-        values = (value for answer in self.file(path) for value in answer.values())
+        self.asking.refuse_other_labels(path)
+        values = (value for answer in self._read(path) for value in answer.values())
         first = list(islice(values, 1))  # a bad line is refused before any line is given back
         yield from self.asking.corpus.reader.fill(path, chain(first, values))
         next(values, None)  # what follows the last record is read too
@@ -111,11 +125,15 @@ class Predictor:
         if self.evaluates:
             self.run.task.on_validation_epoch_start()
         self.seen = Seen()
+        self._judged = False
         for chunk in self._chunks(questions):
             yield from self._answered(chunk, fields)
             self.seen.records += len(chunk)
             if self.progress:
                 self.progress(self.seen)
+        if self.evaluates and not self._judged:
+            raise BadInput("There is no record with answers to evaluate; give a file that has some, or leave out "
+                           "--evaluate.")  # fmt: skip
 
     def _chunks(self, questions: Iterator[Question]) -> Iterator[list[Question]]:
         """As many records as are put into batches together."""
@@ -159,8 +177,8 @@ class Predictor:
     @torch.inference_mode()
     def _judge(self, split: Split, loader: Buckets) -> None:
         """Add some records to the figures."""
-        if self.seen.records == 0:
-            self._refuse_without_answers(split)
+        self._refuse_without_answers(split)
+        self._judged = True
         for number in range(len(loader)):
             self.run.task.judge(self.run.network.precise(loader.batch(number)))
 
@@ -183,10 +201,17 @@ class Predictor:
                 self.seen.unknown[role] = before.plus(symbols, unknown)
 
     def _refuse_without_answers(self, split: Split) -> None:
-        """Refuse to evaluate a file none of whose first answers the run could give."""
+        """Refuse to evaluate a file that lacks numbers, or none of whose first answers the run could give."""
         predicts: Any = self.run.config.task.description.predicts
-        names = self.run.network.spec[predicts].names if predicts else ()
-        if names and (split[predicts].values < 0).all():
-            known = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
-            raise BadInput(f"The file has no {predicts} that this run can predict ({known}), so that there is nothing "
+        if not predicts:
+            return
+        spec, values = self.run.network.spec[predicts], split[predicts].values
+        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+            raise BadInput(f"The file does not give {predicts} everywhere, so that it cannot be evaluated; give it, or "
+                           "leave out --evaluate.")  # fmt: skip
+        if spec.names and not self._judged and (values < 0).all():
+            names = sorted({name[2:] for name in spec.names} - {""}) if spec.scheme else spec.names  # types of spans
+            few = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
+            known = f" ({few})" if few else ""
+            raise BadInput(f"The file has no {predicts} that this run can predict{known}, so that there is nothing "
                            "to evaluate; give a file that has them, or leave out --evaluate.")  # fmt: skip

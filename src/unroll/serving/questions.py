@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from unroll.data.corpus import Corpus, place
-from unroll.data.fields import Field, Frames, Record, Symbols
+from unroll.data.fields import GAPS, Field, Frames, Labels, Record, Symbols
 from unroll.data.prepare import spelled
 from unroll.data.readers import guess, reader_named
 from unroll.data.readers.series import parse_steps
@@ -16,6 +17,8 @@ from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.loading import reads_spelling
 from unroll.experiment.prepared_data import roles_of
+
+SAMPLE = 1000  # records whose labels are looked at
 
 
 class Question(NamedTuple):
@@ -103,9 +106,24 @@ class Asking:
         read = self.corpus.reader.symbols(self.field, line)
         return list(read.removesuffix("\n") if isinstance(read, str) else read), read
 
+    def refuse_other_labels(self, path: Path) -> None:
+        """Refuse a file whose column of labels has other values, such as that of parts of speech, to be overwritten."""
+        predicts = str(self.description.predicts)
+        field = self.corpus.fields.get(self.roles.get(predicts, ""))
+        if not isinstance(field, Labels):
+            return
+        found = {label for question in islice(self.of_file(path), SAMPLE) for label in question.shown[predicts]}
+        others = sorted(found - {*GAPS})
+        known = self.vocabulary.spec[predicts].names
+        if len(others) > 1 and not found & {*known}:
+            place = f" ({field.column})" if field.column else ""
+            raise BadInput(f"{path} has {others[0]!r} and {others[1]!r} in place of labels{place}, which this run "
+                           "cannot predict, and would overwrite; put _ in that place, or add it if the file lacks "
+                           "it.")  # fmt: skip
+
     def of_file(self, path: Path) -> Iterator[Question]:
         """Records of a file, by the reader of the run's corpus."""
-        corpus = replace(self.corpus, files={"test": path}, cuts=None)
+        corpus = replace(self.corpus, files={"test": path}, cuts=None, asks=True)
         for number, (_, record) in enumerate(corpus.records(), start=1):
             value = record[self.field]
             _refuse_width(

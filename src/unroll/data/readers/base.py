@@ -62,6 +62,14 @@ class Reader(ABC):
             BadInput: the file is missing or has an invalid line.
         """
 
+    def questions(self, path: Path) -> Iterator[Record]:
+        """The records of a file, as :meth:`read` yields them, whose values of the field ``fills`` may be missing.
+
+        Raises:
+            BadInput: as of :meth:`read`.
+        """
+        return self.read(path)
+
     def files(self, path: Path) -> Sequence[Path]:
         """All files of a split whose file in the settings is ``path``, which is the first of them."""
         return [path]
@@ -71,6 +79,10 @@ class Reader(ABC):
         kind = self.fields[field]
         assert isinstance(kind, Symbols)
         return split(line, kind.unit)
+
+    def written(self, field: str, value: Sequence[str]) -> Sequence[str]:  # noqa: ARG002  # most have one spelling
+        """A value of a field of labels as a file has it, where records have another spelling."""
+        return value
 
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
         """The lines of a file with other values of the field ``fills``, and everything else byte for byte.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Option
 
-from unroll.data.fields import DocumentStart, Field, Labels, Located, Record, Symbols
+from unroll.data.fields import GAPS, DocumentStart, Field, Labels, Located, Record, Symbols
 from unroll.data.readers.base import Reader, is_blank, whole_lines
 from unroll.data.spans import PREFIXES, as_bio, from_bio, is_of
 from unroll.errors import BadInput
@@ -35,7 +35,7 @@ class Columns(Reader):
     label_column: Annotated[int, Option(description="Column of the label, likewise.")] = -1
     scheme: Annotated[
         Literal["bio", "bioes", "bilou", "bmes"] | None,
-        Option(description="Label scheme of spans: bio requires O, B-… or I-…; adds span metrics."),
+        Option(description="Label scheme of spans: bio requires O, B-… or I-…, or B or I alone; adds span metrics."),
     ] = None
     header: Annotated[
         tuple[str, ...], Option(description="Names of the columns; a first line of a file with them is skipped.")
@@ -48,9 +48,16 @@ class Columns(Reader):
         return {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
 
     def read(self, path: Path) -> Iterator[Record]:
+        return self._sentences(path, asks=False)
+
+    def questions(self, path: Path) -> Iterator[Record]:
+        return self._sentences(path, asks=True)
+
+    def _sentences(self, path: Path, asks: bool) -> Iterator[Record]:
         tokens: list[str] = []
         labels: list[str] = []
         lines: list[int] = []
+        kinds: dict[bool, int] = {}  # first line of a span with a type, and without
         width = 0
         is_first = False
         for has_token, number, _, line, _ in self._lines(path):
@@ -59,7 +66,9 @@ class Columns(Reader):
                 width = width or len(cells)
                 if len(cells) != width:
                     raise self._odd_line(path, number, width)
-                token, label = self._asked(cells, f"{path}, line {number}")
+                token, label = self._word(cells, f"{path}, line {number}", asks)
+                if self.scheme and label not in ("O", *GAPS) and kinds.setdefault(len(label) > 1, number) == number:
+                    _refuse_mixed(path, kinds)
                 tokens.append(token)
                 labels.append(label)
                 lines.append(number)
@@ -71,6 +80,9 @@ class Columns(Reader):
                 tokens, labels, lines = [], [], []
         if tokens:
             yield self._record(tokens, labels, lines, is_first)
+
+    def written(self, field: str, value: Sequence[str]) -> Sequence[str]:
+        return from_bio(value, self.scheme) if field == "labels" else value
 
     def rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         """Number and cells of each line with a token."""
@@ -84,7 +96,8 @@ class Columns(Reader):
                 continue
             yield from self._filled_sentence(sentence, values)
             sentence = []
-            yield f"{mark}{line}{end}".encode()
+            is_header = bool(self.header) and [cell.strip() for cell in cells_of(line)] == self._short_header
+            yield f"{mark}{_with_cell(line, self.header[-1]) if is_header else line}{end}".encode()
         yield from self._filled_sentence(sentence, values)
 
     def _lines(self, path: Path) -> Iterator[tuple[bool, int, str, str, str]]:
@@ -95,7 +108,8 @@ class Columns(Reader):
             is_inside = not _is_between(line) and (is_inside or not COMMENT.fullmatch(line))
             if is_inside and is_first:
                 is_first = False
-                is_inside = [cell.strip() for cell in cells_of(line)] != [*self.header]
+                cells = [cell.strip() for cell in cells_of(line)]
+                is_inside = cells not in ([*self.header], self._short_header)
             yield is_inside, number, mark, line, end
 
     def _record(self, tokens: list[str], labels: list[str], lines: list[int], is_first: bool) -> Record:
@@ -103,12 +117,14 @@ class Columns(Reader):
         return Located({"tokens": tokens, "labels": labels, "document": is_first}, lines)
 
     def _filled_sentence(self, sentence: list[tuple[str, str, str]], values: Iterator[str]) -> Iterator[bytes]:
-        labels = from_bio([next(values) for _ in sentence], self.scheme)
+        labels = self.written("labels", [next(values) for _ in sentence])
         for (mark, line, end), label in zip(sentence, labels, strict=True):
             yield f"{mark}{self._filled(line, label)}{end}".encode()
 
     def _filled(self, line: str, label: str) -> str:
         """A line of a token with another label, blanks around it as they were."""
+        if self._lacks_labels(len(cells_of(line))):
+            return _with_cell(line, label)
         cell = [*re.finditer(r"(?:^|(?<=\t))[^\t]*" if "\t" in line else r"[^ ]+", line)][self.label_column]
         former = cell[0].strip()
         begin = cell.start() + cell[0].index(former)
@@ -126,22 +142,42 @@ class Columns(Reader):
             "spaces; correct the line. A comment has the form '# name = value', before a sentence."
         )
 
-    def _asked(self, cells: list[str], place: str) -> tuple[str, str]:
-        """Token and label of a line."""
+    @property
+    def _short_header(self) -> list[str]:
+        """The header of a file without labels; that of another one if labels are not in the last column."""
+        return [*(self.header[:-1] if self._lacks_labels(len(self.header) - 1) else self.header)]
+
+    def _lacks_labels(self, width: int) -> bool:
+        """Whether the column of labels, the last one, is missing in a file of a width."""
+        is_last = self.label_column == width or (self.label_column == -1 and self.token_column == width - 1)
+        return is_last and -width <= self.token_column < width
+
+    def _word(self, cells: list[str], place: str, asks: bool) -> tuple[str, str]:
+        """Token and label of a line; no label, as "", if a question lacks it."""
+        lacks = asks and self._lacks_labels(len(cells))
+        token, label = (cells[self.token_column].strip(), "") if lacks else self._asked(cells, place, asks)
+        if is_blank(token):
+            raise BadInput(f"{place}: the word is empty (column {self.token_column % len(cells)}, counted from 0); "
+                           "write it, or remove the line.")  # fmt: skip
+        return token, label
+
+    def _asked(self, cells: list[str], place: str, asks: bool) -> tuple[str, str]:
+        """The cells of token and label."""
         width = len(cells)
         asked = (self.token_column, self.label_column)
         if not -width <= min(asked) <= max(asked) < width:
-            raise BadInput(f"{place}: {width} columns, but token_column {self.token_column} and label_column "
-                           f"{self.label_column} are set; set others (data.reader.token_column=…).")  # fmt: skip
+            remedy = ("write all columns that the run was trained on, with _ for what is not given" if asks
+                      else "set others (data.reader.token_column=…)")  # fmt: skip
+            raise BadInput(f"{place}: {width} column{'s' * (width != 1)}, but token_column {self.token_column} and "
+                           f"label_column {self.label_column} are set; {remedy}.")  # fmt: skip
         if self.token_column % width == self.label_column % width:
             raise BadInput(f"{place}: {self._one_column(width)}.")
         token, label = (cells[column].strip() for column in asked)
-        if is_blank(token):
-            raise BadInput(f"{place}: the word is empty (column {self.token_column % width}, counted from 0); write "
-                           "it, or remove the line.")  # fmt: skip
         if self.scheme and not is_of(label, self.scheme):
             forms = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[self.scheme])
-            raise BadInput(f"{place}: {label!r} is not a label of the scheme {self.scheme.upper()}; write O, {forms}.")
+            alone = ", ".join(PREFIXES[self.scheme])
+            raise BadInput(f"{place}: {label!r} is not a label of the scheme {self.scheme.upper()}; write O, {forms}, "
+                           f"or, for spans without types, {alone} alone.")  # fmt: skip
         return token, label
 
     def _one_column(self, width: int) -> str:
@@ -153,9 +189,22 @@ class Columns(Reader):
                 f"the same column of {width}; set different ones")  # fmt: skip
 
 
+def _refuse_mixed(path: Path, kinds: Mapping[bool, int]) -> None:
+    """Refuse spans of which some have a type and some have none."""
+    if len(kinds) > 1:
+        raise BadInput(f"{path}: the label of line {kinds[True]} has a type, and that of line {kinds[False]} has none; "
+                       "write all labels of spans in one way, such as B-PER, or B alone.")  # fmt: skip
+
+
 def cells_of(line: str) -> list[str]:
     """The columns of a line; a no-break space belongs to a word."""
     return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
+
+
+def _with_cell(line: str, cell: str) -> str:
+    """A line with one more column."""
+    by_blanks = "\t" not in line and len(cells_of(line)) > 1
+    return f"{line} {cell}" if by_blanks else f"{line}\t{cell}"
 
 
 def _is_between(line: str) -> bool:

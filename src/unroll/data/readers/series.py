@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from unroll.data.fields import Field, Frames, Located, Number, Record
+from unroll.data.fields import GAPS, Field, Frames, Located, Number, Record
 from unroll.data.readers.base import Reader, numbered_lines, whole_lines
 from unroll.errors import BadInput
 
@@ -18,7 +19,10 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Series(Reader):
-    """Lines of the form ``target TAB step step …``, with the numbers of a step separated by commas."""
+    """Lines of the form ``target TAB step step …``, with the numbers of a step separated by commas.
+
+    In a question, the target may be ``_``, empty, or missing with its tab; it is then nan.
+    """
 
     name: ClassVar[str] = "series"
     suffixes: ClassVar[tuple[str, ...]] = (".series",)
@@ -29,15 +33,24 @@ class Series(Reader):
         return {"frames": Frames(), "target": Number()}
 
     def read(self, path: Path) -> Iterator[Record]:
+        return self._series(path, asks=False)
+
+    def questions(self, path: Path) -> Iterator[Record]:
+        return self._series(path, asks=True)
+
+    def _series(self, path: Path, asks: bool) -> Iterator[Record]:
         for number, line in numbered_lines(path):
             if line.strip():
                 target, tab, steps = line.partition("\t")
+                if asks and not tab:
+                    target, tab, steps = "", "\t", line
+                is_given = not (asks and target.strip() in GAPS)
                 try:
                     frames = parse_steps(steps)
-                    value = _number(target)
+                    value = _number(target) if is_given else nan
                 except ValueError:
                     tab, value = "", 0.0
-                if not tab or not abs(value) <= LARGEST:  # nor nan
+                if not tab or (is_given and not abs(value) <= LARGEST):  # nor nan
                     raise BadInput(
                         f"{path}, line {number}: expected 'target TAB step step …' with steps such as 0.5,1 "
                         f"of equal width and numbers of at most {LARGEST:.3g}; correct the line, or rescale all."
@@ -48,7 +61,7 @@ class Series(Reader):
         for _, mark, line, end in whole_lines(path):
             if line.strip():
                 _, tab, steps = line.partition("\t")
-                line = f"{next(values)}{tab}{steps}"
+                line = f"{next(values)}\t{steps if tab else line}"
             yield f"{mark}{line}{end}".encode()
 
 

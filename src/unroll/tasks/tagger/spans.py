@@ -24,13 +24,14 @@ class SpanF1(Metric):
     after a span of another type starts a span. Figures with denominator 0 are 0.
 
     Args:
-        labels: ``O``, ``B-…`` and ``I-…`` in the order of their indices.
+        labels: ``B-…``, ``I-…`` and mostly ``O``, in the order of their indices; spans of one type may have ``B`` and
+            ``I`` alone.
 
     Shapes:
         predicted, targets: [B, T], lengths: [B]
 
     Raises:
-        BadInput: a label does not belong to the scheme, or ``O`` is missing.
+        BadInput: a label does not belong to the scheme.
 
     A target of −1 is a label that does not occur in the training split. It is not ``O``, so it counts as a gold span
     that is never found, or as part of one. It continues a preceding span of type X unless ``I-X`` is a known label, and
@@ -48,15 +49,14 @@ class SpanF1(Metric):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__()
         for label in labels:
-            if label != "O" and not re.fullmatch(r"[BI]-.+", label):
+            if label != "O" and not re.fullmatch(r"[BI](-.+)?", label):
                 raise BadInput(f"{label!r} is not a BIO label; give O, B-TYPE or I-TYPE.")
         if "O" not in labels:
-            raise BadInput("No token of the training split has the label O, which separates spans from the rest; "
-                           "correct the labels or leave the scheme out.")  # fmt: skip
-        kinds = sorted({label[2:] for label in labels if label != "O"})
+            labels = [*labels, "O"]  # which nothing has, as in word segmentation, but padding
+        kinds = sorted({label[1:] for label in labels if label != "O"})
         names = [*labels, None]  # the unknown label is last, at index −1
         self.outside = labels.index("O")
-        kind = torch.tensor([kinds.index(name[2:]) if name and name != "O" else len(kinds) for name in names])
+        kind = torch.tensor([kinds.index(name[1:]) if name and name != "O" else len(kinds) for name in names])
         joins = torch.tensor([[_continues(left, right, labels) for right in names] for left in names])
         self.register_buffer("kinds", kind, persistent=False)
         self.register_buffer("joins", joins, persistent=False)
@@ -104,10 +104,10 @@ class SpanF1(Metric):
 
 def _continues(left: str | None, right: str | None, labels: Sequence[str]) -> bool:
     """Whether ``right`` continues the span of ``left``; None is an unknown label."""
-    if left == "O" or right == "O" or (right or "").startswith("B-"):
+    if left == "O" or right == "O" or (right or "").startswith("B"):
         return False
     if right is None:
-        return left is None or f"I-{left[2:]}" not in labels
+        return left is None or f"I{left[1:]}" not in labels
     if left is None:
-        return f"B-{right[2:]}" not in labels
-    return left[2:] == right[2:]
+        return f"B{right[1:]}" not in labels
+    return left[1:] == right[1:]
