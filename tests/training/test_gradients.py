@@ -313,3 +313,18 @@ def test_a_window_without_a_target_moves_nothing() -> None:
     task = Regressor(network, RegressorOptions(), lambda parameters, _: {
         "optimizer": torch.optim.AdamW(parameters, 0.1, weight_decay=0.5)}, 10**9).double()  # fmt: skip
     assert all(not step.any() for step in moved(task, [first], 1, plain()))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_gradients_of_the_previous_step_are_freed_before_the_forward_pass(accumulate: int) -> None:
+    task, held = task_of("tagger"), []
+    original = task.scores
+
+    def scores(batch: Batch, evaluating: bool) -> Any:
+        held.append(any(parameter.grad is not None for parameter in task.parameters()))
+        return original(batch, evaluating)
+
+    task.scores = scores  # type: ignore[method-assign]
+    moved(task, batches_of("tagger", 2), accumulate, plain())
+    assert held == [bool(number % accumulate) for number in range(len(held))]
+    assert len(held) >= 4

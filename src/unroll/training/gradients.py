@@ -70,6 +70,11 @@ class Gradients(Callback):
         self.dropped_in_a_row = 0
         self.steps: list[Step] = []  # since the last report
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Free the gradients of the previous step, which Lightning would keep until the forward pass is over."""
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            pl_module.zero_grad()
+
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         module = trainable(pl_module)
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
