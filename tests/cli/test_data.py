@@ -36,7 +36,10 @@ def test_an_embedded_corpus_that_lacks_a_file_is_generated_again(project: Path) 
 def test_data_fetch_refuses_unknown_names_and_a_missing_mirror(
     project: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no corpus 'browm' (did you mean brown?)" in refused("data", "fetch", "browm")
+    assert "no public corpus 'browm' (did you mean brown?); choose one of brown, cmudict" in refused(
+        "data", "fetch", "browm"
+    )
+    assert "grammar" not in refused("data", "fetch", "browm")  # which is embedded
     assert "unroll data list" in refused("data", "fetch")
     monkeypatch.setenv("UNROLL_MIRROR", str(project / "nowhere"))
     assert "not a folder" in refused("data", "fetch", "tinyshakespeare")
@@ -91,7 +94,7 @@ def test_a_corpus_of_the_project_is_never_to_be_deleted_for_ones_own(
 @pytest.mark.parametrize(
     ("file", "content", "empty"),
     [("e.txt", "", "train"), ("e.conllu", "", "train"), ("e.conll", "\n", "train"), ("e.series", "", "train"),
-     ("e.txt", "one line only\n", "validation"), ("e.series", "1\t0.5,1\n", "train")],
+     ("e.txt", "one line only\n", "validation")],
 )  # fmt: skip
 def test_data_add_refuses_what_cannot_be_cut_into_splits(
     file: str, content: str, empty: str, project: Path, refused: Refused

@@ -58,7 +58,8 @@ def test_its_data_are_prepared(ner: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         ([], ["Which experiment?", "adding", "data=NAME and task=NAME"]),
         (["arch=gru"], ["Which experiment?", "data=NAME and task=NAME"]),
-        (["data=ner"], ["Which task?", "task=NAME", "tagger"]),
+        (["data=ner"], ["Which task?", "task=NAME", "cloze, language_model, tagger."]),
+        (["data=adding"], ["Which task?", "one of regressor."]),
         (["task=tagger"], ["Which corpus?", "data=NAME", "ner"]),
         (["data=ner", "task=tager"], ["did you mean tagger?"]),
         (["data=nr", "task=tagger"], ["did you mean ner?"]),

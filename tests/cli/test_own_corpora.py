@@ -481,10 +481,9 @@ def test_settings_are_stored_and_read_as_for_training(project: Path, capsys: pyt
     ("a.conllu", conllu(1), ["a.conllu has 1 record", "divided into 3 splits"]),
     ("a.tsv", table(2, *PLAIN), ["a.tsv has 2 records", "divided into 3 splits", "data.validation="]),
     ("a.series", 2 * UNIT, ["a.series has 2 records", "divided into 3 splits"]),
-    ("a.txt", "a b\n", ["a.txt has 2 tokens", "divided into 3 splits"]),
     ("a.tsv", table(30, *PLAIN, between=""), ["120 words in train (a.tsv)", "empty line after each sentence"]),
     ("a.tsv", "".join(f"a film of {n} minutes\t{n % 2}\n" for n in range(99)), ["contain blanks", "a film of"]),
-], ids=["CoNLL-U", "columns", "series", "text", "no empty line", "sentences with labels"])  # fmt: skip
+], ids=["CoNLL-U", "columns", "series", "no empty line", "sentences with labels"])  # fmt: skip
 def test_a_single_file_that_cannot_be_divided_is_refused_with_the_strongest_reason(
     name: str, content: str, said: list[str], project: Path, refused: Refused
 ) -> None:

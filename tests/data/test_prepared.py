@@ -251,9 +251,9 @@ def test_labels_of_spans_of_any_reader_are_read_as_valid_bio_and_not_divided(tmp
     assert [record["labels"] for _, record in found] == 9 * [["B-X", "I-X", "B-Y"]]
 
 
-@pytest.mark.parametrize(("reader", "content"), [(columns, sentences(2)), (Series(), 2 * "1\t1\n"), (words, "a b\n")])
+@pytest.mark.parametrize(("reader", "content"), [(columns, sentences(2)), (Series(), 2 * "1\t1\n")])
 def test_too_few_records_to_divide_are_refused_with_both_numbers(reader: Reader, content: str, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"train.txt has 2 (records|tokens), which cannot be divided into 3 splits"):
+    with pytest.raises(BadInput, match=r"train\.txt has 2 records, which cannot be divided into 3 splits"):
         prepare(corpus(tmp_path, reader, content, cuts=(0.8, 0.1)), tmp_path / "out")
     prepare(corpus(tmp_path, reader, content, cuts=(0.9, 0.1)), tmp_path / "out")  # without a test split
 

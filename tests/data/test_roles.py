@@ -46,6 +46,7 @@ def test_a_role_that_is_not_needed_may_stay_empty() -> None:
     ({"tokens": "symbols"}, {}, ["field of kind labels", "tokens (symbols)", "task=cloze or task=language_model, or"]),
     ({"marks": "probe"}, {}, ["inputs needs a field of kind symbols", "marks (probe); choose other data."]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": ""}, ["no field", "''", "choose one of tokens, labels"]),
+    ({"a": "symbols", "b": "symbols"}, {}, ["field of kind labels", "task=language_model data.roles.inputs=a"]),
     ({"a": "symbols", "b": "symbols", "labels": "labels"}, {}, ["role inputs needs", "=a or data.roles.inputs=b"]),
     ({"tokens": "symbols", "labels": "labels"}, {"labels": "label"}, ["'label'", "did you mean labels?"]),
     ({"tokens": "symbols", "labels": "labels"}, {"label": "labels"}, ["role", "'label'", "did you mean labels?"]),

@@ -51,9 +51,10 @@ def _fetch(names: Sequence[str]) -> None:
     if not names:
         raise BadInput("Name one or more corpora; unroll data list shows them.")
     known = config.corpora()
+    public = {name: corpus for name, corpus in known.items() if corpus.sources}
     for name in names:
         if name not in known:
-            raise no_such("corpus", name, known)
+            raise no_such("public corpus", name, public)
     for name in names:
         with doing(f"Fetching {name}"):
             folder = preparation.fetch_corpus(known[name])

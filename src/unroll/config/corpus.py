@@ -14,7 +14,7 @@ from unroll.data.corpus import Corpus
 from unroll.data.fields import Field as FieldKind
 from unroll.data.fields import Symbols, fault_of_fields
 from unroll.data.readers import Reader, reader_named, readers
-from unroll.data.roles import Role, fill
+from unroll.data.roles import Role, fill, fits
 from unroll.errors import BadInput
 from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions
@@ -74,6 +74,17 @@ def _section(kind: type[Reader]) -> type[Named]:
 def _roles() -> dict[str, Mapping[str, Role]]:
     """The roles of every task."""
     return {name: task.roles for name, task in descriptions().items()}
+
+
+def tasks_for(reader: Any) -> list[str]:
+    """Tasks whose roles the fields of a reader fill; none if its settings are invalid, which the full check reports."""
+    try:
+        options = {key: value for key, value in reader.items() if key != "name"}
+        fields = reader_named(str(reader["name"]))(**options).fields
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []
+    kinds = {name: field.kind for name, field in fields.items()}
+    return [name for name, roles in _roles().items() if fits(roles, kinds)]
 
 
 class DataConfig(Section):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unroll.config.corpus import tasks_for
 from unroll.config.explanation import keys
-from unroll.config.file import leaves
+from unroll.config.file import leaves, read
 from unroll.config.habits import InEpochs, is_in_epochs, several
 from unroll.config.hydra import parsed, readable
 from unroll.config.messages import FREE, GROUPS, no_section, no_setting
@@ -57,6 +58,9 @@ def _check_purpose(chosen: Mapping[str, str], conf: Path) -> None:
         raise BadInput(f"Which experiment? Add experiment=NAME, one of {names['experiment']}; or data=NAME and "
                        "task=NAME, which need no experiment.")  # fmt: skip
     (group,) = lacking
+    if group == "task":
+        reader = read(conf / "data" / f"{chosen['data']}.yaml").get("reader")
+        names["task"] = ", ".join(tasks_for(reader) or _files("task", conf))
     raise BadInput(f"Which {'corpus' if group == 'data' else group}? Without an experiment, add {group}=NAME, one of "
                    f"{names[group]}.")  # fmt: skip
 

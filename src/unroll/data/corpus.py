@@ -167,16 +167,18 @@ class Corpus:
         if first > 1:
             return [int(first), int(first + second)]
         total = sum(self._size(record) for record in self._read("train"))
-        splits = 3 if self.has_rest else 2
-        if 0 < total < splits:
-            number = f"{total} {'record' if self._text is None else 'token'}{'s' * (total != 1)}"
-            raise TooFewRecords(f"{self.files['train']} has {number}, which cannot be divided into {splits} splits; "
-                                "add more, or name a file for validation with data.validation=FILE.")  # fmt: skip
         # 0.29 · 100 is slightly less than 29 in floating point, but must count as 29
         exact = [round(share * total, 6) for share in (first, first + second)]
-        cuts = [math.floor(cut) if self._text else math.ceil(cut - 0.5) for cut in exact]
-        start = max(min(cuts[0], total - splits + 1), 1)  # no split is empty
-        return [start, max(min(cuts[1], total - splits + 2), start + 1)] if total else [0, 0]
+        if self._text or not total:
+            return [math.floor(cut) for cut in exact]
+        splits = 3 if self.has_rest else 2
+        if total < splits:
+            number = f"{total} record{'s' * (total != 1)}"
+            raise TooFewRecords(f"{self.files['train']} has {number}, which cannot be divided into {splits} splits; "
+                                "add more, or name a file for validation with data.validation=FILE.")  # fmt: skip
+        start, end = (math.ceil(cut - 0.5) for cut in exact)  # the nearest ones
+        start = max(min(start, total - splits + 1), 1)  # no split is empty
+        return [start, max(min(end, total - splits + 2), start + 1)]
 
     @property
     def has_rest(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from unroll.errors import BadInput, no_such
@@ -47,14 +47,20 @@ def fill(
         if name not in roles:
             raise no_such(f"role of {place}, for data.roles,", name, roles)
     found: dict[str, str] = {}
-    for name, role in roles.items():
-        fitting = [field for field, kind in kinds.items() if kind in role.kinds]
+    # a role that nothing can fill comes first: the choice of a field for another one would not help
+    for name, role in sorted(roles.items(), key=lambda item: not item[1].is_needed or _suit(item[1], kinds) != []):
+        fitting = _suit(role, kinds)
         field = given[name] if name in given else _field(name, fitting)
         if field in fitting:
             found[name] = str(field)
         elif field is not None or role.is_needed:
             raise _unfit(name, field, role, kinds, place, _remedy(name, fitting, kinds, tasks()))
-    return found
+    return {name: found[name] for name in roles if name in found}
+
+
+def _suit(role: Role, kinds: Mapping[str, str]) -> list[str]:
+    """The fields that may fill a role."""
+    return [field for field, kind in kinds.items() if kind in role.kinds]
 
 
 def _unfit(name: str, field: str | None, role: Role, kinds: Mapping[str, str], place: str, remedy: str) -> BadInput:
@@ -80,17 +86,25 @@ def _field(name: str, fitting: Sequence[str]) -> str | None:
 def _remedy(name: str, fitting: Sequence[str], kinds: Mapping[str, str], tasks: Tasks) -> str:
     if fitting:
         return f"choose one with {_choices(f'data.roles.{name}', fitting)}"
-    others = [task for task, roles in tasks.items() if _fit(roles, kinds)]
+    others = [" ".join([task, *_chosen(roles, kinds)]) for task, roles in tasks.items() if fits(roles, kinds)]
     return f"choose {_choices('task', others)}, or other data" if others else "choose other data"
+
+
+def _chosen(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> Iterator[str]:
+    """The settings that a task needs where several fields fit."""
+    for name, role in roles.items():
+        fitting = _suit(role, kinds)
+        if role.is_needed and _field(name, fitting) is None:
+            yield f"data.roles.{name}={fitting[0]}"
 
 
 def _choices(key: str, values: Sequence[str]) -> str:
     return " or ".join(f"{key}={value}" for value in values)
 
 
-def _fit(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> bool:
+def fits(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> bool:
     """Whether a corpus has a field for every role that a task needs."""
-    return all(set(role.kinds) & set(kinds.values()) for role in roles.values() if role.is_needed)
+    return all(_suit(role, kinds) for role in roles.values() if role.is_needed)
 
 
 PROBE: Mapping[str, Role] = {"probe": Role(("probe",), is_needed=False)}
