@@ -16,8 +16,9 @@ from unroll.errors import BadInput
 from unroll.networks.embedding import embed
 from unroll.networks.encoder import SequenceEncoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
-from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork, TokenOutput
+from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork
 from unroll.networks.ngram import KneserNey
+from unroll.networks.output import TokenOutput
 from unroll.networks.recurrent import Recurrent
 from unroll.networks.sampling import uniforms
 from unroll.tasks.language_model.answers import Continuation, LanguageModelNetwork
