@@ -86,11 +86,9 @@ def contender(side: str, name: str) -> Callable[[], object]:
     optimizer = torch.optim.SGD(parameters, RATE)
     draw = torch.Generator().manual_seed(0)
     windows = [torch.randint(1, VOCABULARY, (STREAMS, TIME + 1), generator=draw) for _ in range(8)]
-    windows.reverse()
 
     def step() -> None:
-        window = windows[0]
-        windows.append(windows.pop(0))
+        windows.append(window := windows.pop(0))
         optimizer.zero_grad()
         with halved(side):
             loss = model.loss(window[:, :-1], window[:, 1:])
