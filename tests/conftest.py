@@ -48,6 +48,7 @@ TAGGED = """\
 
 """
 SERIES = "0.5\t0.2,1 0.3,1 0.1,0\n0.9\t0.4,1 0.5,1\n"
+PAIRS = "12\tone two\tlow\n3\tthree\tlow\n45\tfour five\thigh\n213\ttwo one three\tlow\n54\tfive four\thigh\n"
 TEXT = "to be or not to be that is the question\nwhether it is nobler in the mind to suffer\n"
 
 
@@ -80,7 +81,7 @@ def plant() -> Callable[[Path, dict[str, Tensor]], None]:
 @pytest.fixture
 def small(project: Path) -> Callable[..., Config]:
     """Settings of an experiment on a tiny corpus that lies in the project's data/."""
-    contents = {"conllu": TAGGED * 20, "series": SERIES * 20, "txt": TEXT * 20}
+    contents = {"conllu": TAGGED * 20, "series": SERIES * 20, "txt": TEXT * 20, "tsv": PAIRS * 20}
     for suffix, content in contents.items():
         for split in ("train", "validation", "test"):
             path = project / "data" / "small" / f"{split}.{suffix}"
@@ -89,7 +90,8 @@ def small(project: Path) -> Callable[..., Config]:
 
     def compose_small(experiment: str, arch: str, *overrides: str) -> Config:
         is_series = experiment.startswith("adding")
-        suffix = "series" if is_series else "conllu"
+        is_pairs = experiment == "pairs"  # a corpus and a task, without an experiment
+        suffix = "series" if is_series else "tsv" if is_pairs else "conllu"
         files = [f"data.{split}=data/small/{split}.{suffix}" for split in ("train", "validation", "test")]
         common = ["data.generator=null", "judged_by=null", "tracking=none", "training.tokens=2000",
                   "training.batch_size=4", "training.validations=2"]  # fmt: skip
@@ -99,7 +101,10 @@ def small(project: Path) -> Callable[..., Config]:
         has_others = any(word.startswith("arch.inputs.name=") for word in overrides)
         if size and not is_series and experiment != "ud-english-ewt-glove" and not has_others:
             size.append("arch.inputs.size=6")
-        words = [f"experiment={experiment}", f"arch={arch}", *files, *common, *size, *overrides]
+        if is_pairs:
+            size += ["arch.decoder.hidden_size=8", "arch.decoder.embedding_size=5"]
+        name = ["data=numbers", "task=transducer"] if is_pairs else [f"experiment={experiment}"]
+        words = [*name, f"arch={arch}", *files, *common, *size, *overrides]
         key = (_stamp(project / "conf"), os.environ.get(PLUGINS, ""), *words)
         if key not in COMPOSED:
             COMPOSED[key] = compose(words)

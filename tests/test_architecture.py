@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "pipeline": {"config", "preparation"},
     "disk": {"config", "pipeline", "tracking"},
     "cli": {"config", "preparation", "own_corpus", "experiment", "serving", "certificate", "analysis", "data",
-            "tracking", "tuning", "pipeline", "disk", "__init__"},
+            "networks", "tracking", "tuning", "pipeline", "disk", "__init__"},
     "__init__": set(),
 }  # fmt: skip
 

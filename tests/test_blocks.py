@@ -26,6 +26,7 @@ TASKS = {  # each task with an experiment that it fits
     "cloze": ["experiment=grammar", "task=cloze", "training.truncation_length=null"],
     "tagger": ["experiment=tagging"],
     "regressor": ["experiment=adding"],
+    "transducer": ["data=numbers", "task=transducer"],
 }
 Refused = Callable[..., str]
 
@@ -85,7 +86,8 @@ def test_resolved_settings_have_the_blocks_that_the_run_uses_and_no_others() -> 
         assert ("output" in content) == ("labels" in used), run.dump()
         assert ("readout" in content["encoder"]) == ("readout" in used and content["encoder"]["name"] == "recurrent")
         assert ("inputs" in content) == (not run.arch.encoder.counts)
-        frames = run.role_fields["inputs"].kind == "frames"
+        assert ("decoder" in content) == ("decoder" in used)
+        frames = run.role_fields[run.task.description.source].kind == "frames"
         assert frames == (content.get("inputs") == {"name": "frames"})
         assert ("characters" in content.get("inputs", {})) == ("chars" in run.arch.name)
         assert Config.model_validate(yaml.safe_load(run.dump())) == run
@@ -147,7 +149,11 @@ def test_blocks_are_combined_freely() -> None:
         (["experiment=tagging", "arch.output.name=crv"], ["arch.output.name=crv", "did you mean crf?"]),
         (["experiment=tagging", "arch.output.beam=2"], ["arch.output.name=softmax has no option 'beam'"]),
         (["experiment=tagging", "arch.encoder=lstm"], ["arch.encoder=lstm", "{key: value}"]),
-        (["experiment=tagging", "arch.decoder.name=recurrent"], ["There is no setting 'arch.decoder.name'"]),
+        (["experiment=tagging", "arch.reader.name=recurrent"], ["There is no setting 'arch.reader.name'"]),
+        (["experiment=tagging", "arch=seq2seq"], ["arch.decoder.name=recurrent", "only on task=transducer"]),
+        (["experiment=tagging", "arch.decoder={name: recurrent, cell: gru, cell_arguments: {}}"],
+         ["arch.decoder.name=recurrent", "only on task=transducer"]),
+        (["data=numbers", "task=transducer", "arch=lstm"], ["arch.decoder.name is missing", "arch=lstm"]),
     ],
 )  # fmt: skip
 def test_what_has_no_effect_on_the_run_is_refused_on_the_command_line(

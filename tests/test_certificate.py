@@ -67,6 +67,9 @@ slow = pytest.mark.slow
         pytest.param("tagging", "cnn", [], True, marks=slow),
         ("tagging", "cnn", ["arch.inputs.characters={name: cnn, embedding_size: 4, size: 5}",
                             "arch.output.name=crf"], True),
+        ("pairs", "bahdanau", ["arch.decoder.dropout=0.5", "task.own_inputs=0.5"], True),
+        pytest.param("pairs", "luong", ["arch.decoder.copying=true"], True, marks=slow),
+        pytest.param("pairs", "seq2seq", [], True, marks=slow),
         ("adding", "peephole", [], False),
         pytest.param("adding", "bilstm", ["arch.encoder.readout=mean"], True, marks=slow),
     ],
@@ -79,7 +82,8 @@ def test_a_sound_run_is_certified(name: str, arch: str, settings: list[str], who
     assert all(WHOLE in reason for reason in left_out(certificate).values())
     for dtype in ("float64", "float32"):
         made = [found["check"] for found in certificate["checks"] if found.get("dtype") == dtype]
-        assert made == [check for check in MEANINGS if check not in left_out(certificate)]
+        known = [check for check in MEANINGS if check != "search" or name == "pairs"]
+        assert made == [check for check in known if check not in left_out(certificate)]
 
 
 @pytest.mark.usefixtures("rare_words")

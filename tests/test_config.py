@@ -29,9 +29,9 @@ def test_every_experiment_composes_with_the_default_arch(experiment: str) -> Non
 @pytest.mark.parametrize("arch", ARCHS)
 def test_every_arch_composes_with_some_experiment_under_its_own_name(arch: str) -> None:
     composed = []
-    for experiment in ("grammar", "tagging"):
+    for words in (["experiment=grammar"], ["experiment=tagging"], ["data=numbers", "task=transducer"]):
         try:
-            composed.append(compose([f"experiment={experiment}", f"arch={arch}"], CONF))
+            composed.append(compose([*words, f"arch={arch}"], CONF))
         except BadInput:
             continue
     assert composed
@@ -45,7 +45,11 @@ def test_every_file_of_a_group_composes(group: str) -> None:
     known = config.corpora(CONF)
     pairs = {name for name in known if known[name].reader.name in ("aligned", "pairs", "dictionary")}
     for path in sorted((CONF / group).glob("*.yaml")):
-        if path.stem == "glove-6b-50d-subset" or path.stem in pairs:  # no corpus; no task reads pairs
+        if path.stem == "glove-6b-50d-subset":  # no corpus
+            continue
+        if path.stem in (*pairs, "transducer"):
+            data = path.stem if path.stem in pairs else "numbers"
+            assert compose([f"data={data}", "task=transducer", "arch=bahdanau"], CONF)
             continue
         experiment = fits.get(path.stem, "grammar" if path.stem in plain or group != "data" else "tagging")
         options = {"grammar": ["probe", "contrast"], "tagging": ["probe"]} if group == "data" else {}

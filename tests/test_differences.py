@@ -79,7 +79,7 @@ def test_arguments_of_its_cell_may_differ(project: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("archs", "words"),
     [
-        ("irn: {training: {clip_norm: 1.0}}", ["'irn'", "did you mean irnn?", "choose one of bigru"]),
+        ("irn: {training: {clip_norm: 1.0}}", ["'irn'", "did you mean irnn?", "choose one of bahdanau"]),
         ("3: {training: {clip_norm: 1.0}}", ["'3'", "choose one of"]),
         ("irnn: {training: {clip_nrm: 1.0}}", ["'training.clip_nrm'", "did you mean training.clip_norm?"]),
         ("irnn: {trainin: {clip_norm: 1.0}}", ["'trainin.clip_norm'", "did you mean training.clip_norm?"]),

@@ -31,6 +31,8 @@ from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.building import begin
 from unroll.experiment.prepared_data import PreparedData
+from unroll.networks.attention import ATTENTIONS
+from unroll.networks.bridge import BRIDGES
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding
@@ -48,6 +50,8 @@ from unroll.tasks.registry import descriptions
 from unroll.tasks.regressor.module import Regressor
 from unroll.tasks.tagger.answers import TaggerNetwork
 from unroll.tasks.tagger.module import Tagger
+from unroll.tasks.transducer.answers import TransducerNetwork
+from unroll.tasks.transducer.module import Transducer
 
 CONF = Path(__file__).parent.parent / "conf"
 Small = Callable[..., Config]
@@ -59,12 +63,14 @@ TASKS: dict[str, tuple[type[Task], list[str]]] = {
     "tagger": (Tagger, ["tagging"]),
     "language_model": (LanguageModel, ["grammar"]),
     "cloze": (Cloze, ["grammar", "task=cloze"]),
+    "transducer": (Transducer, ["pairs"]),
 }
 TRIED = {overrides[0] for _, overrides in TASKS.values()}
-ALL, LABELS = set(TASKS), {"tagger"}
+ALL, LABELS, WRITES = set(TASKS), {"tagger"}, {"transducer"}
 ARCHS: dict[str, set[str]] = {
-    "rnn": ALL, "irnn": ALL, "lstm": ALL, "coupled": ALL, "peephole": ALL, "gru": ALL, "gru-reset-before": ALL,
-    "bilstm": ALL - {"language_model"}, "bigru": ALL - {"language_model"},
+    **dict.fromkeys(["rnn", "irnn", "lstm", "coupled", "peephole", "gru", "gru-reset-before"], ALL - WRITES),
+    "bilstm": ALL - WRITES - {"language_model"}, "bigru": ALL - WRITES - {"language_model"},
+    **dict.fromkeys(["seq2seq", "seq2seq-reversed", "seq2seq-every-step", "bahdanau", "luong"], WRITES),
     "bilstm-crf": LABELS, "bilstm-chars": LABELS, "bilstm-chars-crf": LABELS, "bilstm-bichars-crf": LABELS,
     "lstm-feedback": LABELS, "cnn": {"tagger", "regressor"},
     "feedforward": {"language_model"}, "ngram": {"language_model"},
@@ -168,6 +174,15 @@ def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, proj
     task, _ = built(composed(small, max(ARCHS[arch]), arch, *QUICK))  # the tagger where it can be one
     network = task.network
     encoder = network.encoder if isinstance(network, TaggerNetwork) else network.network
+    if isinstance(network, TransducerNetwork):
+        said_of_decoder, decoder = said["decoder"], encoder.decoder
+        assert {type(layer.cell) for layer in decoder.recurrent.layers} == {cell_named(said_of_decoder["cell"])}
+        assert type(decoder.bridge) is BRIDGES[said_of_decoder.get("bridge", "linear")]
+        assert decoder.wiring.context == said_of_decoder["context"]
+        attention = said_of_decoder.get("attention")
+        assert type(decoder.attention) is (ATTENTIONS[attention["name"]] if attention else type(None))
+        assert encoder.reverse_source == said_of_decoder.get("reverse_source", False)
+        encoder = encoder.memory.encoder
     stated, spelling = said["encoder"], said.get("inputs", {}).get("characters")
     assert type(encoder) is NETWORKS[stated["name"]]
     if stated["name"] == "recurrent":
@@ -180,6 +195,7 @@ def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, proj
             assert type(characters) is CHARACTERS[spelling["name"]]
             assert characters.embedding.embedding_dim == spelling["embedding_size"]
             assert characters.output_size == spelling["size"] * (2 if spelling["name"] == "bilstm" else 1)
+    if isinstance(network, TaggerNetwork):
         assert type(network.output) is OUTPUTS[said.get("output", {"name": "softmax"})["name"]]
         if isinstance(network.output, FeedbackOutput):
             sizes = network.output.beam, network.output.embedding.embedding_dim
@@ -506,7 +522,7 @@ def test_clipping_bounds_the_step_of_sgd(small: Small, project: Path) -> None:
         seed_everything(0, verbose=False)
         data = PreparedData(config, prepared)
         task = experiment.build_task(config, data.spec)
-        begin(task.network, data.split("train"))
+        begin(task.network, data.split("train"), "inputs")
         before = experiment.tensors(task.network)
         experiment.train(config, prepared, project / clip)
         after = load_file(project / clip / "weights.safetensors")

@@ -48,7 +48,7 @@ def tokens_of_epoch(run: Config) -> int | None:
     """Number of tokens in the training split, within those at the ends of sequences; None if it is not in the cache."""
     kinds = {name: field.kind for name, field in run.data.build_reader().fields.items()}
     split = CACHE / f"{run.data.name}-{_key(run.data)[:16]}" / "fit" / "train"
-    return open_split(split)[run.fill_roles(kinds)["inputs"]].steps if split.is_dir() else None
+    return open_split(split)[run.fill_roles(kinds)[run.task.description.lengths[0]]].steps if split.is_dir() else None
 
 
 def _is_whole(target: Path) -> bool:

@@ -39,6 +39,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bf16": ("grammar", "lstm", "training.precision=bf16-mixed"),
     "bucketed sequences": ("tagging", "bilstm-chars-crf", "arch.encoder.dropout=0.3", "arch.encoder.variational=true"),
     "sequences in windows": ("tagging", "lstm", "training.truncation_length=2", "arch.encoder.weight_dropout=0.2"),
+    "scheduled sampling": ("pairs", "bahdanau", "task.own_inputs=0.5", "arch.decoder.dropout=0.3"),
     "early stopping": ("adding", "irnn", "training.patience=1"),
     "momentum": ("adding", "lstm", "training.optimizer.name=sgd", "training.optimizer.momentum=0.9"),
 }

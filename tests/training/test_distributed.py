@@ -39,6 +39,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "tagger in windows": ("tagging", "lstm", "training.truncation_length=2"),
     "cloze": ("grammar", "bilstm", "task=cloze"),
     "regressor": ("adding", "lstm"),
+    "transducer": ("pairs", "luong", "task.own_inputs=0.5"),
     "accumulation": ("tagging", "lstm", "training.accumulate=2"),
     "penalties and norms per weight": (
         "grammar", "lstm", "training.clip_norm=null", "training.clip_parameter_norm=0.1", "training.recurrent_l2=0.1",
@@ -93,7 +94,7 @@ def test_so_do_three(small: Small, project: Path) -> None:
     close(project / "one", project / "three")
 
 
-EVALUATED = ["language model", "tagger", "tagger in windows", "cloze", "regressor"]
+EVALUATED = ["language model", "tagger", "tagger in windows", "cloze", "regressor", "transducer"]
 
 
 @pytest.mark.parametrize("name", some_slow(EVALUATED, "language model", "tagger in windows"))

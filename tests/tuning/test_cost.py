@@ -26,7 +26,7 @@ from unroll.config.compose import check, finished
 from unroll.config.origin import Origin
 from unroll.data.batch import Batch, DataSpec, FieldSpec, Padded, Part, Spelled, Window
 from unroll.errors import BadInput
-from unroll.experiment import build_task, building
+from unroll.experiment import build_task, cells
 from unroll.networks import output, scan
 from unroll.plugins import parts
 from unroll.tuning import cost
@@ -41,14 +41,17 @@ WORDS = {
     "spelling": FieldSpec(9),
 }  # fmt: skip
 SERIES = {"inputs": FieldSpec(2), "target": FieldSpec(1)}
+SYMBOLS = ("[PAD]", "[UNK]", "[EOS]", *"0123456789")
+PAIRS = {"source": FieldSpec(13, SYMBOLS, "characters"), "target": FieldSpec(9, SYMBOLS[:9], "words")}
 EXPERIMENTS = {  # each task, with the experiment that it is tried on
     "regressor": ["experiment=adding"],
     "tagger": ["experiment=tagging", "data.reader={name: conllu}", "data.vectors=glove.txt"],
     "language_model": ["experiment=grammar", "data.reader={name: conllu}", "data.vectors=glove.txt"],
     "cloze": ["experiment=grammar", "data.reader={name: conllu}", "data.vectors=glove.txt", "task=cloze",
               "training.truncation_length=null"],
+    "transducer": ["data=numbers", "task=transducer"],
 }  # fmt: skip
-SMALL = {"encoder.hidden_size": 7, "inputs.size": 6}
+SMALL = {"encoder.hidden_size": 7, "inputs.size": 6, "decoder.hidden_size": 7}
 RECURRENT: list[dict[str, Any]] = [
     {"encoder.layers": 2}, {"encoder.layers": 3, "encoder.layer_norm": True}, {"encoder.learned_state": True},
     {"encoder.layers": 2, "encoder.layer_norm": True, "encoder.learned_state": True,
@@ -84,7 +87,7 @@ def runs() -> dict[tuple[str, str], Config]:
 
 
 def spec_of(config: Config) -> DataSpec:
-    return SERIES if config.task.name == "regressor" else WORDS
+    return {"regressor": SERIES, "transducer": PAIRS}.get(config.task.name, WORDS)
 
 
 def varied(config: Config, **changes: Any) -> Config | None:
@@ -92,6 +95,8 @@ def varied(config: Config, **changes: Any) -> Config | None:
     content = config.model_dump(mode="json")
     if "tied" in changes:
         content["task"]["tied"] = changes.pop("tied")
+    if "encoder.hidden_size" in changes and "decoder" in content["arch"]:
+        changes["decoder.hidden_size"] = changes["encoder.hidden_size"]
     given = {f"arch.{key}": value for key, value in changes.items()}
     for key, value in {**SMALL, **changes}.items():
         block, _, name = key.partition(".")
@@ -134,7 +139,15 @@ def test_every_arch_every_task_and_every_cell_is_tried(runs: dict[tuple[str, str
 
 
 ARCHS = sorted(path.stem for path in (CONF / "arch").glob("*.yaml"))
-QUICK = ("cnn", "feedforward", "ngram", "bilstm-bichars-crf", "lstm-feedback", "lstm")  # of each kind; others are slow
+QUICK = (
+    "cnn",
+    "feedforward",
+    "ngram",
+    "bilstm-bichars-crf",
+    "lstm-feedback",
+    "lstm",
+    "luong",
+)  # of each kind; others are slow
 
 
 @pytest.mark.parametrize("arch", some_slow(ARCHS, *QUICK))
@@ -201,6 +214,9 @@ def batch_of(config: Config, spec: DataSpec, rows: int, steps: int) -> Batch:
     if config.task.name == "regressor":
         frames, target = torch.rand(rows, steps, 2, generator=draw), torch.rand(rows, generator=draw)
         return Batch({"inputs": Padded(frames, left), "target": target}, mask, window, rows * steps)
+    if config.task.name == "transducer":
+        pairs = {role: torch.randint(3, known.size, (rows, steps), generator=draw) for role, known in spec.items()}
+        return Batch({role: Padded(values, left) for role, values in pairs.items()}, mask, None, rows * steps)
     inputs = torch.randint(2, spec["inputs"].size, (rows, steps), generator=draw)
     characters = torch.randint(2, spec["spelling"].size, (rows * steps, CHARACTERS), generator=draw)
     forms = torch.arange(rows * steps).view(rows, steps)
@@ -229,7 +245,9 @@ def products_of(config: Config, steps: int) -> tuple[int, int]:
 
 def products_of_a_token(config: Config) -> tuple[float, float]:
     """What one token more of each sequence adds to them, by sequence."""
-    less, more = (products_of(config, steps) for steps in (STEPS, STEPS + 1))
+    attends = getattr(config.arch.decoder, "attention", None)  # over as many steps of a source as are written
+    start = 1 if attends else STEPS
+    less, more = (products_of(config, steps) for steps in (start, start + 1))
     forward, every = ((after - before) / ROWS for before, after in zip(less, more, strict=True))
     return forward, every
 
@@ -334,7 +352,7 @@ def own(monkeypatch: pytest.MonkeyPatch, runs: dict[tuple[str, str], Config]) ->
 
     def run_of(kind: type[Cell], **changes: Any) -> Config:
         forget_counts()
-        monkeypatch.setattr(building, "cell_named", lambda name: kind)
+        monkeypatch.setattr(cells, "cell_named", lambda name: kind)
         run = varied(runs["tagger", "gru"], **{"encoder.cell_arguments": {}, **changes})
         assert run is not None
         return run

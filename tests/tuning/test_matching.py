@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from unroll.config import Config, compose
+from unroll.config.decoders import RecurrentDecoderConfig
 from unroll.data.batch import FieldSpec
 from unroll.errors import BadInput
 from unroll.tuning.cost import flops, parameters
@@ -107,6 +108,15 @@ def test_less_than_one_unit_costs_is_refused(run: str, quantity: str) -> None:
 def test_ngrams_have_no_size_to_match() -> None:
     with pytest.raises(BadInput, match="arch=ngram has no hidden size to match"):
         matched(compose(["experiment=grammar", "arch=ngram"], CONF), WORDS, "parameters", 1_000)
+
+
+def test_a_decoder_keeps_its_proportion() -> None:
+    symbols = {"source": FieldSpec(13, unit="characters"), "target": FieldSpec(30, unit="words")}
+    config = compose(["data=numbers", "task=transducer", "arch=seq2seq"], CONF)
+    found = matched(config, symbols, "parameters", 50_000)
+    assert isinstance(found.arch.decoder, RecurrentDecoderConfig)
+    assert found.arch.decoder.hidden_size == found.arch.encoder.hidden_size  # type: ignore[attr-defined]
+    assert parameters(found, symbols) == pytest.approx(50_000, rel=0.02)
 
 
 def test_an_unknown_quantity_is_told() -> None:

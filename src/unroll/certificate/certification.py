@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unroll.certificate.checks import CHECKS, MEANINGS, not_applicable
+from unroll.certificate.checks import CHECKS, meanings, not_applicable
 from unroll.certificate.reading import TaskReader, deviation
 from unroll.certificate.sample import CheckedSample
 from unroll.config import Config, tracking_here
@@ -56,8 +56,8 @@ def certify(folder: Path, prepared: Path, out: Path | None = None, tracking: Seq
     checks = _checks(run, sample)
     certificate = {
         "run": run.config.name, "fingerprint": facts["fingerprint"], "rows": sample.count,
-        "tokens": sample.split["inputs"].steps, "certified": all(check.get("passed", True) for check in checks),
-        "checks": checks, "meanings": MEANINGS,
+        "tokens": sample.split[sample.lead].steps, "certified": all(check.get("passed", True) for check in checks),
+        "checks": checks, "meanings": meanings(run.config),
     }  # fmt: skip
     write_text(out or place_of(certificate), to_json(certificate))
     tracker = tracking_here(run.config, folder / "config.yaml", tracking)
@@ -75,7 +75,7 @@ def place_of(certificate: Mapping[str, Any]) -> Path:
 
 def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:
     """Results of every applicable check in each precision."""
-    reasons = {name: not_applicable(name, run.config) for name in MEANINGS}
+    reasons = {name: not_applicable(name, run.config) for name in meanings(run.config)}
     found: list[dict[str, Any]] = [
         {"check": name, "not_applicable": reason} for name, reason in reasons.items() if reason
     ]
@@ -87,7 +87,7 @@ def _checks(run: Trained, sample: CheckedSample) -> list[dict[str, Any]]:
         reader = TaskReader(run.task, dtype)
         for check in CHECKS:
             name = check.__name__
-            if reasons[name] is None:
+            if name in reasons and reasons[name] is None:
                 worst, place = max(deviation(*pair) for pair in check(reader, sample))
                 found.append({"check": name, "dtype": dtype, "deviation": worst, "of": place,
                               "tolerance": tolerance, "passed": worst <= tolerance})  # fmt: skip

@@ -59,23 +59,30 @@ def rank_split(reader: TaskReader, sample: CheckedSample) -> Pairs:
 def masked_alone(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Sequences with masked tails, and the remaining parts alone."""
     batch = sample.whole()
-    whole = batch.sequence("inputs").lengths
+    whole = batch.sequence(sample.lead).lengths
     part = torch.arange(1, len(whole) + 1)
     lengths = (whole * part).div(len(part), rounding_mode="trunc").clamp(min=1)
-    together = masked(batch, lengths)
-    alone = [[first_steps(rows(together, torch.tensor([row])), int(lengths[row]))] for row in range(len(part))]
+    together = masked(batch, sample.lead, lengths)
+    alone = [
+        [first_steps(rows(together, torch.tensor([row])), sample.lead, int(lengths[row]))] for row in range(len(part))
+    ]
     yield reader.read([[together]]), reader.read(alone)
 
 
 def state_carry(reader: TaskReader, sample: CheckedSample) -> Pairs:
     """Windows, some of them overlapping, and a single pass: losses, and the state after the last step."""
     batch = sample.whole()
-    expected = reader.read([[in_one_window(batch)]])
+    expected = reader.read([[in_one_window(batch, sample.lead)]])
     if batch.window is None:
         yield reader.read([[batch]]), expected
     for window in (*CUTS, sample.window):
         if window is not None:
             yield reader.read([sample.training(sample.count, window)]), expected
+
+
+def search(reader: TaskReader, sample: CheckedSample) -> Pairs:
+    """Answers found symbol by symbol, and the losses of these answers if they are given."""
+    yield reader.searched(sample.whole())
 
 
 def _all(reader: TaskReader, batch: Batch) -> Reading:
@@ -89,9 +96,16 @@ CHECKS: dict[Callable[[TaskReader, CheckedSample], Pairs], str] = {  # each with
     order: "with the rows of a batch in another order",
     rank_split: "with a step split over two or three processes",
     masked_alone: "with a tail masked, or removed",
+    search: "while it is searched for, or as the target of a loss",
     state_carry: "in windows that carry the state, or in one pass",
 }
 MEANINGS = {check.__name__: meaning for check, meaning in CHECKS.items()}
+
+
+def meanings(config: Config) -> dict[str, str]:
+    """The checks of the task of a run, each with what it compares."""
+    writes = "decoder" in config.task.description.blocks
+    return {name: meaning for name, meaning in MEANINGS.items() if writes or name != search.__name__}
 
 
 def not_applicable(name: str, config: Config) -> str | None:

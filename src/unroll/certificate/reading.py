@@ -30,6 +30,7 @@ class TaskReader:
         self.device = "cuda" if dtype == "float16" else "cpu"
         self.task = (task.double() if dtype == "float64" else task.float()).to(self.device)
         self.arithmetic = torch.autocast(self.device, HALVED.get(dtype), enabled=dtype in HALVED)
+        task.thorough = True
         self.learns = any(parameter.requires_grad for parameter in task.parameters())
         for module in task.modules():
             if isinstance(module, nn.Dropout):
@@ -57,7 +58,8 @@ class TaskReader:
                 for row, real in enumerate(scores.mask):
                     losses[begin + row].append(scores.losses[row][real])
                     if scores.predicted is not None:
-                        predicted[begin + row].append(scores.predicted[row][real])
+                        own = real if scores.lengths is None else slice(int(scores.lengths[row]))
+                        predicted[begin + row].append(scores.predicted[row][own])
                 if batch.window is not None:
                     state[begin:] = self._state(len(batch.mask))
         found = {"losses": _joined(losses)}
@@ -66,6 +68,13 @@ class TaskReader:
         if all(batch.window is not None for batches in groups for batch in batches):
             found["state"] = state
         return found
+
+    @torch.no_grad()
+    def searched(self, batch: Batch) -> tuple[Reading, Reading]:
+        """Log-probabilities of answers as they were found, and as sums of losses."""
+        with self.arithmetic:
+            found, expected = self.task.eval().searched(self._precise(batch))
+        return {"scores": [found.double().cpu()]}, {"scores": [expected.double().cpu()]}
 
     def step(self, groups: Groups) -> Reading:
         """The gradient of one training step over the batches of all groups, each group standing for a process.

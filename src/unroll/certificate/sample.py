@@ -33,9 +33,11 @@ class CheckedSample:
         self.config = config
         self.spec = spec
         self.is_text = reads_streams(config)
-        self.split = beginning(split, STREAMS * STEPS + 3) if self.is_text else some(split, SEQUENCES, STEPS)
-        inputs = self.split["inputs"]
-        self.count = max(1, min(STREAMS, inputs.steps - 1)) if self.is_text else len(inputs.lengths)
+        self.lead = config.task.description.lengths[0]
+        split = split.without(*config.task.description.scoring)
+        self.split = beginning(split, STREAMS * STEPS + 3) if self.is_text else some(split, self.lead, SEQUENCES, STEPS)
+        counted = self.split[self.lead]
+        self.count = max(1, min(STREAMS, counted.steps - 1)) if self.is_text else len(counted.lengths)
 
     def whole(self) -> Batch:
         """All rows in one batch, without windows."""
@@ -82,9 +84,9 @@ def _first(column: Column, starts: np.ndarray) -> Column:
     return _at(column, np.arange(starts[-1]), starts)
 
 
-def some(split: Split, count: int, steps: int) -> Split:
-    """``count`` records from the shortest to the longest, each cut to its first ``steps`` steps."""
-    lengths = split["inputs"].lengths
+def some(split: Split, by: str, count: int, steps: int) -> Split:
+    """``count`` records from the shortest to the longest of a role, each cut to its first ``steps`` steps."""
+    lengths = split[by].lengths
     places = np.unique(np.linspace(0, len(lengths) - 1, count).round().astype(int))
     chosen = np.argsort(lengths, kind="stable")[places]
     ends: dict[int, np.ndarray] = {}  # by id of the old offsets, so that columns continue to share them
@@ -134,12 +136,13 @@ def rows(batch: Batch, chosen: Tensor) -> Batch:
     return replace(batch, fields=fields, mask=batch.mask[chosen], window=window)
 
 
-def first_steps(batch: Batch, steps: int) -> Batch:
-    """The batch cut to its first steps."""
+def first_steps(batch: Batch, lead: str, steps: int) -> Batch:
+    """The batch cut to its first steps of a role; sequences of other lengths stay whole."""
+    whole = batch.sequence(lead).lengths
 
     def taken(part: Part) -> Part:
         match part:
-            case Padded():
+            case Padded() if torch.equal(part.lengths, whole):
                 return Padded(part.values[:, :steps], part.lengths.clamp(max=steps))
             case Probed():
                 return Probed(part.groups[:, :steps], part.contrasts[:, :steps])
@@ -155,19 +158,22 @@ def first_steps(batch: Batch, steps: int) -> Batch:
     return replace(batch, fields=fields, mask=batch.mask[:, :steps], window=window)
 
 
-def masked(batch: Batch, lengths: Tensor) -> Batch:
-    """The batch with shorter lengths; masked values stay in the tensors."""
+def masked(batch: Batch, lead: str, lengths: Tensor) -> Batch:
+    """The batch with shorter lengths of a role; masked values stay in the tensors, and other sequences whole."""
+    whole = batch.sequence(lead).lengths
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < lengths[:, None])
-    fields = {role: part._replace(lengths=lengths) if isinstance(part, Padded) else part
-              for role, part in batch.fields.items()}  # fmt: skip
+    fields = {
+        role: part._replace(lengths=lengths) if isinstance(part, Padded) and torch.equal(part.lengths, whole) else part
+        for role, part in batch.fields.items()
+    }
     return replace(batch, fields=fields, mask=mask, window=batch.window and batch.window._replace(left=lengths))
 
 
-def in_one_window(batch: Batch) -> Batch:
+def in_one_window(batch: Batch, lead: str) -> Batch:
     """Whole sequences as a single window, so that their final state is kept."""
     if batch.window is not None:
         return batch
-    lengths = batch.sequence("inputs").lengths
+    lengths = batch.sequence(lead).lengths
     return replace(batch, window=Window(True, batch.mask.shape[1], len(batch.mask), lengths, None))
 
 
@@ -180,7 +186,6 @@ def padded(batch: Batch, more: int, spec: DataSpec, draw: torch.Generator | None
         spec: sizes determined by the data, by role.
         draw: generator of random content for all padding; None to pad as the loaders do.
     """
-    lengths = batch.sequence("inputs").lengths
 
     def extended(role: str, part: Part) -> Part:
         match part:
@@ -192,7 +197,7 @@ def padded(batch: Batch, more: int, spec: DataSpec, draw: torch.Generator | None
                 return Probed(*(F.pad(values, (0, more), value=-1) for values in part))
             case Spelled():
                 known = spec["spelling"]
-                forms = _Padding(lengths, more, draw).of(part.forms, -1, len(part.characters))
+                forms = _Padding(batch.sequence("inputs").lengths, more, draw).of(part.forms, -1, len(part.characters))
                 spelled = _Padding(part.lengths, more, draw)
                 characters = spelled.of(part.characters, known.padding_index, known.size)
                 return Spelled(forms, characters, part.lengths)

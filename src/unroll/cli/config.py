@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unroll.cli import streams
 from unroll.cli.parser import Parser, add_settings
 from unroll.cli.settings import composed
 from unroll.errors import BadInput
 from unroll.terminal import doing
+
+if TYPE_CHECKING:
+    from unroll.config import Config
 
 
 def add_arguments(parser: Parser) -> None:
@@ -37,4 +41,24 @@ def run(options: Namespace) -> None:
         config.refuse_stale(options.course)
         config.resolve(options.course, options.out or Path("outputs/configs"))
     else:
-        print(composed(options.settings).dump(streams.shows_unicode()), end="")
+        found = composed(options.settings)
+        print(found.dump(streams.shows_unicode()), end="")
+        if explanation := _decoding(found):
+            print(f"# {explanation}")
+
+
+def _decoding(found: Config) -> str:
+    """How the decoder computes its steps in training; empty without one."""
+    from unroll.config.decoders import RecurrentDecoderConfig
+    from unroll.networks.wiring import Wiring
+
+    decoder = found.arch.decoder
+    if not isinstance(decoder, RecurrentDecoderConfig):
+        return ""
+    if getattr(found.task, "own_inputs", 0):
+        return "Steps are computed one by one, since the decoder reads its own predictions (task.own_inputs)."
+    attention = decoder.attention
+    if attention is None:
+        return Wiring(decoder.context).explanation(decoder.layer_norm, None)
+    wiring = Wiring(decoder.context, attention.read, attention.feeding)
+    return wiring.explanation(decoder.layer_norm, attention.name)

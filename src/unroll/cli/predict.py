@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from unroll.cli import streams
 from unroll.cli.figures import figures_line
 from unroll.cli.lines import lines
+from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
+from unroll.errors import BadInput
 from unroll.outputs import to_json_line
 from unroll.terminal import Line, doing, is_terminal, say
 
@@ -31,6 +33,10 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object per record")
     parser.add_argument(
+        "--best", type=number(int, 1), default=1, metavar="N", help="with --json, the N best answers of a task that "
+        "searches for them, each with its score"
+    )  # fmt: skip
+    parser.add_argument(
         "--evaluate", action="store_true", help="also print the figures, on standard error, if the file has the answers"
     )
 
@@ -38,12 +44,14 @@ def add_arguments(parser: Parser) -> None:
 def run(options: Namespace) -> None:
     is_watched = is_terminal(sys.stderr) and not sys.stdout.isatty()
     progress = Line()
+    if options.best > 1 and not options.json:
+        raise BadInput("--best requires --json, since a line has one answer.")
     with doing(f"Loading {options.run}"):
         from unroll.experiment import Trained
         from unroll.serving import Predictor
 
         show = partial(_show, progress) if is_watched else None
-        predictor = Predictor(Trained.load(options.run), options.evaluate, show)
+        predictor = Predictor(Trained.load(options.run), options.evaluate, show, options.best)
     for line in _printed(predictor, options):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()

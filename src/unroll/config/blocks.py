@@ -1,34 +1,28 @@
-"""Settings of a network in blocks: inputs, encoder and output, each of several kinds."""
+"""Settings of a network in blocks: inputs, encoder, decoder and output, each of several kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from unroll.config.cell_arguments import cell_arguments
-from unroll.config.section import Name, Named, Section, plain
-from unroll.plugins import parts
-
-# the values that an argument of a cell accepts, by its annotation; Python counts true as 1, a person does not
-ACCEPTED: dict[str, tuple[tuple[type, ...], str]] = {
-    "float": ((float, int), "a number"), "int": ((int,), "a whole number"), "str": ((str,), "text"),
-    "bool": ((bool,), "true or false"),
-}  # fmt: skip
-
-
-class Block(Named):
-    """A block of a network; its kinds are its direct subclasses."""
-
-    @classmethod
-    def kinds(cls) -> Mapping[str, type[Named]]:
-        return {get_args(kind.model_fields["name"].annotation)[0]: kind for kind in cls.__subclasses__()}
-
-
-def optional(description: str) -> Any:
-    """A setting that is absent from a run that does not use it."""
-    return Field(default=None, exclude_if=lambda value: value is None, description=description)
+from unroll.config.block import (
+    Block,
+    CellArguments,
+    CellName,
+    Dropout,
+    HiddenSize,
+    Initializer,
+    LayerNorm,
+    Layers,
+    Variational,
+    WeightDropout,
+    check_cell,
+    optional,
+)
+from unroll.config.decoders import DecoderConfig
+from unroll.config.section import Name, Named, Section
 
 
 class CharactersConfig(Section):
@@ -90,35 +84,22 @@ class EncoderConfig(Block):
     counts: ClassVar[bool] = False
 
 
-HiddenSize = Annotated[int, Field(ge=1, le=10**6, description="Hidden size H of each direction of a layer.")]
-Layers = Annotated[int, Field(ge=1, le=1000, description="Number of layers L.")]
-Dropout = Annotated[
-    float, Field(ge=0, lt=1, description="Dropout probability on the inputs and outputs of layers and between them.")
-]
-
-
 class RecurrentConfig(EncoderConfig):
     """A recurrent network."""
 
     name: Literal["recurrent"] = Field(description="The kind of network.")
-    cell: Name = Field(description="The cell: a file in src/unroll/cells.")
-    cell_arguments: dict[str, bool | int | float | str] = Field(
-        description="Arguments of the cell other than its sizes."
-    )
+    cell: CellName
+    cell_arguments: CellArguments
     bidirectional: bool = Field(
         description="Whether to add a second direction that reads from the end of the sequence."
     )
     layers: Layers
     hidden_size: HiddenSize
     dropout: Dropout
-    variational: bool = Field(description="Whether to use the same dropout mask at every step of a sequence.")
-    weight_dropout: float = Field(
-        ge=0, lt=1, description="Dropout probability on the entries of the recurrent matrices."
-    )
-    layer_norm: bool = Field(description="Whether to apply layer normalisation to the matrix products of a cell.")
-    initializer: Literal["cell", "orthogonal"] = Field(
-        description="Initialisation of the recurrent matrices: the default of the cell, or orthogonal."
-    )
+    variational: Variational
+    weight_dropout: WeightDropout
+    layer_norm: LayerNorm
+    initializer: Initializer
     learned_state: bool = Field(description="Whether to learn the initial state instead of starting from zero.")
     readout: Literal["final", "last", "mean", "max"] | None = optional(
         "How to reduce the outputs of a sequence to one vector, in tasks that do so."
@@ -126,17 +107,7 @@ class RecurrentConfig(EncoderConfig):
 
     @model_validator(mode="after")
     def _known_cell(self) -> RecurrentConfig:
-        cell = f"arch.encoder.cell={self.cell}"
-        if self.cell not in parts("cells"):
-            raise ValueError(f"there is no {cell}; choose one of {', '.join(sorted(parts('cells')))}")
-        allowed = cell_arguments(self.cell)
-        for name, value in self.cell_arguments.items():
-            if name not in allowed:
-                choices = f"it accepts {', '.join(allowed)}" if allowed else "it accepts none"
-                raise ValueError(f"{cell} has no argument {name!r}; {choices}")
-            kinds, expected = ACCEPTED.get(allowed[name], ((type(value),), ""))
-            if type(value) not in kinds:
-                raise ValueError(f"arch.encoder.cell_arguments.{name}={plain(value)}: {cell} expects {expected}")
+        check_cell("arch.encoder", self.cell, self.cell_arguments)
         return self
 
 
@@ -213,6 +184,7 @@ class ArchConfig(Section):
     name: Name = Field(description="Name of the architecture: that of its file.")
     inputs: SerializeAsAny[InputsConfig] | None = optional("The vector of each step of a sequence.")
     encoder: SerializeAsAny[EncoderConfig] = Field(description="The network that reads a sequence.")
+    decoder: SerializeAsAny[DecoderConfig] | None = optional("The network that writes a target, symbol by symbol.")
     output: SerializeAsAny[OutputConfig] | None = optional("How a tagger predicts labels.")
 
     @property
@@ -221,10 +193,13 @@ class ArchConfig(Section):
         return getattr(self.inputs, "characters", None)
 
 
-BLOCKS: Mapping[str, type[Named]] = {"inputs": InputsConfig, "encoder": EncoderConfig, "output": OutputConfig}
+BLOCKS: Mapping[str, type[Named]] = {
+    "inputs": InputsConfig, "encoder": EncoderConfig, "decoder": DecoderConfig, "output": OutputConfig,
+}  # fmt: skip
 ARCHITECTURE = (
     "name", "inputs.characters", "encoder.name", "encoder.cell", "encoder.bidirectional", "encoder.kernel_width",
-    "encoder.order", "encoder.direct", "output",
+    "encoder.order", "encoder.direct", "decoder.name", "decoder.cell", "decoder.bridge", "decoder.context",
+    "decoder.attention.name", "decoder.attention.read", "decoder.attention.feeding", "decoder.copying", "output",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from unroll.config.cell_arguments import cell_arguments
 from unroll.config.experiments import place_in
 from unroll.config.explanation import keys, sections
 from unroll.config.file import dotted, leaves, read
-from unroll.config.messages import explain_error, no_setting
+from unroll.config.messages import ARGUMENTS, explain_error, no_setting
 from unroll.config.schema import Config, is_neutral
 from unroll.config.section import Section, Settings
 from unroll.errors import BadInput, nearest
@@ -38,7 +38,12 @@ EQUAL = {  # settings that must be equal for all architectures of an experiment,
     "training.threads": "speeds are compared",
     "training.devices": "speeds are compared",
 }
-OTHER_ARCH = ("arch.encoder.name", "arch.encoder.cell")  # settings of which no variant has another value
+OTHER_ARCH = (
+    "arch.encoder.name",
+    "arch.encoder.cell",
+    "arch.decoder.name",
+    "arch.decoder.cell",
+)  # settings of which no variant has another value
 
 
 def of_archs(content: Any, files: Sequence[Path], conf: Path) -> dict[str, Settings]:
@@ -111,15 +116,20 @@ def _check_equal(key: str, place: str, section: str) -> None:
 
 def _check(arch: str, key: str, value: Any, place: str, conf: Path) -> None:
     """Check one setting of one architecture."""
-    encoder = read(conf / "arch" / f"{arch}.yaml").get("encoder")
+    content = read(conf / "arch" / f"{arch}.yaml")
+    encoder = content.get("encoder")
     encoder = encoder if isinstance(encoder, dict) else {}
-    arguments = cell_arguments(encoder["cell"]) if "cell" in encoder else {}
-    known = [f"arch.encoder.cell_arguments.{name}" for name in arguments]
+    decoder = content.get("decoder")
+    decoder = decoder if isinstance(decoder, dict) else {}
+    known = [f"arch.{block}.cell_arguments.{name}" for block, own in (("encoder", encoder), ("decoder", decoder))
+             if "cell" in own for name in cell_arguments(own["cell"])]  # fmt: skip
     known += [name for name in keys() if name.startswith(("training.", "arch.")) and not _reason(name)]
     if below := next((name for name in known if name.startswith(f"{key}.")), None):
         raise BadInput(f"{place}: {key} has no settings; set a key below it, such as {below}.")
     if key not in known:
         raise BadInput(f"{place}: {no_setting(key, known)}; see unroll config --explain.")
+    if key.startswith("arch.decoder.") and "name" not in decoder:
+        raise BadInput(f"{place}: {key} has no effect on arch={arch}; remove it.")
     _check_effect(arch, key, place, EncoderConfig.kinds().get(str(encoder.get("name"))))
     _check_value(key, value, place)
 
@@ -141,7 +151,7 @@ def _check_effect(arch: str, key: str, place: str, encoder: type[Any] | None) ->
 
 def _check_value(key: str, value: Any, place: str) -> None:
     section, _, name = key.rpartition(".")
-    if section == "arch.encoder.cell_arguments":
+    if section in ARGUMENTS:
         return  # arguments of cells have no schema
     models = [model for other, model in sections(Config, "") if other == section and name in model.model_fields]
     field = models[0].model_fields[name]

@@ -14,7 +14,7 @@ from unroll.tasks.description import Description
 from unroll.tasks.registry import description_of
 
 # parts of an arch that only some tasks use: those with this block
-PARTS = {"inputs.characters": "spelling", "encoder.readout": "readout", "output": "labels"}
+PARTS = {"inputs.characters": "spelling", "encoder.readout": "readout", "decoder": "decoder", "output": "labels"}
 
 
 def purpose(settings: Mapping[str, Any]) -> tuple[Description, Mapping[str, Field]] | None:
@@ -50,7 +50,9 @@ def fitted(settings: Settings, origin: Origin) -> Settings:
     if not isinstance(arch, dict):
         return dict(settings)
     unused = set(_unused(arch, *known)) if known else set()
-    is_frames = known is not None and "inputs" in known[1] and known[1]["inputs"].kind == "frames"
+    if isinstance(arch.get("decoder"), dict) and "name" not in arch["decoder"]:
+        unused.add("decoder")  # an architecture without a decoder has the defaults of one
+    is_frames = known is not None and getattr(known[1].get(known[0].source), "kind", "") == "frames"
     kept = {}
     for name, block in arch.items():
         if name in unused and not origin.insists(f"arch.{name}"):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SHOWN = 60  # characters of an invalid value that a message repeats
 GROUPS = ("experiment", "data", "task", "arch", "training", "tracking")
-FREE = ("arch.encoder.cell_arguments", "data.reader", "data.roles")  # whose keys depend on the cell, reader or task
+ARGUMENTS = ("arch.encoder.cell_arguments", "arch.decoder.cell_arguments")
+FREE = (*ARGUMENTS, "data.reader", "data.roles")  # sections whose keys depend on the cell, reader or task
 LISTS = ("data.sources",)  # sections of which there may be several
 TAGS = {"choices", "range", "int", "float", "str", "bool"}  # names that pydantic gives to the members of a union
 # pydantic's names of errors about the type of a value

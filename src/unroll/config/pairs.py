@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from unroll.config.blocks import FeedforwardConfig, RecurrentConfig
+from unroll.config.decoder_pairs import check_decoder
 from unroll.tasks.description import Description
 from unroll.tasks.registry import descriptions
 
@@ -22,7 +23,7 @@ def check_pairs(config: Config) -> None:
     """
     if config.data.reader.name == "vectors":
         raise ValueError(f"data={config.data.name} is not a corpus; pass its file as data.vectors={config.data.train}")
-    for check in (_network, _inputs, _recurrent, _parts, _data, _declarations, _windows, _penalties):
+    for check in (_network, _inputs, _recurrent, _parts, check_decoder, _data, _declarations, _windows, _penalties):
         check(config)
 
 
@@ -54,6 +55,7 @@ def _parts(config: Config) -> None:
         ("inputs.name", arch.inputs and arch.inputs.name, "", True),
         ("inputs.characters.name", arch.spelling and arch.spelling.name, "spelling", False),
         ("encoder.readout", getattr(encoder, "readout", None), "readout", isinstance(encoder, RecurrentConfig)),
+        ("decoder.name", arch.decoder and arch.decoder.name, "decoder", True),
         ("output.name", arch.output and arch.output.name, "labels", True),
     )
     for key, value, block, is_needed in parts:
@@ -77,14 +79,16 @@ def _inputs(config: Config) -> None:
     arch, inputs, fields = config.arch, config.arch.inputs, config.role_fields
     if inputs is None:
         return
-    if (inputs.name == "frames") != (fields["inputs"].kind == "frames"):
+    kind = fields[config.task.description.source].kind
+    if (inputs.name == "frames") != (kind == "frames"):
         raise ValueError(
-            f"arch.inputs.name={inputs.name} cannot represent the {fields['inputs'].kind} of data={config.data.name}; "
+            f"arch.inputs.name={inputs.name} cannot represent the {kind} of data={config.data.name}; "
             f"choose {'embedding, one_hot or vectors' if inputs.name == 'frames' else 'frames'}"
         )
     if inputs.name == "vectors" and not config.data.vectors:
         raise ValueError("arch.inputs.name=vectors needs data.vectors, a file in GloVe's format")
-    is_shared = isinstance(arch.encoder, FeedforwardConfig) or getattr(config.task, "tied", False)
+    reads_targets = "decoder" not in config.task.description.blocks  # whose embedding an output would share
+    is_shared = isinstance(arch.encoder, FeedforwardConfig) or (reads_targets and getattr(config.task, "tied", False))
     if inputs.name == "one_hot" and is_shared:
         raise ValueError(
             "arch.inputs.name=one_hot has no embedding to share; set task.tied=false, and choose another network than "
@@ -127,7 +131,10 @@ def _data(config: Config) -> None:
 
 def _declarations(config: Config) -> None:
     """Check that the runs have the figures that the declarations name."""
+    left_out = config.task.options.figures_left_out
     for text, name in config.declared().items():
+        if name in left_out:
+            raise ValueError(f"{text} needs the figure {name}, which task.figures does not have; add it there")
         need = config.task.description.need(name)
         if need and not need.is_met(config.role_fields):
             raise ValueError(

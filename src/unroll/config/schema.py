@@ -13,6 +13,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from unroll.config.blocks import ArchConfig, RecurrentConfig
 from unroll.config.corpus import DataConfig
+from unroll.config.decoders import RecurrentDecoderConfig
 from unroll.config.fitting import with_min_count
 from unroll.config.pairs import check_pairs
 from unroll.config.section import NEUTRAL, Name, Named, Section, Settings, neutral_keys, section_of
@@ -68,7 +69,10 @@ class TrainingConfig(Section):
     """Settings of the training loop."""
 
     tokens: int = Field(
-        ge=1, le=10**15, description="Training budget in tokens, padding excluded; it determines the number of epochs."
+        ge=1,
+        le=10**15,
+        description="Training budget in tokens, padding excluded; it determines the number of epochs. Of a task "
+        "that writes targets, such as transducer, the tokens of the targets count.",
     )
     batch_size: int = Field(
         ge=1, le=10**9, description="Batch size in sequences, or in parallel streams of a language model."
@@ -232,8 +236,9 @@ class Config(Section):
     @property
     def parts(self) -> list[tuple[str, str]]:
         """Parts that a plug-in may provide, as pairs of kind and name."""
-        encoder = self.arch.encoder
-        cells = [("cells", encoder.cell)] if isinstance(encoder, RecurrentConfig) else []
+        networks = (self.arch.encoder, self.arch.decoder)
+        found = (network.cell for network in networks if isinstance(network, RecurrentConfig | RecurrentDecoderConfig))
+        cells = [("cells", cell) for cell in dict.fromkeys(found)]
         return [("tasks", self.task.name), ("readers", self.data.reader.name), *cells]
 
     def declared(self) -> dict[str, str]:

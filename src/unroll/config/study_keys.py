@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unroll.config.explanation import keys
-from unroll.config.messages import GROUPS, no_setting
+from unroll.config.messages import ARGUMENTS, GROUPS, no_setting
 from unroll.config.section import Settings, plain
 from unroll.config.study import StudyConfig
 from unroll.errors import BadInput
@@ -60,7 +60,7 @@ def check_keys(content: Settings, path: Path, origin: str) -> None:
             raise BadInput(
                 f"{key} is a setting of the study itself, not of its trials; move it to the top level ({origin})."
             )
-        if key not in known and key.rpartition(".")[0] not in ("arch.encoder.cell_arguments", "data.roles"):
+        if key not in known and key.rpartition(".")[0] not in (*ARGUMENTS, "data.roles"):
             raise BadInput(f"{no_setting(key, known)} ({_place(path, key, origin)}); see unroll config --explain.")
 
 

@@ -141,7 +141,7 @@ class FieldSpec:
     Args:
         size: number V of symbols or characters, including special ones; K of labels, categories or groups; width of
             frames.
-        names: names of labels, categories or groups by number; empty for other kinds.
+        names: names of symbols, labels, categories or groups by number; empty for other kinds.
         unit: ``words``, ``characters`` or ``subwords``, for symbols.
         vector_size: size E of pretrained vectors, for symbols; 0 without vectors.
         scheme: ``bio`` for labels that mark spans; otherwise None.

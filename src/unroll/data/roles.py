@@ -17,11 +17,24 @@ class Role:
         is_needed: whether the task requires it.
         learns_unknown: whether rare symbols are read as ``[UNK]`` at random in training, so that the task learns to
             read unknown ones. Inputs only: a target is never replaced.
+        has_own_name: whether only a field of its name fills it, or one that the settings name: the only sequence of a
+            corpus is not both a source and its target.
     """
 
     kinds: tuple[str, ...]
     is_needed: bool = True
     learns_unknown: bool = False
+    has_own_name: bool = False
+
+    def fitting(self, name: str, kinds: Mapping[str, str]) -> list[str]:
+        """The fields that may fill the role without a setting.
+
+        Args:
+            name: name of the role.
+            kinds: kind of each field of the corpus.
+        """
+        return [field for field, kind in kinds.items()
+                if kind in self.kinds and (field == name or not self.has_own_name)]  # fmt: skip
 
 
 Tasks = Mapping[str, Mapping[str, Role]]  # task → its roles
@@ -48,19 +61,19 @@ def fill(
             raise no_such(f"role of {place}, for data.roles,", name, roles)
     found: dict[str, str] = {}
     # a role that nothing can fill comes first: the choice of a field for another one would not help
-    for name, role in sorted(roles.items(), key=lambda item: not item[1].is_needed or _suit(item[1], kinds) != []):
-        fitting = _suit(role, kinds)
+    for name, role in sorted(roles.items(), key=lambda item: _is_settled(item[0], item[1], kinds)):
+        fitting = role.fitting(name, kinds)
         field = given[name] if name in given else _field(name, fitting)
-        if field in fitting:
+        if field is not None and kinds.get(field) in role.kinds:
             found[name] = str(field)
         elif field is not None or role.is_needed:
             raise _unfit(name, field, role, kinds, place, _remedy(name, fitting, kinds, tasks()))
     return {name: found[name] for name in roles if name in found}
 
 
-def _suit(role: Role, kinds: Mapping[str, str]) -> list[str]:
-    """The fields that may fill a role."""
-    return [field for field, kind in kinds.items() if kind in role.kinds]
+def _is_settled(name: str, role: Role, kinds: Mapping[str, str]) -> bool:
+    """Whether a role is not needed, or some field fits."""
+    return not role.is_needed or role.fitting(name, kinds) != []
 
 
 def _unfit(name: str, field: str | None, role: Role, kinds: Mapping[str, str], place: str, remedy: str) -> BadInput:
@@ -93,7 +106,7 @@ def _remedy(name: str, fitting: Sequence[str], kinds: Mapping[str, str], tasks: 
 def _chosen(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> Iterator[str]:
     """The settings that a task needs where several fields fit."""
     for name, role in roles.items():
-        fitting = _suit(role, kinds)
+        fitting = role.fitting(name, kinds)
         if role.is_needed and _field(name, fitting) is None:
             yield f"data.roles.{name}={fitting[0]}"
 
@@ -104,7 +117,7 @@ def _choices(key: str, values: Sequence[str]) -> str:
 
 def fits(roles: Mapping[str, Role], kinds: Mapping[str, str]) -> bool:
     """Whether a corpus has a field for every role that a task needs."""
-    return all(_suit(role, kinds) for role in roles.values() if role.is_needed)
+    return all(role.fitting(name, kinds) for name, role in roles.items() if role.is_needed)
 
 
 PROBE: Mapping[str, Role] = {"probe": Role(("probe",), is_needed=False)}

@@ -20,7 +20,7 @@ from unroll.data.units import split
 from unroll.errors import BadInput
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
-PADDING_INDEX, UNKNOWN_INDEX = 0, 1
+PADDING_INDEX, UNKNOWN_INDEX, END_INDEX = 0, 1, 2
 SPECIAL = 3  # number of special symbols, which come first
 GAP_INDEX = -2  # of a label that is not given, which no figure counts; one that is unknown is -1
 LONGEST = 32  # maximum length of a form; in UD English EWT, 1 form in 150 is longer, nearly all of them addresses
@@ -83,7 +83,7 @@ class SymbolVocabulary(Vocabulary):
 
     @property
     def spec(self) -> FieldSpec:
-        return FieldSpec(len(self.symbols), unit=self.unit, vector_size=self.vector_size,
+        return FieldSpec(len(self.symbols), self.symbols, self.unit, self.vector_size,
                          padding_index=PADDING_INDEX, unknown_index=UNKNOWN_INDEX)  # fmt: skip
 
     def fault(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,22 +9,24 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from unroll.cells import Cell, cell_named, initializers
 from unroll.config import Config, blocks
+from unroll.config.decoders import RecurrentDecoderConfig
 from unroll.data.batch import DataSpec, FieldSpec
 from unroll.data.prepared import Split
-from unroll.errors import BadInput, is_lack_of_memory, no_such
+from unroll.errors import BadInput, no_such
+from unroll.experiment.cells import cell_factory
+from unroll.experiment.decoding import encoder_decoder
 from unroll.networks.characters import CharacterBiLSTM, CharacterCNN, CharacterEncoder
 from unroll.networks.convolutional import ConvolutionalEncoder
 from unroll.networks.embedding import OneHot, WordEmbedding, embed, embedding_from
 from unroll.networks.encoder import SequenceEncoder
+from unroll.networks.encoder_decoder import EncoderDecoder
 from unroll.networks.feedforward import FeedforwardLanguageNetwork
 from unroll.networks.labels import CRFOutput, FeedbackOutput, LabelOutput, SoftmaxOutput
 from unroll.networks.language import LanguageNetwork, RecurrentLanguageNetwork
 from unroll.networks.ngram import KneserNey
 from unroll.networks.output import TokenOutput
-from unroll.networks.probe import KNOWN, failures
-from unroll.networks.recurrent import CellFactory, LockedDropout, Recurrent
+from unroll.networks.recurrent import LockedDropout, Recurrent
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.network import TaskNetwork
 from unroll.tasks.registry import build_network_of, task_class
@@ -95,7 +95,7 @@ def refuse_undecidable(config: Config, spec: DataSpec) -> None:
     Raises:
         BadInput: it does not have it.
     """
-    groups = spec["probe"].names if "probe" in spec else ()
+    groups = config.task.description.group_names(spec)
     for text, metric in config.declared().items():
         _, slash, group = metric.partition("/")
         if slash and group not in groups:
@@ -113,6 +113,7 @@ class NetworkBlocks:
 
     def __init__(self, config: Config, spec: DataSpec, vectors: np.ndarray | None) -> None:
         self.config, self.spec, self.vectors = config, spec, vectors
+        self.source = config.task.description.source
 
     def encoder(self) -> SequenceEncoder | ConvolutionalEncoder:
         """Network over words, over words and their spelling, or over real vectors.
@@ -128,9 +129,9 @@ class NetworkBlocks:
                 inputs, width, settings.hidden_size, settings.layers, settings.kernel_width, settings.dropout
             )
         recurrent = Recurrent(
-            cell_factory(settings), width, settings.hidden_size, settings.layers, settings.bidirectional,
-            settings.dropout, settings.variational, settings.weight_dropout, settings.layer_norm,
-            settings.learned_state,
+            cell_factory(settings, "arch.encoder"), width, settings.hidden_size, settings.layers,
+            settings.bidirectional, settings.dropout, settings.variational, settings.weight_dropout,
+            settings.layer_norm, settings.learned_state,
         )  # fmt: skip
         dropout = LockedDropout(settings.dropout) if settings.variational else nn.Dropout(settings.dropout)
         return SequenceEncoder(inputs, recurrent, dropout, settings.readout)
@@ -138,8 +139,9 @@ class NetworkBlocks:
     def _inputs(self, dropout: float) -> tuple[nn.Module, int]:
         """The inputs and their width; ``dropout`` is that of the network that spells."""
         config, spec = self.config, self.spec
-        if not spec["inputs"].unit:
-            return nn.Identity(), spec["inputs"].size
+        source = spec[self.source]
+        if not source.unit:
+            return nn.Identity(), source.size
         words = self.words()
         if config.arch.spelling is None:
             return words, words.embedding_dim
@@ -153,7 +155,7 @@ class NetworkBlocks:
     def words(self) -> nn.Embedding | OneHot:
         """Vectors of symbols."""
         assert self.config.arch.inputs is not None  # checked with the settings
-        return build_words(self.config.arch.inputs, self.spec["inputs"], self.vectors)
+        return build_words(self.config.arch.inputs, self.spec[self.source], self.vectors)
 
     def labels(self, feature_size: int) -> LabelOutput:
         """What predicts labels from features."""
@@ -162,13 +164,15 @@ class NetworkBlocks:
             return CRFOutput(feature_size, spec.names, spec.scheme)
         if isinstance(settings, blocks.FeedbackConfig):
             assert isinstance(encoder, blocks.RecurrentConfig)  # checked with the settings
-            return FeedbackOutput(feature_size, spec.size, settings.embedding_size, cell_factory(encoder),
-                                  encoder.hidden_size, settings.beam)  # fmt: skip
+            cell = cell_factory(encoder, "arch.encoder")
+            return FeedbackOutput(
+                feature_size, spec.size, settings.embedding_size, cell, encoder.hidden_size, settings.beam
+            )
         return SoftmaxOutput(feature_size, spec.size)
 
     def language(self, tied: bool) -> LanguageNetwork:
         """A network that predicts the next token; if tied, its output matrix is the embedding."""
-        settings, spec = self.config.arch.encoder, self.spec["inputs"]
+        settings, spec = self.config.arch.encoder, self.spec[self.source]
         if isinstance(settings, blocks.NgramConfig):
             return KneserNey(settings.order, spec.size)
         if isinstance(settings, blocks.FeedforwardConfig):
@@ -182,12 +186,29 @@ class NetworkBlocks:
         shared = encoder.inputs if tied and isinstance(encoder.inputs, nn.Embedding) else None
         return RecurrentLanguageNetwork(encoder, TokenOutput(encoder.output_size, spec.size, shared))
 
+    def transducer(self, tied: bool, shared: bool) -> EncoderDecoder:
+        """A network that writes targets; tied if its output matrix is the embedding, shared if sources have it too.
 
-def begin(network: TaskNetwork, train: Split) -> None:
-    """First values that the training split decides: an output over tokens begins with their frequencies."""
+        Raises:
+            BadInput: an embedding is shared by different vocabularies.
+        """
+        read, settings = self.config.arch.encoder, self.config.arch.decoder
+        assert isinstance(read, blocks.ConvolutionalConfig | blocks.RecurrentConfig)  # checked with the settings
+        assert isinstance(settings, RecurrentDecoderConfig)  # likewise
+        return encoder_decoder(self.encoder(), read, settings, self.spec, tied, shared)
+
+
+def begin(network: TaskNetwork, train: Split, role: str) -> None:
+    """First values that the training split decides: an output over tokens begins with their frequencies.
+
+    Args:
+        network: the network.
+        train: the training split.
+        role: role of the tokens that are predicted.
+    """
     for part in network.modules():
         if isinstance(part, TokenOutput):
-            part.start_from(torch.from_numpy(train["inputs"].counts(network.spec["inputs"].size)))
+            part.start_from(torch.from_numpy(train[role].counts(network.spec[role].size)))
 
 
 def build_words(settings: blocks.InputsConfig, spec: FieldSpec, vectors: np.ndarray | None) -> nn.Embedding | OneHot:
@@ -208,37 +229,3 @@ def build_characters(settings: blocks.CharactersConfig, spec: FieldSpec, dropout
     """Network that spells words."""
     sizes = (spec.size, spec.padding_index, settings.embedding_size, settings.size)
     return CharacterCNN(*sizes, dropout) if settings.name == "cnn" else CharacterBiLSTM(*sizes)
-
-
-def cell_factory(settings: blocks.RecurrentConfig) -> CellFactory:
-    """What makes a cell of two widths.
-
-    Raises:
-        BadInput: the cell refuses an argument.
-    """
-    kind = cell_named(settings.cell)
-    given = settings.cell_arguments
-    try:
-        inspect.signature(kind).bind(1, 1, **given)
-    except TypeError as error:
-        raise BadInput(f"arch.encoder.cell={settings.cell} refuses arch.encoder.cell_arguments={given}: {error}; see "
-                       "src/unroll/cells/.") from None  # fmt: skip
-    return partial(_make_cell, kind, settings)
-
-
-def _make_cell(kind: type[Cell], settings: blocks.RecurrentConfig, input_size: int, hidden_size: int) -> Cell:
-    given, cell = settings.cell_arguments, f"arch.encoder.cell={settings.cell}"
-    arguments = f"arch.encoder.cell_arguments={given} of {cell}, or " if given else ""
-    with failures(kind, input_size, hidden_size, f"correct {arguments}the line"):
-        try:
-            made = kind(input_size, hidden_size, **given)
-        except Exception as error:  # a cell of this package is not to blame for a value that it cannot use
-            if kind not in KNOWN or not given or is_lack_of_memory(error):
-                raise
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise BadInput(
-                f"{cell} refuses arch.encoder.cell_arguments={given!s:.200}: {reason:.200}; correct the value."
-            ) from None
-    if settings.initializer == "orthogonal":
-        initializers.orthogonal(made.weight_recurrent)
-    return made

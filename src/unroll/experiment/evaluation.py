@@ -48,7 +48,8 @@ def evaluate(
     Args:
         runs: folders of the runs.
         prepared: folder with ``fit/`` and ``test/``, for all runs or one for each.
-        out: JSON file with the figures of each run; None to write none.
+        out: JSON file with the figures of each run; None to write none. Answers that are texts are written beside it,
+            one per line: ``NAME/RUN/hypotheses.txt`` beside ``NAME.json``.
         costs: JSON file with the speed of each architecture, in tokens per second, and the fingerprint of the measured
             run; None to skip the measurement. Speeds vary, so they are not part of the figures.
         tracking: tracking settings that override those of the project.
@@ -60,6 +61,7 @@ def evaluate(
     opened = {folder: _Prepared(folder) for folder in dict.fromkeys(folders)}
     settings: dict[str, Config] = {}
     results: dict[str, Any] = {}
+    answers: dict[str, list[str]] = {}
     firsts: dict[str, tuple[str, Trained, Path]] = {}  # by architecture, since seeds have the same speed
     marks: dict[str, str] = {}
     progress = Progress(len(runs), "run" if len(runs) == 1 else "runs")
@@ -71,7 +73,7 @@ def evaluate(
         facts = read_facts(folder)
         name = run.config.name.partition("/")[2]
         marks[name] = facts["fingerprint"]
-        results[name] = _judged(run, facts, folder, data, partial(_shown, progress, len(results), name))
+        results[name], answers[name] = _judged(run, facts, folder, data, partial(_shown, progress, len(results), name))
         firsts.setdefault(run.config.arch.name, (name, run, place))
     if costs:
         splits = {arch: PreparedData(run.config, place).split("train") for arch, (_, run, place) in firsts.items()}
@@ -81,6 +83,9 @@ def evaluate(
         write_text(costs, to_json(found))
     if out:
         write_text(out, to_json(results))
+        for name, texts in answers.items():
+            if texts:
+                write_text(out.with_suffix("") / name / "hypotheses.txt", "".join(f"{text}\n" for text in texts))
     tracker = tracking_here(next(iter(settings.values())), runs[0] / "config.yaml", tracking)
     if tracker.uri:
         from unroll.tracking.mlflow import log_test_metrics
@@ -155,8 +160,11 @@ class _Prepared:
 
 
 def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepared,
-            followed: Callable[[Loader], Iterator[Batch]]) -> dict[str, Any]:  # fmt: skip
-    """Entry of one run in the file of figures; ``followed`` yields the batches of a loader and shows the progress."""
+            followed: Callable[[Loader], Iterator[Batch]]) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """Entry of one run in the file of figures, and its answers if they are texts.
+
+    ``followed`` yields the batches of a loader and shows the progress.
+    """
     use_threads(run.config.training.threads)
     data = PreparedData(run.config, prepared.folder)
     spec = run.vocabulary.spec
@@ -164,11 +172,12 @@ def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepar
     digests = prepared.of(folder, facts, judged)
     split = data.split(judged)
     tally = Tally(run.config, spec, split)
+    run.task.thorough = True
     figures = evaluate_task(run.task, followed(evaluation_loader(run.config, spec, split)), tally)
     found = counts(run.task, figures)
     paths = {name: path for name, path in prepared.paths.items() if digests.get(name)}
     measured = measured_on(run.config, data, paths)
-    return {
+    result = {
         "arch": run.config.arch.name, "seed": run.config.seed, "fingerprint": facts["fingerprint"],
         "split": judged,
         "parameters": facts["parameters"], "tokens": facts["tokens"], "order": facts["order"],
@@ -177,7 +186,9 @@ def _judged(run: Trained, facts: dict[str, Any], folder: Path, prepared: _Prepar
         "validation": restored(facts["best"]), "headline": run.task.headline, "mode": run.task.mode,
         "task": run.config.task.name, "solved": run.config.solved, "judged_by": run.config.judged_by,
         "deterministic": not run.network.is_random, **({"measured_on": measured} if measured else {}),
+        **({"signatures": signatures} if (signatures := run.task.signatures()) else {}),
     }  # fmt: skip
+    return result, tally.answers
 
 
 def _shown(progress: Progress, before: int, name: str, loader: Loader) -> Iterator[Batch]:
@@ -251,7 +262,7 @@ def evaluate_task(task: Task, loader: Iterable[Batch], tally: Tally | None = Non
             precise = task.network.precise(batch)
             scores = task.judge(precise)
             if tally and numbers:
-                tally.add(next(numbers), task.parts(scores, precise))
+                tally.add(next(numbers), task.parts(scores, precise), scores.texts)
     return task.metrics()
 
 

@@ -32,7 +32,8 @@ def loaders(
         loader = Streams(train_split, settings.batch_size, settings.truncation_length, settings.truncation_stride,
                          settings.state_reset, share)  # fmt: skip
     else:
-        loader = Buckets(_read(config, train_split), spec, config.task.description.lengths, settings.batch_size,
+        read = _read(config, train_split).without(*config.task.description.scoring)
+        loader = Buckets(read, spec, config.task.description.lengths, settings.batch_size,
                          config.seed, settings.truncation_length, settings.truncation_stride, share,
                          settings.batch_tokens, _unknown(config, spec))  # fmt: skip
     return loader, evaluation_loader(config, spec, splits["validation"], share)
@@ -56,9 +57,10 @@ def evaluation_settings(config: Config) -> dict[str, Any]:
 
     The batch size is not one of them, since figures of a sequence do not depend on other sequences.
     """
-    settings = config.training
+    settings, task = config.training, config.task
     if not reads_streams(config):
-        return {WINDOW: settings.truncation_length}
+        searches = {f"task.{name}": getattr(task.options, name) for name in task.description.searches}
+        return {WINDOW: settings.truncation_length, **searches}
     return {
         WINDOW: settings.truncation_length or EVALUATION_WINDOW,
         "training.evaluation_streams": settings.evaluation_streams,

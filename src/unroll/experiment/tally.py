@@ -1,8 +1,8 @@
-"""Scores of a split by sequence, for intervals over the items of a small test set."""
+"""Scores and answers of a split by sequence, for intervals over the items of a small test set and for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ class Tally:
     """
 
     def __init__(self, config: Config, spec: DataSpec, split: Split) -> None:
-        inputs = split["inputs"]
+        inputs = split[config.task.description.lengths[0]]
         self.count = len(inputs.lengths)
         numbers = np.repeat(np.arange(self.count), inputs.lengths)
         # read as the groups of a probe, so that the numbers of sequences are batched like the split itself
@@ -35,6 +35,7 @@ class Tally:
         numbered = replace(split.without("spelling"), fields={**split.without("spelling").fields, "probe": probe})
         self.batches: Iterable[Batch] = evaluation_loader(config, spec, numbered)
         self.totals: dict[str, tuple[Tensor, Tensor]] = {}
+        self.texts: dict[int, str] = {}
 
     def numbers(self) -> Iterator[Tensor]:
         """Number of the sequence at each position, batch by batch: [B, T], −1 for padding."""
@@ -42,16 +43,19 @@ class Tally:
             assert batch.probe is not None
             yield batch.probe.groups
 
-    def add(self, numbers: Tensor, parts: dict[str, tuple[Tensor, Tensor]]) -> None:
+    def add(self, numbers: Tensor, parts: dict[str, tuple[Tensor, Tensor]], texts: Sequence[str] | None = None) -> None:
         """Add a batch.
 
         Args:
             numbers: numbers of the sequences.
             parts: sums and counts of each figure.
+            texts: answers to the sequences, if they are texts.
 
         Shapes:
             numbers: [B, T]; parts: [B, T] each, or [B] if a sequence has one
         """
+        if texts is not None:
+            self.texts |= dict(zip(numbers.amax(dim=1).tolist(), texts, strict=True))
         for name, (sums, counts) in parts.items():
             owners = numbers if sums.dim() == 2 else numbers.amax(dim=1)
             real = owners >= 0
@@ -60,6 +64,11 @@ class Tally:
             )
             totals[0].index_add_(0, owners[real], sums[real].double().cpu())
             totals[1].index_add_(0, owners[real], counts[real].long().cpu())
+
+    @property
+    def answers(self) -> list[str]:
+        """Answers in the order of the split; none if they are no texts."""
+        return [self.texts[number] for number in sorted(self.texts)]
 
     def few(self, items: dict[str, int]) -> dict[str, Any]:
         """Scored sequences of each figure with few items: their numbers, sums (to six digits) and counts.

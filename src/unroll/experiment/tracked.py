@@ -138,7 +138,7 @@ def record_of(config: Config, workspace: Workspace, trial: Trial | None = None) 
         tags=tags | (trial.tags if trial else {}), config=config.dump(),
         environment=yaml.safe_dump(environment() | workspace.identity.arithmetic, sort_keys=False),
         data_name=config.data.name, data_digest=data, data_source=config.data.train, question=asked(config.experiment),
-        headline=config.task.description.headline(config.role_fields).name,
+        headline=config.task.description.headline(config.role_fields, config.task.options).name,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def note_figures(
         tokens: number of tokens of the training.
         clock: clock of the training, since the last resumption.
     """
-    headline = config.task.description.headline(config.role_fields).name
+    headline = config.task.description.headline(config.role_fields, config.task.options).name
     found = {f"validation_{headline}": best[headline], "parameters": float(parameters)}
     if clock.tokens:
         speed = clock.tokens / clock.seconds
@@ -191,7 +191,8 @@ def params_of(config: Config) -> dict[str, str]:
 
 def _is_of_file(key: str) -> bool:
     """Whether a setting is part of what the name of an architecture stands for."""
-    return is_architecture(key) or key.startswith("arch.encoder.cell_arguments.")
+    arguments = ("arch.encoder.cell_arguments.", "arch.decoder.cell_arguments.")
+    return is_architecture(key) or key.startswith(arguments)
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -107,9 +107,9 @@ def _initial_network(config: Config, data: PreparedData) -> TaskNetwork:
     seed_everything(config.seed, verbose=False)
     refuse_undecidable(config, data.spec)
     refuse_too_large(config, data.spec, trains=True)
-    vectors = open_vectors(data.folder) if data.spec["inputs"].vector_size else None
+    vectors = open_vectors(data.folder) if data.spec[config.task.description.source].vector_size else None
     network = build_network(config, data.spec, vectors)
-    begin(network, data.split("train"))
+    begin(network, data.split("train"), config.task.description.counted)
     return network
 
 
@@ -168,6 +168,7 @@ class _Job:
         self.name = None if trial else config.name
         self.spec, self.fit_folder = data.spec, data.folder / "fit"
         self.splits = {name: data.split(name) for name in ("train", "validation")}
+        task.check_data(self.splits)
         self.clock = Clock()
 
     @property
@@ -228,8 +229,7 @@ class _Job:
             )
         trainer = build_trainer(
             name=self.name,
-            monitor=task.monitor,
-            mode=task.mode,
+            monitor=task.monitor, mode=task.mode,
             steps_between_validations=batches,
             accumulate=settings.accumulate,
             precision=settings.precision,

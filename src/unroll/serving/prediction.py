@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -49,17 +49,25 @@ class Predictor:
         run: a finished run.
         evaluates: whether the figures are computed too, from the answers that a file has.
         progress: is called as records are answered; None for nobody.
+        best: number of answers per record, of a task that searches for them.
 
     Records are read a chunk at a time, put into batches of similar lengths within it as for evaluation, and answered.
     A record longer than a batch has steps for is read whole, by itself. An empty line has an empty answer.
 
     Raises:
-        BadInput: the run is a language model.
+        BadInput: the run is a language model, or has one answer per record.
     """
 
-    def __init__(self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None) -> None:
+    def __init__(
+        self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None, best: int = 1
+    ) -> None:
         self.run, self.evaluates, self.progress = run, evaluates, progress
         self.asking = Asking(run)
+        if best > 1 and "decoder" not in self.asking.description.blocks:
+            raise BadInput(f"task={self.asking.description.name} has one answer per record; leave out --best.")
+        run.network.best = best
+        if evaluates:
+            run.task.thorough = True
         self.seen = Seen()
         self._judged = False  # whether any record was added to the figures
 
@@ -151,7 +159,7 @@ class Predictor:
     def _answered(self, chunk: list[Question], fields: Mapping[str, Field]) -> list[Answer]:
         """Answers to some records, in their order."""
         answers: dict[int, Answer] = {}
-        places = [place for place, question in enumerate(chunk) if len(question.read[self.asking.field])]
+        places = [place for place, question in enumerate(chunk) if self._has_answer(question)]
         if places:
             records = (chunk[place].read for place in places)
             split = encoded(records, fields, self.run.vocabularies, self.asking.words).under(self.asking.roles)
@@ -160,14 +168,20 @@ class Predictor:
                 answers[places[row]] = self._answer(chunk[places[row]], values)
         return [answers.get(place) or self._answer(question, None) for place, question in enumerate(chunk)]
 
-    def _predicted(self, split: Split) -> Iterator[tuple[int, Tensor]]:
+    def _has_answer(self, question: Question) -> bool:
+        """Whether a record has anything to read; an answer of its own length needs more than the end of a source."""
+        if self.asking.description.answers_steps:
+            return len(question.read[self.asking.field]) > 0
+        return question.steps > 0
+
+    def _predicted(self, split: Split) -> Iterator[tuple[int, Any]]:
         """The number of each record, and what is predicted of it."""
         network = self.run.network
         loader = prediction_loader(self.run.config, network.spec, split)
         if self.evaluates:
             self._judge(split, loader)
 
-        def predicted(number: int) -> Tensor:
+        def predicted(number: int) -> Tensor | Sequence[Any]:
             with torch.inference_mode():
                 return network.predict(network.precise(loader.batch(number)))
 
@@ -182,9 +196,9 @@ class Predictor:
         for number in range(len(loader)):
             self.run.task.judge(self.run.network.precise(loader.batch(number)))
 
-    def _answer(self, question: Question, predicted: Tensor | None) -> Answer:
+    def _answer(self, question: Question, predicted: Any) -> Answer:
         network = self.run.network
-        if self.asking.description.loss_over == "records":
+        if not self.asking.description.answers_steps:
             return Empty() if predicted is None else network.answer(question.shown, predicted, self.run.vocabulary)
         steps = torch.zeros(0, dtype=torch.int64) if predicted is None else predicted[: question.steps]
         return network.answer(question.shown, steps, self.run.vocabulary)

@@ -52,7 +52,7 @@ class Asking:
             raise BadInput(f"{config.name} is a language model, which continues a text; use unroll generate.")
         self.corpus: Corpus = config.data.build_corpus()
         self.roles = roles_of(config, run.vocabularies)
-        self.lead = self.description.lengths[0]  # the role that a plain line fills
+        self.lead = self.description.source  # the role that a plain line fills
         self.field = self.roles[self.lead]
         self.kind = self.corpus.fields[self.field]
         self.words = spelled(self.corpus) if reads_spelling(config) else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from unroll.data.batch import Batch
+from unroll.data.batch import Batch, Part, Probed
+from unroll.data.prepared import Split
 from unroll.errors import BadInput
 from unroll.tasks.activation import ActivationPenalty
 from unroll.tasks.carried import CarriedState
@@ -30,8 +31,10 @@ class Scores(NamedTuple):
         mask: positions that the loss counts.
         measures: name → (values, mask) of other quantities that evaluation averages.
         probed: values of the probed tokens, averaged by group; None if the task has none.
-        predicted: in evaluation, the predicted labels or numbers; None if the task predicts none.
+        predicted: in evaluation, the predicted labels, numbers or symbols; None if the task predicts none.
         counted: positions that figures of groups count, since their target is given; None for all.
+        lengths: length of each row of ``predicted``; None if it is that of the targets.
+        texts: in evaluation, the text of each answer; None if answers are no texts.
     """
 
     losses: Tensor
@@ -40,11 +43,17 @@ class Scores(NamedTuple):
     probed: Tensor | None
     predicted: Tensor | None = None
     counted: Tensor | None = None
+    lengths: Tensor | None = None
+    texts: list[str] | None = None
 
-    def groups(self, batch: Batch) -> Tensor:
-        """Group of each probed step that is counted, [B, T], −1 elsewhere."""
-        assert batch.probe is not None
-        groups = batch.probe.groups
+    def groups(self, part: Part) -> Tensor:
+        """Groups of what is measured and counted, −1 elsewhere: [B, T] of steps, or [B, G] of records.
+
+        Args:
+            part: the field of the batch that has the groups.
+        """
+        groups = part.groups if isinstance(part, Probed) else part
+        assert isinstance(groups, Tensor)
         return groups if self.counted is None else groups.masked_fill(~self.counted, -1)
 
 
@@ -58,6 +67,7 @@ class Task(LightningModule, ABC):
             budget read so far.
         budget: training budget in tokens.
 
+    ``thorough`` is whether evaluation may take longer, as on test, where answers are searched for with a beam.
     ``activation`` is a penalty added to the training loss, or None. ``nominal`` is the approximate number of positions
     that the loss of one batch counts, so that the loss has the size of a mean. The best checkpoint is chosen by
     ``monitor`` and ``mode``; architectures are compared by ``headline``.
@@ -69,16 +79,17 @@ class Task(LightningModule, ABC):
     def __init__(self, network: TaskNetwork, options: Options, optimizer: OptimizerFactory | None, budget: int) -> None:
         super().__init__()
         self.network, self.spec, self.options = network, network.spec, options
-        monitored = self.description.monitor(self.spec)
+        monitored = self.description.monitor(self.spec, options)
         self.monitor, self.mode = f"val/{monitored.name}", "min" if monitored.lower else "max"
-        self.headline = self.description.headline(self.spec).name
+        self.headline = self.description.headline(self.spec, options).name
         self.optimizer_factory, self.budget = optimizer, budget
         self.tokens_seen, self.nominal = 0, 1.0
         self.carried = CarriedState()
         self.activation: ActivationPenalty | None = None
+        self.thorough = False
         self.sums = torch.zeros(2, dtype=torch.float64)  # sum and number of the losses in this optimizer step
         self.means = nn.ModuleDict({name: TokenMean() for name in ("loss", *self.measure_names())})
-        self.groups = self.spec["probe"].names if "probe" in self.spec else ()
+        self.groups = self.description.group_names(self.spec)
         self.by_group = GroupedMean(len(self.groups))
 
     def measure_names(self) -> tuple[str, ...]:
@@ -88,6 +99,24 @@ class Task(LightningModule, ABC):
     @abstractmethod
     def scores(self, batch: Batch, evaluating: bool) -> Scores:
         """Losses of a batch and, in evaluation, the other measures."""
+
+    def check_data(self, splits: Mapping[str, Split]) -> None:  # most tasks have no such limits
+        """Refuse data that contradict the settings of the task, before anything is trained.
+
+        Args:
+            splits: train and validation, by role.
+
+        Raises:
+            BadInput: they do.
+        """
+
+    def searched(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probability of the answer to each record, as it was found and as the sum of its losses: [B] each."""
+        raise NotImplementedError(f"{type(self).__name__} searches for no answers")
+
+    def signatures(self) -> dict[str, str]:
+        """How figures were computed that other programs compute in other ways, by figure."""
+        return {}
 
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
         """Additional figures computed from the means."""
@@ -148,8 +177,11 @@ class Task(LightningModule, ABC):
                 place = inspect.getfile(type(self))
                 raise BadInput(f"{place}: scores returns {name!r}, but measure_names has {known}; correct one of them.")
             self._mean(name).update(values, mask)
-        if scores.probed is not None and batch.probe is not None:
-            self.by_group.update(scores.probed, scores.groups(batch))
+        if scores.probed is not None and (part := batch.fields.get(self.description.groups)) is not None:
+            groups = scores.groups(part)
+            # a record, which has one value, may belong to several groups
+            values = scores.probed if groups.shape == scores.probed.shape else scores.probed[:, None].expand_as(groups)
+            self.by_group.update(values, groups)
         return scores
 
     def parts(self, scores: Scores, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -159,9 +191,13 @@ class Task(LightningModule, ABC):
             each: [B, T], or [B] if a sequence has one
         """
         found = {"loss": (scores.losses, scores.mask), **scores.measures}
-        if scores.probed is not None and batch.probe is not None:
-            found |= {f"accuracy/{group}": (scores.probed, scores.groups(batch) == number)
-                      for number, group in enumerate(self.groups)}  # fmt: skip
+        if scores.probed is not None and (part := batch.fields.get(self.description.groups)) is not None:
+            groups = scores.groups(part)
+            for number, group in enumerate(self.groups):
+                is_of = groups == number
+                found[f"accuracy/{group}"] = (
+                    scores.probed, is_of if is_of.shape == scores.probed.shape else is_of.any(dim=1)
+                )  # fmt: skip
         return {name: (values * mask, mask) for name, (values, mask) in found.items()}
 
     def on_validation_epoch_start(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field as Option
 
@@ -19,12 +19,22 @@ from unroll.metrics import Metric, Solved, parse_solved
 Reads = Literal["streams", "buckets"]
 Sees = Literal["past", "others", "all"]
 LossOver = Literal["steps", "records"]
-BLOCKS = ("spelling", "labels", "readout")  # optional parts of a network
+BLOCKS = ("spelling", "labels", "readout", "decoder")  # optional parts of a network
 
 
 @dataclass(frozen=True)
 class Options:
     """Settings of a task other than its name: a frozen dataclass, annotated like the options of readers."""
+
+    @property
+    def chosen(self) -> str:
+        """The metric that chooses the checkpoint and compares runs; empty for the first that the corpus supports."""
+        return ""
+
+    @property
+    def figures_left_out(self) -> tuple[str, ...]:
+        """Metrics of the task that runs with these settings do not report."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,15 @@ class Description:
         headlines: metrics by which runs are compared; the first that the corpus supports is used.
         monitors: validation metrics by which the best checkpoint is chosen; the first that the corpus supports is used.
         networks: supported kinds of network.
-        blocks: optional parts of a network that the task uses: ``spelling``, ``labels``, ``readout``.
+        blocks: optional parts of a network that the task uses: ``spelling``, ``labels``, ``readout``, ``decoder``.
         reads: parallel ``streams`` of a text, or ``buckets`` of records of similar lengths.
-        lengths: roles by whose lengths records are sorted into buckets.
+        source: role that the encoder reads, and that a plain line fills.
+        lengths: roles by whose lengths records are sorted into buckets; the steps of the first one are counted.
         sees: positions that may be read to predict a position: the ``past``, all ``others``, or ``all``.
         loss_over: whether the loss counts ``steps``, or ``records``, which have one target each.
         predicts: role of the predicted field; empty if there is none.
+        groups: role whose groups have figures of their own.
+        searches: options that test figures depend on, since they decide how answers are searched for.
         predicts_inputs: whether the targets are the symbols that the task reads, on which its figures then depend.
         continues: whether runs continue texts (``unroll generate``) instead of answering.
         needs: requirement of each metric on the corpus.
@@ -98,10 +111,13 @@ class Description:
     networks: tuple[str, ...]
     blocks: frozenset[str] = frozenset()
     reads: Reads = "buckets"
+    source: str = "inputs"
     lengths: tuple[str, ...] = ("inputs",)
     sees: Sees = "all"
     loss_over: LossOver = "steps"
     predicts: str = ""
+    groups: str = "probe"
+    searches: tuple[str, ...] = ()
     predicts_inputs: bool = False
     continues: bool = False
     needs: Mapping[str, Need] = field(default_factory=dict)
@@ -114,6 +130,26 @@ class Description:
     def learning(self) -> list[str]:
         """Roles whose rare symbols are read as ``[UNK]`` at random in training."""
         return [name for name, role in self.roles.items() if role.learns_unknown]
+
+    @property
+    def scoring(self) -> list[str]:
+        """Roles that only figures read."""
+        return [name for name, role in self.roles.items() if set(role.kinds) <= {"references", "groups"}]
+
+    @property
+    def answers_steps(self) -> bool:
+        """Whether an answer has a value for each step of a record."""
+        return self.loss_over == "steps" and "decoder" not in self.blocks
+
+    @property
+    def counted(self) -> str:
+        """Role of the symbols that the loss counts."""
+        return self.predicts or self.source
+
+    def group_names(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the groups that have figures of their own; none if the corpus has no groups."""
+        names: tuple[str, ...] = spec[self.groups].names if self.groups in spec else ()
+        return names
 
     def min_count(self, fields: Mapping[str, object]) -> int:
         """Default of ``data.min_count``: 2 if words are predicted, otherwise 1.
@@ -158,21 +194,23 @@ class Description:
         need = self.need(name)
         return any(metric.name == kind + slash for metric in self.metrics) and (need is None or need.is_met(fields))
 
-    def headline(self, fields: Mapping[str, object]) -> Metric:
+    def headline(self, fields: Mapping[str, object], options: Options | None = None) -> Metric:
         """The metric by which runs are compared.
 
         Args:
             fields: role → field, or its sizes.
+            options: settings of the task, which may choose it.
         """
-        return self._first(self.headlines, fields)
+        return self._first(self.headlines, fields, options)
 
-    def monitor(self, fields: Mapping[str, object]) -> Metric:
+    def monitor(self, fields: Mapping[str, object], options: Options | None = None) -> Metric:
         """The validation metric by which the best checkpoint is chosen.
 
         Args:
             fields: role → field, or its sizes.
+            options: settings of the task, which may choose it.
         """
-        return self._first(self.monitors, fields)
+        return self._first(self.monitors, fields, options)
 
     def check(self) -> None:
         """Refuse a description that names something that does not exist.
@@ -204,6 +242,7 @@ class Description:
         yield "metric", "monitors", self.monitors, metrics
         yield "metric", "needs", self.needs, metrics
         yield "role", "needs", [need.role for need in self.needs.values()], roles
+        yield "role", "source", [self.source], roles
         yield "role", "lengths", self.lengths, roles
         yield "role", "predicts", [self.predicts] if self.predicts else [], roles
         yield "block", "blocks", sorted(self.blocks), BLOCKS
@@ -211,5 +250,7 @@ class Description:
         yield "choice", "sees", [self.sees], get_args(Sees)
         yield "choice", "loss_over", [self.loss_over], get_args(LossOver)
 
-    def _first(self, names: tuple[str, ...], fields: Mapping[str, object]) -> Metric:
+    def _first(self, names: tuple[str, ...], fields: Mapping[str, object], options: Options | None) -> Metric:
+        if options is not None and options.chosen:
+            return self.metric(options.chosen)
         return self.metric(next(name for name in names if self.has(name, fields)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from unroll.tasks.answer import Answer
 if TYPE_CHECKING:
     from unroll.networks.convolutional import ConvolutionalEncoder
     from unroll.networks.encoder import SequenceEncoder
+    from unroll.networks.encoder_decoder import EncoderDecoder
     from unroll.networks.labels import LabelOutput
     from unroll.networks.language import LanguageNetwork
 
@@ -39,6 +40,9 @@ class Blocks(Protocol):
     def language(self, tied: bool) -> LanguageNetwork:
         """Network that predicts the next token; if tied, its output matrix is the embedding."""
 
+    def transducer(self, tied: bool, shared: bool) -> EncoderDecoder:
+        """Network that writes targets; tied if its output matrix is the embedding, shared if sources have it too."""
+
 
 class TaskNetwork(nn.Module, ABC):
     """The network of a task. A published run contains this network only.
@@ -47,12 +51,13 @@ class TaskNetwork(nn.Module, ABC):
         spec: sizes that the data determines, by role.
 
     The network of a task that answers records implements :meth:`predict` and :meth:`answer`; that of a task that
-    continues texts implements :meth:`generate`.
+    continues texts implements :meth:`generate`. ``best`` is the number of answers per record, of a task that searches
+    for them.
     """
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.best = spec, 1
 
     @property
     def is_random(self) -> bool:
@@ -71,15 +76,16 @@ class TaskNetwork(nn.Module, ABC):
             return batch
         return batch.map(lambda values: values.double() if values.is_floating_point() else values)
 
-    def predict(self, batch: Batch) -> Tensor:
+    def predict(self, batch: Batch) -> Tensor | Sequence[Any]:
         """Predict whole records; the batch may lack the predicted fields.
 
         Shapes:
-            result: [B, T], undefined beyond the end of a record, or [B, …] if the loss counts records
+            result: [B, T], undefined beyond the end of a record, or [B, …] if the loss counts records; a sequence of B
+            values that :meth:`answer` understands, if an answer is a sequence of its own length
         """
         raise NotImplementedError(f"{type(self).__name__} predicts no batches")
 
-    def answer(self, record: Record, predicted: Tensor, vocabulary: Vocabularies) -> Answer:
+    def answer(self, record: Record, predicted: Any, vocabulary: Vocabularies) -> Answer:
         """The answer for one record.
 
         Args:

@@ -53,8 +53,8 @@ def flops(config: Config, spec: DataSpec) -> int:
     free; a tied output costs its product. Words are assumed to have 3 characters, ``CHARACTERS``.
 
     Not counted are biases, gates, norms, dropout and softmax, the output of a regressor, which is computed once per
-    sequence, padding and the optimizer. The gradient of inputs that are not learned (one-hot, real and frozen vectors)
-    is counted, although it is not computed.
+    sequence, padding and the optimizer. Attention is counted as over sources of two tokens. The gradient of inputs that
+    are not learned (one-hot, real and frozen vectors) is counted, although it is not computed.
 
     Args:
         config: settings of the run.
@@ -189,6 +189,8 @@ class _Answers(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in (Tensor.any, Tensor.all) and len(args) == 1 and not kwargs:
             return torch.tensor(function is Tensor.all, device="cpu")
+        if function is torch.equal:  # rows of a decoder, each of which has a source of its own
+            return True
         if function is Tensor.__int__:  # a length: no sequence and no word is longer
             return max(STEPS, CHARACTERS)
         return function(*args, **(kwargs or {}))

@@ -83,7 +83,7 @@ class Job:
 
     def longest_of(self, config: Config) -> int:
         """Number of steps of the longest training sequence of a run."""
-        return int(self._data_of(config).split("train")["inputs"].lengths.max())
+        return int(self._data_of(config).split("train")[config.task.description.lengths[0]].lengths.max())
 
     def _data_of(self, config: Config) -> PreparedData:
         from unroll.experiment.prepared_data import PreparedData  # imports lightning, which few studies need
@@ -104,7 +104,7 @@ class Job:
 
 def monitored(config: Config) -> Metric:
     """The metric that validations of a run report to the study."""
-    return config.task.description.monitor(config.role_fields)
+    return config.task.description.monitor(config.role_fields, config.task.options)
 
 
 def full_name(job: Job) -> str:

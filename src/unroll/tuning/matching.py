@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
+from typing import Any
 
 from unroll.config import Config
 from unroll.config.blocks import EmbeddingConfig
+from unroll.config.decoders import RecurrentDecoderConfig
 from unroll.data.batch import DataSpec
 from unroll.errors import BadInput, no_such
 from unroll.tuning.cost import flops, parameters
@@ -15,7 +17,9 @@ QUANTITIES = {"parameters": parameters, "flops": flops}
 
 
 def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Config:
-    """Choose ``arch.encoder.hidden_size`` such that the cost is closest to a target; of two close sizes the smaller.
+    """Choose ``arch.encoder.hidden_size``, and with it that of a decoder, such that the cost is closest to a target.
+
+    Of two close sizes the smaller is chosen.
 
     Args:
         config: settings of the run.
@@ -35,12 +39,21 @@ def matched(config: Config, spec: DataSpec, quantity: str, target: int) -> Confi
     start: int | None = getattr(encoder, "hidden_size", None)
     if start is None:
         raise BadInput(f"arch={arch.name} has no hidden size to match {quantity}; remove it.")
-    width = arch.inputs.size if isinstance(arch.inputs, EmbeddingConfig) else spec["inputs"].vector_size
+    width = (
+        arch.inputs.size
+        if isinstance(arch.inputs, EmbeddingConfig)
+        else spec[config.task.description.source].vector_size
+    )
     lower = {width, width // 2} - {0}  # a bidirectional network has twice as many features
 
     def sized(size: int) -> Config:
-        changed = encoder.model_copy(update={"hidden_size": size})
-        return config.model_copy(update={"arch": arch.model_copy(update={"encoder": changed})})
+        changed: dict[str, Any] = {"encoder": encoder.model_copy(update={"hidden_size": size})}
+        if isinstance(
+            arch.decoder, RecurrentDecoderConfig
+        ):  # it keeps its proportion, so that what had to be equal stays equal
+            own = max(1, round(size * arch.decoder.hidden_size / start))
+            changed["decoder"] = arch.decoder.model_copy(update={"hidden_size": own})
+        return config.model_copy(update={"arch": arch.model_copy(update=changed)})
 
     def cost(size: int) -> int:
         return QUANTITIES[quantity](sized(size), spec)

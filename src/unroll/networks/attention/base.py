@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unroll.errors import BadInput
 from unroll.networks.memory import Memory
+from unroll.networks.partition import full_precision
 
 
 class Prepared(NamedTuple):
@@ -114,8 +115,6 @@ def coverage_losses(weights: Tensor) -> Tensor:
     """
     time = torch.arange(weights.shape[1], device=weights.device)
     is_earlier = (time < time[:, None]).to(weights.dtype)  # [T, T]
-    with torch.autocast(
-        weights.device.type, enabled=False
-    ):  # not cumsum, which CUDA does not compute deterministically
+    with full_precision(weights):  # not cumsum, which CUDA does not compute deterministically
         coverage = torch.matmul(is_earlier, weights)  # [B, T, S], of the steps before
     return torch.minimum(weights, coverage).sum(dim=-1)

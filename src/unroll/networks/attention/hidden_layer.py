@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unroll.networks.partition import full_precision
+
 ROOM = {"cpu": 2**18}  # numbers of the hidden layer at a time, so that they stay in the cache of a CPU
 LARGE_ROOM = 2**26  # on other devices, where many small kernels would take longer
 
@@ -32,7 +34,7 @@ def hidden_layer_scores(queries: Tensor, keys: Tensor, vector: Tensor) -> Tensor
     that memory does not grow with T. torch's sigmoid takes a tenth of the time of its tanh on a CPU.
     """
     wide = torch.promote_types(queries.dtype, torch.float32)
-    with torch.autocast(queries.device.type, enabled=False):
+    with full_precision(queries):
         scores: Tensor = _HiddenLayer.apply(  # type: ignore[no-untyped-call]
             queries.to(wide), keys.to(wide), vector.to(wide)
         )
@@ -57,7 +59,7 @@ class _HiddenLayer(torch.autograd.Function):
         queries, keys, vector = ctx.saved_tensors
         d_queries, d_vector = torch.empty_like(queries), -given.sum().expand_as(vector)
         d_keys: Tensor | None = None
-        with torch.autocast(given.device.type, enabled=False):
+        with full_precision(given):
             for part, layer in _layers(queries, keys):
                 d_scores = given[:, part]  # [B, t, S]
                 d_vector = d_vector + 2 * torch.mv(layer.flatten(0, 2).T, d_scores.flatten())

@@ -1,0 +1,1 @@
+"""Transduction: write a target sequence for each source sequence."""
