@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -403,6 +404,9 @@ def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
     (["train.tsv", "dev.tsv", "test.log"], [], ["there is none", "left aside: test.log"]),
     (["train.txt", "dev.txt", "test.annotated"], [], ["there is none", "left aside: test.annotated"]),
     (["eng.train", "eng.testa", "eng.testb"], ["data.reader.name=text"], ["eng.train", "eng.testa", "eng.testb"]),
+    (["train.txt", "validate.txt"], [], ["validate.txt", "there is none"]),
+    (["train/a.txt", "dev/a.txt", "test/b.txt", "README.md"], [], ["left aside: README.md"]),
+    (["Train/a.txt", "Train/LICENSE.md", "validation/b.txt"], [], ["there is none"]),
     (["train.txt", "a.txt"], ["data.validation=own/a.txt"], ["a.txt"]),
     (["a.txt", "b.txt", "c.txt"], ["data.train=own/a.txt", "data.validation=own/b.txt"], ["left aside: c.txt"]),
     (["train.txt", "dev.txt", "README.md", "stats.xml"], [], ["left aside: README.md, stats.xml"]),
@@ -410,8 +414,8 @@ def test_the_first_two_records_and_all_labels_are_shown_field_by_field(
 def test_splits_are_found_by_whole_words_of_names_and_each_file_serves_one(
     names: list[str], settings: list[str], said: list[str], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("own").mkdir()
     for name in names:
+        Path("own", name).parent.mkdir(parents=True, exist_ok=True)
         Path("own", name).write_text("a b\n\nc d\n" * 9, encoding="utf-8")
     assert main(["data", "add", "own", *settings]) == 0
     printed = capsys.readouterr().out
@@ -427,7 +431,9 @@ def test_splits_are_found_by_whole_words_of_names_and_each_file_serves_one(
     (["train.txt", "test.txt"], [], ["no file for validation", "unroll data add own/train.txt"]),
     (["dev.txt", "test.txt"], [], ["no file for train"]),
     (["train-dev.txt", "dev.txt"], [], ["no file for train"]),
-    (["train.csv", "dev.csv"], [], ["train.csv", "data.reader.name="]),
+    (["train.csv", "dev.csv"], [], ["neither commas nor JSON", "< own/train.csv > own/train.tsv", "> own/dev.tsv"]),
+    (["a.tsv", "b.tsv"], [], ["data.train=FILE data.validation=FILE data.test=FILE"]),
+    (["train.tsv", "mydev.tsv"], [], ["no file for validation", "data.validation=FILE"]),
     (["train.de", "train.en", "dev.de"], ["data.reader.name=text"], ["train.de"]),
     (["train.tsv", "dev.tsv", "train.conllu", "dev.conllu"], [], ["train.tsv", "train.conllu", "data.reader.name="]),
 ])  # fmt: skip
@@ -641,12 +647,74 @@ def test_pairs_in_a_table_are_added_with_the_reader_that_is_named(
     assert '  target      "0Wort0"' in out
 
 
-@pytest.mark.parametrize("files", [1, 3])
-def test_a_line_with_which_all_tables_of_pairs_begin_is_their_header(files: int, project: Path) -> None:
-    head = "source\ttarget\n"
-    laid_out({f"{split}.tsv": head + f"a{split}\tb\n" * 20 for split in [*TSV][:files]})
+@pytest.mark.parametrize(("head", "files", "heads", "is_header"), [
+    ("source\ttarget", 1, 1, True), ("English sentence\tGerman_1", 1, 1, True), ("en\tde", 3, 1, True),
+    ("source\ttarget", 3, 3, True), ("Wort\tBild", 3, 3, True),
+    ("Wort\tBild", 1, 1, False),  # which may be a pair, since no other file confirms it
+    ("de\tde", 1, 1, False), ("source\tb", 1, 1, False), ("Wort\tBild", 3, 1, False),
+])  # fmt: skip
+def test_a_line_of_names_before_pairs_is_their_header(
+    head: str, files: int, heads: int, is_header: bool, project: Path
+) -> None:
+    splits = [*TSV][:files]
+    laid_out({f"{split}.tsv": f"{head}\n" * (n < heads) + f"a{split}\tb\n" * 20 for n, split in enumerate(splits)})
     path = "own" if files > 1 else "own/train.tsv"
     assert main(["data", "add", path, "--name", "own", "--force", "data.reader.name=pairs"]) == 0
     data = config.corpora()["own"]
-    read = list(data.build_reader().read(Path(data.train)))
-    assert len(read) == (20 if files > 1 else 21)  # a single file has no other to confirm it
+    assert len(list(data.build_reader().read(Path(data.train)))) == 20 + (not is_header)
+
+
+@pytest.mark.parametrize("settings", [[], ["data.reader.name=pairs"]], ids=["columns", "pairs"])
+@pytest.mark.parametrize(("header", "said"), [
+    ("true", ["data.reader.header=true", "data.reader.header=[word,tag]"]),
+    ("word", ["data.reader.header=word", "data.reader.header=[word,tag]"]),
+    ("[a,b]", ["own/train.tsv begins with Wort, Art", "data.reader.header has a, b"]),
+])  # fmt: skip
+def test_a_header_is_given_by_its_names(
+    header: str, said: list[str], settings: list[str], project: Path, refused: Refused
+) -> None:
+    written(".tsv", **{split: f"Wort\tArt\n{text}" for split, text in TSV.items()})
+    message = refused("data", "add", "own", *settings, f"data.reader.header={header}")
+    assert all(part in message for part in said), message
+    assert main(["data", "add", "own", "--force", *settings, "data.reader.header=[Wort,Art]"]) == 0
+
+
+def test_aligned_files_need_no_more_than_the_name_of_their_reader(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "add", laid_out(SIDES), ALIGNED[0]]) == 0
+    out = capsys.readouterr().out
+    assert 'source=".de", target=".en"' in out
+    words = next(line for line in out.splitlines() if "other direction" in line).split()[-2:]
+    assert main(["data", "add", "own", "--name", "turned", ALIGNED[0], *words]) == 0
+    assert main(["data", "add", "own", "--name", "half", ALIGNED[0], "data.reader.source=.en"]) == 0
+    assert [config.corpora()[name].option("target") for name in ("own", "turned", "half")] == [".en", ".de", ".de"]
+
+
+def test_all_packed_files_are_named_at_once(project: Path, refused: Refused) -> None:
+    written(".conllu.gz", **{split: gzip.compress(text.encode()) for split, text in CONLLU.items()})
+    for settings in ([], ["data.reader.name=conllu"]):
+        message = refused("data", "add", "own", *settings)
+        assert all(f"gzip -dk own/{split}.conllu.gz" in message for split in CONLLU)
+    subprocess.run(message.partition("unpack them: ")[2], shell=True, check=True)
+    assert main(["data", "add", "own"]) == 0
+
+
+LISTS = {"id": 1, "tokens": ["a", "b c"], "tags": ["X", "Y"]}
+
+
+@pytest.mark.parametrize(("name", "content", "tabs"), [
+    ("it's.csv", 'word,tag\n"a, ""b""",X\n\n"new\nline",Y\n', 'word\ttag\na, "b"\tX\n\nnew line\tY\n'),
+    ("a.csv", "\ufeffa;X,1\nb;Y\n", "a\tX,1\nb\tY\n"),
+    ("a.jsonl", '{"text": "a\\tb é", "label": 1}\n\n{"text": "c", "label": 0}\n', "a b é\t1\nc\t0\n"),
+    ("a.jsonl", 2 * f"{json.dumps(LISTS)}\n", 2 * "a\tX\nb c\tY\n\n"),
+    ("a.json", json.dumps([LISTS, LISTS], indent=1), 2 * "a\tX\nb c\tY\n\n"),
+    ("a.json", json.dumps([{"a": "b"}]), "b\n"),
+], ids=["commas", "semicolons", "lines", "lines of lists", "JSON", "flat JSON"])  # fmt: skip
+def test_the_command_that_writes_tabs_works_when_it_is_typed(
+    name: str, content: str, tabs: str, project: Path, refused: Refused
+) -> None:
+    Path(name).write_text(content, encoding="utf-8")
+    command = refused("data", "add", name, "--name", "own").partition("between tabs: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert Path(name).with_suffix(".tsv").read_text(encoding="utf-8") == tabs

@@ -23,9 +23,9 @@ from unroll.names import fault
 from unroll.outputs import whole, write_text
 from unroll.own_corpus.columns import detected
 from unroll.own_corpus.doubts import doubts
-from unroll.own_corpus.files import Chosen, choose
+from unroll.own_corpus.files import Chosen, choose, endings_in
 from unroll.own_corpus.pairs import header
-from unroll.own_corpus.settings import typed_settings
+from unroll.own_corpus.settings import refuse_no_names, typed_settings
 from unroll.own_corpus.understanding import Understanding, shortened
 from unroll.terminal import doing
 
@@ -50,10 +50,10 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
     _check_name(name, path, conf)
     typed = typed_settings(words)
     given = {split: Path(typed.pop(split)) for split in SPLITS if split in typed}
-    options = typed.get("reader", {})
+    options = _with_endings(typed.get("reader", {}), path)
     ending = str(options.get("source", "")) if options.get("name") == Aligned.name else ""
     chosen = choose(path, options.get("name"), given, ending)
-    content = _content(name, path, chosen, typed)
+    content = _content(name, path, chosen, {**typed, "reader": options})
     settings = conf / "data" / f"{name}.yaml"
     origin = " ".join(words) or str(settings)
     with doing(f"Reading {path}"):
@@ -66,6 +66,18 @@ def add_corpus(path: Path, name: str | None, words: Sequence[str], force: bool, 
     _refuse_doubtful(doubts(found), path, force)
     _write(content, chosen, found.corpus.reader, settings)
     return settings
+
+
+def _with_endings(options: Settings, path: Path) -> Settings:
+    """Options of a reader with the endings of aligned files that their names have, in alphabetical order."""
+    found = endings_in(path) if options.get("name") == Aligned.name and path.is_dir() else []
+    if not found or {"source", "target"} <= options.keys():
+        return options
+    source, target = found
+    if options.get("source") == target or options.get("target") == source:
+        source, target = target, source
+    print(f"For the other direction, add data.reader.source={target} data.reader.target={source}")
+    return {"source": source, "target": target, **options}
 
 
 def _check_name(name: str, path: Path, conf: Path) -> None:
@@ -113,11 +125,13 @@ def _targets(chosen: Chosen) -> dict[str, str]:
 
 def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> Understanding:
     """Read the corpus, after adding the options that its files suggest to its settings."""
+    refuse_no_names(content["reader"].get("header"))
     reader = complete_data(content, origin, conf).build_reader()
+    files, typed = list(chosen.files.values()), list(content["reader"])
     if isinstance(reader, Columns):
-        content["reader"] |= detected(reader, list(chosen.files.values()), list(content["reader"]))
+        content["reader"] |= detected(reader, files, typed)
     if isinstance(reader, Pairs):
-        content["reader"] |= header(list(chosen.files.values()), list(content["reader"]))
+        content["reader"] |= header(reader, files, typed)
     if any(isinstance(field, References) for field in reader.fields.values()):
         content.setdefault("sentence_end", True)  # without it, an answer of a translator would never end
     corpus = replace(complete_data(content, origin, conf).build_corpus(), files=chosen.files)

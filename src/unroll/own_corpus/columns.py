@@ -15,6 +15,7 @@ from unroll.data.fields import GAPS
 from unroll.data.readers.columns import Columns
 from unroll.data.readers.conllu import WIDTH as CONLLU
 from unroll.data.spans import PREFIXES, is_of, mark_spans
+from unroll.own_corpus.settings import refuse_other_header
 from unroll.terminal import printable
 
 HEADS = {  # names of columns, for a single file, where no other file confirms that the first line is a header
@@ -31,7 +32,11 @@ SAMPLE = 20_000  # lines from which columns are suggested
 def detected(reader: Columns, files: Sequence[Path], typed: Sequence[str]) -> dict[str, Any]:
     """Options that the content of files suggests, beside those that were typed."""
     found: dict[str, Any] = {}
-    if "header" not in typed and (header := _header(reader, files)):
+    if "header" in typed:
+        bare = replace(reader, header=())
+        firsts = {file: next(bare.rows(file), (0, []))[1] for file in files}
+        refuse_other_header(reader.header, {file: [cell.strip() for cell in row] for file, row in firsts.items()})
+    elif header := _header(reader, files):
         found["header"] = header
     if "scheme" not in typed and (scheme := _scheme(replace(reader, **found), files)):
         found["scheme"] = scheme
@@ -163,8 +168,8 @@ def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
                 continue
             is_first = position == 0 and labels[label] == 1
             if (is_first and _names_columns(row)) or _are_names(label, _cell(row, reader.token_column)):
-                yield (f"{file}, line {number}: the line names the columns, but not every file begins with it; remove "
-                       "it, or begin all files with it")  # fmt: skip
+                where = "but not every file begins with it" if position == 0 else "inside the file"
+                yield f"{file}, line {number}: the line names the columns, {where}; {_without(row, position == 0)}"
                 break
             if labels[label] > 1:
                 continue
@@ -174,7 +179,14 @@ def oddities(reader: Columns, files: Mapping[str, Path]) -> Iterator[str]:
                 break
             if is_first and label not in later and later.total() > MANY and _may_be_a_name(label):
                 yield (f"{file}, line {number}: no other word has the label {label!r}; if the line names the columns, "
-                       "remove it, or begin all files with it")  # fmt: skip
+                       f"{_without(row, is_first)}")  # fmt: skip
+
+
+def _without(row: Sequence[str], is_first: bool) -> str:
+    """The remedy for a line that names the columns: to remove it, or to give the names of a first line."""
+    names = ",".join(cell.strip() for cell in row)
+    can_be_typed = is_first and re.fullmatch(r"[\w,]+", names)
+    return f"remove it, or add data.reader.header=[{names}]" if can_be_typed else "remove it"
 
 
 def _may_be_a_name(label: str) -> bool:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from unroll.data.corpus import SPLITS
 from unroll.data.readers import guess, reader_named, readers
-from unroll.data.readers.base import numbered_lines
 from unroll.errors import BadInput
+from unroll.own_corpus.conversion import refuse_commas, refuse_packed
 
 WORDS = {
     "train": {"train", "training", "trn"},
-    "validation": {"dev", "devel", "development", "valid", "validation", "val", "testa"},
+    "validation": {"dev", "devel", "development", "valid", "validate", "validation", "val", "testa"},
     "test": {"test", "testing", "tst", "testb"},  # testa and testb as in the shared task of CoNLL-2003
 }
 OTHER = {".csv", ".html", ".json", ".log", ".md", ".pdf", ".py", ".sh", ".xml", ".yaml", ".yml"}  # beside corpora
@@ -68,8 +68,9 @@ def choose(path: Path, reader: str | None, given: Mapping[str, Path], ending: st
         if found:
             files[split] = found[0]
     if "validation" not in files:
-        raise BadInput(f"{path} has no file for validation; name one with the word dev or valid, or add a single file, "
-                       f"which is split 80/10/10: unroll data add {files['train']}")  # fmt: skip
+        raise BadInput(f"{path} has no file for validation; name one with the word dev or valid, choose it with "
+                       "data.validation=FILE, or add a single file, which is split 80/10/10: unroll data add "
+                       f"{files['train']}")  # fmt: skip
     return Chosen(files, reader or kind, _aside(path, files.values()))
 
 
@@ -84,11 +85,21 @@ def split_of(file: Path) -> str | None:
 def _groups(folder: Path, ending: str) -> dict[str, dict[str, list[Path]]]:
     """Files by format, or by suffix if that indicates none, and by split."""
     groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for file in _visible(folder):
-        if file.name.endswith(ending) and (split := split_of(file)) is not None:
+    for file, split in _named(folder):
+        if file.name.endswith(ending):
             suffix = "" if split_of(Path(file.suffix)) else file.suffix  # as of eng.train
             groups[guess(file) or suffix][split].append(file)
     return groups
+
+
+def _named(folder: Path) -> list[tuple[Path, str]]:
+    """The files whose names say their split, or, if none is for train, those in folders whose names do."""
+    files = [(file, split) for file in _visible(folder) if (split := split_of(file)) is not None]
+    if any(split == "train" for _, split in files):
+        return files
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    inner = [(file, split) for path in folders if (split := split_of(path)) for file in _visible(path)]
+    return files + [(file, split) for file, split in inner if file.suffix not in OTHER - {".csv", ".json"}]
 
 
 def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> str:
@@ -110,9 +121,10 @@ def _format(folder: Path, groups: Mapping[str, Group], reader: str | None) -> st
     if others := [file for group in groups.values() for file in group.get("train", ())]:
         if remedy := _if_aligned(others):
             raise BadInput(f"{folder} has {_names(others)} for train, whose names indicate no format{remedy}")
-        _reader_of(others)
-    raise BadInput(f"{folder} has no file for train; name files with the words train, dev and, optionally, test, or "
-                   "add a single file, which is split 80/10/10.")  # fmt: skip
+        _reader_of([file for group in groups.values() if "train" in group for some in group.values() for file in some])
+    raise BadInput(f"{folder} has no file for train; name files, or folders with a file each, with the words train, "
+                   "dev and, optionally, test, choose them with data.train=FILE data.validation=FILE data.test=FILE, "
+                   "or add a single file, which is split 80/10/10.")  # fmt: skip
 
 
 def _is_plain(kind: str) -> bool:
@@ -133,9 +145,8 @@ def _reader_of(files: Iterable[Path]) -> str:
     (name,) = found if len(found) == 1 else [None]
     if name is not None:
         return name
-    for file in files:
-        if file.suffix in PACKED:
-            next(numbered_lines(file), None)  # raises an error with the command that unpacks it
+    refuse_packed([file for file in files if file.suffix in PACKED])
+    refuse_commas(files)
     known = ", ".join(suffix for kind in readers().values() for suffix in kind.suffixes)
     raise BadInput(f"The suffixes of {_names(files)} do not indicate a single format; use one of {known}, or name the "
                    f"format with data.reader.name=NAME, one of {', '.join(readers())}.")  # fmt: skip
@@ -149,14 +160,23 @@ def _aside(folder: Path, taken: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(file for file in _visible(folder) if file not in set(taken))
 
 
-def _if_aligned(files: Sequence[Path]) -> str:
-    """The remedy for two files that may have aligned lines, such as train.de and train.en; empty for others."""
+def endings_in(folder: Path) -> list[str]:
+    """How the names of the two files for train end if they may have aligned lines; empty if they may not."""
+    return _endings([file for file, split in _named(folder) if split == "train"])
+
+
+def _endings(files: Sequence[Path]) -> list[str]:
     first, second = (file.name for file in files) if len(files) == 2 else ("", "")
     same = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
     stem = same[: max(same.rfind(mark) for mark in "._-")] if set(same[1:]) & set("._-") else ""
-    if not stem:
+    return [first.removeprefix(stem), second.removeprefix(stem)] if stem else []
+
+
+def _if_aligned(files: Sequence[Path]) -> str:
+    """The remedy for two files that may have aligned lines, such as train.de and train.en; empty for others."""
+    if not (endings := _endings(files)):
         return ""
-    source, target = first.removeprefix(stem), second.removeprefix(stem)
+    source, target = endings
     return ("; if the lines of one translate those of the other, say how the names of sources and targets end: "
             f"data.reader.name=aligned data.reader.source={source} data.reader.target={target}")  # fmt: skip
 

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from unroll.config import setting_of
+from unroll.config.section import plain
 from unroll.data.corpus import SPLITS
 from unroll.errors import BadInput
+from unroll.terminal import printable
+
+
+def refuse_no_names(header: object) -> None:
+    """Refuse a header that is not a list of names, such as true.
+
+    Raises:
+        BadInput: says how to write it.
+    """
+    if header is not None and (isinstance(header, str) or not isinstance(header, Sequence)):
+        raise BadInput(f"data.reader.header={plain(header)}: give the names of the columns, such as "
+                       "data.reader.header=[word,tag].")  # fmt: skip
+
+
+def refuse_other_header(header: Sequence[str], firsts: Mapping[Path, Sequence[str]]) -> None:
+    """Refuse a typed header with which no file begins.
+
+    Args:
+        header: names of the columns; empty for none.
+        firsts: the first line of each file.
+    """
+    if header and [*header] not in firsts.values():
+        file, first = next(iter(firsts.items()))
+        raise BadInput(f"{file} begins with {printable(', '.join(first))}, and data.reader.header has "
+                       f"{printable(', '.join(header))}; correct the names, or leave them out.")  # fmt: skip
 
 
 def typed_settings(words: Sequence[str]) -> dict[str, Any]:
