@@ -27,7 +27,7 @@ from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.prepared_data import PreparedData
 from unroll.networks.attention import ATTENTIONS
-from unroll.networks.attention.base import Attention
+from unroll.networks.attention.base import Attention, Prepared
 from unroll.networks.bridge import BRIDGES
 from unroll.networks.copying import CopyingOutput
 from unroll.networks.encoder_decoder import EncoderDecoder, reversed_before_end
@@ -420,8 +420,10 @@ def test_the_settings_say_how_a_decoder_trains(
 # ---- planted faults, which a certificate must show
 
 
-@pytest.mark.parametrize("fault", some_slow(["padding is read", "states stay where they are", "[EOS] is lost"],
-                                            "states stay where they are"))  # fmt: skip
+@pytest.mark.parametrize("fault", some_slow(
+    ["padding is read", "states stay where they are", "[EOS] is lost", "keys are those of another sentence"],
+    "states stay where they are",
+))  # fmt: skip
 def test_planted(
     fault: str, small: Small, project: Path, plant: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +441,9 @@ def test_planted(
             lambda self, memory: real(self, memory._replace(
                 lengths=torch.full_like(memory.lengths, memory.features.shape[1]))),
         )  # fmt: skip
+    elif fault == "keys are those of another sentence":
+        real = Attention.prepare
+        monkeypatch.setattr(Attention, "prepare", lambda self, memory: rolled(real(self, memory)))
     elif fault == "states stay where they are":
         monkeypatch.setattr("unroll.networks.beam.select_rows", lambda state, chosen: first_rows(state, len(chosen)))
     else:
@@ -451,8 +456,13 @@ def test_planted(
         monkeypatch.setattr(EncoderDecoder, "losses", without_end)
     certificate = certify(project / "run", prepared)
     failed = {found["check"] for found in certificate["checks"] if found.get("passed") is False}
-    expected = {"padding is read": "padding"}.get(fault, "search")
+    expected = {"padding is read": "padding", "keys are those of another sentence": "batch_size"}.get(fault, "search")
     assert expected in failed
+
+
+def rolled(prepared: Prepared) -> Prepared:
+    """Keys of the next sentence in the batch."""
+    return prepared._replace(keys=prepared.keys.roll(1, dims=0))
 
 
 def first_rows(state: Any, count: int) -> Any:
