@@ -305,6 +305,25 @@ def test_an_answer_is_right_if_it_is_one_of_the_references_and_belongs_to_all_it
     assert set(task.signatures()) == {"bleu", "chrf"}
 
 
+def test_case_does_not_count_where_targets_are_read_in_lower_case(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "validation"):
+        path = Path(f"data/small/{split}.tsv")
+        path.write_text(path.read_text(encoding="utf-8").replace("one", "One"), encoding="utf-8")
+    for is_lower, accuracy in ((True, 1), (False, 0.6)):
+        config = small("pairs", "bahdanau", BRIEFLY, "task.figures=[bleu]", f"data.lowercase={str(is_lower).lower()}")
+        task, batch = built(config)
+        targets = batch.sequence("target")
+        texts = [
+            task.network.text(row[: length - 1]).lower()
+            for row, length in zip(*(part.tolist() for part in targets), strict=True)
+        ]
+        monkeypatch.setattr(Transducer, "_texts", lambda self, found, texts=texts: texts)
+        assert experiment.evaluate_task(task, [batch])["accuracy"] == pytest.approx(accuracy)
+        assert task.signatures()["bleu"].startswith("case:lc" if is_lower else "case:mixed")
+
+
 def test_figures_are_named_alike_in_settings_and_in_code() -> None:
     assert description.ROUGE == ROUGE
     assert set(description.Figure.__args__) == set(METRICS)  # type: ignore[attr-defined]

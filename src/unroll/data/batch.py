@@ -146,6 +146,7 @@ class FieldSpec:
         vector_size: size E of pretrained vectors, for symbols; 0 without vectors.
         scheme: ``bio`` for labels that mark spans; otherwise None.
         shape: C × H × W, for pictures.
+        lowercase: whether words are converted to lower case, for symbols.
         padding_index: symbol, character or label (−1) that pads shorter sequences.
         unknown_index: symbol or character for everything outside the vocabulary.
     """
@@ -156,6 +157,7 @@ class FieldSpec:
     vector_size: int = 0
     scheme: str | None = None
     shape: tuple[int, ...] = ()
+    lowercase: bool = False
     padding_index: int = 0
     unknown_index: int = 1
 

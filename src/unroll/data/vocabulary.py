@@ -83,7 +83,7 @@ class SymbolVocabulary(Vocabulary):
 
     @property
     def spec(self) -> FieldSpec:
-        return FieldSpec(len(self.symbols), self.symbols, self.unit, self.vector_size,
+        return FieldSpec(len(self.symbols), self.symbols, self.unit, self.vector_size, lowercase=self.lowercase,
                          padding_index=PADDING_INDEX, unknown_index=UNKNOWN_INDEX)  # fmt: skip
 
     def fault(self) -> str:

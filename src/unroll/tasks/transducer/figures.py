@@ -9,12 +9,12 @@ from torchmetrics import Metric
 
 from unroll.tasks.texts import ROUGE, Bleu, Chrf, ErrorRate, References, Rouge
 
-METRICS: dict[str, Callable[[], Metric]] = {
+METRICS: dict[str, Callable[[bool], Metric]] = {  # given whether case does not count
     "bleu": Bleu,
     "chrf": Chrf,
-    "word_error_rate": lambda: ErrorRate("words"),
-    "character_error_rate": lambda: ErrorRate("characters"),
-    "rouge": Rouge,
+    "word_error_rate": lambda _: ErrorRate("words"),
+    "character_error_rate": lambda _: ErrorRate("characters"),
+    "rouge": lambda _: Rouge(),
 }
 
 
@@ -23,11 +23,12 @@ class TextFigures(nn.Module):
 
     Args:
         names: names of the figures.
+        lowercase: whether texts and right answers are in lower case, which signatures state.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], lowercase: bool) -> None:
         super().__init__()
-        self.metrics = nn.ModuleDict({name: METRICS[name]() for name in names})
+        self.metrics = nn.ModuleDict({name: METRICS[name](lowercase) for name in names})
 
     def update(self, texts: Sequence[str], references: References) -> None:
         """Add texts, each with its right answers."""

@@ -51,7 +51,7 @@ class Transducer(Task):
         self, network: TransducerNetwork, options: TransducerOptions, optimizer: OptimizerFactory | None, budget: int
     ) -> None:
         super().__init__(network, options, optimizer, budget)
-        self.text_figures = TextFigures(options.texts)
+        self.text_figures = TextFigures(options.texts, self.spec["target"].lowercase)
         self.seed = torch.initial_seed() % 2**32  # that of the run, from which its network was drawn
 
     def measure_names(self) -> tuple[str, ...]:
@@ -128,10 +128,12 @@ class Transducer(Task):
         return [self.network.text(symbols[:length]) for symbols, length in rows]
 
     def _right_answers(self, batch: Batch) -> list[list[str]]:
-        """The right answers of each record."""
+        """The right answers of each record, in lower case if targets are read so."""
         if "references" in batch.fields:
             rows = zip(*(part.tolist() for part in batch.sequence("references")), strict=True)
-            return [ReferenceVocabulary().decode(content[:length]) for content, length in rows]
+            found = [ReferenceVocabulary().decode(content[:length]) for content, length in rows]
+            is_lower = self.spec["target"].lowercase
+            return [[text.lower() for text in answers] for answers in found] if is_lower else found
         targets, lengths = batch.sequence("target")
         return [[self.network.text(row[: length - 1])] for row, length in zip(targets.tolist(), lengths.tolist(),
                                                                             strict=True)]  # fmt: skip
