@@ -153,7 +153,7 @@ def test_blocks_are_combined_freely() -> None:
         (["experiment=tagging", "arch=seq2seq"], ["arch.decoder.name=recurrent", "only on task=transducer"]),
         (["experiment=tagging", "arch.decoder={name: recurrent, cell: gru, cell_arguments: {}}"],
          ["arch.decoder.name=recurrent", "only on task=transducer"]),
-        (["data=numbers", "task=transducer", "arch=lstm"], ["arch.decoder.name is missing", "arch=lstm"]),
+        (["data=numbers", "task=transducer", "arch=lstm"], ["arch.decoder.name is missing", "such as bahdanau"]),
     ],
 )  # fmt: skip
 def test_what_has_no_effect_on_the_run_is_refused_on_the_command_line(

@@ -61,7 +61,8 @@ def _parts(config: Config) -> None:
     for key, value, block, is_needed in parts:
         is_used = block in task.blocks if block else not encoder.counts
         if is_used and is_needed and value is None:
-            raise ValueError(f"arch.{key} is missing, which arch={arch.name} with task={task.name} needs; add it")
+            remedy = "choose an arch that has it, such as bahdanau" if block == "decoder" else "add it"
+            raise ValueError(f"arch.{key} is missing, which arch={arch.name} with task={task.name} needs; {remedy}")
         if value is not None and not is_used:
             others = f", only on {_tasks(partial(_uses, block))}" if block else ""
             raise ValueError(
