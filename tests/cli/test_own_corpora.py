@@ -716,5 +716,7 @@ def test_the_command_that_writes_tabs_works_when_it_is_typed(
 ) -> None:
     Path(name).write_text(content, encoding="utf-8")
     command = refused("data", "add", name, "--name", "own").partition("between tabs: ")[2]
+    for reader in ("columns", "pairs") if name.endswith(".csv") else ():
+        assert command in refused("data", "add", name, "--name", "own", f"data.reader.name={reader}")
     subprocess.run(command, shell=True, check=True)
     assert Path(name).with_suffix(".tsv").read_text(encoding="utf-8") == tabs

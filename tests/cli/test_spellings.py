@@ -121,6 +121,13 @@ def test_a_number_is_put_before_the_steps_of_a_series(
     assert "in.series, line 1" in refused("predict", run, "--file", "in.series")
 
 
+def test_another_column_in_place_of_spans_is_refused(segmenter: str, refused: Refused) -> None:
+    Path("in.conll").write_text("a DET\nb NOUN\n", encoding="utf-8")
+    message = refused("predict", segmenter, "--file", "in.conll")
+    assert "in.conll, line 1: 'DET'" in message
+    assert "put _ into column -1, or add it" in message
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "a\nb\n"])
 def test_a_file_without_answers_is_not_evaluated(content: str, segmenter: str, refused: Refused) -> None:
     Path("empty.conll").write_text(content, encoding="utf-8")

@@ -100,6 +100,7 @@ def _remedy(name: str, fitting: Sequence[str], kinds: Mapping[str, str], tasks: 
     if fitting:
         return f"choose one with {_choices(f'data.roles.{name}', fitting)}"
     others = [" ".join([task, *_chosen(roles, kinds)]) for task, roles in tasks.items() if fits(roles, kinds)]
+    others.sort(key=lambda words: " " in words)  # tasks that need no more settings come first
     return f"choose {_choices('task', others)}, or other data" if others else "choose other data"
 
 

@@ -22,6 +22,7 @@ from unroll.errors import BadInput
 from unroll.names import fault
 from unroll.outputs import whole, write_text
 from unroll.own_corpus.columns import detected
+from unroll.own_corpus.conversion import has_tabs, refuse_commas
 from unroll.own_corpus.doubts import doubts
 from unroll.own_corpus.files import Chosen, choose, endings_in
 from unroll.own_corpus.pairs import header
@@ -128,6 +129,8 @@ def _understood(content: Settings, chosen: Chosen, origin: str, conf: Path) -> U
     refuse_no_names(content["reader"].get("header"))
     reader = complete_data(content, origin, conf).build_reader()
     files, typed = list(chosen.files.values()), list(content["reader"])
+    if isinstance(reader, Columns | Pairs):
+        refuse_commas([file for file in files if file.suffix == ".csv" and not has_tabs(file)])
     if isinstance(reader, Columns):
         content["reader"] |= detected(reader, files, typed)
     if isinstance(reader, Pairs):

@@ -43,6 +43,11 @@ def refuse_commas(files: Sequence[Path]) -> None:
                        f"{' && '.join(commands)}")  # fmt: skip
 
 
+def has_tabs(file: Path) -> bool:
+    """Whether the first line of a file that is not empty has a tab."""
+    return "\t" in next((line for _, line in numbered_lines(file) if not is_blank(line)), "")
+
+
 def _to_tabs(file: Path) -> str:
     """The command that writes a file with tabs; empty if that is not known."""
     if file.suffix == ".csv":

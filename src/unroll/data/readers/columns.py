@@ -176,8 +176,9 @@ class Columns(Reader):
         if self.scheme and not is_of(label, self.scheme):
             forms = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[self.scheme])
             alone = ", ".join(PREFIXES[self.scheme])
-            raise BadInput(f"{place}: {label!r} is not a label of the scheme {self.scheme.upper()}; write O, {forms}, "
-                           f"or, for spans without types, {alone} alone.")  # fmt: skip
+            remedy = (f"put _ into column {self.label_column}, or add it if the file lacks it" if asks
+                      else f"write O, {forms}, or, for spans without types, {alone} alone")  # fmt: skip
+            raise BadInput(f"{place}: {label!r} is not a label of the scheme {self.scheme.upper()}; {remedy}.")
         return token, label
 
     def _one_column(self, width: int) -> str:
