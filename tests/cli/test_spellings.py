@@ -121,6 +121,44 @@ def test_a_number_is_put_before_the_steps_of_a_series(
     assert "in.series, line 1" in refused("predict", run, "--file", "in.series")
 
 
+WRITER = ["task=transducer", "arch=seq2seq", "training.tokens=3000", "training.optimizer.learning_rate=0.05",
+          "training.batch_size=8", "tracking=none",
+          "arch.encoder.hidden_size=8", "arch.decoder.hidden_size=8", "arch.inputs.size=8"]  # fmt: skip
+
+
+def test_targets_are_filled_into_a_table_that_has_none(
+    train: Callable[..., str], capsys: pytest.CaptureFixture[str], refused: Refused
+) -> None:
+    rows = "".join(f"a{n % 7} b\tx y{n % 7}\n" for n in range(60))
+    run = train("pairs.tsv", f"source\ttarget\n{rows}", *WRITER, "data.reader.name=pairs")
+    capsys.readouterr()
+    Path("in.txt").write_text("a1 b\n", encoding="utf-8")
+    assert main(["predict", run, "--file", "in.txt"]) == 0
+    answer = capsys.readouterr().out.strip()
+    Path("in.tsv").write_text("a1 b\na1 b\t\n\na1 b\t_\n", encoding="utf-8")
+    assert main(["predict", run, "--file", "in.tsv"]) == 0
+    assert capsys.readouterr().out == f"a1 b\t{answer}\na1 b\t{answer}\n\na1 b\t{answer}\n"
+    assert "leave out --evaluate" in refused("predict", run, "--file", "in.tsv", "--evaluate")
+
+
+def test_targets_are_written_for_sources_without_their_other_file(
+    project: Path, capsys: pytest.CaptureFixture[str], refused: Refused
+) -> None:
+    Path("own").mkdir()
+    for split in ("train", "dev"):
+        Path("own", f"{split}.src").write_text("".join(f"a{n % 7} b\n" for n in range(40)), encoding="utf-8")
+        Path("own", f"{split}.tgt").write_text("".join(f"x y{n % 7}\n" for n in range(40)), encoding="utf-8")
+    assert main(["data", "add", "own", "data.reader.name=aligned"]) == 0
+    assert main(["train", "data=own", *WRITER, "--out", "run"]) == 0
+    Path("in.src").write_text("a1 b\n\na1 b\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", "run", "--file", "in.src"]) == 0
+    first, empty, last = capsys.readouterr().out.splitlines()
+    assert (first, empty) == (last, "")
+    assert first
+    assert "leave out --evaluate" in refused("predict", "run", "--file", "in.src", "--evaluate")
+
+
 def test_another_column_in_place_of_spans_is_refused(segmenter: str, refused: Refused) -> None:
     Path("in.conll").write_text("a DET\nb NOUN\n", encoding="utf-8")
     message = refused("predict", segmenter, "--file", "in.conll")

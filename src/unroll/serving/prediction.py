@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unroll.data.buckets import POOL, Buckets
-from unroll.data.fields import Field
+from unroll.data.fields import NOT_GIVEN, Field, References
 from unroll.data.prepared import Split
 from unroll.data.unknown import Unknown
 from unroll.data.vocabulary import END, SymbolVocabulary
@@ -161,6 +161,7 @@ class Predictor:
         answers: dict[int, Answer] = {}
         places = [place for place, question in enumerate(chunk) if self._has_answer(question)]
         if places:
+            self._refuse_not_given(chunk)
             records = (chunk[place].read for place in places)
             split = encoded(records, fields, self.run.vocabularies, self.asking.words).under(self.asking.roles)
             self._count(split)
@@ -213,6 +214,15 @@ class Predictor:
                 symbols = int(counts.sum() - counts[vocabulary.index[END]])
                 unknown = int(counts[vocabulary.spec.unknown_index])
                 self.seen.unknown[role] = before.plus(symbols, unknown)
+
+    def _refuse_not_given(self, chunk: Iterable[Question]) -> None:
+        """Refuse to evaluate records whose right answers are the mark of what is not given."""
+        kinds = self.asking.corpus.fields
+        references = [name for name, kind in kinds.items() if isinstance(kind, References) and self.evaluates]
+        answers = (answer for question in chunk for name in references for answer in question.read.get(name, ()))
+        if any("".join(answer) == NOT_GIVEN for answer in answers):
+            raise BadInput(f"The file has records whose answer is not given ({NOT_GIVEN}), so that it cannot be "
+                           "evaluated; give it, or leave out --evaluate.")  # fmt: skip
 
     def _refuse_without_answers(self, split: Split) -> None:
         """Refuse to evaluate a file that lacks numbers, or none of whose first answers the run could give."""

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field as Option
 
-from unroll.data.fields import Field, Located, Record, References
+from unroll.data.fields import NOT_GIVEN, Field, Located, Record, References
 from unroll.data.readers.base import Reader, is_blank, numbered_lines, whole_lines
 from unroll.data.subwords import LEAST
 from unroll.data.units import Unit, split, symbols_of
@@ -64,9 +64,19 @@ class Aligned(Reader):
             target = split(other, self.target_unit)
             yield Located({"source": split(line, self.source_unit), "target": target, "references": [target]}, [number])
 
+    def questions(self, path: Path) -> Iterator[Record]:
+        if self.files(path)[1].exists():
+            yield from self.read(path)
+            return
+        target = split(NOT_GIVEN, self.target_unit)
+        for number, line in numbered_lines(path):
+            if not is_blank(line):
+                yield Located({"source": split(line, self.source_unit), "target": target, "references": [target]},
+                              [number])  # fmt: skip
+
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
         _, targets = self.files(path)
-        for _, mark, line, end in whole_lines(targets):
+        for _, mark, line, end in whole_lines(targets if targets.exists() else path):
             yield f"{mark}{line if is_blank(line) else next(values)}{end}".encode()
 
     def _other(self, path: Path, file: Path) -> Path:

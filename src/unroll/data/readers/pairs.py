@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field as Option
 
-from unroll.data.fields import Field, Groups, Located, Record, References
+from unroll.data.fields import NOT_GIVEN, Field, Groups, Located, Record, References
 from unroll.data.readers.base import Reader, is_blank, whole_lines
 from unroll.data.subwords import LEAST
 from unroll.data.units import Unit, split, symbols_of
@@ -63,8 +63,14 @@ class Pairs(Reader):
         return self._source(text, features)
 
     def read(self, path: Path) -> Iterator[Record]:
+        return self._pairs(path, asks=False)
+
+    def questions(self, path: Path) -> Iterator[Record]:
+        return self._pairs(path, asks=True)
+
+    def _pairs(self, path: Path, asks: bool) -> Iterator[Record]:
         for number, _, line, _ in self._lines(path):
-            cells = self._cells(line, f"{path}, line {number}")
+            cells = self._cells(self._completed(line) if asks else line, f"{path}, line {number}")
             features = "" if self.feature_column is None else cells[self.feature_column]
             target = split(cells[self.target_column], self.target_unit)
             record = {"source": self._source(cells[self.source_column], features), "target": target,
@@ -77,7 +83,7 @@ class Pairs(Reader):
         numbers = {number for number, _, _, _ in self._lines(path)}
         for number, mark, line, end in whole_lines(path):
             if number in numbers:
-                cells = line.split("\t")
+                cells = self._completed(line).split("\t")
                 cells[self.target_column] = next(values)
                 line = "\t".join(cells)
             yield f"{mark}{line}{end}".encode()
@@ -91,6 +97,15 @@ class Pairs(Reader):
             if not (is_first and [cell.strip() for cell in line.split("\t")] == [*self.header]):
                 yield number, mark, line, end
             is_first = False
+
+    def _completed(self, line: str) -> str:
+        """A line whose target is marked as not given if its column, the last one, is missing or empty."""
+        cells = line.split("\t")
+        if self.source_column < self.target_column == len(cells):
+            cells.append(NOT_GIVEN)
+        elif self.target_column < len(cells) and is_blank(cells[self.target_column]):
+            cells[self.target_column] = NOT_GIVEN
+        return "\t".join(cells)
 
     def _cells(self, line: str, place: str) -> list[str]:
         """The columns of a line, all of which that are needed are there."""
