@@ -135,9 +135,9 @@ def test_targets_are_filled_into_a_table_that_has_none(
     Path("in.txt").write_text("a1 b\n", encoding="utf-8")
     assert main(["predict", run, "--file", "in.txt"]) == 0
     answer = capsys.readouterr().out.strip()
-    Path("in.tsv").write_text("a1 b\na1 b\t\n\na1 b\t_\n", encoding="utf-8")
+    Path("in.tsv").write_text("source\na1 b\na1 b\t\n\na1 b\t_\n", encoding="utf-8")
     assert main(["predict", run, "--file", "in.tsv"]) == 0
-    assert capsys.readouterr().out == f"a1 b\t{answer}\na1 b\t{answer}\n\na1 b\t{answer}\n"
+    assert capsys.readouterr().out == f"source\ttarget\na1 b\t{answer}\na1 b\t{answer}\n\na1 b\t{answer}\n"
     assert "leave out --evaluate" in refused("predict", run, "--file", "in.tsv", "--evaluate")
 
 

@@ -501,6 +501,15 @@ def test_both_files_of_a_split_are_its_files(tmp_path: Path) -> None:
     assert Pairs().files(path) == [path]
 
 
+def test_phones_are_filled_into_words_that_have_none(tmp_path: Path) -> None:
+    path = stored("dictionary", tmp_path, ";;; words\nAB\n C # two\r\nD  X\nE\t# five\n")
+    reader = Dictionary()
+    assert [record["source"] for record in reader.questions(path)] == ["AB", "C", "D", "E"]
+    assert b"".join(reader.fill(path, iter("1234"))) == b";;; words\nAB  1\n C  2 # two\r\nD  3\nE\t4 # five\n"
+    with pytest.raises(BadInput, match="line 2: 'AB' has no pronunciation"):
+        list(reader.read(path))
+
+
 def test_a_plain_line_is_read_as_the_source_of_a_file(tmp_path: Path) -> None:
     inflection = Pairs(feature_column=2, source_unit="characters")
     path = stored("pairs", tmp_path, "ab\tx\tV;PST\n")

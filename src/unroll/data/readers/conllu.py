@@ -134,8 +134,8 @@ def _cells(line: str, path: Path, number: int) -> list[str] | None:
     cells = line.split("\t")
     if len(cells) != WIDTH:
         raise BadInput(f"{path}, line {number}: {len(cells)} column{'s' * (len(cells) != 1)}, but CoNLL-U has ten, "
-                       "separated by tabs; correct the line, or read other columns with "
-                       "data.reader.name=columns.")  # fmt: skip
+                       f"separated by tabs; correct the line, with {NOT_GIVEN} for what is not given, or read other "
+                       "columns with data.reader.name=columns.")  # fmt: skip
     if cells[0].isdecimal() and cells[0].isascii():
         return cells
     if SKIPPED.fullmatch(cells[0]):

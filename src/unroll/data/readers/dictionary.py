@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from unroll.data.fields import Field, Located, Record, References, Symbols
+from unroll.data.fields import NOT_GIVEN, Field, Located, Record, References, Symbols
 from unroll.data.readers.base import Reader, is_blank, whole_lines
 from unroll.errors import BadInput
 
@@ -49,7 +49,13 @@ class Dictionary(Reader):
         }
 
     def read(self, path: Path) -> Iterator[Record]:
-        for word, same in groupby(self._entries(path), key=lambda entry: entry.word):
+        return self._words(path, asks=False)
+
+    def questions(self, path: Path) -> Iterator[Record]:
+        return self._words(path, asks=True)
+
+    def _words(self, path: Path, asks: bool) -> Iterator[Record]:
+        for word, same in groupby(self._entries(path, asks), key=lambda entry: entry.word):
             entries = list(same)
             answers = list(dict.fromkeys(entry.phones for entry in entries))
             yield Located({"source": word, "target": answers[0], "references": answers}, [entries[0].number])
@@ -63,15 +69,17 @@ class Dictionary(Reader):
             found = _parts(line)
             word = VARIANT.sub("", found["word"])
             if word != last:  # one answer stands for all pronunciations of a word
-                start = f"{mark}{found['indent']}{found['word']}{found['gap']}"
-                yield f"{start}{next(values)}{found['rest']}{end}".encode()
+                gap = found["gap"] if found["phones"] or "\t" in found["gap"] else "  "
+                before_rest = " " if not found["phones"] and found["rest"].startswith("#") else ""
+                start = f"{mark}{found['indent']}{found['word']}{gap}"
+                yield f"{start}{next(values)}{before_rest}{found['rest']}{end}".encode()
             last = word
 
-    def _entries(self, path: Path) -> Iterator[_Entry]:
+    def _entries(self, path: Path, asks: bool) -> Iterator[_Entry]:
         for number, _, line, _ in whole_lines(path):
             if _is_entry(line):
                 found = _parts(line)
-                phones = tuple(found["phones"].split())
+                phones = tuple(found["phones"].split() or ([NOT_GIVEN] if asks else []))
                 if not phones:
                     raise BadInput(f"{path}, line {number}: {found['word']!r} has no pronunciation; write its phones "
                                    "after the word, separated by blanks, or remove the line.")  # fmt: skip

@@ -82,9 +82,9 @@ class Pairs(Reader):
     def fill(self, path: Path, values: Iterator[str]) -> Iterator[bytes]:
         numbers = {number for number, _, _, _ in self._lines(path)}
         for number, mark, line, end in whole_lines(path):
-            if number in numbers:
+            if number in numbers or (self.header and self._is_header(line)):
                 cells = self._completed(line).split("\t")
-                cells[self.target_column] = next(values)
+                cells[self.target_column] = next(values) if number in numbers else self.header[self.target_column]
                 line = "\t".join(cells)
             yield f"{mark}{line}{end}".encode()
 
@@ -94,9 +94,14 @@ class Pairs(Reader):
         for number, mark, line, end in whole_lines(path):
             if is_blank(line):
                 continue
-            if not (is_first and [cell.strip() for cell in line.split("\t")] == [*self.header]):
+            if not (is_first and self._is_header(line)):
                 yield number, mark, line, end
             is_first = False
+
+    def _is_header(self, line: str) -> bool:
+        """Whether a line has the names of the columns, of all or of those before the target."""
+        names = [cell.strip() for cell in line.split("\t")]
+        return names == [*self.header] or (len(self.header) == self.target_column + 1 and names == [*self.header[:-1]])
 
     def _completed(self, line: str) -> str:
         """A line whose target is marked as not given if its column, the last one, is missing or empty."""
