@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -337,6 +338,19 @@ def test_the_figure_of_the_settings_chooses_the_checkpoint(small: Small, project
     assert (task.monitor, task.mode, task.headline) == ("val/word_error_rate", "min", "word_error_rate")
     assert "word_error_rate" in figures
     assert "bleu" not in figures
+
+
+def test_of_validations_with_equal_scores_the_one_with_the_lowest_loss_is_kept(small: Small, project: Path) -> None:
+    config = small("pairs", "bahdanau", BRIEFLY, "training.validations=4")
+    figures = experiment.train(config, preparation.prepared(config.data), project / "run")
+    with (project / "run" / "history.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    scores, losses = ([float(row["value"]) for row in rows if row["metric"] == name]
+                      for name in ("val/accuracy", "val/loss"))  # fmt: skip
+    assert scores.count(max(scores)) > 1
+    best = min(loss for loss, score in zip(losses, scores, strict=True) if score == max(scores))
+    assert figures["loss"] == pytest.approx(best, rel=1e-5)
+    assert best < losses[0]
 
 
 def test_answers_at_the_maximum_length_are_counted(small: Small) -> None:

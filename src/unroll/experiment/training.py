@@ -215,7 +215,7 @@ class _Job:
             clipping, recurrent_matrices(task), settings.recurrent_l1, settings.recurrent_l2, settings.dropped_steps
         )
         folder = workspace.folder
-        best = Best(task.monitor, task.mode)
+        best = Best(task.monitor, task.mode, task.tie)
         resume = Resume(
             folder, workspace.identity, workspace.before, settings.checkpoint_seconds, self.interruption, self.name
         )

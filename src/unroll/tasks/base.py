@@ -74,6 +74,7 @@ class Task(LightningModule, ABC):
     """
 
     description: ClassVar[Description]
+    tie: ClassVar[str | None] = None  # metric whose lower value decides between equal values of the monitored one
     derived_from: ClassVar[dict[str, str]] = {}  # figure → the mean that it is computed from
 
     def __init__(self, network: TaskNetwork, options: Options, optimizer: OptimizerFactory | None, budget: int) -> None:

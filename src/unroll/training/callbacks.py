@@ -34,26 +34,31 @@ class Best(Callback):
     Args:
         monitor: the monitored metric.
         mode: ``min`` or ``max``.
+        tie: metric whose lower value decides between equal values of the monitored one; None to keep the first.
     """
 
-    def __init__(self, monitor: str, mode: str) -> None:
-        self.monitor, self.mode = monitor, mode
+    def __init__(self, monitor: str, mode: str, tie: str | None = None) -> None:
+        self.monitor, self.mode, self.tie = monitor, mode, tie
         self.value: float | None = None
+        self.tied = math.inf  # value of the metric that decides
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics[self.monitor])
         known = self.value
         better = math.isfinite(value) and (known is None or (value < known if self.mode == "min" else value > known))
-        if better or not self.weights:
+        tied = float(trainer.callback_metrics[self.tie]) if self.tie else math.inf
+        if better or not self.weights or (value == known and tied < self.tied):
             self.value = value if math.isfinite(value) else None
+            self.tied = tied
             self.weights = {name: part.detach().cpu().clone() for name, part in pl_module.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"value": self.value, "weights": self.weights}
+        return {"value": self.value, "tied": self.tied, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.value, self.weights = state_dict["value"], state_dict["weights"]
+        self.tied = state_dict.get("tied", math.inf)  # absent from checkpoints of older versions
 
 
 class History(Callback):

@@ -43,6 +43,7 @@ class Transducer(Task):
     """
 
     description = DESCRIPTION
+    tie = "val/loss"  # a share of whole answers is often 0 at first, and may be 1 long before the end
     derived_from: ClassVar[dict[str, str]] = {"perplexity": "loss"}
     network: TransducerNetwork
     options: TransducerOptions
