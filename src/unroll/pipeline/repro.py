@@ -20,14 +20,15 @@ from unroll.terminal import doing, say
 # Kinds of stages in order, and whether they run in parallel. Studies start their own workers. The remaining stages
 # measure speeds, so they run alone.
 PHASES: tuple[tuple[str, bool], ...] = (
-    ("resolve|code", False),
+    ("resolve|code", True),
     ("prepare", True),
     ("train", True),
     ("tune", False),
     ("retrain", True),
     ("certify", True),
 )
-CUTS = ("resolve|code", "prepare")  # groups after which others may be up to date; asking DVC takes seconds
+CUTS = ("resolve|code", "prepare")  # groups after which others may be up to date
+NO_OUTPUT = "no output yet"
 COURSE = ("dvc.yaml", "data.dvc")  # without the paper tables, which are a separate pipeline
 UP_TO_DATE = "Data and pipelines are up to date."
 NOT_IN_CACHE = "the output is here, but not in DVC's cache (.dvc/cache)"
@@ -59,9 +60,14 @@ def _phases(stages: Stages, stale: dvc.Status, jobs: int, files: list[str]) -> N
         if names := [name for name in stale if re.fullmatch(pattern, kind(name))]:
             stages.each(names, jobs if side_by_side else 1)
             left = {name: changes for name, changes in stale.items() if name not in names}
-            stale = dvc.status(*files) if pattern in CUTS else left
+            stale = dvc.status(*files) if pattern in CUTS and _has_outputs(left) else left
     stages.progress.expect(stale)
     stages.run([Command([])])
+
+
+def _has_outputs(stale: dvc.Status) -> bool:
+    """Whether some stages have outputs, which may be up to date after all; asking DVC takes seconds."""
+    return any(_reason(name, changes)[0] != NO_OUTPUT for name, changes in stale.items() if not name.endswith(".dvc"))
 
 
 def repro_file(file: str) -> None:
@@ -165,7 +171,7 @@ def _reason(name: str, changes: list[Any]) -> tuple[str, str]:
     if name.endswith(".dvc"):
         return "to be added to DVC's cache", next(iter(outs), "")
     if any(not Path(out).exists() for out in outs):  # DVC then calls everything it depends on modified
-        return "no output yet", ""
+        return NO_OUTPUT, ""
     if changed := [path for path, state in deps.items() if state != "deleted"]:
         return "changed", changed[0]
     if deps:
