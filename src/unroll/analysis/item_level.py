@@ -119,9 +119,9 @@ def over_items(runs: Runs, best: Runs, metric: Metric, judged: Judgement | None,
 def _to_the_first(found: ItemInterval, metric: Metric, places: int) -> str:
     """The difference to the best, as text in the direction of the verdict, whose factors are above 1."""
     if metric.scale != "log-odds" or found.low <= 0:
-        return f"difference to the first over items: {gap(found, metric, places)} ({found.method})"
+        return f"difference to the first over items: {gap(found, metric, places)}, {found.method}"
     inverse = replace(found, low=1 / found.high, high=1 / found.low)
-    return f"over items, the odds of the first are {limits(inverse, 2)} times as high ({found.method})"
+    return f"over items, the odds of the first are {limits(inverse, 2)} times as high, {found.method}"
 
 
 def limits(found: ItemInterval, places: int) -> str:
