@@ -23,7 +23,7 @@ from unroll.certificate.sample import padded, rows
 from unroll.cli import main
 from unroll.config import Config, load
 from unroll.data.batch import Batch
-from unroll.data.vocabulary import END_INDEX
+from unroll.data.vocabulary import END_INDEX, UNKNOWN_INDEX
 from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.prepared_data import PreparedData
@@ -132,6 +132,34 @@ def test_losses_and_answers_of_a_source_depend_on_nothing_beside_it(decoder: str
 def test_the_score_of_an_answer_is_minus_its_loss(decoder: str, small: Small) -> None:
     task, batch = built(small("pairs", "seq2seq", BRIEFLY, "task.beam=3", *DECODERS[decoder]))
     with torch.no_grad():
+        found, given = task.searched(batch)
+    torch.testing.assert_close(found, given, **EXACT)
+
+
+def test_the_copy_of_an_unknown_symbol_is_that_of_its_place_in_the_text(small: Small) -> None:
+    for order in ("false", "true"):
+        words = [*DECODERS["copying"], f"arch.decoder.reverse_source={order}"]
+        task, batch = built(small("pairs", "seq2seq", BRIEFLY, *words))
+        network, size = task.network, task.spec["target"].size
+        known = [number for number in batch.sequence("source").values.flatten().tolist() if number > END_INDEX]
+        source = torch.tensor([[known[0], UNKNOWN_INDEX, known[0], known[0], END_INDEX]])
+        symbols = network.network.read(source, torch.tensor([5])).symbols
+        assert symbols is not None
+        place = 2 if order == "true" else 1  # of the second symbol, as the encoder reads
+        assert symbols[0, place] == size + 1
+        assert network.text([size + 1], ["a", "b", "c", "d"]) == "b"
+
+
+def test_the_score_of_an_answer_with_copies_of_unknown_symbols_is_minus_its_loss(small: Small) -> None:
+    task, batch = built(small("pairs", "seq2seq", BRIEFLY, "task.beam=3", *DECODERS["copying, feeding"]))
+    values = batch.sequence("source").values
+    values[values > END_INDEX] = UNKNOWN_INDEX
+    output = task.network.network.output
+    assert isinstance(output, CopyingOutput)
+    with torch.no_grad():
+        output.gate.bias.fill_(-3.0)  # copy most of the time
+        source = task.network.read(batch)
+        assert (task.network.search(source, 3).symbols >= output.vocabulary_size).any()
         found, given = task.searched(batch)
     torch.testing.assert_close(found, given, **EXACT)
 

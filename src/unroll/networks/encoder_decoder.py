@@ -12,7 +12,6 @@ from unroll.networks.attention import coverage_losses
 from unroll.networks.beam import Hypotheses
 from unroll.networks.copying import CopyingOutput, extended
 from unroll.networks.decoder import Decoder, Running
-from unroll.networks.embedding import Words
 from unroll.networks.memory import Memory, SequenceMemory
 from unroll.networks.output import TokenOutput
 from unroll.networks.restrictions import Restrictions
@@ -69,16 +68,16 @@ class EncoderDecoder(nn.Module):
 
     def read(self, source: Tensor, lengths: Tensor) -> EncodedSource:
         """Read sources."""
-        inputs: Tensor | Words = reversed_before_end(source, lengths) if self.reverse_source else source
-        assert isinstance(inputs, Tensor)
-        memory = self.memory(inputs, lengths)
+        memory = self.memory(self._ordered(source, lengths), lengths)
         if self.known is None:
             return EncodedSource(memory, None)
         assert isinstance(self.output, CopyingOutput)
         # what the source vocabulary lacks is a form of its own at each step, since the written forms are not known here
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        forms = torch.where(self._stands_for_several(inputs), len(self.known) + steps, inputs)
-        return EncodedSource(memory, extended(forms, lengths, self.known, self.output.vocabulary_size))
+        steps = torch.arange(source.shape[1], device=source.device)
+        forms = torch.where(self._stands_for_several(source), len(self.known) + steps, source)
+        # a step is numbered by its place in the text, whatever the order in which the encoder reads it
+        symbols = extended(forms, lengths, self.known, self.output.vocabulary_size)
+        return EncodedSource(memory, self._ordered(symbols, lengths))
 
     def losses(
         self,
@@ -103,8 +102,7 @@ class EncoderDecoder(nn.Module):
         Shapes:
             targets, mask, own, result: [B, T]
         """
-        start = torch.full_like(targets[:, :1], self.end_index)
-        previous = torch.cat([start, targets[:, :-1]], dim=1)
+        previous = self._before(targets)
         running = self.decoder.start(source.memory)
         if own is None:
             lengths = mask.sum(dim=1).clamp(min=1)  # the row of an empty share has no symbol
@@ -152,6 +150,15 @@ class EncoderDecoder(nn.Module):
     def readable(self, symbols: Tensor) -> Tensor:
         """Symbols as the decoder reads them."""
         return self.output.readable(symbols) if isinstance(self.output, CopyingOutput) else symbols
+
+    def _before(self, targets: Tensor) -> Tensor:
+        """What the decoder reads before it predicts each symbol of targets: [B, T]."""
+        start = torch.full_like(targets[:, :1], self.end_index)
+        return self.readable(torch.cat([start, targets[:, :-1]], dim=1))
+
+    def _ordered(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """Steps of sources in the order in which the encoder reads them: [B, S], [B] → [B, S]."""
+        return reversed_before_end(steps, lengths) if self.reverse_source else steps
 
     def _by_own_symbols(
         self, previous: Tensor, own: Tensor, running: Running, symbols: Tensor | None
