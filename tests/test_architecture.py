@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "own_corpus": {"config", "data"},
     "experiment": {"config", "data", "networks", "tasks", "training", "tracking", "cells"},
     "certificate": {"config", "data", "networks", "tasks", "training", "tracking", "experiment"},
-    "serving": {"config", "data", "tasks", "training", "experiment"},
+    "serving": {"config", "data", "networks", "tasks", "training", "experiment"},
     "tuning": {"config", "data", "tasks", "tracking", "preparation", "experiment"},
     "analysis": {"tasks", "tracking"},
     "pipeline": {"config", "preparation"},

@@ -394,9 +394,9 @@ def test_the_beam_is_for_test_and_greedy_search_for_validation(small: Small, mon
     widths: list[int] = []
     real: Any = EncoderDecoder.search
 
-    def noted(self: EncoderDecoder, source: Any, longest: Tensor, width: int, best: int, alpha: float) -> Any:
+    def noted(self: EncoderDecoder, source: Any, longest: Tensor, width: int, *more: Any) -> Any:
         widths.append(width)
-        return real(self, source, longest, width, best, alpha)
+        return real(self, source, longest, width, *more)
 
     monkeypatch.setattr(EncoderDecoder, "search", noted)
     experiment.evaluate_task(task, [batch])

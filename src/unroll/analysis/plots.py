@@ -15,6 +15,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from unroll.analysis.comparison import Results, by_arch
@@ -25,6 +26,7 @@ from unroll.analysis.verdict import Interval, interval
 from unroll.metrics import ACCURACY_BY_GROUP, Metric
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
+SHADES = LinearSegmentedColormap.from_list("ink", ("#f3efe6", "#44403c"))
 
 plt.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "unroll", "font.family": "sans-serif", "font.size": 10,

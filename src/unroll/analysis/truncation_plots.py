@@ -9,18 +9,16 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from unroll.analysis.plots import as_svg, line
+from unroll.analysis.plots import SHADES, as_svg, line
 from unroll.analysis.study_plots import SIZE
 from unroll.analysis.styles import CARD, FAINT, Style, Styles
 from unroll.analysis.trials import TRUNCATION, StudyResults
 from unroll.analysis.truncation import UNITS, Samples, distances, samples
 from unroll.metrics import digits
 
-SHADES = LinearSegmentedColormap.from_list("ink", ("#f3efe6", "#44403c"))
 ACROSS = 5  # panels in a row
 
 

@@ -14,6 +14,7 @@ from unroll.cli.figures import figures_line
 from unroll.cli.lines import lines
 from unroll.cli.numbers import number
 from unroll.cli.parser import Parser
+from unroll.cli.sampling import OPTIONS, add_sampling, given
 from unroll.errors import BadInput
 from unroll.outputs import to_json_line
 from unroll.terminal import Line, doing, is_terminal, say
@@ -37,6 +38,15 @@ def add_arguments(parser: Parser) -> None:
         "searches for them, each with its score"
     )  # fmt: skip
     parser.add_argument(
+        "--attention", type=Path, metavar="FILE", help="draw the attention with which the answer to one text was "
+        "written, as .png or .svg"
+    )  # fmt: skip
+    parser.add_argument(
+        "--with", dest="others", action="append", default=[], type=Path, metavar="RUN", help="a further run of an "
+        "ensemble, which predicts by the mean of the log-probabilities of its runs; may be repeated"
+    )  # fmt: skip
+    add_sampling(parser, "symbol", "the beam of the run")
+    parser.add_argument(
         "--evaluate", action="store_true", help="also print the figures, on standard error, if the file has the answers"
     )
 
@@ -44,14 +54,25 @@ def add_arguments(parser: Parser) -> None:
 def run(options: Namespace) -> None:
     is_watched = is_terminal(sys.stderr) and not sys.stdout.isatty()
     progress = Line()
-    if options.best > 1 and not options.json:
-        raise BadInput("--best requires --json, since a line has one answer.")
+    _refuse_contradictions(options)
     with doing(f"Loading {options.run}"):
-        from unroll.experiment import Trained
-        from unroll.serving import Predictor
+        from unroll.networks.sampling import Sampling
+        from unroll.serving import Predictor, ensemble
 
         show = partial(_show, progress) if is_watched else None
-        predictor = Predictor(Trained.load(options.run), options.evaluate, show, options.best)
+        first, *others = ensemble([options.run, *options.others])
+        drawn = given(options, *OPTIONS)
+        sampling = Sampling(**drawn) if drawn else None
+        predictor = Predictor(
+            first,
+            options.evaluate,
+            show,
+            options.best,
+            others,
+            sampling,
+            options.seed or 0,
+            options.attention is not None,
+        )
     for line in _printed(predictor, options):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
@@ -60,9 +81,29 @@ def run(options: Namespace) -> None:
     _report(predictor)
 
 
+def _refuse_contradictions(options: Namespace) -> None:
+    if options.best > 1 and not options.json:
+        raise BadInput("--best requires --json, since a line has one answer.")
+    if options.seed is not None and not given(options, *OPTIONS):
+        raise BadInput("--seed has no effect on a search; add --temperature, --top-k or --top-p, or leave it out.")
+    if options.attention is None:
+        return
+    if options.attention.suffix.lower() not in (".png", ".svg"):
+        raise BadInput(f"{options.attention} ends neither in .png nor in .svg; name a file that does.")
+    if options.text is None or "\n" in options.text.strip():
+        raise BadInput("--attention draws the answer to one text; give one line as the argument after RUN.")
+
+
 def _printed(predictor: Predictor, options: Namespace) -> Iterator[bytes]:
     """The lines of the output."""
-    if options.file is None or predictor.asking.is_plain(options.file):
+    if options.attention is not None:
+        from unroll.analysis.attention import draw
+
+        answer, attended = predictor.attended(options.text)
+        if not draw(options.attention, *attended):  # before the answer is printed
+            say("unroll: the font lacks some characters, which are drawn as boxes; an .svg file has them all.")
+        answers = iter([answer])
+    elif options.file is None or predictor.asking.is_plain(options.file):
         answers = predictor.lines(lines(options.text, options.file))
     elif predictor.fills and not options.json:
         yield from predictor.filled(options.file)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from unroll.errors import BadInput
 from unroll.networks.attention import coverage_losses
 from unroll.networks.beam import Hypotheses
 from unroll.networks.copying import CopyingOutput, extended
@@ -15,6 +17,7 @@ from unroll.networks.decoder import Decoder, Running
 from unroll.networks.memory import Memory, SequenceMemory
 from unroll.networks.output import TokenOutput
 from unroll.networks.restrictions import Restrictions
+from unroll.networks.sampling import Sampling
 from unroll.networks.search import search
 from unroll.networks.state import Shared
 
@@ -128,8 +131,49 @@ class EncoderDecoder(nn.Module):
             return counted.view_as(targets)
         return counted.new_zeros(targets.shape).masked_scatter(mask, counted)
 
-    def search(self, source: EncodedSource, longest: Tensor, width: int, best: int, alpha: float) -> Hypotheses:
-        """Probable targets; see :func:`unroll.networks.search.search`.
+    def weights(self, source: EncodedSource, targets: Tensor, lengths: Tensor) -> Tensor:
+        """Weights of attention with which each symbol of targets is predicted, over sources in the order of their text.
+
+        Args:
+            source: the sources.
+            targets: their targets, such as answers that were found, each ending with ``end_index``.
+            lengths: length of each target.
+
+        Shapes:
+            targets: [B, T], lengths: [B], result: [B, T, S], undefined beyond the length of a target
+
+        Raises:
+            BadInput: the decoder has no attention.
+        """
+        weights = self.decoder.whole(self._before(targets), lengths, self.decoder.start(source.memory))[1]
+        if weights is None:
+            raise BadInput("A decoder without attention has no weights of attention; choose context attention.")
+        steps = torch.arange(weights.shape[2], device=weights.device).expand(len(weights), -1)
+        places = self._ordered(steps, source.memory.lengths)  # [B, S]; an order that is its own inverse
+        return weights.gather(2, places[:, None].expand_as(weights))
+
+    def search(
+        self,
+        source: EncodedSource,
+        longest: Tensor,
+        width: int,
+        best: int,
+        alpha: float,
+        others: Sequence[tuple[EncoderDecoder, EncodedSource]] = (),
+        sampling: Sampling | None = None,
+        seeds: Sequence[int] = (),
+    ) -> Hypotheses:
+        """Probable targets, or drawn ones; see :func:`unroll.networks.search.search`.
+
+        Args:
+            source: the sources.
+            longest: maximum length of each target.
+            width: width of the beam.
+            best: number of targets per source.
+            alpha: exponent of the length penalty.
+            others: the other networks of an ensemble, with what they have read of the same sources.
+            sampling: the distribution from which targets are drawn; None to search.
+            seeds: with sampling, a seed for each source.
 
         Shapes:
             longest: [B]
@@ -137,7 +181,8 @@ class EncoderDecoder(nn.Module):
         count = len(source.memory.lengths)
         first = torch.full((count,), self.end_index, device=source.memory.lengths.device)
         restrictions = Restrictions(longest, forbidden=self.forbidden)
-        return search([_Writing(self, source)], first, self.end_index, restrictions, width, best, alpha)
+        writing = [_Writing(*member) for member in ((self, source), *others)]
+        return search(writing, first, self.end_index, restrictions, width, best, alpha, sampling, seeds)
 
     def log_probabilities(self, features: Tensor, weights: Tensor | None, symbols: Tensor | None) -> Tensor:
         """Log-probabilities of the next symbol: [N, H] → [N, V], with copying [N, V + S]."""

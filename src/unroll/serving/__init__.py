@@ -1,6 +1,7 @@
 """Finished runs in use: predict, generate, and the model that MLflow loads."""
 
+from unroll.serving.ensemble import ensemble
 from unroll.serving.generation import generate
 from unroll.serving.prediction import Predictor
 
-__all__ = ["Predictor", "generate"]
+__all__ = ["Predictor", "ensemble", "generate"]

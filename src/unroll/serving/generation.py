@@ -13,7 +13,7 @@ LONGEST_TOGETHER = 1 << 15  # characters of the longest prompt times prompts, un
 
 
 def generate(
-    run: Trained, prompts: Iterable[str], length: int, seed: int, temperature: float = 1.0, top_k: int = 0,
+    run: Trained, prompts: Iterable[str], length: int, seed: int = 0, temperature: float = 1.0, top_k: int = 0,
     top_p: float = 1.0,
 ) -> Iterator[Answer]:  # fmt: skip
     """A continuation of each prompt, which does not depend on the others.

@@ -22,9 +22,10 @@ from unroll.errors import BadInput
 from unroll.experiment import Trained
 from unroll.experiment.evaluation import counts
 from unroll.experiment.loading import prediction_loader
+from unroll.networks.sampling import Sampling
 from unroll.serving.questions import Asking, Question
 from unroll.serving.workers import side_by_side
-from unroll.tasks.answer import Answer, Empty, Labelled
+from unroll.tasks.answer import Answer, Attended, Empty, Labelled
 
 CHUNK_STEPS = 1 << 20  # that are in memory at a time, unless one record has more
 
@@ -50,26 +51,48 @@ class Predictor:
         evaluates: whether the figures are computed too, from the answers that a file has.
         progress: is called as records are answered; None for nobody.
         best: number of answers per record, of a task that searches for them.
+        others: the other runs of an ensemble; see :func:`~unroll.serving.ensemble.ensemble`.
+        sampling: the distribution from which answers are drawn, in place of a search; None to search.
+        seed: with sampling, of the draws for the first record; each further one has the next seed.
+        attention: whether answers come with what they were written from.
 
     Records are read a chunk at a time, put into batches of similar lengths within it as for evaluation, and answered.
     A record longer than a batch has steps for is read whole, by itself. An empty line has an empty answer.
 
     Raises:
-        BadInput: the run is a language model, or has one answer per record.
+        BadInput: the run is a language model, or does not do what is asked of it.
     """
 
     def __init__(
-        self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None, best: int = 1
-    ) -> None:
+        self, run: Trained, evaluates: bool = False, progress: Callable[[Seen], None] | None = None, best: int = 1,
+        others: Sequence[Trained] = (), sampling: Sampling | None = None, seed: int = 0, attention: bool = False,
+    ) -> None:  # fmt: skip
         self.run, self.evaluates, self.progress = run, evaluates, progress
+        self.sampling, self.seed = sampling, seed
         self.asking = Asking(run)
-        if best > 1 and "decoder" not in self.asking.description.blocks:
-            raise BadInput(f"task={self.asking.description.name} has one answer per record; leave out --best.")
-        run.network.best = best
+        self._refuse_other_tasks(best, attention)
+        if sampling is not None and best > 1:
+            raise BadInput("Sampling draws one answer, and --best asks a beam for several; give one of the two.")
+        if sampling is not None and evaluates:
+            raise BadInput("Figures are those of a search, and sampling draws answers; leave out --evaluate.")
+        if attention and others:
+            raise BadInput("Each run of an ensemble has attention of its own; leave out --with, or --attention.")
+        network = run.network
+        network.best, network.shows_attention = best, attention
+        network.others = tuple(other.network for other in others)
         if evaluates:
             run.task.thorough = True
         self.seen = Seen()
         self._judged = False  # whether any record was added to the figures
+
+    def _refuse_other_tasks(self, best: int, attention: bool) -> None:
+        """Refuse what the task or the network of the run does not do."""
+        if attention and not self.run.network.attends:
+            raise BadInput(f"{self.run.config.name} has no attention to draw; leave out --attention, or train with an "
+                           "architecture that has it, such as arch=bahdanau.")  # fmt: skip
+        options = ["--best"] * (best > 1) + ["--temperature, --top-k and --top-p"] * (self.sampling is not None)
+        if options and "decoder" not in self.asking.description.blocks:
+            raise BadInput(f"task={self.asking.description.name} has one answer per record; leave out {options[0]}.")
 
     def lines(self, lines: Iterable[str]) -> Iterator[Answer]:
         """Answers to plain lines.
@@ -82,6 +105,17 @@ class Predictor:
             raise BadInput(f"Plain lines have no {description.predicts or 'answers'} to compare with; evaluate a file "
                            f"in the format {self.asking.corpus.reader.name}.")  # fmt: skip
         return map(self._written, self._answers(self.asking.of_lines(lines), self.asking.line_fields))
+
+    def attended(self, line: str) -> tuple[Answer, Attended]:
+        """The answer to a plain line, and what it was written from.
+
+        Raises:
+            BadInput: as of :meth:`lines`, or the line is empty.
+        """
+        (answer,) = self.lines([line])
+        if answer.attended is None:
+            raise BadInput("An empty text is not read, and so has no attention to draw; give one that has a symbol.")
+        return answer, answer.attended
 
     def file(self, path: Path) -> Iterator[Answer]:
         """Answers to the records of a file in the format that the run was trained on.
@@ -165,7 +199,7 @@ class Predictor:
             records = (chunk[place].read for place in places)
             split = encoded(records, fields, self.run.vocabularies, self.asking.words).under(self.asking.roles)
             self._count(split)
-            for row, values in self._predicted(split):
+            for row, values in self._predicted(split, [self.seen.records + place for place in places]):
                 answers[places[row]] = self._answer(chunk[places[row]], values)
         return [answers.get(place) or self._answer(question, None) for place, question in enumerate(chunk)]
 
@@ -175,8 +209,13 @@ class Predictor:
             return len(question.read[self.asking.field]) > 0
         return question.steps > 0
 
-    def _predicted(self, split: Split) -> Iterator[tuple[int, Any]]:
-        """The number of each record, and what is predicted of it."""
+    def _predicted(self, split: Split, records: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """The number of each record in the split, and what is predicted of it.
+
+        Args:
+            split: the records.
+            records: the number of each record among all that are asked.
+        """
         network = self.run.network
         loader = prediction_loader(self.run.config, network.spec, split)
         if self.evaluates:
@@ -184,7 +223,11 @@ class Predictor:
 
         def predicted(number: int) -> Tensor | Sequence[Any]:
             with torch.inference_mode():
-                return network.predict(network.precise(loader.batch(number)))
+                batch = network.precise(loader.batch(number))
+                if self.sampling is None:
+                    return network.predict(batch)
+                seeds = [self.seed + records[row] for row in loader.rows(number)]
+                return network.sample(batch, self.sampling, seeds)
 
         for number, rows in enumerate(side_by_side(predicted, len(loader))):
             yield from zip(loader.rows(number).tolist(), rows, strict=True)

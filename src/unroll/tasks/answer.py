@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Attended(NamedTuple):
+    """What an answer was written from.
+
+    Args:
+        source: written form of each step of the source.
+        target: written form of each symbol of the answer, with the one that ends it.
+        weights: of attention, for each symbol of the answer over the steps of the source.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -13,6 +27,11 @@ class Answer:
     def content(self) -> dict[str, Any]:
         """Its content for JSON."""
         return asdict(self)
+
+    @property
+    def attended(self) -> Attended | None:
+        """What it was written from, if that was asked for."""
+        return None
 
     def values(self) -> list[str]:
         """Text that fills the predicted field of a file: one per step, or one for the record."""

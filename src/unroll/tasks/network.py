@@ -13,6 +13,7 @@ from unroll.data.batch import Batch, DataSpec
 from unroll.data.fields import Record
 from unroll.data.vocabularies import Vocabularies
 from unroll.networks.language import CountingNetwork
+from unroll.networks.sampling import Sampling
 from unroll.tasks.answer import Answer
 
 if TYPE_CHECKING:
@@ -51,18 +52,26 @@ class TaskNetwork(nn.Module, ABC):
         spec: sizes that the data determines, by role.
 
     The network of a task that answers records implements :meth:`predict` and :meth:`answer`; that of a task that
-    continues texts implements :meth:`generate`. ``best`` is the number of answers per record, of a task that searches
-    for them.
+    continues texts implements :meth:`generate`. That of a task that searches for its answers also implements
+    :meth:`sample`, and reads three attributes: ``best`` is the number of answers per record, ``others`` are the other
+    networks of an ensemble, and ``shows_attention`` says whether answers come with the weights of attention.
     """
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.spec, self.best = spec, 1
+        self.others: tuple[TaskNetwork, ...] = ()
+        self.shows_attention = False
 
     @property
     def is_random(self) -> bool:
         """Whether figures depend on the seed."""
         return self.counting is None
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network has attention over the source of an answer."""
+        return False
 
     @property
     def counting(self) -> CountingNetwork | None:
@@ -84,6 +93,16 @@ class TaskNetwork(nn.Module, ABC):
             values that :meth:`answer` understands, if an answer is a sequence of its own length
         """
         raise NotImplementedError(f"{type(self).__name__} predicts no batches")
+
+    def sample(self, batch: Batch, sampling: Sampling, seeds: Sequence[int]) -> Sequence[Any]:
+        """Draw an answer to each record, as :meth:`predict` searches for one.
+
+        Args:
+            batch: the records.
+            sampling: the distribution from which symbols are drawn.
+            seeds: a seed for each record.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no answers")
 
     def answer(self, record: Record, predicted: Any, vocabulary: Vocabularies) -> Answer:
         """The answer for one record.

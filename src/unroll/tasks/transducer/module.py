@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unroll.data.batch import Batch
 from unroll.data.prepared import Split
@@ -17,7 +16,7 @@ from unroll.metrics import exp
 from unroll.networks.beam import Hypotheses
 from unroll.tasks.base import OptimizerFactory, Scores, Task
 from unroll.tasks.texts import matches
-from unroll.tasks.transducer.answers import TransducerNetwork, longest_answers
+from unroll.tasks.transducer.answers import TransducerNetwork, ended, longest_answers
 from unroll.tasks.transducer.description import DESCRIPTION, TransducerOptions
 from unroll.tasks.transducer.figures import TextFigures
 from unroll.tasks.transducer.sampling import coins, probability
@@ -82,8 +81,10 @@ class Transducer(Task):
             own = self._own_inputs(targets, batch.mask)
             losses = self.network.network.losses(source, targets, batch.mask, options.smoothing, options.coverage, own)
             return Scores(losses, batch.mask, {}, None)
-        losses = self.network.network.losses(source, targets, batch.mask)
-        found = self.network.search(source, self.options.beam if self.thorough else 1)
+        others = self.network.read_by_others(batch)
+        every = [(self.network.network, source), *others]
+        losses = torch.stack([network.losses(read, targets, batch.mask) for network, read in every]).mean(dim=0)
+        found = self.network.search(source, self.options.beam if self.thorough else 1, others=others)
         texts, answers = self._texts(found), self._right_answers(batch)
         correct = matches(texts, answers).to(targets.device)  # [B]
         real = batch.mask.any(dim=1)  # the only row of an empty share is not
@@ -111,10 +112,8 @@ class Transducer(Task):
     def searched(self, batch: Batch) -> tuple[Tensor, Tensor]:
         source = self.network.read(batch)
         found = self.network.search(source, self.options.beam)
-        symbols, lengths = found.symbols[:, 0], found.lengths[:, 0]
-        ended = F.pad(symbols, (0, 1)).scatter(1, lengths[:, None], self.network.network.end_index)
-        mask = torch.arange(ended.shape[1], device=ended.device) <= lengths[:, None]  # [B, T + 1]
-        return found.log_probabilities[:, 0], -self.network.network.losses(source, ended, mask).sum(dim=1)
+        targets, mask = ended(found, self.network.network.end_index)
+        return found.log_probabilities[:, 0], -self.network.network.losses(source, targets, mask).sum(dim=1)
 
     def _own_inputs(self, targets: Tensor, mask: Tensor) -> Tensor | None:
         """Where the decoder reads its own predictions: [B, T]; None for teacher forcing."""
