@@ -30,6 +30,7 @@ from unroll.experiment import Trained
 from unroll.networks.decoder import Decoder, Running
 from unroll.networks.sampling import Sampling
 from unroll.serving import Predictor, ensemble
+from unroll.serving.model import RunModel
 from unroll.tasks.transducer.answers import TransducerNetwork, ended
 
 Small = Callable[..., Config]
@@ -207,6 +208,15 @@ def test_predict_draws_the_attention_of_its_answer(
     assert (project / "a.svg").read_bytes() == first
 
 
+def test_subwords_have_their_text_as_labels(finished: Finished) -> None:
+    units = "data.reader={name: pairs, source_unit: subwords, target_unit: subwords, subword_size: 300}"
+    answering = Predictor(Trained.load(finished("subwords", "bahdanau", BRIEFLY, units)), attention=True)
+    answer, attended = answering.attended("12 é3")
+    assert attended.source == ["12", " ", "\ufffd", "\ufffd", "3", "[EOS]"]  # é has two bytes, which are pieces apart
+    assert "".join(attended.target) == f"{answer}[EOS]"
+    assert [len(row) for row in attended.weights] == [len(attended.source)] * len(attended.target)
+
+
 def test_characters_that_the_font_lacks_are_reported(
     run: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,6 +306,18 @@ def test_the_most_probable_symbol_alone_is_drawn_as_by_greedy_search(finished: F
     network.options = replace(network.options, beam=1)
     greedy = [str(answer) for answer in Predictor(plain).lines(LINES)]
     assert drawn == [greedy] * 3
+
+
+def test_a_served_model_draws_answers_with_the_same_settings(
+    finished: Finished, tagger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = finished("plain", "seq2seq", BRIEFLY)
+    model = RunModel(plain)
+    for settings in ({}, {"top_k": 4}, {"top_p": 0.8, "seed": 3}, {"temperature": 2.0, "seed": 1}):
+        words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+        assert model.predict(["12"], settings) == printed(capsys, plain, "12", "--json", *words).splitlines()
+    with pytest.raises(BadInput, match="task=tagger has one answer per record"):
+        RunModel(tagger).predict(["the dog"], {"temperature": 2.0})
 
 
 def test_sampling_is_refused_beside_what_searches(run: Path, tagger: Path, refused: Refused) -> None:

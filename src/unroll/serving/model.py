@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from unroll.experiment import Trained
+from unroll.networks.sampling import Sampling
 from unroll.outputs import to_json_line
 from unroll.serving.generation import generate
 from unroll.serving.prediction import Predictor
 from unroll.tasks.answer import Answer
 
-# of a continuation, with their defaults
+# of draws, with their defaults; a length is that of a continuation alone
 SETTINGS: dict[str, Any] = {"length": 50, "seed": 0, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 class RunModel:
-    """Labels or numbers for each line, or a continuation of it, as ``unroll predict`` and ``generate`` give them."""
+    """Labels, numbers or a target for each line, or a continuation of it, as ``unroll predict`` and ``generate`` do."""
 
     def __init__(self, folder: Path) -> None:
         self.run = Trained.load(folder)
@@ -29,7 +30,9 @@ class RunModel:
         if self.run.config.task.description.continues:
             answers = generate(self.run, model_input, **given)
         else:
-            answers = Predictor(self.run).lines(model_input)
+            drawn = {name: given[name] for name in ("temperature", "top_k", "top_p") if name in (params or {})}
+            sampling = Sampling(**drawn) if drawn else None
+            answers = Predictor(self.run, sampling=sampling, seed=given["seed"]).lines(model_input)
         return [to_json_line(answer.content()) for answer in answers]
 
 
