@@ -36,7 +36,7 @@ VERBS = {
     "repro": "Run the stages of the course, or of another file, that are out of date; or force a single stage.",
     "clean": "List files that are not needed; with one or more KINDs, delete them after confirmation.",
     "tune": "Run the trials of a study until it is complete.",
-    "predict": "Tag sentences, or predict a number for each series.",
+    "predict": "Tag sentences, predict a number for each series, or write a target for each source.",
     "generate": "Continue texts with a language model.",
     "ui": "Serve MLflow's UI on localhost.",
 }
