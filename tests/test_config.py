@@ -12,6 +12,7 @@ from unroll import cells, config
 from unroll.cli import main
 from unroll.config import Config, compose
 from unroll.config.blocks import RecurrentConfig
+from unroll.config.course import Chapter
 from unroll.config.searchable import refusal
 from unroll.errors import BadInput
 from unroll.plugins import VARIABLE, parts
@@ -196,6 +197,16 @@ def test_a_course_whose_lists_are_none_is_refused(tmp_path: Path) -> None:
     path.write_text("memory: {experiments: [adding], archs: [lstm], seeds: 3, certified: []}", encoding="utf-8")
     with pytest.raises(BadInput, match=r"memory.*as lists"):
         config.course(path)
+
+
+@pytest.mark.parametrize(("experiment", "grouped_by"), [
+    ("grammar", ("Attractors",)), ("adding", ()), ("lstm-vs-gru", ("Distance",)),
+])  # fmt: skip
+def test_a_report_knows_what_the_groups_of_a_corpus_are(
+    experiment: str, grouped_by: tuple[str, ...], project: Path
+) -> None:
+    chapter = Chapter(experiments=[experiment], archs=["lstm"], seeds=[0], certified=[])
+    assert config.about({"own": chapter})[experiment]["grouped_by"] == grouped_by
 
 
 def test_only_runs_of_its_chapter_are_certified(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_every_command_gives_the_interval_over_items_beside_that_over_seeds(
 def _report(monkeypatch: pytest.MonkeyPatch) -> None:
     from unroll import config
 
-    about = {"small": {"question": "Which?", "data": "a corpus", "probe": None}}
+    about = {"small": {"question": "Which?", "data": "a corpus", "grouped_by": []}}
     monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": ["small"], "archs": ["gru", "lstm"]}})
     monkeypatch.setattr(config, "about", lambda _: about)
     assert main(["report"]) == 0

@@ -28,7 +28,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def write(
         archs: list[str], values: dict[str, list[float | None]], curve: list[str] | None = None, **run: Any
     ) -> str:
-        about = {"question": "Which?", "data": f"corpus {NAMES[0]}", "probe": NAMES[0]}
+        about = {"question": "Which?", "data": f"corpus {NAMES[0]}", "grouped_by": [NAMES[0]]}
         monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": ["words"], "archs": archs}})
         monkeypatch.setattr(config, "about", lambda _: {"words": about})
         runs = {}

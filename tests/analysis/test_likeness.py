@@ -72,7 +72,7 @@ def declare(monkeypatch: pytest.MonkeyPatch, name: str, archs: list[str]) -> Non
     """Have the course consist of one experiment."""
     from unroll import config
 
-    about = {name: {"question": "Which?", "data": "a corpus", "probe": None}}
+    about = {name: {"question": "Which?", "data": "a corpus", "grouped_by": []}}
     monkeypatch.setattr(config, "course", lambda _: {"own": {"experiments": [name], "archs": archs}})
     monkeypatch.setattr(config, "about", lambda _: about)
 

@@ -16,6 +16,7 @@ from processes import crossed
 from unroll.analysis import comparison
 from unroll.analysis.page import gap, number
 from unroll.analysis.report import write_report
+from unroll.analysis.samples import measured_groups
 from unroll.analysis.styles import assign_styles
 from unroll.analysis.written import load_certificate
 from unroll.cli import main
@@ -29,8 +30,8 @@ COURSE: dict[str, dict[str, list[Any]]] = {
     "own": {"experiments": [], "archs": [], "seeds": []},
 }
 ABOUT = {
-    "words": {"question": "Which one tells <words> better?", "data": "a corpus", "probe": "Distance"},
-    "tags": {"question": "And tags?", "data": "a corpus", "probe": None},
+    "words": {"question": "Which one tells <words> better?", "data": "a corpus", "grouped_by": ["Distance"]},
+    "tags": {"question": "And tags?", "data": "a corpus", "grouped_by": []},
 }
 
 
@@ -388,7 +389,8 @@ def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pyt
     drawn = []
     monkeypatch.setattr(plots, "as_svg", drawn.append)
     results = comparison.load_results(outputs / "metrics" / "words.json")
-    plots.by_group(results, assign_styles([["lstm", "gru"]]), "distance")
+    groups = measured_groups(next(iter(results.values())))
+    plots.by_group(results, assign_styles([["lstm", "gru"]]), groups, "distance")
     (axes,) = drawn[0].axes
     assert axes.get_yscale() == "logit"
     lines = [line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 2]
@@ -397,6 +399,38 @@ def test_means_over_groups_are_drawn_on_log_odds(outputs: Path, monkeypatch: pyt
     expected = (401 / (1 + math.exp(-mean)) - 0.5) / 400
     assert any(value == pytest.approx(expected, abs=1e-9) for value in lines)
     assert len(axes.containers) == 4  # an interval of each architecture and group
+
+
+def test_groups_of_records_are_drawn_in_their_order_and_only_numbers_are_joined(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As evaluate writes them for a table of pairs: no test item has 2 words."""
+    from unroll.analysis import plots
+
+    path = outputs / "metrics" / "words.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))
+    counts = {"2": 0, "4-6": 40, "10-12": 40, "first": 80, "last": 0}
+    for run in runs.values():
+        kept = {name: value for name, value in run["test"].items() if not name.startswith("accuracy/")}
+        run["test"] = kept | {f"accuracy/{name}": 0.5 if count else None for name, count in counts.items()}
+        run |= {"judged_by": "accuracy/10-12", "items": {f"accuracy/{name}": count for name, count in counts.items()}}
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    files = [outputs / "metrics" / f"{name}.json" for name in ABOUT]
+    comparison.compare_all(files, outputs / "costs", outputs / "comparison", None)
+    about = ABOUT | {"words": ABOUT["words"] | {"grouped_by": ["length in words", "place of the date"]}}
+    html = write_report(COURSE, about, outputs, outputs / "report.html").read_text(encoding="utf-8")
+    assert "accuracy by length in words and place of the date" in html
+    assert ("Judged by accuracy/10-12, the accuracy where the length in words or the place of the date is 10-12, as "
+            "declared") in html  # fmt: skip
+    drawn = []
+    monkeypatch.setattr(plots, "as_svg", drawn.append)
+    results = comparison.load_results(path)
+    plots.by_group(results, assign_styles([ARCHS]), measured_groups(next(iter(results.values()))), "length")
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4-6", "10-12", "first"]
+    joined = [line for line in axes.lines if line.get_linestyle() not in ("None", "") and len(line.get_xdata()) == 2]
+    assert len(joined) == len(ARCHS)
+    assert all(0.5 < line.get_xdata()[1] < 1.5 for line in joined)  # from the first group to the second
 
 
 @pytest.mark.parametrize(

@@ -523,7 +523,7 @@ def reported(tmp_path: Path, folder: Path) -> str:
         "memory": {"experiments": [], "archs": ["rnn", "lstm", "gru"], "seeds": [0]},
         "studies": {"experiments": ["lstm-vs-gru"], "archs": ARCHS, "seeds": [10, 11]},
     }
-    about = {"lstm-vs-gru": {"question": "Another?", "data": "a corpus", "probe": "Distance"}}
+    about = {"lstm-vs-gru": {"question": "Another?", "data": "a corpus", "grouped_by": ["Distance"]}}
     return write_report(chapters, about, outputs, tmp_path / "report.html").read_text(encoding="utf-8")
 
 

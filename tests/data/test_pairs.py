@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,15 @@ def test_groups_that_only_test_has_are_known_and_those_with_numbers_are_in_their
     values = open_split(tmp_path / "out" / "test" / "test")["groups"].values
     assert values.dtype == np.int32
     assert values.tolist() == [[2, 4], [-1, -1]]
+
+
+def test_what_groups_are_is_what_their_columns_are_named(tmp_path: Path) -> None:
+    reader = Pairs(header=("en", "es", "length in words", "place of the date"), group_columns=(2, 3))
+    assert reader.grouped_by == ("length in words", "place of the date")
+    assert replace(reader, group_columns=(3,)).grouped_by == ("place of the date",)
+    assert replace(reader, header=("en", "es")).grouped_by == ()
+    assert Pairs(group_columns=(2,)).grouped_by == ()
+    assert len(sides(corpus(tmp_path, reader, "a\tb\t2\tlast\n"), "train")) == 1  # the file has no line of names
 
 
 def test_what_is_judged_is_left_out_of_train_where_that_is_asked(tmp_path: Path) -> None:

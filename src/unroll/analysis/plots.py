@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +129,22 @@ def _mean_and_error(span: Interval, metric: Metric) -> tuple[float, list[list[fl
     return mean, [[mean - _inside(span.low, metric)], [_inside(span.high, metric) - mean]]
 
 
-def by_group(results: Results, styles: Styles, probe: str) -> str:
-    """Accuracy at the probed tokens of each group: every seed, and means with t intervals on log-odds."""
+def by_group(results: Results, styles: Styles, scales: Sequence[Metric], groups: str) -> str:
+    """Accuracy by group, of probed tokens or of records: every seed, and means with t intervals on log-odds.
+
+    Args:
+        results: figures of the runs.
+        styles: style of each architecture.
+        scales: accuracy of each group, those of numbers and ranges, which a line joins, first.
+        groups: what the groups are, such as numbers of digits.
+    """
     figure, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    groups = by_arch(results)
-    first = next(iter(results.values()))
-    scales = [measured(first, name) for name in first["test"] if name.startswith("accuracy/")]
     names = [scale.name.partition("/")[2] for scale in scales]
+    ordered = list(takewhile(lambda name: name[:1].isdigit(), names))
+    runs_by_arch = by_arch(results)
     every: list[float] = []
-    for number, (arch, runs) in enumerate(groups.items()):
-        shift = 0.7 * ((number + 0.5) / len(groups) - 0.5)  # side by side, so that equal points stay visible
+    for number, (arch, runs) in enumerate(runs_by_arch.items()):
+        shift = 0.7 * ((number + 0.5) / len(runs_by_arch) - 0.5)  # side by side, so that equal points stay visible
         means = []
         for place, scale in enumerate(scales):
             values = [run["test"][scale.name] for run in runs]
@@ -149,13 +156,13 @@ def by_group(results: Results, styles: Styles, probe: str) -> str:
             axes.errorbar(
                 place + shift, mean, error, color=styles[arch].colour, fmt="_", markersize=9, capsize=2.5, linewidth=1.2
             )
-        # only ordered groups are joined by a line
-        if names[0].isdigit():
-            axes.plot([place + shift for place in range(len(names))], means, linewidth=1.0, **line(styles[arch], at=[]))
+        if ordered:
+            places = [place + shift for place in range(len(ordered))]
+            axes.plot(places, means[: len(ordered)], linewidth=1.0, **line(styles[arch], at=[]))
     axes.set_xticks(range(len(names)), names)
     by_scale(axes, ACCURACY_BY_GROUP, every)
     axes.margins(x=0.05)
-    axes.set(xlabel=probe, title=f"accuracy by {probe}")
+    axes.set(xlabel=groups, title=f"accuracy by {groups}")
     label_below(figure, axes)
     return as_svg(figure)
 

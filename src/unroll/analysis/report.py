@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from unroll.analysis.costs import compare_speeds, load_costs
 from unroll.analysis.likeness import bases
 from unroll.analysis.page import write_page
 from unroll.analysis.rows import Row
-from unroll.analysis.samples import figure_of, measured
+from unroll.analysis.samples import figure_of, measured, measured_groups
 from unroll.analysis.study import study_part
 from unroll.analysis.styles import assign_styles
 from unroll.analysis.trials import load_study
@@ -28,7 +28,7 @@ def write_report(chapters: Chapters, about: dict[str, Row], outputs: Path, out: 
 
     Args:
         chapters: the course: experiments, archs and seeds of each chapter.
-        about: ``question``, ``data`` and ``probe`` of each experiment.
+        about: ``question``, ``data`` and ``grouped_by`` of each experiment.
         outputs: folder with ``metrics``, ``comparison``, ``runs``, ``certificates`` and ``costs``. An experiment with a
             folder in ``studies`` retrains the best settings of that study.
         out: HTML file to write.
@@ -113,12 +113,12 @@ def _section(
     measured_costs = load_costs(outputs / "costs" / f"{name}.json", [*results.values()])
     costs = {row["arch"]: row for row in compare_speeds(name, measured_costs.speeds)}
     figures = [plots.learning_curves(outputs / "runs" / name, results, styles), plots.seeds(results, styles)]
-    if any(key.startswith("accuracy/") for run in results.values() for key in run["test"]):
-        figures.append(plots.by_group(results, styles, _spoken(about["probe"])))
+    if groups := measured_groups(next(iter(results.values()))):
+        figures.append(plots.by_group(results, styles, groups, " and ".join(_spoken(about["grouped_by"]))))
     return {
         "name": name, "question": about["question"], "data": about["data"], "rows": mine, "results": results,
         "answer": answer(mine),
-        "judged": _judged_by(results, about["probe"]),
+        "judged": _judged_by(results, about["grouped_by"]),
         "styles": styles, "costs": costs, "figures": figures,
         "verdicts": [found for row in mine if any(found := (row["verdict"], _notes(row)))],
         "speed_verdicts": [*filter(None, (*(row["verdict"] for row in costs.values()), measured_costs.note))],
@@ -127,7 +127,7 @@ def _section(
     }  # fmt: skip
 
 
-def _judged_by(results: Results, probe: str | None) -> str:
+def _judged_by(results: Results, grouped_by: Sequence[str]) -> str:
     """A sentence on the metric the experiment is judged by; empty if it is the headline of the task."""
     run = next(iter(results.values()))
     name = figure_of(run)
@@ -135,7 +135,8 @@ def _judged_by(results: Results, probe: str | None) -> str:
     if name == headline:
         return ""
     kind, slash, group = name.partition("/")
-    meaning = f", the {kind} where the {_spoken(probe)} is {group}" if slash else ""
+    groups = " or the ".join(_spoken(grouped_by))
+    meaning = f", the {kind} where the {groups} is {group}" if slash else ""
     return (f"Judged by {name}{meaning}, as declared by the experiment before training. The learning curves show the "
             f"{headline}.")  # fmt: skip
 
@@ -165,10 +166,11 @@ def _commands(name: str, results: Results, outputs: Path, is_study: bool) -> str
     )
 
 
-def _spoken(probe: str | None) -> str:
-    """A probe's key as an axis label."""
-    return {"Distance": "distance in words", "Attractors": "number of attractors",
-            "Context": "side that disambiguates the word"}.get(probe or "", (probe or "group").lower())  # fmt: skip
+def _spoken(grouped_by: Sequence[str]) -> list[str]:
+    """What groups are, in words."""
+    known = {"Distance": "distance in words", "Attractors": "number of attractors",
+             "Context": "side that disambiguates the word"}  # fmt: skip
+    return [known.get(name, name.lower()) for name in grouped_by] or ["group"]
 
 
 def _further(results: Results, rows: list[Row]) -> list[Row]:

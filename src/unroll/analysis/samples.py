@@ -8,7 +8,7 @@ from dataclasses import replace
 from unroll.analysis.rows import Entry
 from unroll.analysis.verdict import Sample
 from unroll.errors import BadInput
-from unroll.metrics import Metric, Solved
+from unroll.metrics import ACCURACY_BY_GROUP, Metric, Solved
 from unroll.tasks.registry import description_of, metric_of, task_of
 
 
@@ -33,6 +33,12 @@ def measured(run: Entry, name: str) -> Metric:
         BadInput: the task does not report the metric.
     """
     return replace(metric_of(task_by(run), name), items=run.get("items", {}).get(name))
+
+
+def measured_groups(run: Entry) -> list[Metric]:
+    """The accuracies by group of an evaluated run, without groups of which the split has no item."""
+    found = [measured(run, name) for name in run["test"] if name.startswith(ACCURACY_BY_GROUP.name)]
+    return [metric for metric in found if metric.items != 0]
 
 
 def declared(origin: str, texts: Iterable[str | None], task: str) -> Solved | None:

@@ -129,15 +129,14 @@ def resolve(path: Path, out: Path) -> None:
 
 
 def about(chapters: Chapters) -> dict[str, Settings]:
-    """Question, data and probe of each experiment of a course."""
+    """Question and data of each experiment of a course, and what the groups are that have figures of their own."""
     found = {}
     for grid in chapters.values():
         for name in grid["experiments"]:
-            if name in studies():
-                study = compose_study(name)
-                data = study.first().data
-                found[name] = {"question": study.study.question, "data": data.title, "probe": data.option("probe")}
-                continue
-            run = compose([f"experiment={name}", f"arch={grid['archs'][0]}"])
-            found[name] = {"question": question(name), "data": run.data.title, "probe": run.data.option("probe")}
+            study = compose_study(name) if name in studies() else None
+            data = study.first().data if study else compose([f"experiment={name}", f"arch={grid['archs'][0]}"]).data
+            found[name] = {
+                "question": study.study.question if study else question(name), "data": data.title,
+                "grouped_by": data.build_reader().grouped_by,
+            }  # fmt: skip
     return found

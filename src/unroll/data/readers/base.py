@@ -74,6 +74,11 @@ class Reader(ABC):
         """All files of a split whose file in the settings is ``path``, which is the first of them."""
         return [path]
 
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """What the groups that have figures of their own are, such as a number of digits; empty if there are none."""
+        return ()
+
     def symbols(self, field: str, line: str) -> Sequence[str]:
         """What a record has in a field of symbols if ``line`` is all that is given of it."""
         kind = self.fields[field]

@@ -50,6 +50,10 @@ class Conllu(Reader):
         found: dict[str, Field] = {"tokens": Symbols("words"), "labels": labels, "document": DocumentStart()}
         return found | {"probe": Probe("tokens")} if self.probe else found
 
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        return (self.probe,) if self.probe else ()
+
     def read(self, path: Path) -> Iterator[Record]:
         words: list[_Word] = []
         is_first = False

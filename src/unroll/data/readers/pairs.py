@@ -56,6 +56,10 @@ class Pairs(Reader):
             **groups,
         }
 
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        return tuple(self.header[column] for column in self.group_columns if column < len(self.header))
+
     def symbols(self, field: str, line: str) -> Sequence[str]:
         if field != "source":
             return split(line, self.target_unit)
