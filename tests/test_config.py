@@ -200,12 +200,14 @@ def test_a_course_whose_lists_are_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("experiment", "grouped_by"), [
-    ("grammar", ("Attractors",)), ("adding", ()), ("lstm-vs-gru", ("Distance",)),
+    ("grammar", ("Attractors",)), ("adding", ()), ("lstm-vs-gru", ("Distance",)), ("numbers", ("number of digits",)),
+    ("phrases", ("length in words", "place of the date")),
 ])  # fmt: skip
 def test_a_report_knows_what_the_groups_of_a_corpus_are(
     experiment: str, grouped_by: tuple[str, ...], project: Path
 ) -> None:
-    chapter = Chapter(experiments=[experiment], archs=["lstm"], seeds=[0], certified=[])
+    archs = ["luong"] if experiment in ("numbers", "phrases") else ["lstm"]
+    chapter = Chapter(experiments=[experiment], archs=archs, seeds=[0], certified=[])
     assert config.about({"own": chapter})[experiment]["grouped_by"] == grouped_by
 
 
