@@ -419,7 +419,8 @@ def test_groups_of_records_are_drawn_in_their_order_and_only_numbers_are_joined(
     comparison.compare_all(files, outputs / "costs", outputs / "comparison", None)
     about = ABOUT | {"words": ABOUT["words"] | {"grouped_by": ["length in words", "place of the date"]}}
     html = write_report(COURSE, about, outputs, outputs / "report.html").read_text(encoding="utf-8")
-    assert "accuracy by length in words and place of the date" in html
+    assert "accuracy by length in words and place of the date" in html  # the name of the figure
+    assert ">accuracy by length in words and place of<" in html  # a line of its title
     assert ("Judged by accuracy/10-12, the accuracy where the length in words or the place of the date is 10-12, as "
             "declared") in html  # fmt: skip
     drawn = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 import warnings
 from collections.abc import Sequence
 from itertools import takewhile
@@ -27,6 +28,7 @@ from unroll.analysis.verdict import Interval, interval
 from unroll.metrics import ACCURACY_BY_GROUP, Metric
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999)
+TITLE = 42  # letters of a title that the width of a figure holds
 SHADES = LinearSegmentedColormap.from_list("ink", ("#f3efe6", "#44403c"))
 
 plt.rcParams.update({
@@ -162,7 +164,7 @@ def by_group(results: Results, styles: Styles, scales: Sequence[Metric], groups:
     axes.set_xticks(range(len(names)), names)
     by_scale(axes, ACCURACY_BY_GROUP, every)
     axes.margins(x=0.05)
-    axes.set(xlabel=groups, title=f"accuracy by {groups}")
+    axes.set(xlabel=groups, title=textwrap.fill(f"accuracy by {groups}", TITLE))
     label_below(figure, axes)
     return as_svg(figure)
 
@@ -223,7 +225,7 @@ def label_below(figure: Figure, axes: Axes) -> None:
 
 def as_svg(figure: Figure) -> str:
     """A figure as SVG text, with its title for screen readers."""
-    title = ", ".join(axes.get_title(loc="left") for axes in figure.axes)
+    title = ", ".join(axes.get_title(loc="left").replace("\n", " ") for axes in figure.axes)
     text = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser draws the text in its own font
