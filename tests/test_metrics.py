@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from unroll import experiment, preparation
+from unroll.analysis.item_level import wilson
 from unroll.config import Config
 from unroll.errors import BadInput
 from unroll.experiment.building import build_task
@@ -97,6 +98,12 @@ def test_perplexity_and_its_nats_are_the_same_places_and_nats_are_not_logged_aga
 def test_the_way_onto_the_scale_leads_back(metric: Metric, value: float) -> None:
     assert metric.back(metric.onto(value)) == pytest.approx(value)
     assert metric.mean([value, value]) == pytest.approx(value)
+
+
+def test_a_mean_of_zeros_is_zero() -> None:
+    for items in (7, 50, 300, 1_500):
+        assert replace(ODDS, items=items).mean([0.0] * 5) == 0.0
+        assert wilson(0.0, items)[0] == 0.0
 
 
 def test_a_mean_is_one_on_the_scale() -> None:

@@ -28,6 +28,7 @@ Scale = Literal["ratio", "difference", "log-odds"]
 AXES: dict[Scale, Literal["log", "linear", "logit"]] = {"ratio": "log", "difference": "linear", "log-odds": "logit"}
 DECIMALS = 12  # beyond this, exponential notation is used
 ON_KNOWN = "_known"  # end of the name of a figure on known tokens only
+ROUNDING = 1e-9  # below this number of items, a count is 0, which rounding has changed
 FEW_ITEMS = 2000  # below this number of scored items, the test set adds uncertainty that seeds do not show
 
 
@@ -77,7 +78,8 @@ class Metric:
         share = 1 / (1 + exp(-place))
         if self.items is None:
             return share
-        return min(1.0, max(0.0, (share * (self.items + 1) - 0.5) / self.items))
+        count = share * (self.items + 1) - 0.5
+        return min(1.0, count / self.items) if count > ROUNDING else 0.0
 
     def fault(self, bound: float) -> str:
         """Why a bound is not one that some values meet and others do not; empty if it is."""

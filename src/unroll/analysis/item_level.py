@@ -167,7 +167,7 @@ def wilson(successes: float, count: int) -> tuple[float, float]:
     share, square = successes / count, Z**2
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = Z * math.sqrt(share * (1 - share) / count + square / (4 * count**2)) / (1 + square / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, middle - half) if successes else 0.0, min(1.0, middle + half)
 
 
 @dataclass(frozen=True)
