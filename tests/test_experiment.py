@@ -211,16 +211,25 @@ def test_an_architecture_is_built_as_its_file_says(arch: str, small: Small, proj
 @pytest.mark.parametrize("name", sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - TRIED))
 def test_every_other_experiment_trains_on_data_of_its_kind_and_reloads(name: str, small: Small, project: Path) -> None:
     data = compose([f"experiment={name}"], CONF).data
-    kind = {"conllu": "conllu", "series": "series", "columns": "conll"}.get(data.reader.name, "txt")
+    kinds = {"conllu": "conllu", "series": "series", "columns": "conll", "pairs": "tsv"}
+    kind = kinds.get(data.reader.name, "txt")
     if kind == "conll":
         write_columns(project / "data" / "small", data.option("token_column"))
+    elif kind == "tsv":
+        write_pairs(project / "data" / "small")
     (project / "vectors.txt").write_text("the 0.5 -1\nzebra 1 2\n", encoding="utf-8")
     files = [f"data.{split}=data/small/{split}.{kind}" for split in ("train", "validation", "test")]
     settings = ["data.split=null", *(["data.reader={name: text}"] if data.reader.name == "brown" else [])]
     vectors = ["data.vectors=vectors.txt"] if data.vectors else []
     budget = ["training.tokens=200", "training.evaluation_streams=2", "training.threads=1"]
-    config = small(name, "lstm", *files, *settings, *vectors, *budget)
+    config = small(name, "bahdanau" if kind == "tsv" else "lstm", *files, *settings, *vectors, *budget)
     assert trained(config, project / "run") == judged(project / "run")
+
+
+def write_pairs(folder: Path) -> None:
+    """Sources and targets with the groups that the generated corpora have."""
+    for split in ("train", "validation", "test"):
+        (folder / f"{split}.tsv").write_text("12\tone two\t2\tnone\n3\tthree\t1\tnone\n" * 20, encoding="utf-8")
 
 
 def write_columns(folder: Path, token_column: int) -> None:
