@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from unroll import experiment, preparation
-from unroll.analysis.item_level import DERIVED, item_difference, item_interval, wilson
+from unroll.analysis.item_level import DERIVED, ItemInterval, _to_the_first, item_difference, item_interval, wilson
 from unroll.cli import main
 from unroll.config import Config
 from unroll.experiment import tally
 from unroll.experiment.prepared_data import PreparedData
-from unroll.metrics import FEW_ITEMS
+from unroll.metrics import FEW_ITEMS, Metric, Scale
 from unroll.tasks.registry import metric_of
 
 Small = Callable[..., Config]
@@ -246,3 +246,12 @@ def test_a_large_test_set_needs_no_interval_over_items(
     _report(monkeypatch)
     page = Path("outputs/report/index.html").read_text(encoding="utf-8")
     assert "items" not in page.split("<body>")[1].split("<pre>")[0]
+
+
+@pytest.mark.parametrize(("scale", "words"), [
+    ("log-odds", "over items, the odds of the first are 2.00 to 4.00 times as high, bootstrap"),
+    ("ratio", "difference to the first over items: 0.25 to 0.50 times, bootstrap"),
+])  # fmt: skip
+def test_the_interval_over_items_has_the_direction_of_the_verdict(scale: Scale, words: str) -> None:
+    found = ItemInterval(0.25, 0.5, 100, "bootstrap")
+    assert _to_the_first(found, Metric("a", scale), 2) == words
