@@ -254,4 +254,4 @@ def test_a_large_test_set_needs_no_interval_over_items(
 ])  # fmt: skip
 def test_the_interval_over_items_has_the_direction_of_the_verdict(scale: Scale, words: str) -> None:
     found = ItemInterval(0.25, 0.5, 100, "bootstrap")
-    assert _to_the_first(found, Metric("a", scale), 2) == words
+    assert _to_the_first(found, Metric("a", scale, lower=False), 2) == words
